@@ -1,0 +1,179 @@
+"""The single door where bad input is refused.
+
+Every message is one sentence that says what was given, what is expected and what to try. The functions
+return clean float64 arrays; behind this door the code assumes that its input is clean.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+__all__ = ["choice", "class_sizes", "count", "encode_labels", "gram", "matrix", "positive", "rows"]
+
+
+def choice(value: object, options: Iterable[str], what: str) -> str:
+    """Return `value` if it is one of `options`; else suggest the closest names."""
+    names = list(options)
+    if isinstance(value, str) and value in names:
+        return value
+    close = difflib.get_close_matches(str(value).lower(), names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "choose one of these."
+    raise ValueError(f"{what} is {value!r}, expected one of {', '.join(names)}: {hint}")
+
+
+def count(value: Any, what: str, *, least: int = 1) -> int:
+    """Return a whole number that is at least `least`; 3.0 is 3, True and 1.5 are refused."""
+    whole = (
+        not isinstance(value, bool | np.bool_)
+        and isinstance(value, int | float | np.integer | np.floating)
+        and np.isfinite(value)
+        and value == int(value)
+    )
+    if not whole or value < least:
+        raise ValueError(f"{what} is {value!r}, expected a whole number that is at least {least}.")
+    return int(value)
+
+
+def positive(value: Any, what: str, *, zero_allowed: bool = False) -> float:
+    """Return a finite number that is positive (or zero, if allowed) as a float."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value < 0 or (value == 0 and not zero_allowed):
+        kind = "zero or more" if zero_allowed else "more than zero"
+        raise ValueError(f"{what} is {value!r}, expected a finite number that is {kind}.")
+    return float(value)
+
+
+def _numeric(value: ArrayLike, what: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype == object or array.dtype.kind not in "biuf":
+        try:  # object arrays of numbers are fine; complex numbers, text and dates are not
+            array = np.asarray(array.tolist(), dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{what} has entries of type {array.dtype}, expected real numbers: encode or drop what is not."
+            ) from None
+    return np.asarray(array, dtype=np.float64)
+
+
+def matrix(
+    value: ArrayLike, what: str, *, columns: Sequence[str] | None = None
+) -> Float[np.ndarray, "n d"]:
+    """Return a finite, non-empty float64 matrix; a non-finite entry is named by row and column."""
+    array = _numeric(value, what)
+    if array.ndim != 2:
+        hint = f" Try {what}.reshape(-1, 1) for a single column." if array.ndim == 1 else ""
+        raise ValueError(
+            f"{what} has shape {array.shape}, expected two dimensions (samples, features).{hint}"
+        )
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise ValueError(f"{what} has shape {array.shape}, expected at least one row and one column.")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        row, column = map(int, bad[0])
+        name = f"column {column}" if columns is None else f"column {columns[column]!r}"
+        more = "" if len(bad) == 1 else f" (and {len(bad) - 1} more such entries)"
+        raise ValueError(
+            f"{what} holds {array[row, column]} in row {row}, {name}{more}, expected finite numbers: "
+            "drop or impute those rows."
+        )
+    return array
+
+
+def rows(x: ArrayLike, x_other: ArrayLike) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]:
+    """Return two matrices with the same number of features."""
+    first, second = matrix(x, "x"), matrix(x_other, "x_other")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"x has {first.shape[1]} features and x_other has {second.shape[1]}, expected the same number: "
+            "samples are rows."
+        )
+    return first, second
+
+
+def gram(value: ArrayLike, n_labels: int) -> Float[np.ndarray, "n n"]:
+    """Return a square, symmetric, finite matrix of the size of the labels."""
+    array = _numeric(value, "the Gram matrix")
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        raise ValueError(
+            f"the Gram matrix has shape {array.shape}, expected a square matrix of all pairs of samples: "
+            "for features of shape (n, d) use nc1_from_features."
+        )
+    if array.shape[0] != n_labels:
+        raise ValueError(
+            f"the Gram matrix has {array.shape[0]} rows and there are {n_labels} labels, expected as many "
+            "labels as rows: give the label of every sample, in the order of the rows."
+        )
+    array = matrix(array, "the Gram matrix")
+    scale, worst = float(np.abs(np.diag(array)).max()), 0.0
+    for start in range(0, n_labels, 256):  # in strips: no temporary of the size of the matrix
+        stop = start + 256
+        gap = np.abs(array[start:stop, start:] - array[start:, start:stop].T)
+        worst = max(worst, float(gap.max()))
+    # A Gram matrix made in float32 is symmetric to about 1e-7; a rectangular mix-up is off by far more.
+    if worst > 1e-6 * scale:
+        raise ValueError(
+            f"the Gram matrix is not symmetric (entries differ by up to {worst:.3g} from their mirror image, "
+            f"the diagonal reaches {scale:.3g}), expected K[i, j] = K[j, i]: symmetrise it by (K + K.T) / 2 "
+            "if that is round-off."
+        )
+    return array
+
+
+def encode_labels(labels: Any, *, two_classes: bool = True) -> tuple[Int[np.ndarray, " n"], tuple[Any, ...]]:
+    """Return class indices 0..C-1 and the classes; sorted if they can be, else in order of appearance."""
+    values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    if not isinstance(values, list) or any(isinstance(v, list) for v in values):
+        raise ValueError("labels are nested, expected one label a sample: a one-dimensional sequence.")
+    if not values:
+        raise ValueError("labels are empty, expected one label a sample.")
+    for row, value in enumerate(values):
+        if value is None or value != value:  # NaN is the one value that differs from itself
+            raise ValueError(
+                f"the label of row {row} is missing, expected a label in every row: drop unlabelled rows."
+            )
+    try:
+        distinct = dict.fromkeys(values)
+    except TypeError:
+        raise ValueError("labels cannot be hashed, expected numbers, strings or tuples.") from None
+    try:
+        classes = sorted(distinct)
+    except TypeError:
+        classes = list(distinct)
+    if two_classes and len(classes) < 2:
+        raise ValueError(
+            f"all {len(values)} labels are {classes[0]!r}, expected at least two classes: collapse compares "
+            "the spread within classes with the spread between them."
+        )
+    index = {label: i for i, label in enumerate(classes)}
+    return np.array([index[v] for v in values], dtype=np.int64), tuple(classes)
+
+
+def class_sizes(value: Iterable[Any] | None, n: int, n_classes: int) -> tuple[int, ...]:
+    """Return sizes, one a class, that add up to n; equal sizes (the first ones larger by one) by default."""
+    if n < n_classes:
+        raise ValueError(
+            f"n is {n} for {n_classes} classes, expected at least one sample a class: raise n to {n_classes} "
+            "or more."
+        )
+    if value is None:
+        share, rest = divmod(n, n_classes)
+        return tuple(share + (c < rest) for c in range(n_classes))
+    sizes = tuple(count(v, "a class size", least=0) for v in value)
+    if len(sizes) != n_classes:
+        raise ValueError(
+            f"class_sizes has {len(sizes)} entries, expected {n_classes}: one a class, as in class_means."
+        )
+    if 0 in sizes:
+        raise ValueError(
+            f"class_sizes {sizes} leaves class {sizes.index(0)} without a sample, expected at least one each: "
+            "drop the class from class_means instead."
+        )
+    if sum(sizes) != n:
+        raise ValueError(f"class_sizes {sizes} add up to {sum(sizes)}, expected n = {n}: change either.")
+    return sizes

@@ -1,0 +1,329 @@
+r"""Kernels of infinitely wide fully connected networks: NNGP and NTK, of any depth.
+
+==================  =====================================================================
+on paper            in code
+==================  =====================================================================
+sigma_w^2           ``weight_variance``: W ~ N(0, sigma_w^2 / fan_in)
+sigma_b^2           ``bias_variance``: b ~ N(0, sigma_b^2), in every hidden layer
+L                   ``depth``: number of hidden layers
+==================  =====================================================================
+
+With kappa and kappa_c the dual of the activation (`kernel_collapse.activations`)::
+
+    G^1 = sigma_w^2/d X X' + sigma_b^2,   Q^l = kappa(G^l),   G^{l+1} = sigma_w^2 Q^l + sigma_b^2
+    T^1 = G^1,                            T^{l+1} = G^{l+1} + sigma_w^2 T^l * kappa_c(G^l)
+
+All layers are elementwise once G^1 is known, so the Gram matrix is made tile by tile, each tile through all
+layers: nothing of its size is held but the result, and of a square one only the upper half is computed and
+mirrored, which makes it symmetric to the last bit.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from kernel_collapse import _validate, activations
+from kernel_collapse.activations import Activation
+
+__all__ = ["nngp", "ntk", "ntk_published"]
+
+#: Side of a tile: its few temporaries of 8 * TILE**2 bytes stay in the cache.
+TILE = 256
+
+#: Pairs with det below this share of q1 q2 take the determinant from the rows: above it, the subtraction
+#: q1 q2 - c^2 keeps at least half of the digits.
+NEARLY_COLLINEAR = 1e-8
+
+
+class Layers(NamedTuple):
+    """What a kernel needs to know of the network."""
+
+    activation: Activation
+    depth: int
+    weight_variance: float
+    bias_variance: float
+
+
+def nngp(
+    x: ArrayLike,
+    x_other: ArrayLike | None = None,
+    *,
+    activation: str | Activation = "erf",
+    depth: int = 1,
+    weight_variance: float = 1.0,
+    bias_variance: float = 0.0,
+    kind: Literal["features", "output"] = "features",
+) -> Float[np.ndarray, "n m"]:
+    r"""Return the kernel of a wide network at initialisation (neural network Gaussian process).
+
+    Parameters
+    ----------
+    x : array_like, shape (n, d)
+        Inputs, one sample a row.
+    x_other : array_like, shape (m, d), optional
+        Inputs of the columns; `x` itself by default.
+    activation : str or Activation
+        One of `kernel_collapse.activations.names` or an `Activation`.
+    depth : int
+        Number of hidden layers L; the "two-layer network" of the literature is depth 1.
+    weight_variance, bias_variance : float
+        Prior variances: weights N(0, weight_variance / fan_in), biases N(0, bias_variance).
+    kind : {"features", "output"}
+        "features": Q^L = E[phi phi'] of the last hidden layer, whose collapse is in question.
+        "output": the kernel of the layer after it, weight_variance Q^L + bias_variance.
+
+    Returns
+    -------
+    ndarray, shape (n, m)
+        The Gram matrix in float64; symmetric to the last bit without `x_other`.
+
+    Raises
+    ------
+    ValueError
+        If an input is not finite, not two-dimensional, or a parameter is out of its range.
+
+    References
+    ----------
+    Neal (1996), "Bayesian Learning for Neural Networks"; Lee et al. (2018), "Deep neural networks as Gaussian
+    processes", arXiv 1711.00165.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.nngp([[1.0, 0.0], [0.0, 2.0]], activation="relu").round(4)
+    array([[0.25  , 0.1592],
+           [0.1592, 1.    ]])
+    """
+    _validate.choice(kind, ("features", "output"), "kind")
+    layers = _layers(activation, depth, weight_variance, bias_variance)
+    gram = _evaluate(x, x_other, layers, tangent=False)
+    if kind == "output":
+        gram *= layers.weight_variance
+        gram += layers.bias_variance
+    return gram
+
+
+def ntk(
+    x: ArrayLike,
+    x_other: ArrayLike | None = None,
+    *,
+    activation: str | Activation = "erf",
+    depth: int = 1,
+    weight_variance: float = 1.0,
+    bias_variance: float = 0.0,
+) -> Float[np.ndarray, "n m"]:
+    r"""Return the neural tangent kernel T^{L+1} of the whole network (NTK parameterisation).
+
+    The readout layer is counted with its own weights and bias, as in MATHS: T^{L+1} = G^{L+1} + sigma_w^2
+    T^L * kappa_c(G^L) with G^{L+1} = sigma_w^2 Q^L + sigma_b^2. Subtract `bias_variance` for a readout
+    without bias.
+
+    Parameters
+    ----------
+    x, x_other, activation, depth, weight_variance, bias_variance
+        As for `nngp`.
+
+    Returns
+    -------
+    ndarray, shape (n, m)
+        The Gram matrix in float64; symmetric to the last bit without `x_other`. The relative error is a few
+        units of round-off, next to the diagonal too (for ReLU, whose derivative kernel has a square-root
+        singularity there, the angle of nearly collinear rows is taken from the rows).
+
+    Raises
+    ------
+    ValueError
+        If an input is not finite, not two-dimensional, or a parameter is out of its range.
+
+    References
+    ----------
+    Jacot, Gabriel and Hongler (2018), "Neural tangent kernel", arXiv 1806.07572.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.ntk([[1.0, 0.0], [0.0, 2.0]], activation="relu").round(4)
+    array([[0.5   , 0.1592],
+           [0.1592, 2.    ]])
+    """
+    layers = _layers(activation, depth, weight_variance, bias_variance)
+    return _evaluate(x, x_other, layers, tangent=True)
+
+
+def ntk_published(x: ArrayLike) -> Float[np.ndarray, "n n"]:
+    r"""Return what the published code computes as the NTK of erf at depth 1; wrong, for comparison only.
+
+    Where the derivative kernel needs sqrt(D_i D_j - 4 G_ij^2), D = 1 + 2 diag G, that code takes the inner
+    product D'D in place of the outer product D D'. The derivative kernel then falls like 1/sqrt(n) and the
+    result is almost the NNGP.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, d)
+        Inputs, one sample a row; the value of each entry depends on all of them.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        The Gram matrix; not the NTK of any network.
+
+    References
+    ----------
+    Code of Kothapalli and Tirer (2025), arXiv 2406.02105, commit 1037b99.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.kernels.ntk_published([[1.0], [-1.0]]).round(4) - kc.ntk([[1.0], [-1.0]]).round(4)
+    array([[-0.2292,  0.2292],
+           [ 0.2292, -0.2292]])
+    """
+    clean = _validate.matrix(x, "x")
+    gram = clean @ clean.T / clean.shape[1]
+    scale = 1.0 + 2.0 * np.diag(gram)
+    return nngp(clean) + gram * ((4.0 / np.pi) / np.sqrt(scale @ scale - 4.0 * gram**2))
+
+
+def _layers(
+    activation: str | Activation, depth: int, weight_variance: float, bias_variance: float
+) -> Layers:
+    return Layers(
+        activations.get(activation),
+        _validate.count(depth, "depth"),
+        _validate.positive(weight_variance, "weight_variance"),
+        _validate.positive(bias_variance, "bias_variance", zero_allowed=True),
+    )
+
+
+def _evaluate(
+    x: ArrayLike, x_other: ArrayLike | None, layers: Layers, *, tangent: bool
+) -> Float[np.ndarray, "n m"]:
+    symmetric = x_other is None
+    if x_other is None:
+        x = other = _validate.matrix(x, "x")
+    else:
+        x, other = _validate.rows(x, x_other)
+    q = _variances(x, layers)
+    q_other = q if symmetric else _variances(other, layers)
+    gram = np.empty((len(x), len(other)))
+    for top in range(0, len(x), TILE):
+        rows = slice(top, min(top + TILE, len(x)))
+        for left in range(top if symmetric else 0, len(other), TILE):
+            columns = slice(left, min(left + TILE, len(other)))
+            tile = _tile(x[rows], other[columns], q[:, rows], q_other[:, columns], layers, tangent)
+            if not np.isfinite(tile).all():
+                raise ValueError(
+                    "the kernel is not finite: its entries pass the largest float64, expected smaller ones; scale "
+                    "x, weight_variance or depth down."
+                )
+            if symmetric and top == left:
+                tile = np.triu(tile) + np.triu(tile, 1).T
+            gram[rows, columns] = tile
+            if symmetric and top != left:
+                gram[columns, rows] = tile.T
+    return gram
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _variances(x: Float[np.ndarray, "n d"], layers: Layers) -> Float[np.ndarray, "depth n"]:
+    """Return diag G^1..G^L, the variance of each sample's pre-activations in every layer."""
+    activation, depth, weight_variance, bias_variance = layers
+    q = [np.einsum("ij,ij->i", x, x) * (weight_variance / x.shape[1]) + bias_variance]
+    for _ in range(depth - 1):
+        kappa = activation.kappa(q[-1], q[-1], q[-1], np.zeros_like(q[-1]))
+        q.append(weight_variance * kappa + bias_variance)
+    return np.array(q)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # _evaluate refuses what is not finite
+def _tile(
+    x: Float[np.ndarray, "r d"],
+    other: Float[np.ndarray, "s d"],
+    q: Float[np.ndarray, "depth r"],
+    q_other: Float[np.ndarray, "depth s"],
+    layers: Layers,
+    tangent: bool,
+) -> Float[np.ndarray, "r s"]:
+    """Return a block of Q^L, or of T^{L+1} if `tangent`."""
+    activation, depth, weight_variance, bias_variance = layers
+    gram = (x @ other.T) * (weight_variance / x.shape[1]) + bias_variance
+    near = _Near(x, other, gram, q[0], q_other[0], layers) if activation.needs_determinant else None
+    theta = gram
+    for layer in range(depth):
+        q1, q2 = q[layer, :, None], q_other[layer, None, :]
+        det = activations.determinant(q1, q2, gram)
+        if near is not None:
+            det[near.index] = near.det
+        if tangent:
+            kappa, kappa_c = activation.kappa_and_c(q1, q2, gram, det)
+            theta = weight_variance * (theta * kappa_c + kappa) + bias_variance
+        else:
+            kappa = activation.kappa(q1, q2, gram, det)
+        if layer == depth - 1:
+            return theta if tangent else kappa
+        if near is not None:
+            near.advance(q[layer], q_other[layer], gram)
+        gram = weight_variance * kappa + bias_variance
+    raise AssertionError("depth is at least 1")
+
+
+class _Near:
+    """The nearly collinear pairs of a tile, with the determinant of each carried from layer to layer."""
+
+    def __init__(
+        self,
+        x: Float[np.ndarray, "r d"],
+        other: Float[np.ndarray, "s d"],
+        gram: Float[np.ndarray, "r s"],
+        q: Float[np.ndarray, " r"],
+        q_other: Float[np.ndarray, " s"],
+        layers: Layers,
+    ) -> None:
+        self.layers = layers
+        product = np.multiply.outer(q, q_other)
+        self.index = np.nonzero(product - gram * gram < NEARLY_COLLINEAR * product)
+        i, j = self.index
+        self.det = np.empty(len(i))
+        # As unit vectors a, b of the inputs with the bias as one more coordinate: sin t = |a - b| |a + b| / 2
+        # (Kahan), which is exact for duplicates and keeps its digits however small the angle.
+        a, b = (_unit(rows, layers) for rows in (x, other))
+        chunk = max(1, TILE**2 // a.shape[1])
+        for start in range(0, len(i), chunk):
+            part = slice(start, start + chunk)
+            u, v = a[i[part]], b[j[part]]
+            sine = np.linalg.norm(u - v, axis=1) * np.linalg.norm(u + v, axis=1) / 2.0
+            self.det[part] = q[i[part]] * q_other[j[part]] * sine**2
+
+    def advance(
+        self, q: Float[np.ndarray, " r"], q_other: Float[np.ndarray, " s"], gram: Float[np.ndarray, "r s"]
+    ) -> None:
+        """Carry the determinants through one layer: kappa, then the weights, then the bias.
+
+        Adding b to all three entries of [[q1, c], [c, q2]] adds b (q1 + q2 - 2c) to its determinant, and
+        q1 + q2 - 2c = (sqrt q1 - sqrt q2)^2 + 2 det / (sqrt(q1 q2) + c) for c > 0 does not cancel.
+        """
+        activation, _, weight_variance, bias_variance = self.layers
+        i, j = self.index
+        q1, q2, c = q[i], q_other[j], gram[self.index]
+        det = activation.kappa_det(q1, q2, c, self.det) * weight_variance**2
+        if bias_variance > 0:
+            zero = np.zeros_like(q1)
+            k1 = weight_variance * activation.kappa(q1, q1, q1, zero)
+            k2 = weight_variance * activation.kappa(q2, q2, q2, zero)
+            k12 = weight_variance * activation.kappa(q1, q2, c, self.det)
+            apart = (np.sqrt(k1) - np.sqrt(k2)) ** 2 + 2.0 * det / (np.sqrt(k1 * k2) + np.maximum(k12, 0.0))
+            det = det + bias_variance * np.where(k12 > 0, apart, k1 + k2 - 2.0 * k12)
+        self.det = det
+
+
+def _unit(x: Float[np.ndarray, "n d"], layers: Layers) -> Float[np.ndarray, "n e"]:
+    """Return rows of unit length whose cosines are the correlations of G^1; a zero row stays zero."""
+    if layers.bias_variance > 0:
+        bias = np.full((len(x), 1), np.sqrt(layers.bias_variance * x.shape[1] / layers.weight_variance))
+        x = np.hstack([x, bias])
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.divide(x, length, out=np.zeros_like(x), where=length > 0)

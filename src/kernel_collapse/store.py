@@ -1,0 +1,184 @@
+"""Results in SQLite: one row a trial, written once and at once, never lost.
+
+The file is ``results.sqlite`` in the folder of the run. Only the parent process writes, in WAL mode and with a
+commit a row, so that a run killed at any moment has kept all that it had finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from kernel_collapse.trials import Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FILE", "Store"]
+
+FILE = "results.sqlite"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS run (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS trials (
+    key TEXT PRIMARY KEY,
+    specification TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
+    message TEXT NOT NULL,
+    results TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    finished TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The results of one run.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of the run.
+    run : dict, optional
+        What identifies the run (its experiments and preset, say). The folder is made if it is not there. Without
+        `run` the folder must hold a run, of any identity.
+    about : dict, optional
+        What else is kept of the run when it is new: the machine that it ran on, say.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another run or other files, cannot be written, or (without `run`) holds no run.
+    """
+
+    def __init__(
+        self, folder: str | Path, run: dict[str, Any] | None = None, about: dict[str, Any] | None = None
+    ) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / FILE
+        if run is None and not self.path.is_file():
+            raise ValueError(f"{str(self.folder)!r} holds no {FILE}, expected the folder of a run: check the path.")
+        if run is not None:
+            self._claim_folder()
+        try:
+            self._db = sqlite3.connect(self.path)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise ValueError(
+                f"{str(self.path)!r} cannot be used ({error}), expected the results of a run in a folder that can be "
+                "written: move the file away or choose another folder."
+            ) from None
+        if run is not None:
+            self._claim_run(run, about or {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def add(
+        self, trial: Trial, *, status: str, message: str = "", results: dict[str, float] | None = None, seconds: float
+    ) -> None:
+        """Write the row of a finished trial; it is on the disk when this returns. A row is never overwritten."""
+        row = (
+            trial.key,
+            trial.model_dump_json(),
+            status,
+            message,
+            json.dumps(results or {}),
+            seconds,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        with self._db:
+            self._db.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def finished(self) -> set[str]:
+        """Return the keys of the trials that have a row, failed ones included."""
+        return {key for (key,) in self._db.execute("SELECT key FROM trials")}
+
+    def forget_failed(self) -> int:
+        """Remove the rows of failed trials, so that they run again; return their number."""
+        with self._db:
+            return self._db.execute("DELETE FROM trials WHERE status = 'failed'").rowcount
+
+    def about(self) -> dict[str, Any]:
+        """Return what identifies the run and what else is kept of it."""
+        return {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM run")}
+
+    def frame(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return the rows as a tidy table: specification, status, results.
+
+        Columns: ``key``, ``status``, ``message``, ``seconds``; ``data`` (name of the law), ``n``, ``dim``,
+        ``class_sizes``, ``seed``; ``kernel``, ``activation``, ``depth``, ``weight_variance``, ``bias_variance``;
+        for each weighting ``nc1_*``, ``within_*``, ``between_*`` (NaN where the trial failed).
+        """
+        import pandas as pd
+
+        wanted = None if keys is None else set(keys)
+        rows = []
+        query = "SELECT key, specification, status, message, results, seconds FROM trials ORDER BY key"
+        for key, specification, status, message, results, seconds in self._db.execute(query):
+            if wanted is not None and key not in wanted:
+                continue
+            trial = Trial.model_validate_json(specification)
+            rows.append(
+                {
+                    "key": key,
+                    "data": trial.data.name,
+                    "n": trial.data.n,
+                    "dim": trial.data.dim,
+                    "class_sizes": trial.data.class_sizes,
+                    "seed": trial.seed,
+                    **trial.measurement.model_dump(),
+                    "status": status,
+                    "message": message,
+                    "seconds": seconds,
+                    **json.loads(results),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _claim_folder(self) -> None:
+        """Make the folder, or refuse one that holds something else."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            writable = os.access(self.folder, os.W_OK)
+        except OSError:
+            writable = False
+        if not writable:
+            raise ValueError(
+                f"the folder {str(self.folder)!r} cannot be written, expected one that can: choose another with --out."
+            )
+        others = [p.name for p in self.folder.iterdir()]
+        if others and not self.path.is_file():
+            raise ValueError(
+                f"the folder {str(self.folder)!r} holds other files ({', '.join(sorted(others)[:3])}), expected an "
+                "empty one or that of the same run: choose another with --out."
+            )
+
+    def _claim_run(self, run: dict[str, Any], about: dict[str, Any]) -> None:
+        """Sign an empty store, or refuse one that holds another run."""
+        known = self.about()
+        if not known:
+            with self._db:
+                entries = [(name, json.dumps(value)) for name, value in {**about, **run}.items()]
+                self._db.executemany("INSERT INTO run VALUES (?, ?)", entries)
+            return
+        for name, value in run.items():
+            if known.get(name) != json.loads(json.dumps(value)):
+                raise ValueError(
+                    f"the folder {str(self.folder)!r} holds another run ({name} {known.get(name)!r}, here {value!r}), "
+                    "expected an empty one or that of the same run: choose another with --out."
+                )

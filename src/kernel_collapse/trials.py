@@ -1,0 +1,167 @@
+"""A trial: which data, which measurement, which seed. Its key names its row in the store.
+
+A trial is a pydantic model, so that what a user writes is checked before any work, and is identified by the
+hash of its content: the same trial has the same key in every experiment, run and version of this program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import ValidationError, field_validator, model_validator
+
+from kernel_collapse import activations, collapse, data, kernels
+
+__all__ = ["GaussianClasses", "KernelNC1", "Trial", "describe_errors", "measure"]
+
+KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
+
+
+class Specification(BaseModel):
+    """Frozen, and an unknown key is an error rather than a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class GaussianClasses(Specification):
+    """Specification of `kernel_collapse.data.gaussian_classes`, without its seed."""
+
+    law: Literal["gaussian_classes"] = "gaussian_classes"
+    n: PositiveInt
+    dim: PositiveInt
+    class_means: tuple[float, ...] = data.D1_MEANS
+    class_stds: PositiveFloat | tuple[PositiveFloat, ...] = 0.5
+    class_sizes: tuple[PositiveInt, ...] | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if isinstance(self.class_stds, tuple) and len(self.class_stds) != len(self.class_means):
+            raise ValueError(f"class_stds has {len(self.class_stds)} entries, expected one a class as in class_means.")
+        if self.class_sizes is not None and (
+            sum(self.class_sizes) != self.n or len(self.class_sizes) != len(self.class_means)
+        ):
+            raise ValueError(
+                f"class_sizes {self.class_sizes} do not fit, expected {len(self.class_means)} sizes that add up to "
+                f"n = {self.n}."
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """D1 or D2 for the paper's data sets."""
+        paper = {data.D1_MEANS: "D1", data.D2_MEANS: "D2"}
+        return paper.get(self.class_means, self.law) if self.class_stds == 0.5 else self.law
+
+    def sample(self, seed: int) -> data.Dataset:
+        """Return the data set of that seed."""
+        fields = self.model_dump(exclude={"law"})
+        return data.gaussian_classes(**fields, seed=seed)
+
+
+class KernelNC1(Specification):
+    """NC1 of a kernel, under every weighting; kernel "data" is the inner product of the inputs."""
+
+    kernel: KernelName
+    activation: str | None = None
+    depth: PositiveInt = 1
+    weight_variance: PositiveFloat = 1.0
+    bias_variance: NonNegativeFloat = 0.0
+
+    @field_validator("activation")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value if value is None else activations.get(value).name
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if (self.activation is None) != (self.kernel == "data"):
+            raise ValueError(f"kernel {self.kernel!r} with activation {self.activation!r}: only 'data' has none.")
+        plain = (self.activation, self.depth, self.weight_variance, self.bias_variance) == ("erf", 1, 1.0, 0.0)
+        if self.kernel == "ntk-published" and not plain:
+            raise ValueError("kernel 'ntk-published' exists for erf at depth 1 with weight_variance 1 and no bias only.")
+        return self
+
+
+class Trial(Specification):
+    """One row of the results."""
+
+    data: GaussianClasses
+    measurement: KernelNC1
+    seed: NonNegativeInt = Field(description="seed of the data")
+
+    @property
+    def key(self) -> str:
+        """Hash of the full specification."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:24]
+
+    @property
+    def cost(self) -> float:
+        """Estimated seconds on one core, to order trials and to foretell the time that is left."""
+        pairs = self.data.n**2 if self.measurement.kernel != "data" else self.data.n
+        return 2e-3 + pairs * (2e-8 * self.measurement.depth + 2e-11 * self.data.dim)
+
+
+def measure(trial: Trial) -> dict[str, float]:
+    """Run one trial and return its results: within, between and NC1 under every weighting.
+
+    The arithmetic runs on one BLAS thread, so that a trial gives the same bits on any number of workers.
+    """
+    with _blas().limit(limits=1):
+        dataset, what = trial.data.sample(trial.seed), trial.measurement
+        if what.kernel == "data":
+            values = {
+                w: collapse.nc1_from_features(dataset.x, dataset.labels, weighting=w) for w in collapse.WEIGHTINGS
+            }
+        else:
+            values = collapse.nc1_weightings(gram(what, dataset.x), dataset.labels)
+    result = {}
+    for weighting, value in values.items():
+        result |= {
+            f"within_{weighting}": value.within,
+            f"between_{weighting}": value.between,
+            f"nc1_{weighting}": value.ratio,
+        }
+    return result
+
+
+def gram(what: KernelNC1, x: Any) -> Any:
+    """Return the Gram matrix of that kernel on these inputs."""
+    if what.kernel == "data":
+        return x @ x.T
+    if what.kernel == "ntk-published":
+        return kernels.ntk_published(x)
+    assert what.activation is not None, "the specification was validated"
+    kernel = {"nngp": kernels.nngp, "ntk": kernels.ntk}[what.kernel]
+    return kernel(
+        x,
+        activation=what.activation,
+        depth=what.depth,
+        weight_variance=what.weight_variance,
+        bias_variance=what.bias_variance,
+    )
+
+
+def describe_errors(error: ValidationError) -> str:
+    """Return a validation error as one sentence a fault, without pydantic's own decoration."""
+    faults = []
+    for fault in error.errors():
+        where = ".".join(map(str, fault["loc"])) or "the specification"
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"{where} is not a key of this specification: remove it or check its spelling")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            faults.append(f"{where} is {fault['input']!r}: {message[0].lower() + message[1:]}".rstrip("."))
+    return "; ".join(faults) + "."
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """Return the controller of the BLAS threads; looking the libraries up takes milliseconds, so once."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
