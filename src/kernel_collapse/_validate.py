@@ -61,9 +61,7 @@ def _numeric(value: ArrayLike, what: str) -> np.ndarray:
     return np.asarray(array, dtype=np.float64)
 
 
-def matrix(
-    value: ArrayLike, what: str, *, columns: Sequence[str] | None = None
-) -> Float[np.ndarray, "n d"]:
+def matrix(value: ArrayLike, what: str, *, columns: Sequence[str] | None = None) -> Float[np.ndarray, "n d"]:
     """Return a finite, non-empty float64 matrix; a non-finite entry is named by row and column."""
     array = _numeric(value, what)
     if array.ndim != 2:

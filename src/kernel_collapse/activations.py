@@ -178,7 +178,9 @@ class ReLU(Activation):
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return q1 q2 (1 - J^2) / 4 with J = 2 kappa / sqrt(q1 q2), keeping every digit of 1 - J."""
         t = np.arctan2(np.sqrt(det), c)
-        t_minus_sin = np.where(t < 1e-2, t**3 / 6.0 * (1.0 - t**2 / 20.0 * (1.0 - t**2 / 42.0)), t - np.sin(t))
+        t_minus_sin = np.where(
+            t < 1e-2, t**3 / 6.0 * (1.0 - t**2 / 20.0 * (1.0 - t**2 / 42.0)), t - np.sin(t)
+        )
         one_minus_j = ((np.pi - t) * 2.0 * np.sin(t / 2.0) ** 2 + t_minus_sin) / np.pi
         return 0.25 * q1 * q2 * one_minus_j * (2.0 - one_minus_j)
 

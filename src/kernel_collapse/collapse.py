@@ -139,7 +139,7 @@ def nc1_weightings(gram: ArrayLike, labels: Any) -> dict[Weighting, NC1]:
     >>> features = np.array([[0.0], [2.0], [10.0]])
     >>> values = kc.nc1_weightings(features @ features.T, ["a", "a", "b"])
     >>> {name: round(value.ratio, 4) for name, value in values.items()}
-    {'paper': 0.0296, 'sample': 0.037, 'class': 0.0247, 'published': -0.4675}
+    {'paper': 0.0296, 'sample': 0.037, 'class': 0.0247, 'published': -0.4589}
     """
     codes, _ = _validate.encode_labels(labels)
     moments = _gram_moments(_validate.gram(gram, len(codes)), codes)

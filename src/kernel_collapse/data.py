@@ -110,7 +110,7 @@ def gaussian_classes(
     --------
     >>> import kernel_collapse as kc
     >>> kc.data.gaussian_classes(n=6, dim=2, class_sizes=(2, 4))
-    <Dataset gaussian_classes: 6 samples, 2 features, classes of 2, 4>
+    <Dataset D1: 6 samples, 2 features, classes of 2, 4>
     """
     n, dim = _validate.count(n, "n"), _validate.count(dim, "dim")
     seed = _validate.count(seed, "seed", least=0)
@@ -125,7 +125,8 @@ def gaussian_classes(
         samples.append(mean + (noise @ scale.T if scale.ndim == 2 else scale * noise))
     labels = np.repeat(np.arange(len(means)), sizes)
     name = {D1_MEANS: "D1", D2_MEANS: "D2"}.get(_as_numbers(class_means), "")
-    default_law = class_covariances is None and np.all(np.asarray(class_stds, dtype=object) == 0.5)
+    stds = _as_numbers(class_stds if hasattr(class_stds, "__len__") else [class_stds])
+    default_law = class_covariances is None and set(stds) == {0.5}
     return Dataset(
         np.vstack(samples),
         labels,
@@ -135,7 +136,9 @@ def gaussian_classes(
     )
 
 
-def from_arrays(x: ArrayLike, labels: Any, targets: ArrayLike | None = None, *, name: str = "data") -> Dataset:
+def from_arrays(
+    x: ArrayLike, labels: Any, targets: ArrayLike | None = None, *, name: str = "data"
+) -> Dataset:
     """Return a data set from arrays in memory.
 
     Parameters
@@ -170,7 +173,7 @@ def from_arrays(x: ArrayLike, labels: Any, targets: ArrayLike | None = None, *, 
 
 
 def load(path: str | Path, *, label: str | None = None) -> Dataset:
-    """Return the data set in a file.
+    r"""Return the data set in a file.
 
     ======== ==========================================================================================
     format   what it holds, and what `label` names
@@ -192,14 +195,18 @@ def load(path: str | Path, *, label: str | None = None) -> Dataset:
     --------
     >>> import kernel_collapse as kc, pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "flowers.csv"
-    >>> _ = path.write_text("width,length,species\\n1.0,2.0,rose\\n1.5,2.5,lily\\n")
+    >>> _ = path.write_text("width,length,species\n1.0,2.0,rose\n1.5,2.5,lily\n")
     >>> kc.data.load(path, label="species")
     <Dataset flowers: 2 samples, 2 features, classes of 1, 1>
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"there is no file {str(path)!r}, expected a .csv, .parquet, .npz or .npy file: check the path.")
-    kind = _validate.choice(path.suffix.lower(), (".csv", ".parquet", ".npz", ".npy"), f"the ending of {path.name!r}")
+        raise ValueError(
+            f"there is no file {str(path)!r}, expected a .csv, .parquet, .npz or .npy file: check the path."
+        )
+    kind = _validate.choice(
+        path.suffix.lower(), (".csv", ".parquet", ".npz", ".npy"), f"the ending of {path.name!r}"
+    )
     if kind in (".csv", ".parquet"):
         return _from_table(_read_table(path), path, label)
     return _from_numpy_file(path, label)
@@ -217,13 +224,17 @@ def _class_vector(value: ArrayLike, what: str, dim: int) -> Float[np.ndarray, " 
     """Return a vector of `dim` finite numbers, a single number repeated."""
     array = np.asarray(value)
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all() or array.shape not in ((), (dim,)):
-        raise ValueError(f"{what} is {value!r}, expected a finite number or one for each of {dim} coordinates.")
+        raise ValueError(
+            f"{what} is {value!r}, expected a finite number or one for each of {dim} coordinates."
+        )
     return np.broadcast_to(array, (dim,)).astype(float)
 
 
 def _means(class_means: Sequence[ArrayLike], dim: int) -> list[Float[np.ndarray, " d"]]:
-    if np.ndim(class_means) == 0 or len(class_means) < 2:
-        raise ValueError(f"class_means is {class_means!r}, expected the means of at least two classes, as in (-2, 2).")
+    if not hasattr(class_means, "__len__") or len(class_means) < 2:
+        raise ValueError(
+            f"class_means is {class_means!r}, expected the means of at least two classes, as in (-2, 2)."
+        )
     return [_class_vector(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)]
 
 
@@ -231,10 +242,13 @@ def _scales(
     stds: ArrayLike | Sequence[ArrayLike], covariances: Sequence[ArrayLike] | None, n_classes: int, dim: int
 ) -> list[np.ndarray]:
     """Return standard deviations (d,), or a Cholesky factor (d, d), for each class."""
+    given: Any
     given, what = (stds, "class_stds") if covariances is None else (covariances, "class_covariances")
-    values: list[Any] = [given] * n_classes if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]
+    values: list[Any] = list(given) if hasattr(given, "__len__") else [given] * n_classes
     if len(values) != n_classes:
-        raise ValueError(f"{what} has {len(values)} entries, expected {n_classes}: one a class, as in class_means.")
+        raise ValueError(
+            f"{what} has {len(values)} entries, expected {n_classes}: one a class, as in class_means."
+        )
     scales = []
     for c, value in enumerate(values):
         if covariances is not None and np.ndim(value) == 2:
@@ -243,7 +257,9 @@ def _scales(
         name = "standard deviation" if covariances is None else "variance"
         vector = _class_vector(value, f"the {name} of class {c}", dim)
         if (vector <= 0).any():
-            raise ValueError(f"the {name} of class {c} is {value!r}, expected more than zero in every coordinate.")
+            raise ValueError(
+                f"the {name} of class {c} is {value!r}, expected more than zero in every coordinate."
+            )
         scales.append(vector if covariances is None else np.sqrt(vector))
     return scales
 
@@ -295,7 +311,9 @@ def _dataset(
 ) -> Dataset:
     codes, classes = _validate.encode_labels(labels)
     if len(codes) != len(x):
-        raise ValueError(f"x has {len(x)} rows and there are {len(codes)} labels, expected as many labels as rows.")
+        raise ValueError(
+            f"x has {len(x)} rows and there are {len(codes)} labels, expected as many labels as rows."
+        )
     values = _default_targets(len(classes))[codes] if targets is None else _column(targets, "targets")
     if len(values) != len(x):
         raise ValueError(f"x has {len(x)} rows and targets {len(values)}, expected as many targets as rows.")
@@ -322,11 +340,15 @@ def _from_table(table: pd.DataFrame, path: Path, label: str | None) -> Dataset:
 
     table.columns = [str(column) for column in table.columns]
     if table.empty:
-        raise ValueError(f"{path.name} has {len(table)} rows of {len(table.columns)} columns, expected some of each.")
+        raise ValueError(
+            f"{path.name} has {len(table)} rows of {len(table.columns)} columns, expected some of each."
+        )
     label = "label" if label is None else label
     if label not in table.columns:
         columns = ", ".join(map(repr, table.columns[:20])) + (", ..." if len(table.columns) > 20 else "")
-        raise ValueError(f"{path.name} has no column {label!r}, expected the column of classes: choose from {columns}.")
+        raise ValueError(
+            f"{path.name} has no column {label!r}, expected the column of classes: choose from {columns}."
+        )
     x = table.drop(columns=label)
     unnamed = [c for c in x.columns if c.startswith("Unnamed: ")]
     if unnamed:
@@ -337,17 +359,23 @@ def _from_table(table: pd.DataFrame, path: Path, label: str | None) -> Dataset:
     text = [c for c in x.columns if not (is_numeric_dtype(x[c]) or is_bool_dtype(x[c]))]
     if text:
         shown = ", ".join(map(repr, text[:5])) + (f" and {len(text) - 5} more" if len(text) > 5 else "")
-        raise ValueError(f"{path.name} has columns that are not numeric ({shown}), expected numbers: drop or encode them.")
+        raise ValueError(
+            f"{path.name} has columns that are not numeric ({shown}), expected numbers: drop or encode them."
+        )
     values = x.to_numpy(dtype=float, na_value=np.nan)
     clean = _validate.matrix(values, "x", columns=tuple(x.columns))
-    labels = [None if missing else value for value, missing in zip(table[label], table[label].isna(), strict=True)]
+    labels = [
+        None if missing else value for value, missing in zip(table[label], table[label].isna(), strict=True)
+    ]
     return _dataset(clean, labels, None, path.stem, tuple(x.columns))
 
 
 def _from_numpy_file(path: Path, label: str | None) -> Dataset:
     if path.suffix.lower() == ".npy":
         if label is None:
-            raise ValueError(f"{path.name} holds no labels, expected label= to name a .npy file with one label a row.")
+            raise ValueError(
+                f"{path.name} holds no labels, expected label= to name a .npy file with one label a row."
+            )
         return _dataset(_validate.matrix(_read_numpy(path), "x"), _read_numpy(Path(label)), None, path.stem)
     archive = _read_numpy(path)
     label = "labels" if label is None else label
@@ -364,11 +392,16 @@ def _from_numpy_file(path: Path, label: str | None) -> Dataset:
 def _read_numpy(path: Path) -> Any:
     """Return an array, or a dictionary of the arrays of an archive."""
     if not path.is_file():
-        raise ValueError(f"there is no file {str(path)!r}, expected a .npy file with one label a row: check the path.")
+        raise ValueError(
+            f"there is no file {str(path)!r}, expected a .npy file with one label a row: check the path."
+        )
     try:
-        with np.load(path) as archive:
+        content = np.load(path)
+        if isinstance(content, np.ndarray):
+            return content
+        with content as archive:
             return dict(archive)
-    except AttributeError:  # a single array is no context manager
-        return np.load(path)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path.name} cannot be read ({error}), expected arrays saved by NumPy without objects.") from None
+        raise ValueError(
+            f"{path.name} cannot be read ({error}), expected arrays saved by NumPy without objects."
+        ) from None

@@ -188,9 +188,7 @@ def ntk_published(x: ArrayLike) -> Float[np.ndarray, "n n"]:
     return nngp(clean) + gram * ((4.0 / np.pi) / np.sqrt(scale @ scale - 4.0 * gram**2))
 
 
-def _layers(
-    activation: str | Activation, depth: int, weight_variance: float, bias_variance: float
-) -> Layers:
+def _layers(activation: str | Activation, depth: int, weight_variance: float, bias_variance: float) -> Layers:
     return Layers(
         activations.get(activation),
         _validate.count(depth, "depth"),

@@ -62,7 +62,9 @@ class Store:
         self.folder = Path(folder)
         self.path = self.folder / FILE
         if run is None and not self.path.is_file():
-            raise ValueError(f"{str(self.folder)!r} holds no {FILE}, expected the folder of a run: check the path.")
+            raise ValueError(
+                f"{str(self.folder)!r} holds no {FILE}, expected the folder of a run: check the path."
+            )
         if run is not None:
             self._claim_folder()
         try:
@@ -89,7 +91,13 @@ class Store:
         self._db.close()
 
     def add(
-        self, trial: Trial, *, status: str, message: str = "", results: dict[str, float] | None = None, seconds: float
+        self,
+        trial: Trial,
+        *,
+        status: str,
+        message: str = "",
+        results: dict[str, float] | None = None,
+        seconds: float,
     ) -> None:
         """Write the row of a finished trial; it is on the disk when this returns. A row is never overwritten."""
         row = (
@@ -112,6 +120,12 @@ class Store:
         """Remove the rows of failed trials, so that they run again; return their number."""
         with self._db:
             return self._db.execute("DELETE FROM trials WHERE status = 'failed'").rowcount
+
+    def failures(self, keys: Iterable[str]) -> list[tuple[str, str]]:
+        """Return key and message of those of the trials that failed."""
+        wanted = set(keys)
+        failed = self._db.execute("SELECT key, message FROM trials WHERE status = 'failed' ORDER BY key")
+        return [(key, message) for key, message in failed if key in wanted]
 
     def about(self) -> dict[str, Any]:
         """Return what identifies the run and what else is kept of it."""

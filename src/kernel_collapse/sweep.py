@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_sentinel
 from typing import NamedTuple
 
 from kernel_collapse.store import Store
-from kernel_collapse.trials import Trial, measure
+from kernel_collapse.trials import Trial, compute
 
 __all__ = ["Counts", "Outcome", "missing", "run"]
 
@@ -28,6 +30,9 @@ class Outcome(NamedTuple):
     message: str
     results: dict[str, float]
     seconds: float
+
+
+WORKER_DIED = Outcome("failed", "the worker process died (out of memory?)", {}, 0.0)
 
 
 class Counts(NamedTuple):
@@ -69,64 +74,80 @@ def run(
         Called with each trial and its `Outcome`, after its row has been written.
     """
     trials = list(trials)
-    todo = missing(trials, store)
-    reused = len({trial.key for trial in trials}) - len(todo)
-    failed = 0
+    todo = deque(missing(trials, store))
+    counts = Counts(reused=len({trial.key for trial in trials}) - len(todo), done=0, failed=0)
 
     def keep(trial: Trial, outcome: Outcome) -> None:
-        nonlocal failed
-        failed += outcome.status != "ok"
-        store.add(
-            trial,
-            status=outcome.status,
-            message=outcome.message,
-            results=outcome.results,
-            seconds=outcome.seconds,
-        )
+        nonlocal counts
+        store.add(trial, **outcome._asdict())
+        ok = outcome.status == "ok"
+        counts = counts._replace(done=counts.done + ok, failed=counts.failed + (not ok))
         report(trial, outcome)
 
     if executor is not None:
-        _drain(executor, todo, keep, in_flight=64)
-    elif todo:
-        _run_in_pools(todo, keep, workers)
-    return Counts(reused, len(todo) - failed, failed)
+        for trial in _drain(executor, todo, keep, in_flight=64):
+            keep(trial, WORKER_DIED)
+        if todo:
+            raise RuntimeError(f"the executor broke with {len(todo)} trials to go: run again with a new one.")
+    while todo:
+        with _pool(workers) as pool:
+            suspects = _drain(pool, todo, keep, in_flight=2 * workers)
+        for trial in suspects:  # a worker died of one of them: the one that dies again, alone, is the one
+            with _pool(1) as pool:
+                for culprit in _drain(pool, deque([trial]), keep, in_flight=1):
+                    keep(culprit, WORKER_DIED)
+    return counts
 
 
 def attempt(trial: Trial) -> Outcome:
     """Run one trial; an error is an outcome, with its message."""
     start = time.perf_counter()
     try:
-        results = measure(trial)
+        results = compute(trial)
         return Outcome("ok", "", results, time.perf_counter() - start)
     except Exception as error:  # a sweep of thousands must not end because one trial did
         return Outcome("failed", f"{type(error).__name__}: {error}", {}, time.perf_counter() - start)
 
 
-def _run_in_pools(todo: list[Trial], keep: Callable[[Trial, Outcome], None], workers: int) -> None:
-    """Run on process pools: when a worker dies, the trials it may have died of are tried once more, alone."""
-    suspects: list[Trial] = []
-    while todo or suspects:
-        alone = bool(suspects)
-        batch = suspects[:1] if alone else todo
-        with _pool(1 if alone else workers) as pool:
-            lost = _drain(pool, batch, keep, in_flight=2 * workers)
-        if alone:
-            suspects = suspects[1:]
-            for trial in lost:
-                keep(trial, Outcome("failed", "the worker process died (out of memory?)", {}, 0.0))
-        else:
-            suspects = lost
-            handled = {trial.key for trial in lost}
-            todo = [t for t in batch if t.key in _unstarted and t.key not in handled]
+def _drain(
+    executor: Executor, todo: deque[Trial], keep: Callable[[Trial, Outcome], None], in_flight: int
+) -> list[Trial]:
+    """Run trials until none is left, or the executor breaks; return those that were in flight when it did."""
+    running: dict[Future[Outcome], Trial] = {}
+    lost: list[Trial] = []
+    while running or (todo and not lost):
+        while todo and not lost and len(running) < in_flight:
+            try:
+                running[executor.submit(attempt, todo[0])] = todo[0]
+            except BrokenExecutor:
+                lost.append(todo[0])
+            todo.popleft()
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            trial = running.pop(future)
+            try:
+                outcome = future.result()
+            except BrokenExecutor:
+                lost.append(trial)
+            except Exception as error:  # an executor of the user's has errors of its own
+                keep(trial, Outcome("failed", f"{type(error).__name__}: {error}", {}, 0.0))
+            else:
+                keep(trial, outcome)
+    return lost
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     # "spawn" starts workers clean on every platform: a fork would copy BLAS threads and open database handles.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_leave_with_parent)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing new is started
 
 
-def _leave_with_parent() -> None:
-    """End this worker when its parent is killed; otherwise it would wait for work for ever."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it when it is killed: a worker would wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
 

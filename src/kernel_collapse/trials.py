@@ -11,12 +11,22 @@ import json
 from functools import lru_cache
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from kernel_collapse import activations, collapse, data, kernels
 
-__all__ = ["GaussianClasses", "KernelNC1", "Trial", "describe_errors", "measure"]
+__all__ = ["GaussianClasses", "KernelNC1", "Trial", "compute", "describe_errors", "gram"]
 
 KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
 
@@ -40,7 +50,9 @@ class GaussianClasses(Specification):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if isinstance(self.class_stds, tuple) and len(self.class_stds) != len(self.class_means):
-            raise ValueError(f"class_stds has {len(self.class_stds)} entries, expected one a class as in class_means.")
+            raise ValueError(
+                f"class_stds has {len(self.class_stds)} entries, expected one a class as in class_means."
+            )
         if self.class_sizes is not None and (
             sum(self.class_sizes) != self.n or len(self.class_sizes) != len(self.class_means)
         ):
@@ -79,10 +91,19 @@ class KernelNC1(Specification):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if (self.activation is None) != (self.kernel == "data"):
-            raise ValueError(f"kernel {self.kernel!r} with activation {self.activation!r}: only 'data' has none.")
-        plain = (self.activation, self.depth, self.weight_variance, self.bias_variance) == ("erf", 1, 1.0, 0.0)
+            raise ValueError(
+                f"kernel {self.kernel!r} with activation {self.activation!r}: only 'data' has none."
+            )
+        plain = (self.activation, self.depth, self.weight_variance, self.bias_variance) == (
+            "erf",
+            1,
+            1.0,
+            0.0,
+        )
         if self.kernel == "ntk-published" and not plain:
-            raise ValueError("kernel 'ntk-published' exists for erf at depth 1 with weight_variance 1 and no bias only.")
+            raise ValueError(
+                "kernel 'ntk-published' exists for erf at depth 1 with weight_variance 1 and no bias only."
+            )
         return self
 
 
@@ -106,7 +127,7 @@ class Trial(Specification):
         return 2e-3 + pairs * (2e-8 * self.measurement.depth + 2e-11 * self.data.dim)
 
 
-def measure(trial: Trial) -> dict[str, float]:
+def compute(trial: Trial) -> dict[str, float]:
     """Run one trial and return its results: within, between and NC1 under every weighting.
 
     The arithmetic runs on one BLAS thread, so that a trial gives the same bits on any number of workers.
@@ -115,11 +136,12 @@ def measure(trial: Trial) -> dict[str, float]:
         dataset, what = trial.data.sample(trial.seed), trial.measurement
         if what.kernel == "data":
             values = {
-                w: collapse.nc1_from_features(dataset.x, dataset.labels, weighting=w) for w in collapse.WEIGHTINGS
+                w: collapse.nc1_from_features(dataset.x, dataset.labels, weighting=w)
+                for w in collapse.WEIGHTINGS
             }
         else:
             values = collapse.nc1_weightings(gram(what, dataset.x), dataset.labels)
-    result = {}
+    result: dict[str, float] = {}
     for weighting, value in values.items():
         result |= {
             f"within_{weighting}": value.within,

@@ -1,0 +1,39 @@
+# Everything lives in .venv; nothing but Python 3.11+ and make is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: reproduce test lint format bench browser clean
+
+reproduce: .venv/runtime  ## install, then the quick version of the whole comparison: runs/quick/report.html
+	$(BIN)/kernel-collapse reproduce all --preset quick --out runs/quick
+
+test: .venv/development browser lint  ## install, then every check and test
+	$(BIN)/python -m pytest
+
+lint: .venv/development  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/development  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/development  ## timings; never part of the tests
+	$(BIN)/python benchmarks/kernels.py
+
+browser:  # the report is tested in a real browser
+	@sh tests/install_browser.sh
+
+.venv/runtime: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/development: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ .venv/runtime
+
+clean:
+	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

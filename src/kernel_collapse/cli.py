@@ -1,0 +1,322 @@
+"""The command line: `kernel-collapse reproduce | measure | report`.
+
+Exit codes: 0 done; 1 the run finished but some trials failed; 2 bad input, refused before any work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: --help stays fast
+    import pandas as pd
+
+    from kernel_collapse.data import Dataset
+    from kernel_collapse.experiments import Experiment, Preset
+    from kernel_collapse.report import Section
+    from kernel_collapse.store import Store
+    from kernel_collapse.sweep import Counts
+    from kernel_collapse.trials import Trial
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; bad input is one sentence and exit code 2."""
+    try:
+        app()
+    except ValueError as error:
+        sys.stderr.write(f"kernel-collapse: {error}\n")
+        raise SystemExit(2) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from kernel_collapse import __version__
+
+        typer.echo(f"kernel-collapse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Neural Collapse measured from kernels: data, kernel, Gram matrix, NC1, comparison.
+
+    Example: [bold]kernel-collapse measure flowers.csv --label species[/bold]
+    """
+
+
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Experiments, or 'all' (default).", metavar="[NAMES|all]")
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the experiments with their cost, and run nothing.")
+    ] = False,
+    preset: Annotated[
+        str, typer.Option(help="'quick': fewer sizes and repeats; 'paper': the published grid.")
+    ] = "quick",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run (default: runs/PRESET).", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
+    ] = False,
+) -> None:
+    """Run the experiments of the paper and our studies, and write a report.
+
+    The same command continues a run that was interrupted; nothing finished is computed twice.
+
+    Example: [bold]kernel-collapse reproduce all --preset paper --out runs/paper --workers 2[/bold]
+    """
+    from kernel_collapse import __version__, _validate, experiments, report
+    from kernel_collapse.store import Store
+
+    chosen = experiments.choose(names or [])
+    _validate.choice(preset, experiments.PRESETS, "--preset")
+    processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
+    if list_:
+        _print_list(chosen, processes)
+        return
+    trials = _trials(chosen, preset)  # type: ignore[arg-type]
+    run = {"experiments": [e.name for e in chosen], "preset": preset, "version": __version__}
+    folder = Path("runs") / preset if out is None else out
+    with Store(folder, run, {"environment": report.environment()}) as store:
+        if retry_failed:
+            store.forget_failed()
+        counts = _run_with_progress(trials, store, processes, folder)
+        failed = store.failures({trial.key for trial in trials})
+    page = report.build(folder)
+    _print_verdicts(page.sections)
+    typer.echo(f"{counts.done + counts.failed} trials run, {counts.reused} found in {folder}.")
+    for key, message in failed[:10]:
+        typer.echo(f"failed: trial {key}: {message}", err=True)
+    typer.echo(f"Report: {page.path}")
+    if failed:
+        typer.echo(f"{len(failed)} trials failed; --retry-failed runs them again.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def measure(
+    file: Annotated[Path, typer.Argument(help="A .csv, .parquet, .npz or .npy file, one sample a row.")],
+    label: Annotated[
+        str | None, typer.Option(help="Column of classes (default: 'label').", show_default=False)
+    ] = None,
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option(help="nngp, ntk; repeat for several (default: both).", show_default=False),
+    ] = None,
+    activation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="erf, relu, identity; repeat for several (default: erf, relu).", show_default=False
+        ),
+    ] = None,
+    depth: Annotated[int, typer.Option(help="Number of hidden layers.")] = 1,
+    weight_variance: Annotated[float, typer.Option(help="Prior variance of weights, times fan-in.")] = 1.0,
+    bias_variance: Annotated[float, typer.Option(help="Prior variance of biases.")] = 0.0,
+    weighting: Annotated[
+        str, typer.Option(help="How unequal classes are weighted: paper, sample, class or published.")
+    ] = "paper",
+    standardize: Annotated[
+        bool, typer.Option("--standardize", help="Scale every feature to mean 0, deviation 1.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page, with figures beside it.", metavar="FILE.html")
+    ] = None,
+) -> None:
+    """Print how collapsed your own data are under each kernel.
+
+    Example: [bold]kernel-collapse measure flowers.csv --label species --activation relu --depth 3[/bold]
+    """
+    from kernel_collapse import _validate, collapse, data
+    from kernel_collapse import measure as measuring
+
+    _validate.choice(weighting, collapse.WEIGHTINGS, "--weighting")
+    measurements = measuring.specify(
+        kernel or ["nngp", "ntk"], activation or ["erf", "relu"], depth, weight_variance, bias_variance
+    )
+    if report is not None and (report.suffix != ".html" or report.is_dir()):
+        raise ValueError(
+            f"--report is {str(report)!r}, expected the name of a page: try {report.with_suffix('.html')}."
+        )
+    dataset = data.load(file, label=label)
+    remarks = [] if standardize else measuring.remarks(dataset)
+    if standardize:
+        dataset = measuring.standardize(dataset)
+    table = measuring.measure(dataset, measurements, weighting)  # type: ignore[arg-type]
+    _print_measurement(dataset, table, remarks, weighting)
+    if report is not None:
+        _write_measurement(report, dataset, table, remarks, weighting, standardize)
+        typer.echo(f"Report: {report}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")]) -> None:
+    """Write the report of a run again from its stored rows, finished or not.
+
+    Example: [bold]kernel-collapse report runs/quick[/bold]
+    """
+    from kernel_collapse import report as reporting
+
+    typer.echo(f"Report: {reporting.build(folder).path}")
+
+
+def _trials(chosen: list[Experiment], preset: Preset) -> list[Trial]:
+    """Return the trials of the experiments, each once."""
+    return list({trial.key: trial for experiment in chosen for trial in experiment.trials(preset)}.values())
+
+
+def _print_list(chosen: list[Experiment], processes: int) -> None:
+    from rich.console import Console
+
+    from kernel_collapse.experiments import PRESETS
+
+    console = Console(highlight=False)
+    for experiment in chosen:
+        console.print(f"[bold]{experiment.name}[/bold]\n  {experiment.question}")
+        for preset in PRESETS:
+            costs = [trial.cost for trial in experiment.trials(preset)]
+            time = _duration(sum(costs) / processes)
+            console.print(f"  {preset}: {len(costs)} trials, about {time} on {processes} processes")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _run_with_progress(trials: list[Trial], store: Store, processes: int, folder: Path) -> Counts:
+    """Run what is missing; Ctrl-C keeps what is finished and says how to go on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from kernel_collapse import sweep
+
+    todo = sweep.missing(trials, store)
+    columns = (
+        TextColumn("{task.fields[done]} of {task.fields[total_trials]} trials"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    done = len(trials) - len(todo)
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=sum(t.cost for t in todo), done=done, total_trials=len(trials))
+
+        def advance(trial: Trial, outcome: object) -> None:
+            nonlocal done
+            done += 1
+            progress.update(task, advance=trial.cost, done=done)
+
+        try:
+            return sweep.run(trials, store, workers=processes, report=advance)
+        except KeyboardInterrupt:
+            progress.stop()
+            typer.echo(
+                f"Stopped: {done} of {len(trials)} trials are kept in {folder}; the same command goes on from there.",
+                err=True,
+            )
+            raise typer.Exit(130) from None
+
+
+def _print_verdicts(sections: list[Section]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"holds": "green", "holds in part": "yellow", "does not hold": "red"}
+    console = Console(highlight=False)
+    for section in sections:
+        console.print(f"[bold]{section.title}[/bold]")
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for verdict in section.verdicts:
+            colour = colours.get(verdict.status, "white")
+            table.add_row(f"[{colour}]{verdict.status}[/{colour}]", verdict.claim)
+        console.print(table)
+
+
+def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str], weighting: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    n, d = dataset.x.shape
+    console.print(
+        f"{dataset.name}: {n} samples, {d} features, {len(dataset.classes)} classes {_classes(dataset)}"
+    )
+    printed = Table()
+    numbers = ["NC1", "NC1 / NC1(data)", "tr S_W", "tr S_B"]
+    for name in ("kernel", "activation", "depth"):
+        printed.add_column(name)
+    for name in numbers:
+        printed.add_column(name, justify="right")
+    for _, row in table.iterrows():
+        printed.add_row(row["kernel"], row["activation"], row["depth"], *(f"{row[c]:.4g}" for c in numbers))
+    console.print(printed)
+    console.print(
+        "NC1 = tr S_W / tr S_B, spread within classes over spread between them "
+        f'(weighting "{weighting}"); 0 is complete collapse.'
+    )
+    for remark in [*dict.fromkeys(reason for reason in table["reason"] if reason), *remarks]:
+        console.print(f"Note: {remark}", style="yellow", markup=False, highlight=False)
+
+
+def _classes(dataset: Dataset) -> str:
+    shown = [f"{name}: {size}" for name, size in zip(dataset.classes, dataset.class_sizes, strict=True)]
+    return (
+        f"({', '.join(shown)})"
+        if len(shown) <= 10
+        else f"of {min(dataset.class_sizes)} to {max(dataset.class_sizes)} samples"
+    )
+
+
+def _write_measurement(
+    path: Path, dataset: Dataset, table: pd.DataFrame, remarks: list[str], weighting: str, standardized: bool
+) -> None:
+    from kernel_collapse import measure as measuring
+    from kernel_collapse import report
+    from kernel_collapse.experiments import Table
+
+    n, d = dataset.x.shape
+    section = report.Section(
+        "measurement",
+        "NC1 under each kernel",
+        "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
+        [measuring.figure(table, dataset.name)],
+        [Table("Values", table)],
+    )
+    report.write_page(
+        path,
+        title=f"How collapsed is {dataset.name}?",
+        lead="Neural Collapse (NC1) of a data set under the kernels of wide networks.",
+        facts={
+            "Samples": str(n),
+            "Features": f"{d}, standardized" if standardized else str(d),
+            "Classes": f"{len(dataset.classes)} {_classes(dataset)}",
+            "Weighting": weighting,
+        },
+        sections=[section],
+        about=report.environment(),
+        notes=remarks,
+    )

@@ -1,0 +1,27 @@
+"""The paper's figures and our studies: one file each, listed here in the order of the report."""
+
+from kernel_collapse import _validate
+from kernel_collapse.experiments import limiting_kernels_balanced, limiting_kernels_imbalanced
+from kernel_collapse.experiments._types import PRESETS, Experiment, Figure, Preset, Table, Verdict
+
+__all__ = ["PRESETS", "REGISTRY", "Experiment", "Figure", "Preset", "Table", "Verdict", "choose"]
+
+REGISTRY: dict[str, Experiment] = {
+    module.EXPERIMENT.name: module.EXPERIMENT
+    for module in (limiting_kernels_balanced, limiting_kernels_imbalanced)
+}
+
+
+def choose(names: list[str]) -> list[Experiment]:
+    """Return the experiments of these names, in the order of the report; none or "all" means every one.
+
+    Raises
+    ------
+    ValueError
+        If there is no experiment of a name; the closest names are suggested.
+    """
+    for name in names:
+        _validate.choice(name, [*REGISTRY, "all"], "the experiment")
+    if not names or "all" in names:
+        return list(REGISTRY.values())
+    return [experiment for name, experiment in REGISTRY.items() if name in names]

@@ -1,0 +1,91 @@
+"""How figures look: one palette, the same kernel in the same colour everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "ACTIVATION_NAMES",
+    "KERNEL_COLOURS",
+    "KERNEL_MARKERS",
+    "KERNEL_NAMES",
+    "NAMES",
+    "band",
+    "sizes_palette",
+    "style",
+    "ticks_at",
+]
+
+KERNEL_NAMES = {
+    "data": "data",
+    "nngp": "NNGP",
+    "ntk": "NTK",
+    "ntk-published": "NTK, published code",
+}
+#: Colour-blind safe (Okabe and Ito).
+KERNEL_COLOURS = {"data": "#777777", "nngp": "#0072B2", "ntk": "#D55E00", "ntk-published": "#CC79A7"}
+KERNEL_MARKERS = {"data": "D", "nngp": "o", "ntk": "s", "ntk-published": "X"}
+ACTIVATION_NAMES = {"erf": "erf", "relu": "ReLU", "identity": "identity"}
+NAMES = KERNEL_NAMES | ACTIVATION_NAMES
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw with the library's settings, leaving the user's untouched."""
+    import matplotlib as mpl
+
+    settings: Any = {
+        "axes.grid": True,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": "medium",
+        "figure.constrained_layout.use": True,
+        "figure.dpi": 100,
+        "font.size": 9.5,
+        "grid.alpha": 0.3,
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 4.5,
+        "savefig.dpi": 160,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "kernel-collapse",
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def band(axes: Axes, table: pd.DataFrame, x: str, **line: Any) -> None:
+    """Draw means as a line, and one standard deviation to either side as a band."""
+    table = table.sort_values(x)
+    (drawn,) = axes.plot(table[x], table["mean"], **{"marker": "o"} | line)
+    axes.fill_between(
+        table[x],
+        table["mean"] - table["std"],
+        table["mean"] + table["std"],
+        color=drawn.get_color(),
+        alpha=0.18,
+        linewidth=0,
+    )
+
+
+def ticks_at(axes: Axes, values: Sequence[int]) -> None:
+    """Make the x axis logarithmic with a tick at each of the values."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(values), [str(v) for v in values])
+    axes.minorticks_off()
+
+
+def sizes_palette(n: int) -> list[Any]:
+    """Return n colours in order, light to dark, all of them visible on white."""
+    import matplotlib as mpl
+
+    if n == 1:
+        return [mpl.colormaps["viridis"](0.35)]
+    return [mpl.colormaps["viridis"](0.85 * (1 - i / (n - 1))) for i in range(n)]

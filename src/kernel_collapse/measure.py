@@ -1,0 +1,167 @@
+"""How collapsed a user's own data are under each kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import ValidationError
+
+from kernel_collapse import collapse, trials
+from kernel_collapse.data import Dataset
+from kernel_collapse.experiments._style import KERNEL_COLOURS, NAMES, style
+from kernel_collapse.experiments._types import Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["figure", "measure", "remarks", "specify", "standardize"]
+
+
+def specify(
+    kernels: Sequence[str],
+    activations: Sequence[str],
+    depth: int,
+    weight_variance: float,
+    bias_variance: float,
+) -> list[trials.KernelNC1]:
+    """Return the measurements of every kernel with every activation, the data themselves first.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a parameter is out of range.
+    """
+    from kernel_collapse import _validate
+    from kernel_collapse import activations as duals
+
+    for kernel in kernels:
+        _validate.choice(kernel, ("nngp", "ntk"), "kernel")
+    for activation in activations:
+        duals.get(activation)
+    try:
+        return [
+            trials.KernelNC1(kernel="data"),
+            *(
+                trials.KernelNC1(
+                    kernel=kernel,  # type: ignore[arg-type]
+                    activation=activation,
+                    depth=_validate.count(depth, "depth"),
+                    weight_variance=weight_variance,
+                    bias_variance=bias_variance,
+                )
+                for activation in dict.fromkeys(activations)
+                for kernel in dict.fromkeys(kernels)
+            ),
+        ]
+    except ValidationError as error:
+        raise ValueError(trials.describe_errors(error)) from None
+
+
+def measure(
+    dataset: Dataset, measurements: Sequence[trials.KernelNC1], weighting: collapse.Weighting = "paper"
+) -> pd.DataFrame:
+    """Return a row for each kernel: NC1, its traces, and NC1 relative to that of the data.
+
+    Raises
+    ------
+    ValueError
+        If the Gram matrix would not fit into memory.
+    """
+    import pandas as pd
+
+    _fits_into_memory(len(dataset.x))
+    of_data = collapse.nc1_from_features(dataset.x, dataset.labels, weighting=weighting)
+    rows = []
+    for what in measurements:
+        if what.kernel == "data":
+            value = of_data
+        else:
+            value = collapse.nc1(trials.gram(what, dataset.x), dataset.labels, weighting=weighting)
+        rows.append(
+            {
+                "kernel": NAMES[what.kernel],
+                "activation": "–" if what.activation is None else NAMES.get(what.activation, what.activation),
+                "depth": "–" if what.activation is None else str(what.depth),
+                "NC1": value.ratio,
+                "NC1 / NC1(data)": value.ratio / of_data.ratio if of_data.ratio else float("nan"),
+                "tr S_W": value.within,
+                "tr S_B": value.between,
+                "reason": value.reason,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def standardize(dataset: Dataset) -> Dataset:
+    """Return the data set with every feature at mean 0 and standard deviation 1; constant ones become 0."""
+    from dataclasses import replace
+
+    centred = dataset.x - dataset.x.mean(axis=0)
+    scale = centred.std(axis=0)
+    # A column that is constant up to round-off has no scale of its own.
+    constant = scale <= 1e-12 * np.abs(dataset.x).max(axis=0)
+    return replace(dataset, x=np.where(constant, 0.0, centred / np.where(constant, 1.0, scale)))
+
+
+def remarks(dataset: Dataset) -> list[str]:
+    """Return what a reader of the numbers should know of the data."""
+    found = []
+    scale = dataset.x.std(axis=0)
+    positive = scale[scale > 0]
+    if len(positive) > 1 and positive.max() > 30 * positive.min():
+        widest = int(scale.argmax())
+        name = dataset.features[widest] if dataset.features else f"column {widest}"
+        found.append(
+            f"The features differ in scale by a factor of {positive.max() / positive.min():.3g}; the widest, {name!r}, "
+            "dominates every kernel. Try --standardize."
+        )
+    sizes = dataset.class_sizes
+    if max(sizes) == 1:
+        found.append(
+            "Every class has one sample, so NC1 is 0 whatever the kernel. Is the label column a class?"
+        )
+    elif max(sizes) != min(sizes):
+        found.append(
+            f"The classes have {min(sizes)} to {max(sizes)} samples: the weighting of classes matters (--weighting)."
+        )
+    return found
+
+
+def figure(table: pd.DataFrame, name: str) -> Figure:
+    """Draw NC1 of each kernel as a point on one logarithmic axis."""
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    shown = table[table["NC1"] > 0].iloc[::-1]
+    colours = {NAMES[kernel]: colour for kernel, colour in KERNEL_COLOURS.items()}
+    with style():
+        drawn = MatplotlibFigure(figsize=(7.5, 1.2 + 0.4 * max(len(shown), 1)))
+        axes = drawn.subplots()
+        names = [
+            row["kernel"] if row["activation"] == "–" else f"{row['activation']} {row['kernel']}"
+            for _, row in shown.iterrows()
+        ]
+        axes.hlines(names, shown["NC1"].min(), shown["NC1"], color="#cccccc", linewidth=1)
+        axes.scatter(shown["NC1"], names, c=[colours[k] for k in shown["kernel"]], s=45, zorder=3)
+        axes.set_xscale("log")
+        axes.set_xlabel("NC1 of the features (left: more collapsed)")
+    return Figure(
+        f"nc1-{name}",
+        f"NC1 of {name} under each kernel; values that are 0 or not a number are left out.",
+        drawn,
+    )
+
+
+def _fits_into_memory(n: int) -> None:
+    needed = 2 * 8 * n**2  # the Gram matrix, and as much again for the copies that checking it may make
+    try:
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > available:
+        raise ValueError(
+            f"the Gram matrix of {n} samples takes {8 * n**2 / 1e9:.0f} GB of {available / 1e9:.0f} GB of memory, "
+            f"expected at most {int((available / 16) ** 0.5)} samples here: measure a random subset."
+        )

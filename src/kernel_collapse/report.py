@@ -1,0 +1,219 @@
+"""One self-contained HTML page of a run: figures, tables, environment, and a verdict on each claim."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import os
+import platform
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kernel_collapse.experiments import REGISTRY, Figure, Table, Verdict
+from kernel_collapse.experiments._style import NAMES, style
+from kernel_collapse.store import Store
+
+if TYPE_CHECKING:
+    import jinja2
+    import pandas as pd
+
+__all__ = ["Built", "Section", "build", "environment", "write_page"]
+
+FILE = "report.html"
+FIGURES = "figures"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: an experiment, or a user's measurement."""
+
+    name: str
+    title: str
+    question: str
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+class Built(NamedTuple):
+    """The page that was written, and what is on it."""
+
+    path: Path
+    sections: list[Section]
+
+
+def build(folder: str | Path) -> Built:
+    """Write the report of a run from its stored rows, and its figures as PDF, SVG and PNG.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of a run, as `kernel-collapse reproduce --out` made it; a run that is not complete is reported
+        as far as it went.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no run, or a run without a finished trial.
+    """
+    with Store(folder) as store:
+        about = store.about()
+        experiments = [REGISTRY[name] for name in about["experiments"]]
+        wanted = {e.name: [trial.key for trial in e.trials(about["preset"])] for e in experiments}
+        rows = store.frame(key for keys in wanted.values() for key in keys)
+    planned = len({key for keys in wanted.values() for key in keys})
+    if rows.empty or not (rows["status"] == "ok").any():
+        raise ValueError(f"the run in {str(folder)!r} has no finished trial, expected some: resume it first.")
+    sections = []
+    for experiment in experiments:
+        mine = rows[rows["key"].isin(wanted[experiment.name])]
+        if not (mine["status"] == "ok").any():
+            sections.append(
+                Section(experiment.name, experiment.title, "No trial of this experiment has finished yet.")
+            )
+            continue
+        sections.append(
+            Section(
+                experiment.name,
+                experiment.title,
+                experiment.question,
+                experiment.figures(mine),
+                experiment.tables(mine),
+                experiment.verdicts(mine),
+            )
+        )
+    failed = rows[rows["status"] == "failed"]
+    facts = {
+        "Preset": about["preset"],
+        "Trials": f"{len(rows) - len(failed)} finished, {len(failed)} failed"
+        + (f", {planned - len(rows)} to go" if planned > len(rows) else ""),
+        "Computing time": f"{rows['seconds'].sum():.1f} s on one core",
+    }
+    page = write_page(
+        Path(folder) / FILE,
+        title="How collapsed are kernels?",
+        lead="Neural Collapse (NC1) measured from the Gram matrices of kernels, and what that says of each claim.",
+        facts=facts,
+        sections=sections,
+        failures=failed[["key", "data", "n", "dim", "seed", "kernel", "activation", "message"]],
+        about=about["environment"],
+    )
+    return Built(page, sections)
+
+
+def write_page(
+    path: Path,
+    *,
+    title: str,
+    lead: str,
+    facts: dict[str, str],
+    sections: list[Section],
+    about: dict[str, str],
+    failures: pd.DataFrame | None = None,
+    notes: list[str] | None = None,
+) -> Path:
+    """Write one self-contained page, and every figure as PDF, SVG and PNG in the folder "figures" beside it."""
+    figures = path.parent / FIGURES
+    figures.mkdir(parents=True, exist_ok=True)
+    interactive = any(figure.interactive is not None for section in sections for figure in section.figures)
+    html = _template().render(
+        title=title,
+        lead=lead,
+        facts=facts,
+        notes=notes or [],
+        sections=sections,
+        failures=failures,
+        environment=about,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        image=lambda figure: _embed(figure, figures),
+        plotly=_plotly_script() if interactive else "",
+    )
+    part = path.with_suffix(".part")  # a killed run leaves the old page or the new one, never half of one
+    part.write_text(html, encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def environment() -> dict[str, str]:
+    """Return what the numbers may depend on: versions, processor, linear algebra library."""
+    from threadpoolctl import threadpool_info
+
+    packages = ("kernel-collapse", "numpy", "scipy", "pandas", "matplotlib")
+    blas = {
+        f"{info['internal_api']} {info['version']} ({info.get('architecture', 'unknown kernels')})"
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
+    }
+    return {
+        "Python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+        "BLAS": ", ".join(sorted(blas)) or "unknown",
+        "System": f"{platform.system()} {platform.release()} ({platform.machine()})",
+        "Processor": f"{_processor()}, {os.cpu_count()} cores",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _embed(figure: Figure, folder: Path) -> str:
+    """Save a figure in three formats and return the vector one as a data URI."""
+    with style():  # saving has settings too: resolution, and names inside SVG that are the same every time
+        for kind, about in (("pdf", {"CreationDate": None}), ("png", {}), ("svg", {"Date": None})):
+            picture = io.BytesIO()
+            figure.figure.savefig(picture, format=kind, metadata=about)
+            (folder / f"{figure.name}.{kind}").write_bytes(picture.getvalue())
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.getvalue()).decode()
+
+
+def _plotly_script() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+def _plot(figure: Any) -> str:
+    """Return a Plotly figure as a piece of a page that has the script already."""
+    return str(
+        figure.to_html(
+            full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
+        )
+    )
+
+
+def _cell(value: Any) -> str:
+    """Return a table's entry as text: four digits of a real number, sizes with a slash, names as in figures."""
+    if isinstance(value, tuple):
+        return " / ".join(map(str, value))
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "–"
+        return f"{value:.4g}".replace("-", "−")
+    return NAMES.get(value, str(value))
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
+    """Whether a column of a table is set flush right."""
+    return bool(column.dtype.kind in "iuf")
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment_ = jinja2.Environment(
+        loader=jinja2.PackageLoader("kernel_collapse"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment_.filters |= {"cell": _cell, "plot": _plot}
+    environment_.tests["number"] = _is_number
+    return environment_.get_template("report.html.j2")

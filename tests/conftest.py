@@ -1,0 +1,40 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[1]
+
+
+def run_cli(*arguments: object, **options) -> subprocess.CompletedProcess:
+    """Run the installed program in a process of its own, as a user does."""
+    program = Path(sys.executable).with_name("kernel-collapse")
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory):
+    """Folder of a complete quick run of everything, made once by the command line."""
+    folder = tmp_path_factory.mktemp("runs") / "quick"
+    done = run_cli("reproduce", "all", "--out", folder, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240602)
+
+
+@pytest.fixture
+def unchecked():
+    """Leave types to the library: what is tested is what it says of bad input."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

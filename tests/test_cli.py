@@ -1,0 +1,182 @@
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from sklearn.datasets import load_wine
+
+import kernel_collapse as kc
+from conftest import ROOT, run_cli
+from kernel_collapse import cli
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory):
+    """A real table: the path of scikit-learn's wine data in CSV, with names as labels."""
+    data = load_wine(as_frame=True)
+    table = data.data.assign(cultivar=data.target_names[data.target])
+    path = tmp_path_factory.mktemp("tables") / "wine.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def refuse(monkeypatch, capsys, *arguments):
+    """Run the program in this process, and give the sentence with which it refuses its input."""
+    monkeypatch.setattr(sys, "argv", ["kernel-collapse", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("kernel-collapse: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("command", [[], ["reproduce"], ["measure"], ["report"]])
+def test_help_shows_an_example(command):
+    done = run_cli(*command, "--help")
+    assert done.returncode == 0
+    assert "Example: kernel-collapse" in re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+
+def test_version():
+    assert run_cli("--version").stdout == f"kernel-collapse {kc.__version__}\n"
+
+
+def test_import_and_help_load_nothing_heavy():
+    heavy = "{'pandas', 'scipy', 'matplotlib', 'plotly', 'pydantic', 'pyarrow', 'sklearn', 'jax'}"
+    for module in ("kernel_collapse", "kernel_collapse.cli"):
+        code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\n"
+
+
+def test_list_names_every_experiment():
+    done = run_cli("reproduce", "--list")
+    assert done.returncode == 0
+    for name in ("limiting-kernels-balanced", "limiting-kernels-imbalanced"):
+        assert name in done.stdout
+    assert "quick: 600 trials" in done.stdout
+    assert "paper: 2400 trials" in done.stdout
+
+
+def test_running_again_reuses_every_row(quick_run):
+    done = run_cli("reproduce", "all", "--out", quick_run)
+    assert done.returncode == 0
+    assert "0 trials run, 1200 found" in done.stdout
+    assert "holds" in done.stdout
+
+
+def test_measure_a_real_table_as_a_newcomer(wine):
+    done = run_cli("measure", wine, "--label", "cultivar", env={"COLUMNS": "100", "PATH": ""})
+    assert done.returncode == 0, done.stderr
+    assert "wine: 178 samples, 13 features, 3 classes (class_0: 59, class_1: 71, class_2: 48)" in done.stdout
+    assert "'proline', dominates every kernel. Try --standardize." in " ".join(done.stdout.split())
+    data = kc.data.load(wine, label="cultivar")
+    for activation in ("erf", "relu"):
+        for kernel in (kc.nngp, kc.ntk):
+            ratio = kc.nc1(kernel(data.x, activation=activation), data.labels).ratio
+            assert f"{ratio:.4g}" in done.stdout
+
+
+def test_measure_with_every_option(wine, tmp_path):
+    page = tmp_path / "deep" / "wine.html"
+    options = "--standardize --depth 3 --kernel ntk --activation relu --weighting class --weight-variance 2"
+    options += " --bias-variance 0.1"
+    done = run_cli("measure", wine, "--label", "cultivar", *options.split(), "--report", page)
+    assert done.returncode == 0, done.stderr
+    data = kc.data.load(wine, label="cultivar")
+    x = (data.x - data.x.mean(axis=0)) / data.x.std(axis=0)
+    gram = kc.ntk(x, activation="relu", depth=3, weight_variance=2.0, bias_variance=0.1)
+    ratio = f"{kc.nc1(gram, data.labels, weighting='class').ratio:.4g}"
+    assert ratio in done.stdout
+    assert "NNGP" not in done.stdout
+    text = page.read_text(encoding="utf-8")
+    assert ratio in text
+    assert "13, standardized" in text
+    assert (tmp_path / "deep" / "figures" / "nc1-wine.png").is_file()
+
+
+def test_measure_says_why_there_is_no_number(tmp_path):
+    pd.DataFrame({"a": [1.0, 1.0, 1.0, 1.0], "label": [0, 0, 1, 1]}).to_csv(
+        tmp_path / "flat.csv", index=False
+    )
+    done = run_cli("measure", tmp_path / "flat.csv", "--report", tmp_path / "flat.html")
+    assert done.returncode == 0, done.stderr
+    assert "nan" in done.stdout
+    assert "Note: the class means coincide" in done.stdout
+    pd.DataFrame({"a": [1.0, 2.0, 4.0], "label": [0.1, 0.2, 0.3]}).to_csv(tmp_path / "each.csv", index=False)
+    done = run_cli("measure", tmp_path / "each.csv")
+    assert "Every class has one sample" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--label", "species"], "wine.csv has no column 'species'"),
+        (["--label", "cultivar", "--depth", "0"], "depth is 0, expected a whole number that is at least 1"),
+        (["--label", "cultivar", "--activation", "rleu"], "did you mean 'relu'"),
+        (
+            ["--label", "cultivar", "--kernel", "nkt"],
+            "kernel is 'nkt', expected one of nngp, ntk: did you mean 'ntk'",
+        ),
+        (["--label", "cultivar", "--weighting", "papers"], "did you mean 'paper'"),
+        (["--label", "cultivar", "--weight-variance", "-1"], "weight_variance is -1.0"),
+        (["--label", "cultivar", "--bias-variance", "nan"], "bias_variance is nan"),
+        (
+            ["--label", "cultivar", "--report", "page.pdf"],
+            "--report is 'page.pdf', expected the name of a page",
+        ),
+    ],
+)
+def test_measure_refuses_bad_input(monkeypatch, capsys, wine, options, message):
+    assert message in refuse(monkeypatch, capsys, "measure", wine, *options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["measure", "nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (
+            ["reproduce", "limiting-kernel"],
+            "the experiment is 'limiting-kernel', expected one of limiting-kernels",
+        ),
+        (["reproduce", "--workers", "0"], "--workers is 0, expected a whole number that is at least 1"),
+        (["reproduce", "--preset", "papre"], "did you mean 'paper'"),
+        (["report", "nowhere"], "'nowhere' holds no results.sqlite"),
+    ],
+)
+def test_commands_refuse_bad_input(monkeypatch, capsys, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in refuse(monkeypatch, capsys, *arguments)
+    assert list(tmp_path.iterdir()) == []  # before any work
+
+
+def test_a_folder_of_another_run_is_refused(monkeypatch, capsys, quick_run, tmp_path):
+    message = refuse(monkeypatch, capsys, "reproduce", "--preset", "paper", "--out", quick_run)
+    assert "holds another run (preset 'quick', here 'paper')" in message
+    message = refuse(monkeypatch, capsys, "reproduce", "limiting-kernels-balanced", "--out", quick_run)
+    assert "holds another run" in message
+    (tmp_path / "thesis.tex").write_text("")
+    assert "holds other files (thesis.tex)" in refuse(monkeypatch, capsys, "reproduce", "--out", tmp_path)
+    assert "cannot be written" in refuse(
+        monkeypatch, capsys, "reproduce", "--out", tmp_path / "thesis.tex" / "run"
+    )
+
+
+def test_text_where_a_number_belongs_is_a_usage_error(wine):
+    done = run_cli("measure", wine, "--label", "cultivar", "--depth", "1.5")
+    assert done.returncode == 2
+    assert "--depth" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_run(example, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(example)], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "NC1" in done.stdout

@@ -1,0 +1,203 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import kernel_collapse as kc
+from kernel_collapse.data import D1_MEANS, D2_MEANS
+
+
+def test_d1_is_seeded_as_documented():
+    data = kc.data.gaussian_classes(n=7, dim=3, class_sizes=(3, 4), seed=5)
+    rng = np.random.default_rng(5)
+    expected = np.vstack([-2.0 + 0.5 * rng.normal(size=(3, 3)), 2.0 + 0.5 * rng.normal(size=(4, 3))])
+    np.testing.assert_array_equal(data.x, expected)
+    assert data.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert data.targets.ravel().tolist() == [-1, -1, -1, 1, 1, 1, 1]
+    assert data.name == "D1"
+
+
+def test_d2_has_four_classes_and_its_targets():
+    data = kc.data.gaussian_classes(n=8, dim=2, class_means=D2_MEANS, seed=1)
+    rng = np.random.default_rng(1)
+    expected = np.vstack([mean + 0.5 * rng.normal(size=(2, 2)) for mean in (-6.0, -2.0, 2.0, 6.0)])
+    np.testing.assert_array_equal(data.x, expected)
+    assert data.targets.ravel().tolist() == [-3, -3, -1, -1, 1, 1, 3, 3]
+    assert data.name == "D2"
+
+
+def test_general_means_and_covariances():
+    full = np.array([[2.0, 0.6], [0.6, 0.5]])
+    data = kc.data.gaussian_classes(
+        n=60_000,
+        dim=2,
+        class_means=([0.0, 1.0], 5.0, (-3.0, 2.0)),
+        class_covariances=(full, 4.0, (1.0, 9.0)),
+        seed=3,
+    )
+    assert data.class_sizes == (20_000,) * 3
+    np.testing.assert_array_equal(data.targets[[0, 20_000, 40_000]], np.eye(3))
+    expected = [([0, 1], full), ([5, 5], 4 * np.eye(2)), ([-3, 2], np.diag([1.0, 9.0]))]
+    for c, (mean, covariance) in enumerate(expected):
+        x = data.x[data.labels == c]
+        error = np.sqrt(np.diag(covariance) / len(x))
+        assert (np.abs(x.mean(axis=0) - mean) < 4 * error).all()
+        # Var of a sample covariance of Gaussians: (S_ij^2 + S_ii S_jj) / n
+        error = np.sqrt((covariance**2 + np.outer(np.diag(covariance), np.diag(covariance))) / len(x))
+        assert (np.abs(np.cov(x.T) - covariance) < 4 * error).all()
+    rng = np.random.default_rng(3)
+    first = np.array([0.0, 1.0]) + rng.normal(size=(20_000, 2)) @ np.linalg.cholesky(full).T
+    np.testing.assert_array_equal(data.x[:20_000], first)
+
+
+def test_standard_deviations_by_class_and_coordinate():
+    data = kc.data.gaussian_classes(n=4, dim=2, class_stds=(0.1, (1.0, 2.0)), class_targets=[[1, 0], [0, 2]])
+    rng = np.random.default_rng(0)
+    expected = [-2.0 + 0.1 * rng.normal(size=(2, 2)), 2.0 + np.array([1.0, 2.0]) * rng.normal(size=(2, 2))]
+    np.testing.assert_array_equal(data.x, np.vstack(expected))
+    assert data.name == "gaussian_classes"
+    assert data.targets.tolist() == [[1, 0], [1, 0], [0, 2], [0, 2]]
+
+
+def test_odd_sizes_and_one_sample_a_class():
+    assert kc.data.gaussian_classes(n=7, class_means=(0, 1, 2)).class_sizes == (3, 2, 2)
+    assert kc.data.gaussian_classes(n=2).class_sizes == (1, 1)
+    assert "2 samples, 1 features, classes of 1, 1" in repr(kc.data.gaussian_classes(n=2))
+
+
+def test_labels_of_any_kind_in_any_order():
+    data = kc.data.from_arrays(np.eye(4), ["b", "a", "c", "a"])
+    assert data.labels.tolist() == [1, 0, 2, 0]
+    assert data.classes == ("a", "b", "c")
+    np.testing.assert_array_equal(data.targets, np.eye(3)[[1, 0, 2, 0]])
+    mixed = kc.data.from_arrays(np.eye(3), [("x", 1), "y", ("x", 1)])
+    assert mixed.classes == (("x", 1), "y")  # not sortable: in order of appearance
+    assert kc.data.from_arrays(np.eye(2), np.array([True, False])).classes == (False, True)
+    assert kc.data.from_arrays(np.eye(2), pd.Series([7, -7])).labels.tolist() == [1, 0]
+    given = kc.data.from_arrays(np.eye(2), [0, 1], targets=[0.5, 1.5])
+    assert given.targets.tolist() == [[0.5], [1.5]]
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame({"a": [1.0, 2.0, 4.0], "kind": ["u", "v", "u"], "b": [True, False, True]})
+
+
+def test_tables_and_arrays_from_files(tmp_path, table):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        data = kc.data.load(tmp_path / name, label="kind")
+        assert data.x.tolist() == [[1, 1], [2, 0], [4, 1]]
+        assert (data.classes, data.labels.tolist(), data.name) == (("u", "v"), [0, 1, 0], "t")
+        assert data.features == ("a", "b")
+    np.savez(tmp_path / "t.npz", x=np.eye(3), labels=np.array(["u", "v", "u"]), targets=[[1.0], [2.0], [1.0]])
+    data = kc.data.load(tmp_path / "t.npz")
+    assert (data.classes, data.targets.ravel().tolist()) == (("u", "v"), [1, 2, 1])
+    np.save(tmp_path / "x.npy", np.eye(3))
+    np.save(tmp_path / "c.npy", [2, 1, 2])
+    assert kc.data.load(tmp_path / "x.npy", label=str(tmp_path / "c.npy")).classes == (1, 2)
+    table.rename(columns={"kind": "label"}).to_csv(tmp_path / "l.csv", index=False)
+    assert kc.data.load(tmp_path / "l.csv").classes == ("u", "v")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "label", "message"),
+    [
+        ("gone.csv", None, "k", "there is no file"),
+        ("t.xlsx", "a", "k", r"the ending of 't.xlsx' is '.xlsx', expected one of .csv"),
+        ("empty.csv", "", "k", "empty.csv is empty"),
+        ("header.csv", "a,k\n", "k", "header.csv has 0 rows"),
+        ("t.csv", "a,k\n1,u\n2,v\n", "kind", "t.csv has no column 'kind'.*choose from 'a', 'k'"),
+        ("t.csv", "a,k\n1,u\n2,v\n", None, "t.csv has no column 'label'"),
+        ("t.csv", "a,s,k\n1,x,u\n2,y,v\n", "k", r"columns that are not numeric \('s'\)"),
+        ("t.csv", "a,b,k\n1,2,u\n2,,v\n", "k", "x holds nan in row 1, column 'b'"),
+        ("t.csv", "a,b,k\n1,2,u\n2,inf,v\n", "k", "x holds inf in row 1, column 'b'"),
+        ("t.csv", "a,k\n1,u\n2,\n", "k", "the label of row 1 is missing"),
+        ("t.csv", "a,k\n1,u\n2,u\n", "k", "all 2 labels are 'u', expected at least two classes"),
+        ("t.csv", ",a,k\n0,1,u\n1,2,v\n", "k", "column 0 of t.csv has no name"),
+        ("t.csv", 'a,k\n1,u\n2,"v\n', "k", "t.csv cannot be read as CSV"),
+        ("t.csv", b"\xff\xfe\x00\x01", "k", "t.csv cannot be read as CSV"),
+        ("t.csv", "k\nu\nv\n", "k", "x has shape .2, 0."),
+        ("t.parquet", "nonsense", "k", "t.parquet cannot be read as PARQUET"),
+        ("t.npz", "nonsense", None, "t.npz cannot be read"),
+        ("t.npy", "nonsense", None, "t.npy holds no labels"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path, name, content, label, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=message):
+        kc.data.load(path, label=label)
+
+
+def test_bad_archives_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", features=np.eye(2), labels=[0, 1])
+    with pytest.raises(
+        ValueError, match=r"a.npz has no array 'x', expected 'x' and 'labels': it holds 'features', 'labels'"
+    ):
+        kc.data.load(tmp_path / "a.npz")
+    np.save(tmp_path / "x.npy", np.eye(2))
+    with pytest.raises(ValueError, match="there is no file 'nowhere.npy'"):
+        kc.data.load(tmp_path / "x.npy", label="nowhere.npy")
+    np.savez(tmp_path / "o.npz", x=np.array([{}], dtype=object), labels=[0])
+    with pytest.raises(ValueError, match="o.npz cannot be read"):
+        kc.data.load(tmp_path / "o.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_sizes": (2, 3)}, r"class_sizes \(2, 3\) add up to 5, expected n = 6"),
+        ({"class_sizes": (6, 0)}, "leaves class 1 without a sample"),
+        ({"class_sizes": (3, 2, 1)}, "class_sizes has 3 entries, expected 2"),
+        ({"class_sizes": (2.5, 3.5)}, "a class size is 2.5, expected a whole number"),
+        ({"class_sizes": (-1, 7)}, "a class size is -1"),
+        ({"n": 1}, "n is 1 for 2 classes, expected at least one sample a class"),
+        ({"n": 0}, "n is 0, expected a whole number that is at least 1"),
+        ({"dim": 0}, "dim is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"class_stds": (0.5, 0.0)}, "the standard deviation of class 1 is 0.0, expected more than zero"),
+        ({"class_stds": -0.5}, "the standard deviation of class 0 is -0.5"),
+        ({"class_stds": (0.5,)}, "class_stds has 1 entries, expected 2"),
+        ({"class_covariances": (1.0, (1.0, -1.0))}, "the variance of class 1"),
+        (
+            {"class_covariances": (np.eye(2), [[1.0, 2.0], [2.0, 1.0]])},
+            "has the eigenvalue -1, expected all to be",
+        ),
+        ({"class_covariances": (np.eye(3), np.eye(3))}, r"has shape \(3, 3\), expected a symmetric 2 x 2"),
+        ({"class_covariances": (np.eye(2), [[1.0, 0.5], [0.4, 1.0]])}, "expected a symmetric"),
+        ({"class_means": (1.0,)}, "expected the means of at least two classes"),
+        ({"class_means": 3.0}, "expected the means of at least two classes"),
+        ({"class_means": ((0, 0, 0), 1.0)}, "the mean of class 0 is .*one for each of 2 coordinates"),
+        ({"class_means": (float("nan"), 1.0)}, "the mean of class 0 is nan"),
+        ({"class_targets": (1, 2, 3)}, "class_targets has 3 rows, expected 2"),
+    ],
+)
+def test_bad_mixtures_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kc.data.gaussian_classes(**({"n": 6, "dim": 2} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "targets", "message"),
+    [
+        (np.eye(3), [0, 1], None, "x has 3 rows and there are 2 labels"),
+        (np.eye(2), [0, 1], [1.0], "x has 2 rows and targets 1"),
+        (np.eye(2), [0, 1], [1.0, np.nan], "targets holds nan in row 1"),
+        (np.eye(2), [0, None], None, "the label of row 1 is missing"),
+        (np.eye(2), [0, float("nan")], None, "the label of row 1 is missing"),
+        (np.eye(2), [[0], [1]], None, "labels are nested"),
+        (np.eye(2), [{}, {}], None, "labels cannot be hashed"),
+        (np.eye(2), [], None, "labels are empty"),
+        (np.eye(2), ["a", "a"], None, "all 2 labels are 'a'"),
+    ],
+)
+def test_bad_arrays_are_refused(x, labels, targets, message):
+    with pytest.raises(ValueError, match=message):
+        kc.data.from_arrays(x, labels, targets)
+
+
+def test_the_papers_means():
+    assert D1_MEANS == (-2.0, 2.0)
+    assert D2_MEANS == (-6.0, -2.0, 2.0, 6.0)

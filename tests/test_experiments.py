@@ -1,0 +1,200 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import kernel_collapse as kc
+from kernel_collapse import experiments, kernels
+from kernel_collapse.experiments import _limiting, _statistics
+from kernel_collapse.store import Store
+
+
+@pytest.fixture(scope="module")
+def rows(quick_run):
+    with Store(quick_run) as store:
+        return store.frame()
+
+
+def of(rows, name, preset="quick"):
+    keys = {trial.key for trial in experiments.REGISTRY[name].trials(preset)}
+    return rows[rows["key"].isin(keys)]
+
+
+def test_the_papers_grids():
+    balanced = experiments.REGISTRY["limiting-kernels-balanced"].trials("paper")
+    laws, sizes, dimensions, seeds, measurements = 2, 4, 5, 10, 6
+    assert len({t.key for t in balanced}) == len(balanced) == laws * sizes * dimensions * seeds * measurements
+    assert {t.data.n for t in balanced} == {128, 256, 512, 1024}
+    assert {t.data.dim for t in balanced} == {1, 2, 8, 32, 128}
+    assert {t.data.name for t in balanced} == {"D1", "D2"}
+    imbalanced = experiments.REGISTRY["limiting-kernels-imbalanced"].trials("paper")
+    assert len({t.key for t in imbalanced}) == 4 * 5 * 10 * 6
+    assert {t.data.class_sizes for t in imbalanced} == {(1024, 1024), (768, 1280), (512, 1536), (256, 1792)}
+
+
+def test_choose():
+    assert [e.name for e in experiments.choose([])] == list(experiments.REGISTRY)
+    assert experiments.choose(["all"]) == experiments.choose([])
+    assert [e.name for e in experiments.choose(["limiting-kernels-imbalanced"])] == [
+        "limiting-kernels-imbalanced"
+    ]
+    with pytest.raises(ValueError, match="did you mean 'limiting-kernels-balanced'"):
+        experiments.choose(["limiting-kernel-balanced"])
+
+
+def test_prepared_values_are_logarithms_of_nc1(rows):
+    prepared = _limiting.prepare(of(rows, "limiting-kernels-balanced"))
+    row = prepared[
+        (prepared["data"] == "D2")
+        & (prepared["n"] == 128)
+        & (prepared["dim"] == 8)
+        & (prepared["seed"] == 3)
+        & (prepared["kernel"] == "ntk-published")
+    ].squeeze()
+    data = kc.data.gaussian_classes(128, 8, class_means=(-6, -2, 2, 6), seed=3)
+    kernel = np.log10(kc.nc1(kernels.ntk_published(data.x), data.labels).ratio)
+    assert row["log_nc1"] == pytest.approx(kernel, rel=1e-12)
+    of_data = np.log10(kc.nc1_from_features(data.x, data.labels).ratio)
+    assert row["log_nc1_ratio"] == pytest.approx(kernel - of_data, rel=1e-12)
+
+
+def test_a_value_without_a_logarithm_is_not_a_number(rows):
+    some = of(rows, "limiting-kernels-imbalanced").copy()
+    some.loc[some["kernel"] == "nngp", "nc1_published"] = -0.1
+    prepared = _limiting.prepare(some, "published")
+    assert prepared.loc[prepared["kernel"] == "nngp", "log_nc1"].isna().all()
+    assert prepared.loc[prepared["kernel"] == "ntk", "log_nc1"].notna().all()
+
+
+# -- statistics
+
+
+def cells(differences, cell="a"):
+    first = pd.DataFrame(
+        {"cell": cell, "seed": range(len(differences)), "v": np.arange(len(differences)) * 10.0}
+    )
+    return first, first.assign(v=first["v"] + differences)
+
+
+def name(row):
+    return str(row["cell"])
+
+
+def test_paired_interval_is_that_of_the_t_test(rng):
+    first, second = cells(rng.normal(size=8) + 0.3)
+    table = _statistics.paired(first, second.sample(frac=1, random_state=1), "v", ["cell"])
+    expected = stats.ttest_rel(second["v"], first["v"]).confidence_interval(0.95)
+    assert (table["low"].item(), table["high"].item()) == pytest.approx((expected.low, expected.high))
+    assert table["seeds"].item() == 8
+
+
+def test_intervals_of_many_cells_hold_together(rng):
+    one = cells(rng.normal(size=6), "a")
+    many = [cells(rng.normal(size=6), c) for c in "bcde"]
+    both = [pd.concat([one[i], *(m[i] for m in many)]) for i in (0, 1)]
+    table = _statistics.paired(*both, "v", ["cell"]).set_index("cell")
+    expected = stats.ttest_rel(one[1]["v"], one[0]["v"]).confidence_interval(1 - 0.05 / 5)
+    assert (table.loc["a", "low"], table.loc["a", "high"]) == pytest.approx((expected.low, expected.high))
+
+
+def test_pairs_with_a_missing_value_are_left_out():
+    first, second = cells([1.0, 2.0, 3.0, np.nan])
+    table = _statistics.paired(first, second, "v", ["cell"])
+    assert (table["seeds"].item(), table["difference"].item()) == (3, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("differences", "ties_hold", "status"),
+    [
+        ([1.0, 1.1, 0.9, 1.0], False, "holds"),
+        ([-1.0, -1.1, -0.9, -1.0], False, "does not hold"),
+        ([1.0, -1.1, 0.9, -1.0], False, "undecided"),
+        ([1e-13, -1e-13, 2e-13, 0.0], True, "holds"),
+        ([1e-13, -1e-13, 2e-13, 0.0], False, "does not hold"),
+        ([1.0], False, "undecided"),  # one seed has no interval
+        ([], False, "undecided"),
+    ],
+)
+def test_verdict_on_an_order(differences, ties_hold, status):
+    table = _statistics.paired(*cells(np.array(differences)), "v", ["cell"])
+    verdict = _statistics.above_zero("claim", table, name, ties_hold=ties_hold)
+    assert verdict.status == status
+    assert len(verdict.evidence) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("differences", "status"),
+    [
+        ([0.01, 0.011, 0.009, 0.01], "holds"),
+        ([0.3, 0.31, 0.29, 0.3], "does not hold"),
+        ([-0.3, -0.31, -0.29, -0.3], "does not hold"),
+        ([0.1, 0.12, 0.08, 0.1], "undecided"),
+    ],
+)
+def test_verdict_on_likeness(differences, status):
+    table = _statistics.paired(*cells(np.array(differences)), "v", ["cell"])
+    assert _statistics.within("claim", table, name, margin=0.1).status == status
+
+
+def test_a_verdict_counts_and_names_its_cells():
+    parts = [
+        cells(np.array(d), c)
+        for d, c in (([1.0, 1.1, 0.9], "up"), ([-2.0, -2.1, -1.9], "down"), ([1, -1, 0], "flat"))
+    ]
+    table = _statistics.paired(*(pd.concat([p[i] for p in parts]) for i in (0, 1)), "v", ["cell"])
+    verdict = _statistics.above_zero("claim", table, name)
+    assert verdict.status == "holds in part"
+    assert verdict.answer.startswith("In 1 of 3 cells; fails in 1 (down); undecided in 1 (flat).")
+    assert "runs from -2.000 (down) to +1.000 decades (up)" in verdict.answer
+
+
+# -- what the quick run says, which the mathematics and the reference values confirm
+
+
+def test_verdicts_of_the_quick_run(rows):
+    balanced = experiments.REGISTRY["limiting-kernels-balanced"]
+    order, activation, similar, published = balanced.verdicts(of(rows, balanced.name))
+    assert order.status == "holds"
+    assert order.answer.startswith("In 40 of 40 cells (D1 20 of 20, D2 20 of 20), 4 of them ties")
+    assert activation.answer.startswith("In 24 of 40 cells (D1 20 of 20, D2 4 of 20); fails in 16")
+    assert similar.status == "does not hold"
+    assert similar.evidence["low"].min() > 0.25
+    assert published.evidence["difference"].abs().median() < 0.02
+    imbalanced = experiments.REGISTRY["limiting-kernels-imbalanced"]
+    statuses = [v.status for v in imbalanced.verdicts(of(rows, imbalanced.name))]
+    assert statuses == ["holds", "holds", "holds in part", "does not hold"]
+
+
+def test_relu_kernels_tie_on_a_line(rows):
+    """In one dimension the ReLU NTK is twice the NNGP: the tie that "not more collapsed" includes."""
+    x = np.random.default_rng(0).normal(size=(9, 1))
+    np.testing.assert_allclose(
+        kc.ntk(x, activation="relu"), 2 * kc.nngp(x, activation="relu"), rtol=1e-14, atol=1e-16
+    )
+
+
+@pytest.mark.parametrize("experiment", experiments.REGISTRY.values(), ids=lambda e: e.name)
+def test_figures_show_every_row(rows, experiment):
+    figures = experiment.figures(of(rows, experiment.name))
+    assert len({figure.name for figure in figures}) == len(figures)
+    for figure in figures:
+        lines = [
+            line for axes in figure.figure.axes for line in axes.get_lines() if len(line.get_xdata()) > 2
+        ]
+        assert lines
+        for line in lines:
+            assert np.isfinite(np.asarray(line.get_ydata(), dtype=float)).all()
+    panels = next(f for f in figures if f.name.startswith("panels"))
+    assert len(panels.figure.axes) == 10
+    assert sum(len(trace.x) for trace in panels.interactive.data) % 5 == 0
+
+
+@pytest.mark.parametrize("experiment", experiments.REGISTRY.values(), ids=lambda e: e.name)
+def test_a_run_with_failures_is_still_judged(rows, experiment):
+    some = of(rows, experiment.name).copy()
+    lost = some.sample(frac=0.3, random_state=0).index
+    some.loc[lost, "status"] = "failed"
+    some.loc[lost, [c for c in some if c.startswith(("nc1", "within", "between"))]] = np.nan
+    assert experiment.figures(some)
+    assert experiment.tables(some)
+    assert all(len(v.evidence) for v in experiment.verdicts(some))

@@ -1,0 +1,221 @@
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from conftest import run_cli
+from kernel_collapse import sweep
+from kernel_collapse.store import Store
+from kernel_collapse.trials import GaussianClasses, KernelNC1, Trial
+
+GRID = [
+    Trial(
+        data=GaussianClasses(n=n, dim=dim),
+        measurement=KernelNC1(kernel="ntk", activation=activation),
+        seed=seed,
+    )
+    for n in (50, 301)
+    for dim in (1, 7)
+    for activation in ("erf", "relu")
+    for seed in range(3)
+]
+#: Legal, and fails: its kernel passes the largest float64.
+FAILING = Trial(
+    data=GaussianClasses(n=4, dim=1, class_means=(-1e200, 1e200)),
+    measurement=KernelNC1(kernel="nngp", activation="relu"),
+    seed=0,
+)
+
+
+def rows(folder):
+    """Everything that a run found out; not when and how fast."""
+    with sqlite3.connect(Path(folder) / "results.sqlite") as db:
+        return db.execute(
+            "SELECT key, specification, status, message, results FROM trials ORDER BY key"
+        ).fetchall()
+
+
+def run(folder, trials, **options):
+    with Store(folder, {"name": "test"}) as store:
+        return sweep.run(trials, store, **options)
+
+
+def test_same_bits_whatever_the_workers(tmp_path):
+    for workers in (1, 2, 3):
+        assert run(tmp_path / str(workers), GRID, workers=workers) == (0, len(GRID), 0)
+    with ThreadPoolExecutor(2) as threads:
+        assert run(tmp_path / "threads", GRID, executor=threads) == (0, len(GRID), 0)
+    expected = rows(tmp_path / "1")
+    assert len(expected) == len(GRID)
+    for other in ("2", "3", "threads"):
+        assert rows(tmp_path / other) == expected
+
+
+def test_only_what_is_missing_runs(tmp_path):
+    assert run(tmp_path, GRID[:5] + GRID[:2]) == (0, 5, 0)
+    seen = []
+    counts = run(tmp_path, GRID[:8], report=lambda trial, outcome: seen.append(trial.key))
+    assert counts == (5, 3, 0)
+    assert sorted(seen) == sorted(trial.key for trial in GRID[5:8])
+    assert run(tmp_path, GRID[:8]) == (8, 0, 0)
+
+
+def test_the_row_is_there_before_the_report(tmp_path):
+    def check(trial, outcome):
+        with sqlite3.connect(tmp_path / "results.sqlite") as other:  # what another process would see
+            found = other.execute("SELECT status FROM trials WHERE key = ?", (trial.key,)).fetchall()
+        assert found == [("ok",)]
+
+    run(tmp_path, GRID[:4], report=check)
+
+
+def test_longest_first(tmp_path):
+    with Store(tmp_path, {"name": "test"}) as store:
+        sizes = [trial.data.n for trial in sweep.missing(GRID, store)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_failed_trial_is_a_row(tmp_path):
+    assert run(tmp_path, [FAILING, *GRID[:2]]) == (0, 2, 1)
+    with Store(tmp_path, {"name": "test"}) as store:
+        frame = store.frame()
+        failed = frame[frame["status"] == "failed"]
+        assert failed["key"].tolist() == [FAILING.key]
+        assert "the kernel is not finite" in failed["message"].item()
+        assert failed["nc1_paper"].isna().all()
+        assert store.failures([FAILING.key]) == [(FAILING.key, failed["message"].item())]
+        assert sweep.run([FAILING], store) == (1, 0, 0)  # it stays failed
+        assert store.forget_failed() == 1
+        assert sweep.run([FAILING], store) == (0, 0, 1)  # unless it is asked for again
+
+
+def test_a_dead_worker_loses_nothing(tmp_path):
+    killed = []
+
+    def kill_a_worker(trial, outcome):
+        if not killed:
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    assert run(tmp_path / "a", GRID, workers=2, report=kill_a_worker) == (0, len(GRID), 0)
+    assert killed
+    run(tmp_path / "b", GRID)
+    assert rows(tmp_path / "a") == rows(tmp_path / "b")
+
+
+class Breaking(ThreadPoolExecutor):
+    """An executor of a user's whose workers raise errors of their own."""
+
+    def submit(self, function, trial):
+        def attempt():
+            if trial.seed == 1:
+                raise ConnectionError("node lost")
+            return function(trial)
+
+        return super().submit(attempt)
+
+
+def test_errors_of_an_executor_are_rows(tmp_path):
+    with Breaking(2) as executor:
+        counts = run(tmp_path, GRID, executor=executor)
+    assert counts == (0, len(GRID) - len(GRID) // 3, len(GRID) // 3)
+    assert {message for _, _, status, message, _ in rows(tmp_path) if status == "failed"} == {
+        "ConnectionError: node lost"
+    }
+
+
+def test_sigkill_three_times_then_resume(tmp_path, quick_run):
+    """A run killed at random moments goes on where it was: the rows of an undisturbed run, none twice."""
+    moments = random.Random(20241124)
+    folder = tmp_path / "killed"
+    program = str(Path(sys.executable).with_name("kernel-collapse"))
+    command = [program, "reproduce", "all", "--out", str(folder), "--workers", "2"]
+    kept = []
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = count(folder)
+        while process.poll() is None and count(folder) <= before:  # it has begun to work
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0.05, 0.8))
+        workers = children(process.pid)
+        assert process.poll() is None, "it finished before it could be killed"
+        process.kill()
+        process.wait()
+        kept.append(count(folder))
+        assert gone(workers), "a worker outlived its parent"
+    total = len(rows(quick_run))
+    assert 0 < kept[0] < kept[1] < kept[2] < total, kept
+    done = run_cli(*command[1:])
+    assert done.returncode == 0, done.stderr
+    assert f"{total - kept[2]} trials run, {kept[2]} found" in done.stdout
+    assert rows(folder) == rows(quick_run)
+
+
+def count(folder):
+    """Number of rows that another process sees; 0 as long as there is no table."""
+    try:
+        with sqlite3.connect(f"file:{folder / 'results.sqlite'}?mode=ro", uri=True) as db:
+            return db.execute("SELECT count(*) FROM trials").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def gone(pids, seconds=10):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
+    folder = tmp_path / "stopped"
+    program = str(Path(sys.executable).with_name("kernel-collapse"))
+    command = [program, "reproduce", "all", "--out", str(folder), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and count(folder) < 50:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"trials are kept in {folder}; the same command goes on from there." in errors
+    assert "Traceback" not in errors
+    assert 50 <= count(folder) < 1200
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f: (f / "notes.txt").write_text("mine"), r"holds other files \(notes.txt\)"),
+        (lambda f: Store(f, {"name": "other"}).close(), "holds another run .name 'other', here 'test'"),
+        (
+            lambda f: (f / "results.sqlite").write_text("no database"),
+            "cannot be used .*file is not a database",
+        ),
+    ],
+)
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, make, message):
+    make(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        Store(tmp_path, {"name": "test"})
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be written"):
+        Store(tmp_path / "file" / "run", {"name": "test"})
+    with pytest.raises(ValueError, match=r"holds no results.sqlite"):
+        Store(tmp_path)

@@ -1,0 +1,75 @@
+import json
+import re
+
+import pytest
+from pydantic import ValidationError
+
+import kernel_collapse as kc
+from kernel_collapse import trials
+from kernel_collapse.trials import GaussianClasses, KernelNC1, Trial
+
+TRIAL = Trial(
+    data=GaussianClasses(n=20, dim=3), measurement=KernelNC1(kernel="ntk", activation="relu"), seed=4
+)
+
+
+def test_key_is_that_of_the_content():
+    again = Trial.model_validate_json(TRIAL.model_dump_json())
+    assert again == TRIAL
+    assert again.key == TRIAL.key
+    shuffled = dict(reversed(json.loads(TRIAL.model_dump_json()).items()))
+    assert Trial.model_validate(shuffled).key == TRIAL.key
+    assert TRIAL.model_copy(update={"seed": 5}).key != TRIAL.key
+    # Rows of earlier runs are found by this key: a change here orphans them.
+    assert TRIAL.key == "a23c65adf1430111a970b3ae"
+
+
+def test_a_trial_is_what_the_library_computes():
+    data = kc.data.gaussian_classes(20, 3, seed=4)
+    expected = kc.nc1_weightings(kc.ntk(data.x, activation="relu"), data.labels)
+    result = trials.compute(TRIAL)
+    assert len(result) == 12
+    for weighting, value in expected.items():
+        assert result[f"nc1_{weighting}"] == value.ratio
+        assert result[f"within_{weighting}"] == value.within
+        assert result[f"between_{weighting}"] == value.between
+
+
+def test_the_data_themselves():
+    trial = Trial(data=GaussianClasses(n=20, dim=3), measurement=KernelNC1(kernel="data"), seed=4)
+    data = kc.data.gaussian_classes(20, 3, seed=4)
+    assert trials.compute(trial)["nc1_class"] == kc.nc1_from_features(data.x, data.labels).ratio
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"speed": 3}, "speed is not a key of this specification"),
+        (
+            {"data": {"n": 20, "dim": 3, "class_size": [1, 19]}},
+            "data.class_size is not a key of this specification",
+        ),
+        ({"data": {"n": 20, "dim": 3, "class_sizes": [10, 11]}}, r"class_sizes \(10, 11\) do not fit"),
+        ({"data": {"n": 20, "dim": 3, "class_stds": [0.5]}}, "class_stds has 1 entries"),
+        ({"data": {"n": 20, "dim": 3, "class_stds": 0.0}}, "data.class_stds.* is 0.0"),
+        ({"data": {"n": 0, "dim": 3}}, "data.n is 0: input should be greater than 0"),
+        ({"measurement": {"kernel": "ntk", "activation": "relu", "depth": 0}}, "measurement.depth is 0"),
+        ({"measurement": {"kernel": "ntk", "activation": "relu", "depth": 1.5}}, "measurement.depth is 1.5"),
+        ({"measurement": {"kernel": "ntk", "activation": "rleu"}}, "did you mean 'relu'"),
+        ({"measurement": {"kernel": "ntk"}}, "only 'data' has none"),
+        ({"measurement": {"kernel": "data", "activation": "erf"}}, "only 'data' has none"),
+        ({"measurement": {"kernel": "ntk-published", "activation": "relu"}}, "exists for erf at depth 1"),
+        ({"measurement": {"kernel": "nkt", "activation": "erf"}}, "measurement.kernel is 'nkt'"),
+        (
+            {"measurement": {"kernel": "ntk", "activation": "erf", "weight_variance": float("inf")}},
+            "weight_variance",
+        ),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_bad_specifications_are_refused(change, message):
+    with pytest.raises(ValidationError) as caught:
+        Trial.model_validate(json.loads(TRIAL.model_dump_json()) | change)
+    described = trials.describe_errors(caught.value)
+    assert "\n" not in described
+    assert re.search(message, described), described
