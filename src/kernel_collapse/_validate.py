@@ -71,8 +71,8 @@ def matrix(value: ArrayLike, what: str, *, columns: Sequence[str] | None = None)
         )
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise ValueError(f"{what} has shape {array.shape}, expected at least one row and one column.")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
+    if not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
         row, column = map(int, bad[0])
         name = f"column {column}" if columns is None else f"column {columns[column]!r}"
         more = "" if len(bad) == 1 else f" (and {len(bad) - 1} more such entries)"
@@ -109,10 +109,10 @@ def gram(value: ArrayLike, n_labels: int) -> Float[np.ndarray, "n n"]:
         )
     array = matrix(array, "the Gram matrix")
     scale, worst = float(np.abs(np.diag(array)).max()), 0.0
-    for start in range(0, n_labels, 256):  # in strips: no temporary of the size of the matrix
-        stop = start + 256
-        gap = np.abs(array[start:stop, start:] - array[start:, start:stop].T)
-        worst = max(worst, float(gap.max()))
+    for i in range(0, n_labels, 256):  # in tiles: no temporary of the size of the matrix, and in the cache
+        for j in range(i, n_labels, 256):
+            gap = array[i : i + 256, j : j + 256] - array[j : j + 256, i : i + 256].T
+            worst = max(worst, float(gap.max()), -float(gap.min()))
     # A Gram matrix made in float32 is symmetric to about 1e-7; a rectangular mix-up is off by far more.
     if worst > 1e-6 * scale:
         raise ValueError(

@@ -160,9 +160,9 @@ def measure(
             f"--report is {str(report)!r}, expected the name of a page: try {report.with_suffix('.html')}."
         )
     dataset = data.load(file, label=label)
-    remarks = [] if standardize else measuring.remarks(dataset)
     if standardize:
         dataset = measuring.standardize(dataset)
+    remarks = measuring.remarks(dataset)
     table = measuring.measure(dataset, measurements, weighting)  # type: ignore[arg-type]
     _print_measurement(dataset, table, remarks, weighting)
     if report is not None:
@@ -304,7 +304,7 @@ def _write_measurement(
         "NC1 under each kernel",
         "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
         [measuring.figure(table, dataset.name)],
-        [Table("Values", table)],
+        [Table("Values", table if table["reason"].any() else table.drop(columns="reason"))],
     )
     report.write_page(
         path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,8 +98,6 @@ def measure(
 
 def standardize(dataset: Dataset) -> Dataset:
     """Return the data set with every feature at mean 0 and standard deviation 1; constant ones become 0."""
-    from dataclasses import replace
-
     centred = dataset.x - dataset.x.mean(axis=0)
     scale = centred.std(axis=0)
     # A column that is constant up to round-off has no scale of its own.
@@ -133,6 +132,7 @@ def remarks(dataset: Dataset) -> list[str]:
 def figure(table: pd.DataFrame, name: str) -> Figure:
     """Draw NC1 of each kernel as a point on one logarithmic axis."""
     from matplotlib.figure import Figure as MatplotlibFigure
+    from matplotlib.ticker import LogLocator
 
     shown = table[table["NC1"] > 0].iloc[::-1]
     colours = {NAMES[kernel]: colour for kernel, colour in KERNEL_COLOURS.items()}
@@ -146,6 +146,9 @@ def figure(table: pd.DataFrame, name: str) -> Figure:
         axes.hlines(names, shown["NC1"].min(), shown["NC1"], color="#cccccc", linewidth=1)
         axes.scatter(shown["NC1"], names, c=[colours[k] for k in shown["kernel"]], s=45, zorder=3)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0), numticks=12))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         axes.set_xlabel("NC1 of the features (left: more collapsed)")
     return Figure(
         f"nc1-{name}",

@@ -124,7 +124,7 @@ class Trial(Specification):
     def cost(self) -> float:
         """Estimated seconds on one core, to order trials and to foretell the time that is left."""
         pairs = self.data.n**2 if self.measurement.kernel != "data" else self.data.n
-        return 2e-3 + pairs * (2e-8 * self.measurement.depth + 2e-11 * self.data.dim)
+        return 2e-3 + pairs * (2.5e-8 * self.measurement.depth + 3e-11 * self.data.dim)
 
 
 def compute(trial: Trial) -> dict[str, float]:
