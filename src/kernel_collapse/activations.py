@@ -63,6 +63,10 @@ class Activation(ABC):
         """Return `kappa` and `kappa_c`; override where the two share work."""
         return self.kappa(q1, q2, c, det), self.kappa_c(q1, q2, c, det)
 
+    def kappas(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array, Array]:
+        """Return `kappa`, `kappa_c` and `kappa_q`; override where they share work."""
+        return *self.kappa_and_c(q1, q2, c, det), self.kappa_q(q1, q2, c, det)
+
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return the determinant of the 2 x 2 matrix of `kappa` for nearly collinear pairs.
 
@@ -133,6 +137,11 @@ class Erf(Activation):
         """Return `kappa` and `kappa_c`, which share the square root."""
         root = self._root(q1, q2, c, det)
         return (2.0 / np.pi) * np.arctan2(2.0 * c, root), (4.0 / np.pi) / root
+
+    def kappas(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array, Array]:
+        """Return `kappa`, `kappa_c` and `kappa_q`, which share the square root."""
+        kappa, kappa_c = self.kappa_and_c(q1, q2, c, det)
+        return kappa, kappa_c, -kappa_c * c / (1.0 + 2.0 * q1)
 
 
 class ReLU(Activation):

@@ -1,0 +1,227 @@
+r"""Descent of the free energy over the matrix logarithm of S.
+
+L-BFGS in H = log S, where S stays positive definite and a change of scale is a step of one size everywhere. In the
+eigenbasis of S, with Phi the divided differences of exp and psi = Phi / sqrt(s_i s_j), the Kullback-Leibler part
+of F has the Hessian Phi/2 far from a stationary point and psi^2/2 at one (elementwise); the initial Hessian is
+sqrt(psi^4 + Phi^2) / 2. Once changes of F drown in its round-off, steps are judged by the slope alone; once the
+residual itself is round-off of the kernel's entries, the descent goes on in extended precision.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from kernel_collapse._free_energy import Evaluation, FreeEnergy
+from kernel_collapse._linalg import divided_differences, symmetric
+
+__all__ = ["Run", "exponential", "logarithm", "minimise", "prior_term", "smallest_curvature"]
+
+MEMORY = 100  # pairs of steps and gradients; each is of the size of S
+FIRST_STEP, LONGEST_STEP = 1.0, 2.0  # in log S: a factor of e and of e^2
+PATIENCE = 10  # steps without progress after which round-off is suspected
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a descent ended; `status` is a value of `kernel_collapse.adaptive.Status`."""
+
+    status: str
+    log_scaled: Float[np.ndarray, "r r"]
+    free_energy: float
+    residual: float
+    round_off: float
+    iterations: int
+    evaluations: int
+
+
+def exponential(h: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+    """Return exp of a symmetric matrix."""
+    values, vectors = np.linalg.eigh(h)
+    return symmetric((vectors * np.exp(values)) @ vectors.T)
+
+
+def logarithm(s: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+    """Return log of a symmetric positive definite matrix."""
+    values, vectors = np.linalg.eigh(s)
+    return symmetric((vectors * np.log(values)) @ vectors.T)
+
+
+def prior_term(h: Float[np.ndarray, "r r"]) -> float:
+    """Return (tr S - logdet S) / 2 at S = exp h."""
+    values = np.linalg.eigvalsh(h)
+    return 0.5 * float(np.exp(values).sum() - values.sum())
+
+
+class _Point:
+    """F, its gradient in H, the residual of the equations of state and the preconditioner at one H."""
+
+    def __init__(self, energy: FreeEnergy, h: Float[np.ndarray, "r r"], *, certify: bool = False) -> None:
+        self.h = h
+        values, self.vectors = np.linalg.eigh(h)
+        scale = np.exp(values)
+        self.data: Evaluation = energy.evaluate(
+            symmetric((self.vectors * scale) @ self.vectors.T), certify=certify
+        )
+        self.finite = self.data.finite
+        if not self.finite:
+            self.value = np.inf
+            return
+        self.value = self.data.value + 0.5 * float(scale.sum() - values.sum())
+        self.noise = max(2.0 * np.finfo(float).eps * abs(self.value), 30.0 * self.data.noise)
+        root = np.sqrt(scale)
+        pull = self.vectors.T @ self.data.gradient @ self.vectors
+        diagonal = np.diag_indices(len(scale))
+        equations = root[:, None] * pull * root[None, :]
+        equations[diagonal] += scale - 1.0
+        self.residual = float(np.abs(np.linalg.eigvalsh(equations)).max())
+        phi = divided_differences(values)
+        psi = phi / (root[:, None] * root[None, :])
+        slope = 0.5 * phi * pull
+        slope[diagonal] += 0.5 * (scale - 1.0)
+        self.gradient = symmetric(self.vectors @ slope @ self.vectors.T)
+        self._hessian = 0.5 * np.hypot(psi**2, phi)
+
+    def precondition(self, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+        """Divide by the Kullback-Leibler Hessian."""
+        return symmetric(self.vectors @ ((self.vectors.T @ matrix @ self.vectors) / self._hessian) @ self.vectors.T)
+
+
+class _History:
+    """The pairs of L-BFGS."""
+
+    def __init__(self) -> None:
+        self.pairs: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=MEMORY)
+
+    def add(self, step: np.ndarray, change: np.ndarray) -> None:
+        """Keep a pair if the slope rose along it, as in a convex function."""
+        product = float(np.vdot(step, change))
+        if product > 1e-10 * float(np.linalg.norm(step) * np.linalg.norm(change)):
+            self.pairs.append((step, change, product))
+
+    def direction(self, point: _Point) -> np.ndarray:
+        """Return minus the approximate inverse Hessian times the gradient."""
+        q, coefficients = point.gradient.copy(), []
+        for step, change, product in reversed(self.pairs):
+            coefficients.append(float(np.vdot(step, q)) / product)
+            q -= coefficients[-1] * change
+        direction = point.precondition(q)
+        if self.pairs:
+            _, change, product = self.pairs[-1]
+            direction *= product / float(np.vdot(change, point.precondition(change)))
+        for (step, change, product), a in zip(self.pairs, reversed(coefficients), strict=True):
+            direction += (a - float(np.vdot(change, direction)) / product) * step
+        return -direction
+
+
+def minimise(energy: FreeEnergy, start: Float[np.ndarray, "r r"], *, tolerance: float, limit: int) -> Run:
+    """Descend from `start` until the residual is below `tolerance`, round-off, or `limit` evaluations."""
+    point = _Point(energy, start)
+    evaluations, iterations = 1, 0
+    if not point.finite:
+        return Run("not_finite", start, np.inf, np.inf, np.nan, 0, 1)
+    best, history, flat, idle = point, _History(), 0, 0
+    status = "max_iterations"
+    while True:
+        if best.residual <= tolerance:
+            status = "converged"
+            break
+        if evaluations >= limit:
+            break
+        trial, used = _line_search(energy, point, history, limit - evaluations)
+        evaluations += used
+        if trial is not None:
+            history.add(trial.h - point.h, trial.gradient - point.gradient)
+            iterations += 1
+            flat = flat + 1 if abs(trial.value - point.value) <= point.noise else 0
+            point = trial
+            idle = 0 if point.residual < 0.7 * best.residual or flat == 0 else idle + 1
+            if point.value < best.value - point.noise or point.residual < best.residual:
+                best = point
+        if trial is None or (idle >= PATIENCE and flat >= PATIENCE):
+            certified = _Point(energy, best.h, certify=True)
+            evaluations += 1
+            finer = energy.extended()
+            if finer is not None:
+                energy, flat, idle = finer, 0, 0
+                point = best = _Point(energy, best.h)
+                evaluations += 1
+                if trial is None:
+                    history = _History()
+            elif trial is None or best.residual <= 10.0 * certified.data.round_off:
+                status = "precision_limit"
+                break
+            else:
+                flat = idle = 0  # slow, but not round-off: go on
+    round_off = best.data.round_off
+    if status != "converged":
+        round_off = _Point(energy, best.h, certify=True).data.round_off
+        evaluations += 1
+    return Run(status, best.h, best.value, best.residual, round_off, iterations, evaluations)
+
+
+def _line_search(energy: FreeEnergy, point: _Point, history: _History, limit: int) -> tuple[_Point | None, int]:
+    """Return the next point, or None where there is no descent left; and the evaluations that took."""
+    direction = history.direction(point)
+    slope = float(np.vdot(point.gradient, direction))
+    if slope >= 0:
+        history.pairs.clear()
+        direction = -point.precondition(point.gradient)
+        slope = float(np.vdot(point.gradient, direction))
+    longest = LONGEST_STEP if history.pairs else FIRST_STEP
+    t = min(1.0, longest / float(np.abs(np.linalg.eigvalsh(direction)).max()))
+    for used in range(1, min(20, limit) + 1):
+        trial = _Point(energy, point.h + t * direction)
+        if not trial.finite:
+            t *= 0.2
+            continue
+        rise = trial.value - point.value
+        end_slope = float(np.vdot(trial.gradient, direction))
+        # Within the round-off of F only the slope says whether the step was too long.
+        if rise <= 1e-4 * t * slope or (rise <= point.noise and end_slope <= 0.8 * abs(slope)):
+            return trial, used
+        if rise > 10.0 * point.noise:
+            shorter = -slope * t * t / (2.0 * (rise - slope * t))
+        else:
+            shorter = t * slope / (slope - end_slope)
+        t *= min(max(shorter / t, 0.1), 0.5)
+    return None, min(20, limit)
+
+
+def smallest_curvature(energy: FreeEnergy, h: Float[np.ndarray, "r r"]) -> float:
+    """Return the smallest eigenvalue of the Hessian of F at a stationary point, in the frame of Sigma.
+
+    With S = L exp(D) L' and the inner product tr(D D') the prior's part is 1/2 in every direction.
+    """
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    values, vectors = np.linalg.eigh(h)
+    frame = vectors * np.exp(0.5 * values)
+    size = len(h)
+    upper = np.triu_indices(size)
+    weight = np.where(upper[0] == upper[1], 1.0, np.sqrt(2.0))
+
+    def slope(d: np.ndarray) -> np.ndarray:
+        d_values, d_vectors = np.linalg.eigh(d)
+        moved = frame @ ((d_vectors * np.exp(0.5 * d_values)) @ d_vectors.T)
+        gradient = energy.evaluate(symmetric(moved @ moved.T)).gradient
+        return 0.5 * (moved.T @ moved - np.eye(size) + moved.T @ gradient @ moved)
+
+    def product(v: np.ndarray) -> np.ndarray:
+        d = np.zeros((size, size))
+        d[upper] = v / weight
+        d = d + np.triu(d, 1).T
+        step = 1e-4 / max(float(np.abs(np.linalg.eigvalsh(d)).max()), 1e-300)
+        change = (slope(step * d) - slope(-step * d)) / (2.0 * step)
+        return symmetric(change)[upper] * weight
+
+    dimension = len(weight)
+    if dimension <= 3:
+        hessian = np.array([product(e) for e in np.eye(dimension)])
+        return float(np.linalg.eigvalsh(symmetric(hessian))[0])
+    operator = LinearOperator((dimension, dimension), matvec=product, dtype=float)
+    start = np.random.default_rng(0).normal(size=dimension)
+    return float(eigsh(operator, k=1, which="SA", v0=start, tol=1e-3, return_eigenvectors=False)[0])
