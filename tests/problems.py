@@ -1,0 +1,48 @@
+"""The convergence grid of the adaptive kernel: 400 problems from easy to as hard as float64 allows."""
+
+import itertools
+
+import numpy as np
+
+import kernel_collapse as kc
+
+LAWS = ("D1", "D2", "overlap", "xor")
+SIZES, DIMS, IMBALANCES = (64, 256), (1, 2, 8, 32, 128), (1, 7)
+REGIMES = ((500, 1e-6), (50, 1e-6), (500, 1e-2), (20, 1e-4), (500, 1e-8))  # width, noise variance
+GRID = tuple(itertools.product(LAWS, SIZES, DIMS, IMBALANCES, REGIMES))
+
+MEANS = {"D1": (-2, 2), "D2": (-6, -2, 2, 6), "overlap": (-0.3, 0.3)}
+
+
+def sizes(n, n_classes, imbalance):
+    """Class sizes in the ratio 1 : imbalance, alternating."""
+    shares = [1 if c % 2 == 0 else imbalance for c in range(n_classes)]
+    counts = [n * share // sum(shares) for share in shares]
+    counts[-1] += n - sum(counts)
+    return counts
+
+
+def problem(law, n, dim, imbalance, seed=0):
+    """Inputs and targets. XOR has means (-2, -2), (2, 2) of one class and (-2, 2), (2, -2) of the other in the first
+    two coordinates; on a line, the means of D2 with alternating targets."""
+    if law != "xor":
+        counts = sizes(n, len(MEANS[law]), imbalance)
+        data = kc.data.gaussian_classes(n, dim, class_means=MEANS[law], class_sizes=counts, seed=seed)
+        return data.x, data.targets
+    counts = sizes(n, 4, imbalance)
+    means = np.zeros((4, dim))
+    if dim == 1:
+        means[:, 0] = MEANS["D2"]
+    else:
+        means[:, :2] = [(-2, -2), (-2, 2), (2, 2), (2, -2)]
+    data = kc.data.gaussian_classes(
+        n, dim, class_means=list(means), class_sizes=counts, class_targets=[1, -1, 1, -1], seed=seed
+    )
+    return data.x, data.targets
+
+
+def solve(law, n, dim, imbalance, regime, **options):
+    """The solution of one problem of the grid."""
+    x, y = problem(law, n, dim, imbalance)
+    width, noise = regime
+    return kc.solve_adaptive(x, y, width=width, noise_variance=noise, raise_on_failure=False, **options)
