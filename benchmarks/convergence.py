@@ -41,7 +41,9 @@ def main():
         rows = pd.DataFrame(pool.map(attempt, problems.GRID, chunksize=4))
     if len(sys.argv) > 1:
         rows.to_csv(sys.argv[1], index=False)
-    print(f"| {'data':<7} | problems | converged | precision limit | median | 95 % | most | largest eigenvalue |")
+    print(
+        f"| {'data':<7} | problems | converged | precision limit | median | 95 % | most | largest eigenvalue |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for law, part in [*rows.groupby("data", sort=False), ("all", rows)]:
         counts = part["status"].value_counts()

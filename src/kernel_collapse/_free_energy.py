@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse._linalg import Cholesky, symmetric
+from kernel_collapse._linalg import Cholesky, eigvalsh, product, symmetric
 from kernel_collapse.activations import Activation, determinant
 
 __all__ = ["Evaluation", "FreeEnergy", "published_label_term"]
@@ -109,7 +109,11 @@ class FreeEnergy:
         pivots = factor.pivots
         targets = self.targets if self.labels else np.zeros_like(self.targets)
         solved = factor.solve(targets)
-        value = (0.5 * float(np.einsum("ij,ij->", targets, solved)) + k * float(np.log(pivots).sum()) - 0.5 * linear)
+        value = (
+            0.5 * float(np.einsum("ij,ij->", targets, solved))
+            + k * float(np.log(pivots).sum())
+            - 0.5 * linear
+        )
         squares = np.einsum("ij,ij->i", solved, solved)
         inverse = factor.inverse()
         change = self._solve_error(inverse, solved, squares, variances) if certify else None
@@ -121,11 +125,11 @@ class FreeEnergy:
         precise = solved.astype(self.dtype)
         for top in range(0, n, ROWS):
             rows = slice(top, top + ROWS)
-            weights[rows] -= precise[rows] @ precise.T
+            weights[rows] -= product(precise[rows], precise.T)
         slope_q = float(np.sum(squares * q * np.asarray(kappa_c[diagonal], dtype=float)))
         round_off = scale * slope_q * float(np.finfo(self.dtype).eps)
         if change is not None:
-            tilt = -(change @ solved.T) - solved @ change.T
+            tilt = -product(change, solved.T) - product(solved, change.T)
             round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q))
         return Evaluation(
             value / self.width,
@@ -136,33 +140,39 @@ class FreeEnergy:
             float((pivots.max() / pivots.min()) ** 2),
         )
 
-    def _kappas(self, scaled: Float[np.ndarray, "r r"]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _kappas(
+        self, scaled: Float[np.ndarray, "r r"]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return kappa, kappa_c, kappa_q of z S z' and its diagonal, made by rows to keep temporaries small."""
         n = len(self.z)
-        w = self.z.astype(self.dtype) @ np.linalg.cholesky(scaled).astype(self.dtype)
+        w = product(self.z.astype(self.dtype), _root(scaled).astype(self.dtype))
         q = np.einsum("ij,ij->i", w, w)
         kappa, kappa_c, kappa_q = (np.empty((n, n), dtype=self.dtype) for _ in range(3))
         for top in range(0, n, ROWS):
             rows = slice(top, top + ROWS)
-            c = w[rows] @ w.T
+            c = product(w[rows], w.T)
             q1, q2 = q[rows, None], q[None, :]
             if w.shape[1] <= LAGRANGE_DIMENSIONS:
                 det = np.zeros_like(c)
                 for a in range(w.shape[1]):
                     for b in range(a):
-                        det += (np.multiply.outer(w[rows, a], w[:, b]) - np.multiply.outer(w[rows, b], w[:, a])) ** 2
+                        det += (
+                            np.multiply.outer(w[rows, a], w[:, b]) - np.multiply.outer(w[rows, b], w[:, a])
+                        ) ** 2
             else:
                 det = determinant(q1, q2, c)
             kappa[rows], kappa_c[rows], kappa_q[rows] = self.activation.kappas(q1, q2, c, det)
         return kappa, kappa_c, kappa_q, np.asarray(q, dtype=np.float64)
 
-    def _pull_back(self, weights: np.ndarray, kappa_c: np.ndarray, kappa_q: np.ndarray) -> Float[np.ndarray, "r r"]:
+    def _pull_back(
+        self, weights: np.ndarray, kappa_c: np.ndarray, kappa_q: np.ndarray
+    ) -> Float[np.ndarray, "r r"]:
         """Return d/dS tr(A kappa(z S z')) = z'(A * kappa_c + diag v) z, v_i = 2 sum_j A_ij kappa_q,ij."""
         diagonal = 2.0 * np.einsum("ij,ij->i", weights, kappa_q)
         kappa_c *= weights
         kappa_c[np.diag_indices(len(kappa_c))] += diagonal
         z = self.z.astype(self.dtype)
-        return symmetric(np.asarray(z.T @ (kappa_c @ z), dtype=np.float64))
+        return symmetric(np.asarray(product(z.T, product(kappa_c, z)), dtype=np.float64))
 
     @staticmethod
     def _solve_error(
@@ -174,12 +184,19 @@ class FreeEnergy:
         """Return how far T may be off when the entries of M are rounded, with signs drawn at random."""
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=solved.shape)
         size = EPS * np.sqrt(variances)[:, None] * np.sqrt(float(squares @ variances) / solved.shape[1])
-        return inverse @ (signs * size)
+        return product(inverse, signs * size)
 
     @staticmethod
     def _norm(scaled: Float[np.ndarray, "r r"], gradient: Float[np.ndarray, "r r"]) -> float:
-        root = np.linalg.cholesky(scaled)
-        return float(np.abs(np.linalg.eigvalsh(root.T @ gradient @ root)).max())
+        root = _root(scaled)
+        return float(np.abs(eigvalsh(product(product(root.T, gradient), root))).max())
+
+
+def _root(scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+    """Return the lower Cholesky factor of S."""
+    from scipy import linalg
+
+    return linalg.cholesky(scaled, lower=True, check_finite=False)
 
 
 def published_label_term(energy: FreeEnergy, scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "n n"]:

@@ -1,11 +1,47 @@
-"""LAPACK and small matrix functions, in place where that saves memory."""
+"""LAPACK and BLAS by way of SciPy, in place where that saves memory.
+
+NumPy and SciPy each ship a BLAS with threads of its own, which wait for work by spinning: a loop that calls one and
+then the other runs several times slower than one that keeps to one of them. What factorises keeps to SciPy's.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Cholesky", "divided_differences", "mirror", "symmetric"]
+__all__ = ["Cholesky", "divided_differences", "eigh", "eigvalsh", "mirror", "product", "symmetric"]
+
+
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return left @ right of two matrices."""
+    from scipy.linalg import blas
+
+    if left.dtype != np.float64 or right.dtype != np.float64:
+        return left @ right
+    # BLAS works in the other order of memory: it is given the transposes, which are views.
+    (a, trans_a), (b, trans_b) = _view(right), _view(left)
+    return blas.dgemm(1.0, a, b, trans_a=trans_a, trans_b=trans_b).T
+
+
+def _view(matrix: np.ndarray) -> tuple[Any, bool]:
+    """Return the transpose in Fortran order without a copy, as an array and whether it is to be transposed."""
+    return (matrix.T, False) if matrix.T.flags.f_contiguous else (matrix, True)
+
+
+def eigh(matrix: Float[np.ndarray, "d d"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+    """Return eigenvalues, ascending, and eigenvectors of a symmetric matrix."""
+    from scipy import linalg
+
+    return linalg.eigh(matrix, check_finite=False, driver="evd")
+
+
+def eigvalsh(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, " d"]:
+    """Return the eigenvalues of a symmetric matrix, ascending."""
+    from scipy import linalg
+
+    return linalg.eigvalsh(matrix, check_finite=False)
 
 
 class Cholesky:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse._free_energy import Evaluation, FreeEnergy
-from kernel_collapse._linalg import divided_differences, symmetric
+from kernel_collapse._linalg import divided_differences, eigh, eigvalsh, product, symmetric
 
 __all__ = ["Run", "exponential", "logarithm", "minimise", "prior_term", "smallest_curvature"]
 
@@ -36,24 +36,31 @@ class Run:
     round_off: float
     iterations: int
     evaluations: int
+    start_energy: float
+    data: Evaluation  # at the end
 
 
 def exponential(h: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
     """Return exp of a symmetric matrix."""
-    values, vectors = np.linalg.eigh(h)
-    return symmetric((vectors * np.exp(values)) @ vectors.T)
+    values, vectors = eigh(h)
+    return symmetric(product(vectors * np.exp(values), vectors.T))
 
 
 def logarithm(s: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
     """Return log of a symmetric positive definite matrix."""
-    values, vectors = np.linalg.eigh(s)
-    return symmetric((vectors * np.log(values)) @ vectors.T)
+    values, vectors = eigh(s)
+    return symmetric(product(vectors * np.log(values), vectors.T))
 
 
 def prior_term(h: Float[np.ndarray, "r r"]) -> float:
     """Return (tr S - logdet S) / 2 at S = exp h."""
-    values = np.linalg.eigvalsh(h)
+    values = eigvalsh(h)
     return 0.5 * float(np.exp(values).sum() - values.sum())
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    """Return tr(a'b), without waking the threads of NumPy's BLAS."""
+    return float(np.einsum("ij,ij->", a, b))
 
 
 class _Point:
@@ -61,10 +68,10 @@ class _Point:
 
     def __init__(self, energy: FreeEnergy, h: Float[np.ndarray, "r r"], *, certify: bool = False) -> None:
         self.h = h
-        values, self.vectors = np.linalg.eigh(h)
+        values, self.vectors = eigh(h)
         scale = np.exp(values)
         self.data: Evaluation = energy.evaluate(
-            symmetric((self.vectors * scale) @ self.vectors.T), certify=certify
+            symmetric(product(self.vectors * scale, self.vectors.T)), certify=certify
         )
         self.finite = self.data.finite
         if not self.finite:
@@ -73,21 +80,27 @@ class _Point:
         self.value = self.data.value + 0.5 * float(scale.sum() - values.sum())
         self.noise = max(2.0 * np.finfo(float).eps * abs(self.value), 30.0 * self.data.noise)
         root = np.sqrt(scale)
-        pull = self.vectors.T @ self.data.gradient @ self.vectors
+        pull = self._to_eigenbasis(self.data.gradient)
         diagonal = np.diag_indices(len(scale))
         equations = root[:, None] * pull * root[None, :]
         equations[diagonal] += scale - 1.0
-        self.residual = float(np.abs(np.linalg.eigvalsh(equations)).max())
+        self.residual = float(np.abs(eigvalsh(equations)).max())
         phi = divided_differences(values)
         psi = phi / (root[:, None] * root[None, :])
         slope = 0.5 * phi * pull
         slope[diagonal] += 0.5 * (scale - 1.0)
-        self.gradient = symmetric(self.vectors @ slope @ self.vectors.T)
+        self.gradient = self._from_eigenbasis(slope)
         self._hessian = 0.5 * np.hypot(psi**2, phi)
 
     def precondition(self, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
         """Divide by the Kullback-Leibler Hessian."""
-        return symmetric(self.vectors @ ((self.vectors.T @ matrix @ self.vectors) / self._hessian) @ self.vectors.T)
+        return self._from_eigenbasis(self._to_eigenbasis(matrix) / self._hessian)
+
+    def _to_eigenbasis(self, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+        return product(product(self.vectors.T, matrix), self.vectors)
+
+    def _from_eigenbasis(self, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+        return symmetric(product(product(self.vectors, matrix), self.vectors.T))
 
 
 class _History:
@@ -98,22 +111,22 @@ class _History:
 
     def add(self, step: np.ndarray, change: np.ndarray) -> None:
         """Keep a pair if the slope rose along it, as in a convex function."""
-        product = float(np.vdot(step, change))
-        if product > 1e-10 * float(np.linalg.norm(step) * np.linalg.norm(change)):
-            self.pairs.append((step, change, product))
+        inner = _dot(step, change)
+        if inner > 1e-10 * np.sqrt(_dot(step, step) * _dot(change, change)):
+            self.pairs.append((step, change, inner))
 
     def direction(self, point: _Point) -> np.ndarray:
         """Return minus the approximate inverse Hessian times the gradient."""
         q, coefficients = point.gradient.copy(), []
-        for step, change, product in reversed(self.pairs):
-            coefficients.append(float(np.vdot(step, q)) / product)
+        for step, change, inner in reversed(self.pairs):
+            coefficients.append(_dot(step, q) / inner)
             q -= coefficients[-1] * change
         direction = point.precondition(q)
         if self.pairs:
-            _, change, product = self.pairs[-1]
-            direction *= product / float(np.vdot(change, point.precondition(change)))
-        for (step, change, product), a in zip(self.pairs, reversed(coefficients), strict=True):
-            direction += (a - float(np.vdot(change, direction)) / product) * step
+            _, change, inner = self.pairs[-1]
+            direction *= inner / _dot(change, point.precondition(change))
+        for (step, change, inner), a in zip(self.pairs, reversed(coefficients), strict=True):
+            direction += (a - _dot(change, direction) / inner) * step
         return -direction
 
 
@@ -122,8 +135,8 @@ def minimise(energy: FreeEnergy, start: Float[np.ndarray, "r r"], *, tolerance: 
     point = _Point(energy, start)
     evaluations, iterations = 1, 0
     if not point.finite:
-        return Run("not_finite", start, np.inf, np.inf, np.nan, 0, 1)
-    best, history, flat, idle = point, _History(), 0, 0
+        return Run("not_finite", start, np.inf, np.inf, np.nan, 0, 1, np.inf, point.data)
+    start_energy, best, history, flat, idle = point.value, point, _History(), 0, 0
     status = "max_iterations"
     while True:
         if best.residual <= tolerance:
@@ -160,26 +173,30 @@ def minimise(energy: FreeEnergy, start: Float[np.ndarray, "r r"], *, tolerance: 
     if status != "converged":
         round_off = _Point(energy, best.h, certify=True).data.round_off
         evaluations += 1
-    return Run(status, best.h, best.value, best.residual, round_off, iterations, evaluations)
+    return Run(
+        status, best.h, best.value, best.residual, round_off, iterations, evaluations, start_energy, best.data
+    )
 
 
-def _line_search(energy: FreeEnergy, point: _Point, history: _History, limit: int) -> tuple[_Point | None, int]:
+def _line_search(
+    energy: FreeEnergy, point: _Point, history: _History, limit: int
+) -> tuple[_Point | None, int]:
     """Return the next point, or None where there is no descent left; and the evaluations that took."""
     direction = history.direction(point)
-    slope = float(np.vdot(point.gradient, direction))
+    slope = _dot(point.gradient, direction)
     if slope >= 0:
         history.pairs.clear()
         direction = -point.precondition(point.gradient)
-        slope = float(np.vdot(point.gradient, direction))
+        slope = _dot(point.gradient, direction)
     longest = LONGEST_STEP if history.pairs else FIRST_STEP
-    t = min(1.0, longest / float(np.abs(np.linalg.eigvalsh(direction)).max()))
+    t = min(1.0, longest / float(np.abs(eigvalsh(direction)).max()))
     for used in range(1, min(20, limit) + 1):
         trial = _Point(energy, point.h + t * direction)
         if not trial.finite:
             t *= 0.2
             continue
         rise = trial.value - point.value
-        end_slope = float(np.vdot(trial.gradient, direction))
+        end_slope = _dot(trial.gradient, direction)
         # Within the round-off of F only the slope says whether the step was too long.
         if rise <= 1e-4 * t * slope or (rise <= point.noise and end_slope <= 0.8 * abs(slope)):
             return trial, used
@@ -198,14 +215,14 @@ def smallest_curvature(energy: FreeEnergy, h: Float[np.ndarray, "r r"]) -> float
     """
     from scipy.sparse.linalg import LinearOperator, eigsh
 
-    values, vectors = np.linalg.eigh(h)
+    values, vectors = eigh(h)
     frame = vectors * np.exp(0.5 * values)
     size = len(h)
     upper = np.triu_indices(size)
     weight = np.where(upper[0] == upper[1], 1.0, np.sqrt(2.0))
 
     def slope(d: np.ndarray) -> np.ndarray:
-        d_values, d_vectors = np.linalg.eigh(d)
+        d_values, d_vectors = eigh(d)
         moved = frame @ ((d_vectors * np.exp(0.5 * d_values)) @ d_vectors.T)
         gradient = energy.evaluate(symmetric(moved @ moved.T)).gradient
         return 0.5 * (moved.T @ moved - np.eye(size) + moved.T @ gradient @ moved)
@@ -214,14 +231,14 @@ def smallest_curvature(energy: FreeEnergy, h: Float[np.ndarray, "r r"]) -> float
         d = np.zeros((size, size))
         d[upper] = v / weight
         d = d + np.triu(d, 1).T
-        step = 1e-4 / max(float(np.abs(np.linalg.eigvalsh(d)).max()), 1e-300)
+        step = 1e-4 / max(float(np.abs(eigvalsh(d)).max()), 1e-300)
         change = (slope(step * d) - slope(-step * d)) / (2.0 * step)
         return symmetric(change)[upper] * weight
 
     dimension = len(weight)
     if dimension <= 3:
         hessian = np.array([product(e) for e in np.eye(dimension)])
-        return float(np.linalg.eigvalsh(symmetric(hessian))[0])
+        return float(eigvalsh(symmetric(hessian))[0])
     operator = LinearOperator((dimension, dimension), matvec=product, dtype=float)
     start = np.random.default_rng(0).normal(size=dimension)
     return float(eigsh(operator, k=1, which="SA", v0=start, tol=1e-3, return_eigenvectors=False)[0])

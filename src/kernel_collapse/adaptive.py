@@ -28,7 +28,15 @@ from numpy.typing import ArrayLike
 from kernel_collapse import _minimise, _validate, activations
 from kernel_collapse._free_energy import FreeEnergy, published_label_term
 
-__all__ = ["START_NAMES", "AdaptiveError", "AdaptiveSolution", "PathPoint", "Start", "Status", "solve_adaptive"]
+__all__ = [
+    "START_NAMES",
+    "AdaptiveError",
+    "AdaptiveSolution",
+    "PathPoint",
+    "Start",
+    "Status",
+    "solve_adaptive",
+]
 
 #: Residual of the equations of state below which a solution counts as converged.
 TOLERANCE = 1e-6
@@ -158,7 +166,9 @@ class AdaptiveSolution:
     @property
     def same_minimum(self) -> bool:
         """Whether every start that converged ended at the same free energy, to 1e-6 of what was gained."""
-        energies = [s.free_energy for s in self.starts if s.status in (Status.CONVERGED, Status.PRECISION_LIMIT)]
+        energies = [
+            s.free_energy for s in self.starts if s.status in (Status.CONVERGED, Status.PRECISION_LIMIT)
+        ]
         if len(energies) < 2:
             return True
         gained = abs(self.prior_free_energy - min(energies))
@@ -262,34 +272,49 @@ def solve_adaptive(
         readout_variance=_validate.positive(readout_variance, "readout_variance"),
         noise_variance=_validate.positive(noise_variance, "noise_variance"),
     )
+    if not callable(getattr(energy.activation, "kappa_q", None)):
+        raise ValueError(
+            f"the activation {energy.activation.name} has no kappa_q, expected one with that derivative: the adaptive "
+            "kernel needs it."
+        )
     limit = _validate.count(max_evaluations, "max_evaluations")
     rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
 
     origin = np.zeros((z.shape[1],) * 2)
-    prior = energy.evaluate(np.eye(len(origin)))
     path, first = _anneal(energy, widths, origin, limit)
     if label_term == "published":
         runs = {"nngp": _published(energy, first, limit)}
     else:
         runs = {name: _descend_from(name, energy, first, limit, rng) for name in dict.fromkeys(starts)}
-    best = min(runs.values(), key=lambda run: (run.status in ("not_finite", "max_iterations"), run.free_energy))
+    best = min(
+        runs.values(), key=lambda run: (run.status in ("not_finite", "max_iterations"), run.free_energy)
+    )
     # Outside of the span of the samples Sigma is at its prior; and F is in units of Sigma, not of S.
     constant = 0.5 * (dim - len(origin)) - 0.5 * dim * np.log(weight_variance / dim)
     energies = {name: run.free_energy + constant for name, run in runs.items()}
     scaled = _minimise.exponential(best.log_scaled)
-    end = energy.evaluate(scaled)
+    exact_from_prior = label_term == "exact" and not widths and "nngp" in runs
+    if exact_from_prior:
+        prior_energy, end = runs["nngp"].start_energy, best.data
+    else:  # the descent went down another function, or started elsewhere
+        prior_energy, end = (
+            energy.evaluate(np.eye(len(origin))).value + 0.5 * len(origin),
+            energy.evaluate(scaled),
+        )
     solution = AdaptiveSolution(
         gram=energy.kernel(scaled) if end.finite else np.full((n, n), np.nan),
         status=Status(best.status),
         residual=best.residual,
         round_off=best.round_off,
         free_energy=(end.value + _minimise.prior_term(best.log_scaled) if end.finite else np.nan) + constant,
-        prior_free_energy=(prior.value + 0.5 * len(origin) if prior.finite else np.nan) + constant,
+        prior_free_energy=(prior_energy if np.isfinite(prior_energy) else np.nan) + constant,
         iterations=best.iterations,
         evaluations=sum(run.evaluations for run in runs.values()) + sum(p.evaluations for p in path),
         smallest_pivot=end.smallest_pivot,
         condition=end.condition,
-        curvature=_minimise.smallest_curvature(energy, best.log_scaled) if curvature and end.finite else np.nan,
+        curvature=_minimise.smallest_curvature(energy, best.log_scaled)
+        if curvature and end.finite
+        else np.nan,
         readout_variance=float(readout_variance),
         path=tuple(replace(p, free_energy=p.free_energy + constant) for p in path),
         starts=tuple(

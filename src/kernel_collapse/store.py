@@ -96,7 +96,7 @@ class Store:
         *,
         status: str,
         message: str = "",
-        results: dict[str, float] | None = None,
+        results: dict[str, float | str] | None = None,
         seconds: float,
     ) -> None:
         """Write the row of a finished trial; it is on the disk when this returns. A row is never overwritten."""
@@ -136,7 +136,8 @@ class Store:
 
         Columns: ``key``, ``status``, ``message``, ``seconds``; ``data`` (name of the law), ``n``, ``dim``,
         ``class_sizes``, ``seed``; ``kernel``, ``activation``, ``depth``, ``weight_variance``, ``bias_variance``;
-        for each weighting ``nc1_*``, ``within_*``, ``between_*`` (NaN where the trial failed).
+        for each weighting ``nc1_*``, ``within_*``, ``between_*`` (NaN where the trial failed). The adaptive kernel
+        adds its parameters (``width``, ``noise_variance``, ...) and certificate (``solver``, ``residual``, ...).
         """
         import pandas as pd
 

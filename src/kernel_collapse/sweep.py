@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
 
     status: str
     message: str
-    results: dict[str, float]
+    results: dict[str, float | str]
     seconds: float
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -24,9 +24,9 @@ from pydantic import (
     model_validator,
 )
 
-from kernel_collapse import activations, collapse, data, kernels
+from kernel_collapse import activations, adaptive, collapse, data, kernels
 
-__all__ = ["GaussianClasses", "KernelNC1", "Trial", "compute", "describe_errors", "gram"]
+__all__ = ["AdaptiveNC1", "GaussianClasses", "KernelNC1", "Trial", "compute", "describe_errors", "gram"]
 
 KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
 
@@ -74,6 +74,11 @@ class GaussianClasses(Specification):
         return data.gaussian_classes(**fields, seed=seed)
 
 
+def _activation_name(value: str | None) -> str | None:
+    """Return the name if it is known (None where there is none)."""
+    return value if value is None else activations.get(value).name
+
+
 class KernelNC1(Specification):
     """NC1 of a kernel, under every weighting; kernel "data" is the inner product of the inputs."""
 
@@ -83,10 +88,7 @@ class KernelNC1(Specification):
     weight_variance: PositiveFloat = 1.0
     bias_variance: NonNegativeFloat = 0.0
 
-    @field_validator("activation")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        return value if value is None else activations.get(value).name
+    _known = field_validator("activation")(_activation_name)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -107,11 +109,26 @@ class KernelNC1(Specification):
         return self
 
 
+class AdaptiveNC1(Specification):
+    """NC1 of the adaptive kernel (`kernel_collapse.solve_adaptive`), under every weighting."""
+
+    kernel: Literal["adaptive"] = "adaptive"
+    activation: str = "erf"
+    width: PositiveFloat = 500.0
+    weight_variance: PositiveFloat = 1.0
+    readout_variance: PositiveFloat = 1 / 128
+    noise_variance: PositiveFloat = 1e-6
+    label_term: Literal["exact", "published"] = "exact"
+    starts: tuple[Literal["nngp", "published", "random", "annealed"], ...] = ("nngp",)
+
+    _known = field_validator("activation")(_activation_name)
+
+
 class Trial(Specification):
     """One row of the results."""
 
     data: GaussianClasses
-    measurement: KernelNC1
+    measurement: Annotated[KernelNC1 | AdaptiveNC1, Field(discriminator="kernel")]
     seed: NonNegativeInt = Field(description="seed of the data")
 
     @property
@@ -123,25 +140,33 @@ class Trial(Specification):
     @property
     def cost(self) -> float:
         """Estimated seconds on one core, to order trials and to foretell the time that is left."""
-        pairs = self.data.n**2 if self.measurement.kernel != "data" else self.data.n
-        return 2e-3 + pairs * (2.5e-8 * self.measurement.depth + 3e-11 * self.data.dim)
+        n, dim, what = self.data.n, self.data.dim, self.measurement
+        if isinstance(what, AdaptiveNC1):
+            evaluations = (12 if len(self.data.class_means) == 2 else 40) * len(what.starts)
+            return 5e-3 + evaluations * n**2 * (4e-11 * n + 4e-8 + 1e-10 * min(n, dim))
+        pairs = n**2 if what.kernel != "data" else n
+        return 2e-3 + pairs * (2.5e-8 * what.depth + 3e-11 * dim)
 
 
-def compute(trial: Trial) -> dict[str, float]:
-    """Run one trial and return its results: within, between and NC1 under every weighting.
+def compute(trial: Trial) -> dict[str, float | str]:
+    """Run one trial and return its results: within, between and NC1 under every weighting, and any certificate.
 
     The arithmetic runs on one BLAS thread, so that a trial gives the same bits on any number of workers.
     """
     with _blas().limit(limits=1):
         dataset, what = trial.data.sample(trial.seed), trial.measurement
-        if what.kernel == "data":
+        result: dict[str, float | str] = {}
+        if isinstance(what, AdaptiveNC1):
+            solution = solve(what, dataset)
+            result |= certificate(solution)
+            values = collapse.nc1_weightings(solution.gram, dataset.labels)
+        elif what.kernel == "data":
             values = {
                 w: collapse.nc1_from_features(dataset.x, dataset.labels, weighting=w)
                 for w in collapse.WEIGHTINGS
             }
         else:
             values = collapse.nc1_weightings(gram(what, dataset.x), dataset.labels)
-    result: dict[str, float] = {}
     for weighting, value in values.items():
         result |= {
             f"within_{weighting}": value.within,
@@ -149,6 +174,28 @@ def compute(trial: Trial) -> dict[str, float]:
             f"nc1_{weighting}": value.ratio,
         }
     return result
+
+
+def solve(what: AdaptiveNC1, dataset: data.Dataset) -> adaptive.AdaptiveSolution:
+    """Return the adaptive kernel of that specification on a data set."""
+    return adaptive.solve_adaptive(dataset.x, dataset.targets, **what.model_dump(exclude={"kernel"}))
+
+
+def certificate(solution: adaptive.AdaptiveSolution) -> dict[str, float | str]:
+    """Return what is stored of a solution beside its collapse."""
+    energies = [start.free_energy for start in solution.starts]
+    return {
+        "solver": solution.status.value,
+        "residual": solution.residual,
+        "round_off": solution.round_off,
+        "evaluations": float(solution.evaluations),
+        "free_energy_gain": solution.prior_free_energy - solution.free_energy,
+        "largest_eigenvalue": float(solution.eigenvalues[-1]),
+        "smallest_eigenvalue": float(solution.eigenvalues[0]),
+        "smallest_pivot": solution.smallest_pivot,
+        "same_minimum": float(solution.same_minimum),
+        "minima_spread": max(energies) - min(energies),
+    }
 
 
 def gram(what: KernelNC1, x: Any) -> Any:

@@ -27,10 +27,26 @@ KERNEL_NAMES = {
     "nngp": "NNGP",
     "ntk": "NTK",
     "ntk-published": "NTK, published code",
+    "adaptive": "adaptive",
+    "adaptive-published": "adaptive, published code",
 }
 #: Colour-blind safe (Okabe and Ito).
-KERNEL_COLOURS = {"data": "#777777", "nngp": "#0072B2", "ntk": "#D55E00", "ntk-published": "#CC79A7"}
-KERNEL_MARKERS = {"data": "D", "nngp": "o", "ntk": "s", "ntk-published": "X"}
+KERNEL_COLOURS = {
+    "data": "#777777",
+    "nngp": "#0072B2",
+    "ntk": "#D55E00",
+    "ntk-published": "#CC79A7",
+    "adaptive": "#009E73",
+    "adaptive-published": "#E69F00",
+}
+KERNEL_MARKERS = {
+    "data": "D",
+    "nngp": "o",
+    "ntk": "s",
+    "ntk-published": "X",
+    "adaptive": "^",
+    "adaptive-published": "v",
+}
 ACTIVATION_NAMES = {"erf": "erf", "relu": "ReLU", "identity": "identity"}
 NAMES = KERNEL_NAMES | ACTIVATION_NAMES
 
