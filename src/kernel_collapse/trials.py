@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,7 @@ from kernel_collapse import activations, adaptive, collapse, data, kernels
 __all__ = ["AdaptiveNC1", "GaussianClasses", "KernelNC1", "Trial", "compute", "describe_errors", "gram"]
 
 KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
+KERNELS = (*get_args(KernelName), "adaptive")
 
 
 class Specification(BaseModel):
@@ -219,9 +220,13 @@ def describe_errors(error: ValidationError) -> str:
     """Return a validation error as one sentence a fault, without pydantic's own decoration."""
     faults = []
     for fault in error.errors():
-        where = ".".join(map(str, fault["loc"])) or "the specification"
+        # The kernel's name, by which pydantic chose a specification, is no key of what the user wrote.
+        where = ".".join(str(part) for part in fault["loc"] if part not in KERNELS) or "the specification"
         if fault["type"] == "extra_forbidden":
             faults.append(f"{where} is not a key of this specification: remove it or check its spelling")
+        elif fault["type"] == "union_tag_invalid":
+            context = fault["ctx"]
+            faults.append(f"{where}.kernel is {context['tag']!r}, expected one of {context['expected_tags']}")
         else:
             message = fault["msg"].removeprefix("Value error, ")
             faults.append(f"{where} is {fault['input']!r}: {message[0].lower() + message[1:]}".rstrip("."))
@@ -231,6 +236,7 @@ def describe_errors(error: ValidationError) -> str:
 @lru_cache(maxsize=1)
 def _blas() -> Any:
     """Return the controller of the BLAS threads; looking the libraries up takes milliseconds, so once."""
+    import scipy.linalg  # noqa: F401  # its BLAS must be there to be found: a library loaded later goes unlimited
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -1,14 +1,30 @@
 """The paper's figures and our studies: one file each, listed here in the order of the report."""
 
 from kernel_collapse import _validate
-from kernel_collapse.experiments import limiting_kernels_balanced, limiting_kernels_imbalanced
+from kernel_collapse.experiments import (
+    adaptive_balanced,
+    adaptive_imbalanced,
+    adaptive_minima,
+    adaptive_path,
+    adaptive_width,
+    limiting_kernels_balanced,
+    limiting_kernels_imbalanced,
+)
 from kernel_collapse.experiments._types import PRESETS, Experiment, Figure, Preset, Table, Verdict
 
 __all__ = ["PRESETS", "REGISTRY", "Experiment", "Figure", "Preset", "Table", "Verdict", "choose"]
 
 REGISTRY: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (limiting_kernels_balanced, limiting_kernels_imbalanced)
+    for module in (
+        limiting_kernels_balanced,
+        limiting_kernels_imbalanced,
+        adaptive_balanced,
+        adaptive_imbalanced,
+        adaptive_width,
+        adaptive_path,
+        adaptive_minima,
+    )
 }
 
 

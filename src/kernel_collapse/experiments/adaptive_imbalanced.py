@@ -1,0 +1,81 @@
+"""The adaptive kernel on two Gaussian classes of different sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from kernel_collapse.experiments import _adaptive, _statistics
+from kernel_collapse.experiments._limiting import DIMS
+from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table, Verdict
+from kernel_collapse.experiments.limiting_kernels_imbalanced import EIGHTHS
+from kernel_collapse.trials import GaussianClasses, Trial
+
+GRIDS: dict[Preset, tuple[int, int]] = {"quick": (256, 3), "paper": (2048, 10)}
+CELLS = ["class_sizes", "dim"]
+
+
+def trials(preset: Preset) -> list[Trial]:
+    """Return the grid on D1."""
+    n, repeats = GRIDS[preset]
+    laws = [
+        GaussianClasses(n=n, dim=d, class_sizes=(n * e // 8, n - n * e // 8)) for e in EIGHTHS for d in DIMS
+    ]
+    return _adaptive.trials_of(laws, repeats)
+
+
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    """Draw the panels."""
+    logs = _adaptive.prepare(rows)
+    logs["minority"] = logs["class_sizes"].map(min)
+    n = logs["n"].max()
+    return [
+        Figure(
+            "panels-adaptive-D1-imbalanced",
+            f'D1, N = {n}, erf, width 500: NC1 (weighting "paper") under the NNGP and the adaptive kernel, one line a '
+            f"pair of class sizes. Mean and one standard deviation over {logs['seed'].nunique()} seeds.",
+            _adaptive.panels(logs, "minority", lambda m: f"{m} / {n - m}", "class sizes"),
+        )
+    ]
+
+
+def tables(rows: pd.DataFrame) -> list[Table]:
+    """Tabulate the certificates and every cell."""
+    logs = _adaptive.prepare(rows)
+    return [
+        _adaptive.certificates(rows, CELLS),
+        Table(
+            "All cells: log10 NC1(H), mean and standard deviation over seeds",
+            _statistics.summarise(logs, "log_nc1", ["kernel", "class_sizes", "dim"]),
+        ),
+    ]
+
+
+def verdicts(rows: pd.DataFrame) -> list[Verdict]:
+    """Judge whether the adaptive kernel is more collapsed than the NNGP under imbalance."""
+    logs = _adaptive.prepare(rows)
+    nngp, adaptive = (logs[logs["kernel"] == kernel] for kernel in ("nngp", "adaptive"))
+    return [
+        _statistics.above_zero(
+            "The adaptive kernel is more collapsed than the NNGP.",
+            _statistics.paired(adaptive, nngp, "log_nc1", CELLS),
+            _name,
+            gap="fall of log10 NC1",
+        )
+    ]
+
+
+def _name(row: pd.Series[Any]) -> str:
+    return f"{row['class_sizes'][0]}/{row['class_sizes'][1]}, d={row['dim']}"
+
+
+EXPERIMENT = Experiment(
+    name="adaptive-imbalanced",
+    title="Adaptive kernel, imbalanced classes",
+    question="Does the adaptive kernel collapse further than the NNGP when one class has fewer samples?",
+    trials=trials,
+    figures=figures,
+    tables=tables,
+    verdicts=verdicts,
+)
