@@ -8,7 +8,7 @@ from sklearn.datasets import load_wine
 
 import kernel_collapse as kc
 from conftest import ROOT, run_cli
-from kernel_collapse import cli
+from kernel_collapse import cli, experiments
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,10 @@ def wine(tmp_path_factory):
     path = tmp_path_factory.mktemp("tables") / "wine.csv"
     table.to_csv(path, index=False)
     return path
+
+
+def planned(preset):
+    return len({t.key for e in experiments.REGISTRY.values() for t in e.trials(preset)})
 
 
 def refuse(monkeypatch, capsys, *arguments):
@@ -56,7 +60,7 @@ def test_import_and_help_load_nothing_heavy():
 def test_list_names_every_experiment():
     done = run_cli("reproduce", "--list")
     assert done.returncode == 0
-    for name in ("limiting-kernels-balanced", "limiting-kernels-imbalanced"):
+    for name in experiments.REGISTRY:
         assert name in done.stdout
     assert "quick: 600 trials" in done.stdout
     assert "paper: 2400 trials" in done.stdout
@@ -65,7 +69,7 @@ def test_list_names_every_experiment():
 def test_running_again_reuses_every_row(quick_run):
     done = run_cli("reproduce", "all", "--out", quick_run)
     assert done.returncode == 0
-    assert "0 trials run, 1200 found" in done.stdout
+    assert f"0 trials run, {planned('quick')} found" in done.stdout
     assert "holds" in done.stdout
 
 
@@ -99,6 +103,20 @@ def test_measure_with_every_option(wine, tmp_path):
     assert (tmp_path / "deep" / "figures" / "nc1-wine.png").is_file()
 
 
+def test_measure_the_adaptive_kernel_of_a_real_table(wine):
+    options = (
+        "--standardize --kernel nngp --kernel adaptive --activation erf --width 100 --noise-variance 0.01"
+    )
+    done = run_cli("measure", wine, "--label", "cultivar", *options.split())
+    assert done.returncode == 0, done.stderr
+    data = kc.data.load(wine, label="cultivar")
+    x = (data.x - data.x.mean(axis=0)) / data.x.std(axis=0)
+    solution = kc.solve_adaptive(x, data.targets, width=100, noise_variance=0.01)  # three classes, one-hot
+    assert solution.status.value == "converged"
+    assert f"{kc.nc1(solution.gram, data.labels).ratio:.3g}"[:4] in done.stdout
+    assert "adaptive" in done.stdout
+
+
 def test_measure_says_why_there_is_no_number(tmp_path):
     pd.DataFrame({"a": [1.0, 1.0, 1.0, 1.0], "label": [0, 0, 1, 1]}).to_csv(
         tmp_path / "flat.csv", index=False
@@ -120,7 +138,7 @@ def test_measure_says_why_there_is_no_number(tmp_path):
         (["--label", "cultivar", "--activation", "rleu"], "did you mean 'relu'"),
         (
             ["--label", "cultivar", "--kernel", "nkt"],
-            "kernel is 'nkt', expected one of nngp, ntk: did you mean 'ntk'",
+            "kernel is 'nkt', expected one of nngp, ntk, adaptive: did you mean 'ntk'",
         ),
         (["--label", "cultivar", "--weighting", "papers"], "did you mean 'paper'"),
         (["--label", "cultivar", "--weight-variance", "-1"], "weight_variance is -1.0"),

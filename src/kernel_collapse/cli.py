@@ -123,7 +123,9 @@ def measure(
     ] = None,
     kernel: Annotated[
         list[str] | None,
-        typer.Option(help="nngp, ntk; repeat for several (default: both).", show_default=False),
+        typer.Option(
+            help="nngp, ntk, adaptive; repeat for several (default: nngp, ntk).", show_default=False
+        ),
     ] = None,
     activation: Annotated[
         list[str] | None,
@@ -134,6 +136,11 @@ def measure(
     depth: Annotated[int, typer.Option(help="Number of hidden layers.")] = 1,
     weight_variance: Annotated[float, typer.Option(help="Prior variance of weights, times fan-in.")] = 1.0,
     bias_variance: Annotated[float, typer.Option(help="Prior variance of biases.")] = 0.0,
+    width: Annotated[float, typer.Option(help="Hidden units, for the adaptive kernel.")] = 500.0,
+    readout_variance: Annotated[
+        float, typer.Option(help="Prior variance of the readout times width, for the adaptive kernel.")
+    ] = 1 / 128,
+    noise_variance: Annotated[float, typer.Option(help="Of the targets, for the adaptive kernel.")] = 1e-6,
     weighting: Annotated[
         str, typer.Option(help="How unequal classes are weighted: paper, sample, class or published.")
     ] = "paper",
@@ -153,7 +160,14 @@ def measure(
 
     _validate.choice(weighting, collapse.WEIGHTINGS, "--weighting")
     measurements = measuring.specify(
-        kernel or ["nngp", "ntk"], activation or ["erf", "relu"], depth, weight_variance, bias_variance
+        kernel or ["nngp", "ntk"],
+        activation or ["erf", "relu"],
+        depth=depth,
+        weight_variance=weight_variance,
+        bias_variance=bias_variance,
+        width=width,
+        readout_variance=readout_variance,
+        noise_variance=noise_variance,
     )
     if report is not None and (report.suffix != ".html" or report.is_dir()):
         raise ValueError(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from kernel_collapse import collapse, trials
+from kernel_collapse import _validate, collapse, trials
+from kernel_collapse import activations as duals
+from kernel_collapse.adaptive import Status
 from kernel_collapse.data import Dataset
 from kernel_collapse.experiments._style import KERNEL_COLOURS, NAMES, style
 from kernel_collapse.experiments._types import Figure
@@ -18,41 +20,55 @@ from kernel_collapse.experiments._types import Figure
 if TYPE_CHECKING:
     import pandas as pd
 
+Measurement = trials.KernelNC1 | trials.AdaptiveNC1
+
 __all__ = ["figure", "measure", "remarks", "specify", "standardize"]
 
 
 def specify(
     kernels: Sequence[str],
     activations: Sequence[str],
-    depth: int,
-    weight_variance: float,
-    bias_variance: float,
-) -> list[trials.KernelNC1]:
+    *,
+    depth: int = 1,
+    weight_variance: float = 1.0,
+    bias_variance: float = 0.0,
+    width: float = 500.0,
+    readout_variance: float = 1 / 128,
+    noise_variance: float = 1e-6,
+) -> list[Measurement]:
     """Return the measurements of every kernel with every activation, the data themselves first.
+
+    `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has one hidden layer and no bias.
 
     Raises
     ------
     ValueError
         If a name is unknown or a parameter is out of range.
     """
-    from kernel_collapse import _validate
-    from kernel_collapse import activations as duals
-
     for kernel in kernels:
-        _validate.choice(kernel, ("nngp", "ntk"), "kernel")
+        _validate.choice(kernel, ("nngp", "ntk", "adaptive"), "kernel")
     for activation in activations:
         duals.get(activation)
+    _validate.count(depth, "depth")
+    if "adaptive" in kernels and (depth != 1 or bias_variance != 0):
+        raise ValueError(
+            f"the adaptive kernel is asked for at depth {depth} with bias_variance {bias_variance:g}, expected depth 1 "
+            "and no bias: measure the other kernels in a run of their own."
+        )
+    shared = {"weight_variance": weight_variance}
+    fixed = shared | {"depth": depth, "bias_variance": bias_variance}
+    adaptive = shared | {
+        "width": width,
+        "readout_variance": readout_variance,
+        "noise_variance": noise_variance,
+    }
     try:
         return [
             trials.KernelNC1(kernel="data"),
             *(
-                trials.KernelNC1(
-                    kernel=kernel,  # type: ignore[arg-type]
-                    activation=activation,
-                    depth=_validate.count(depth, "depth"),
-                    weight_variance=weight_variance,
-                    bias_variance=bias_variance,
-                )
+                trials.AdaptiveNC1.model_validate({"activation": activation} | adaptive)
+                if kernel == "adaptive"
+                else trials.KernelNC1.model_validate({"kernel": kernel, "activation": activation} | fixed)
                 for activation in dict.fromkeys(activations)
                 for kernel in dict.fromkeys(kernels)
             ),
@@ -62,7 +78,7 @@ def specify(
 
 
 def measure(
-    dataset: Dataset, measurements: Sequence[trials.KernelNC1], weighting: collapse.Weighting = "paper"
+    dataset: Dataset, measurements: Sequence[Measurement], weighting: collapse.Weighting = "paper"
 ) -> pd.DataFrame:
     """Return a row for each kernel: NC1, its traces, and NC1 relative to that of the data.
 
@@ -77,20 +93,28 @@ def measure(
     of_data = collapse.nc1_from_features(dataset.x, dataset.labels, weighting=weighting)
     rows = []
     for what in measurements:
-        if what.kernel == "data":
-            value = of_data
-        else:
+        reason, value = "", of_data
+        if isinstance(what, trials.AdaptiveNC1):
+            solution = trials.solve(what, dataset, raise_on_failure=False)
+            if solution.status is not Status.CONVERGED:
+                reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
+                reason += solution.status.sentence
+            if np.isfinite(solution.gram).all():
+                value = collapse.nc1(solution.gram, dataset.labels, weighting=weighting)
+            else:
+                value = collapse.NC1(np.nan, np.nan, np.nan, reason)
+        elif what.kernel != "data":
             value = collapse.nc1(trials.gram(what, dataset.x), dataset.labels, weighting=weighting)
         rows.append(
             {
                 "kernel": NAMES[what.kernel],
                 "activation": "–" if what.activation is None else NAMES.get(what.activation, what.activation),
-                "depth": "–" if what.activation is None else str(what.depth),
+                "depth": "–" if what.activation is None else str(getattr(what, "depth", 1)),
                 "NC1": value.ratio,
                 "NC1 / NC1(data)": value.ratio / of_data.ratio if of_data.ratio else float("nan"),
                 "tr S_W": value.within,
                 "tr S_B": value.between,
-                "reason": value.reason,
+                "reason": value.reason or reason,
             }
         )
     return pd.DataFrame(rows)

@@ -177,9 +177,12 @@ def compute(trial: Trial) -> dict[str, float | str]:
     return result
 
 
-def solve(what: AdaptiveNC1, dataset: data.Dataset) -> adaptive.AdaptiveSolution:
+def solve(
+    what: AdaptiveNC1, dataset: data.Dataset, *, raise_on_failure: bool = True
+) -> adaptive.AdaptiveSolution:
     """Return the adaptive kernel of that specification on a data set."""
-    return adaptive.solve_adaptive(dataset.x, dataset.targets, **what.model_dump(exclude={"kernel"}))
+    options = what.model_dump(exclude={"kernel"})
+    return adaptive.solve_adaptive(dataset.x, dataset.targets, **options, raise_on_failure=raise_on_failure)
 
 
 def certificate(solution: adaptive.AdaptiveSolution) -> dict[str, float | str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Sizes on D1, sizes on D2 (whose solves take several times as long), repeats, size of the published code's kernel.
 GRIDS: dict[Preset, tuple[tuple[int, ...], tuple[int, ...], int, int]] = {
-    "quick": ((128, 256), (128,), 3, 256),
+    "quick": ((128, 256), (128,), 5, 256),
     "paper": ((128, 256, 512, 1024), (128, 256), 10, 512),
 }
 CELLS = ["data", "n", "dim"]
@@ -88,8 +88,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         drawn.append(
             Figure(
                 "overview-adaptive-D1",
-                f"D1, N = {compared['n'].max()}, erf, width 500: NC1 under the NNGP and under the adaptive kernel, as the "
-                f"equations of state have it and as the published code does. Mean and one standard deviation over "
+                f"D1, N = {compared['n'].max()}, erf, width 500: NC1 under the NNGP and the adaptive kernel, as "
+                f"the equations of state have it and as the published code does. Mean and one standard deviation over "
                 f"{repeats} seeds.",
                 overview(compared),
             )
@@ -98,8 +98,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         drawn.append(
             Figure(
                 f"panels-adaptive-{law}",
-                f"{law}, erf, width 500: NC1 under the NNGP and the adaptive kernel, relative to the data, and relative to "
-                f"each other, seed by seed. Mean and one standard deviation over {repeats} seeds.",
+                f"{law}, erf, width 500: NC1 under the NNGP and the adaptive kernel, relative to the data, and "
+                f"relative to each other, seed by seed. Mean and one standard deviation over {repeats} seeds.",
                 _adaptive.panels(rows[rows["data"] == law], "n", str, "samples N"),
             )
         )
@@ -112,8 +112,8 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     compared = _at_published_size(logs)
     wide = compared.pivot_table(index=CELLS, columns="kernel", values="log_nc1", aggfunc="mean").reset_index()
     note = (
-        "The published code's label term carries sigma^2 where the equations of state have sigma^-4, so that its kernel "
-        "hardly sees the labels."
+        "The published code's label term carries sigma^2 where the equations of state have sigma^-4, so that its "
+        "kernel hardly sees the labels."
     )
     return [
         Table("Erratum: the adaptive kernel, published and exact (log10 NC1, mean over seeds)", wide, note),

@@ -12,7 +12,7 @@ from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table
 from kernel_collapse.experiments.limiting_kernels_imbalanced import EIGHTHS
 from kernel_collapse.trials import GaussianClasses, Trial
 
-GRIDS: dict[Preset, tuple[int, int]] = {"quick": (256, 3), "paper": (2048, 10)}
+GRIDS: dict[Preset, tuple[int, int]] = {"quick": (256, 5), "paper": (2048, 10)}
 CELLS = ["class_sizes", "dim"]
 
 

@@ -51,8 +51,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     return [
         Figure(
             "minima-adaptive",
-            "Difference between the highest and the lowest free energy that the four starts reach, relative to what is "
-            "gained over the NNGP, a point a problem (below 1e-10 drawn there). Above the dotted line the minima differ.",
+            "Difference between the highest and the lowest free energy that the four starts reach, relative to what "
+            "is gained over the NNGP, a point a problem (at least 1e-10). Above the dotted line the minima differ.",
             _draw(_done(rows)),
         )
     ]

@@ -43,14 +43,14 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     return [
         Figure(
             "path-adaptive-D1",
-            f"D1, N = {n}, d = {dim}, erf, one sample: NC1, its traces (relative to the NNGP), the gain in free energy, and "
-            "the eigenvalues of (d / sigma_w^2) Sigma against the width.",
+            f"D1, N = {n}, d = {dim}, erf, one sample: NC1, its traces (relative to the NNGP), the gain in "
+            "free energy, and the eigenvalues of (d / sigma_w^2) Sigma against the width.",
             _draw_path(path, nngp, solution),
         ),
         Figure(
             "path-gram-D1",
-            "The same problem: Gram matrix of the features at the largest and at the smallest width (samples in order of "
-            "class; one colour scale).",
+            "The same problem: Gram matrix of the features at the largest and at the smallest width (samples in order "
+            "of class; one colour scale).",
             _draw_grams(solution, widths),
         ),
     ]
@@ -147,7 +147,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
 EXPERIMENT = Experiment(
     name="adaptive-path",
     title="Adaptive kernel, one path in width",
-    question="What happens to collapse, weights and Gram matrix as one problem is followed from the NNGP to a narrow network?",
+    question="What happens to collapse, weights and Gram matrix on the way from the NNGP to a narrow network?",
     trials=trials,
     figures=figures,
     tables=tables,

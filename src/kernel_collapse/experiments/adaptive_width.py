@@ -49,8 +49,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     return [
         Figure(
             "width-adaptive-D1",
-            f"D1, N = {falls['n'].max()}, erf: NC1 of the adaptive kernel against the width (left; dotted: the NNGP), and "
-            "its relative fall below the NNGP (right; dotted: slope -1). Mean and one standard deviation over "
+            f"D1, N = {falls['n'].max()}, erf: NC1 of the adaptive kernel against the width (left; dotted: the NNGP), "
+            "and its relative fall below the NNGP (right; dotted: slope -1). Mean and one standard deviation over "
             f"{falls['seed'].nunique()} seeds.",
             _draw(falls),
         )
