@@ -21,6 +21,8 @@ format: .venv/development  ## mend what ruff can mend
 
 bench: .venv/development  ## timings; never part of the tests
 	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/adaptive.py
+	$(BIN)/python benchmarks/convergence.py
 
 browser:  # the report is tested in a real browser
 	@sh tests/install_browser.sh

@@ -5,7 +5,7 @@ from scipy import stats
 
 import kernel_collapse as kc
 from kernel_collapse import experiments, kernels
-from kernel_collapse.experiments import _limiting, _statistics
+from kernel_collapse.experiments import _adaptive, _limiting, _statistics
 from kernel_collapse.store import Store
 
 
@@ -171,12 +171,20 @@ def test_verdicts_on_the_adaptive_kernel(rows):
     }
     for name in ("adaptive-balanced", "adaptive-imbalanced"):
         evidence = verdicts[name][0].evidence
-        if "data" in evidence:  # on D2, whose targets are spaced like its means, adapting can undo the collapse
+        if (
+            "data" in evidence
+        ):  # on D2, whose targets are spaced like its means, adapting can undo the collapse
             assert "fails" in set(evidence["verdict"])
             evidence = evidence[evidence["data"] == "D1"]
         assert (evidence["difference"] > 0).all()
         assert (evidence["verdict"] != "fails").all()
     assert (verdicts["adaptive-balanced"][1].evidence["difference"] > 0).all()
+    trend = verdicts["adaptive-balanced"][2].evidence.set_index(["data", "n", "step"])
+    logs = _adaptive.prepare(of(rows, "adaptive-balanced"))
+    means = logs[logs["data"] == "D2"].groupby(["kernel", "dim"])["log_nc1"].mean()
+    expected = (means["adaptive", 32] - means["adaptive", 8]) * np.sign(means["nngp", 32] - means["nngp", 8])
+    assert trend.loc[("D2", 128, "8 to 32"), "difference"] == pytest.approx(expected)
+    assert expected < 0
     assert verdicts["adaptive-width"][0].status == "holds"
     assert verdicts["adaptive-path"][0].status == "holds"
     solved = rows[rows["kernel"] == "adaptive"]

@@ -64,7 +64,7 @@ def test_the_report_in_a_browser(quick_run, visit):
     assert page.locator(".js-plotly-plot .main-svg").count() > 0
     for plot in page.query_selector_all(".js-plotly-plot"):
         assert plot.bounding_box()["width"] > 600
-    assert page.locator(".verdicts .status").count() == 15
+    assert page.locator(".verdicts .status").count() == 16
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
         "the page scrolls sideways"
     )

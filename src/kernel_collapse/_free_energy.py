@@ -16,7 +16,7 @@ __all__ = ["Evaluation", "FreeEnergy", "published_label_term"]
 EPS = float(np.finfo(np.float64).eps)
 
 #: Rows of the kernel that are made at once.
-ROWS = 128
+ROWS = 64
 
 #: Up to this many dimensions det = q1 q2 - c^2 is summed from the squares of Lagrange's identity, which does not
 #: cancel: with few dimensions and strong adaptation the variances reach 1e5, where the subtraction would lose

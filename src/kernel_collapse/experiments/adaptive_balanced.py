@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from kernel_collapse import data
@@ -146,7 +148,32 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             _name,
             gap="fall of log10 NC1 by the labels",
         ),
+        _statistics.above_zero(
+            "The adaptive kernel follows the trend of the NNGP over the dimension (rises and falls where that does).",
+            _aligned_changes(nngp, adaptive),
+            lambda row: f"{row['data']}, N={row['n']}, d={row['step']}",
+            gap="change of log10 NC1 in the direction of the NNGP's",
+            by="data",
+        ),
     ]
+
+
+def _aligned_changes(nngp: pd.DataFrame, adaptive: pd.DataFrame) -> pd.DataFrame:
+    """Return changes of log10 NC1 from one dimension to the next, positive where they go the NNGP's way."""
+    series = ["data", "n", "seed"]
+    wide = {
+        name: t.pivot_table(index=series, columns="dim", values="log_nc1")
+        for name, t in (("nngp", nngp), ("adaptive", adaptive))
+    }
+    dims = [d for d in wide["nngp"].columns if d in wide["adaptive"].columns]
+    parts = []
+    for low, high in pairwise(dims):
+        change = {name: table[high] - table[low] for name, table in wide.items()}
+        direction = np.sign(change["nngp"].groupby(["data", "n"]).transform("mean"))
+        aligned = (change["adaptive"] * direction).rename("aligned").reset_index()
+        parts.append(aligned.assign(step=f"{low} to {high}"))
+    changes = pd.concat(parts) if parts else pd.DataFrame(columns=[*series, "aligned", "step"])
+    return _statistics.paired(changes.assign(aligned=0.0), changes, "aligned", ["data", "n", "step"])
 
 
 def _name(row: pd.Series[Any]) -> str:
