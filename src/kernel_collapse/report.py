@@ -72,9 +72,10 @@ def build(folder: str | Path) -> Built:
     sections = []
     for experiment in experiments:
         mine = rows[rows["key"].isin(wanted[experiment.name])]
-        if not (mine["status"] == "ok").any():
+        needed = {trial.measurement.kernel for trial in experiment.trials(about["preset"])}
+        if not needed <= set(mine.loc[mine["status"] == "ok", "kernel"]):
             sections.append(
-                Section(experiment.name, experiment.title, "No trial of this experiment has finished yet.")
+                Section(experiment.name, experiment.title, "Too few trials of it have finished yet.")
             )
             continue
         sections.append(

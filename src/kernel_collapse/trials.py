@@ -223,8 +223,12 @@ def describe_errors(error: ValidationError) -> str:
     """Return a validation error as one sentence a fault, without pydantic's own decoration."""
     faults = []
     for fault in error.errors():
-        # The kernel's name, by which pydantic chose a specification, is no key of what the user wrote.
-        where = ".".join(str(part) for part in fault["loc"] if part not in KERNELS) or "the specification"
+        path = [str(part) for part in fault["loc"]]
+        if path[:1] == ["measurement"] and path[1:2] and path[1] in KERNELS:
+            del path[
+                1
+            ]  # the kernel's name, by which pydantic chose a specification, is no key of what was written
+        where = ".".join(path) or "the specification"
         if fault["type"] == "extra_forbidden":
             faults.append(f"{where} is not a key of this specification: remove it or check its spelling")
         elif fault["type"] == "union_tag_invalid":

@@ -123,10 +123,10 @@ def _verdict(
     if total > held + failed:
         answer += f"; undecided in {total - held - failed} ({_some(table[~yes & ~no])})"
     smallest, largest = (table.loc[table["difference"].agg(which)] for which in ("idxmin", "idxmax"))
+    ends = [f"{row['difference']:+.3f}".replace("-", "−") for row in (smallest, largest)]
     answer += (
-        f". The {gap} runs from {smallest['difference']:+.3f} ({smallest['cell']}) "
-        f"to {largest['difference']:+.3f} decades ({largest['cell']})."
-    ).replace("-0.", "−0.")
+        f". The {gap} runs from {ends[0]} ({smallest['cell']}) to {ends[1]} decades ({largest['cell']})."
+    )
     return Verdict(claim, status, answer, TEST, table)
 
 
