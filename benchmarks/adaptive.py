@@ -4,26 +4,13 @@ The bound is as many times (potrf + potri + two n x n x d products) as the solve
 several runs; peak memory in arrays of n x n.
 """
 
-import statistics
-import time
 import tracemalloc
 
 import numpy as np
 from scipy.linalg import blas, lapack
+from timing import median_seconds
 
 import kernel_collapse as kc
-
-RUNS = 5
-
-
-def median_seconds(function):
-    function()
-    times = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def least_work(x):

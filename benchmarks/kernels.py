@@ -5,24 +5,10 @@ transcendental function of its dual; for NC1 it is the product K P. Medians of s
 the machine is noisy.
 """
 
-import statistics
-import time
-
 import numpy as np
+from timing import median_seconds
 
 import kernel_collapse as kc
-
-RUNS = 7
-
-
-def median_seconds(function):
-    function()
-    times = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def main():

@@ -70,9 +70,13 @@ class Activation(ABC):
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return the determinant of the 2 x 2 matrix of `kappa` for nearly collinear pairs.
 
-        The kernels ask for it, from layer to layer, only where `needs_determinant` is set.
+        The kernels ask for it, from layer to layer, only where `needs_determinant` is set; override it there, for
+        this subtracts.
         """
-        raise NotImplementedError(f"{self.name} does not need the determinant of its dual")
+        zero = np.zeros_like(det)
+        return determinant(
+            self.kappa(q1, q1, q1, zero), self.kappa(q2, q2, q2, zero), self.kappa(q1, q2, c, det)
+        )
 
     def __repr__(self) -> str:
         return f"<activation {self.name}>"

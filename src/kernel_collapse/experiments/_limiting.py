@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from kernel_collapse.experiments._types import Verdict
 
-__all__ = ["DIMS", "MEASUREMENTS", "hover", "order_verdicts", "panels", "prepare", "trials_of"]
+__all__ = [
+    "DIMS",
+    "MEASUREMENTS",
+    "hover",
+    "name_balanced",
+    "name_imbalanced",
+    "order_verdicts",
+    "panels",
+    "prepare",
+    "trials_of",
+]
 
 DIMS = (1, 2, 8, 32, 128)
 
@@ -143,3 +153,13 @@ def order_verdicts(rows: pd.DataFrame, cells: list[str], name: Callable[[Any], s
             by="data" if "data" in cells else "kernel",
         ),
     ]
+
+
+def name_balanced(row: pd.Series[Any]) -> str:
+    """Name a cell of a grid over laws, sizes and dimensions."""
+    return f"{row['data']}, N={row['n']}, d={row['dim']}"
+
+
+def name_imbalanced(row: pd.Series[Any]) -> str:
+    """Name a cell of a grid over class sizes and dimensions."""
+    return f"{row['class_sizes'][0]}/{row['class_sizes'][1]}, d={row['dim']}"

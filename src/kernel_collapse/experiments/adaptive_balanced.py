@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from kernel_collapse import data
-from kernel_collapse.experiments import _adaptive, _statistics
-from kernel_collapse.experiments._limiting import DIMS
+from kernel_collapse.experiments import _adaptive, _limiting, _statistics
 from kernel_collapse.experiments._style import (
     KERNEL_COLOURS,
     KERNEL_MARKERS,
@@ -38,7 +37,7 @@ def trials(preset: Preset) -> list[Trial]:
     first, second, repeats, published = GRIDS[preset]
 
     def laws(means: tuple[float, ...], sizes: tuple[int, ...]) -> list[GaussianClasses]:
-        return [GaussianClasses(n=n, dim=dim, class_means=means) for n in sizes for dim in DIMS]
+        return [GaussianClasses(n=n, dim=dim, class_means=means) for n in sizes for dim in _limiting.DIMS]
 
     return [
         *_adaptive.trials_of(laws(data.D1_MEANS, first), repeats),
@@ -137,7 +136,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         _statistics.above_zero(
             "The adaptive kernel is more collapsed than the NNGP.",
             _statistics.paired(adaptive, nngp, "log_nc1", CELLS),
-            _name,
+            _limiting.name_balanced,
             gap="fall of log10 NC1",
             by="data",
         ),
@@ -145,7 +144,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             "With the labels as the equations of state have them, the adaptive kernel is more collapsed than in the "
             "published code.",
             _statistics.paired(adaptive, published, "log_nc1", CELLS),
-            _name,
+            _limiting.name_balanced,
             gap="fall of log10 NC1 by the labels",
         ),
         _statistics.above_zero(
@@ -174,10 +173,6 @@ def _aligned_changes(nngp: pd.DataFrame, adaptive: pd.DataFrame) -> pd.DataFrame
         parts.append(aligned.assign(step=f"{low} to {high}"))
     changes = pd.concat(parts) if parts else pd.DataFrame(columns=[*series, "aligned", "step"])
     return _statistics.paired(changes.assign(aligned=0.0), changes, "aligned", ["data", "n", "step"])
-
-
-def _name(row: pd.Series[Any]) -> str:
-    return f"{row['data']}, N={row['n']}, d={row['dim']}"
 
 
 EXPERIMENT = Experiment(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
-from kernel_collapse.experiments import _adaptive, _statistics
-from kernel_collapse.experiments._limiting import DIMS
+from kernel_collapse.experiments import _adaptive, _limiting, _statistics
 from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table, Verdict
 from kernel_collapse.experiments.limiting_kernels_imbalanced import EIGHTHS
 from kernel_collapse.trials import GaussianClasses, Trial
@@ -20,7 +17,9 @@ def trials(preset: Preset) -> list[Trial]:
     """Return the grid on D1."""
     n, repeats = GRIDS[preset]
     laws = [
-        GaussianClasses(n=n, dim=d, class_sizes=(n * e // 8, n - n * e // 8)) for e in EIGHTHS for d in DIMS
+        GaussianClasses(n=n, dim=d, class_sizes=(n * e // 8, n - n * e // 8))
+        for e in EIGHTHS
+        for d in _limiting.DIMS
     ]
     return _adaptive.trials_of(laws, repeats)
 
@@ -60,14 +59,10 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         _statistics.above_zero(
             "The adaptive kernel is more collapsed than the NNGP.",
             _statistics.paired(adaptive, nngp, "log_nc1", CELLS),
-            _name,
+            _limiting.name_imbalanced,
             gap="fall of log10 NC1",
         )
     ]
-
-
-def _name(row: pd.Series[Any]) -> str:
-    return f"{row['class_sizes'][0]}/{row['class_sizes'][1]}, d={row['dim']}"
 
 
 EXPERIMENT = Experiment(

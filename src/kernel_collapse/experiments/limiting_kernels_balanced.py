@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -132,7 +132,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     similar = _statistics.within(
         "NNGP and NTK have similar NC1 for erf (less than 0.1 decades apart).",
         exact,
-        _name,
+        _limiting.name_balanced,
         margin=SIMILAR,
         gap="gap of the exact NTK",
         by="data",
@@ -140,16 +140,12 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     as_published = _statistics.within(
         "NNGP and NTK have similar NC1 for erf (less than 0.1 decades apart), with the published code's NTK.",
         published,
-        _name,
+        _limiting.name_balanced,
         margin=SIMILAR,
         gap="gap of the published code's NTK",
         by="data",
     )
-    return [*_limiting.order_verdicts(rows, CELLS, _name), similar, as_published]
-
-
-def _name(row: pd.Series[Any]) -> str:
-    return f"{row['data']}, N={row['n']}, d={row['dim']}"
+    return [*_limiting.order_verdicts(rows, CELLS, _limiting.name_balanced), similar, as_published]
 
 
 EXPERIMENT = Experiment(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     logs = logs.assign(skew=logs["class_sizes"].map(lambda s: max(s) / min(s)))
     kernels = logs[logs["kernel"] != "ntk-published"]
     return [
-        *_limiting.order_verdicts(logs, CELLS, _name),
+        *_limiting.order_verdicts(logs, CELLS, _limiting.name_imbalanced),
         _falls_with_imbalance(kernels),
         _weighting_matters(rows),
     ]
@@ -125,7 +125,7 @@ def _falls_with_imbalance(logs: pd.DataFrame) -> Verdict:
     return _statistics.above_zero(
         'Imbalance lowers NC1 of the limiting kernels (weighting "paper", against classes of one size).',
         _statistics.paired(skewed, repeated, "log_nc1", ["activation", "kernel", "class_sizes", "dim"]),
-        lambda row: f"{NAMES[row['activation']]} {NAMES[row['kernel']]}, {_name(row)}",
+        lambda row: f"{NAMES[row['activation']]} {NAMES[row['kernel']]}, {_limiting.name_imbalanced(row)}",
         gap="fall of log10 NC1",
     )
 
@@ -139,14 +139,10 @@ def _weighting_matters(rows: pd.DataFrame) -> Verdict:
     return _statistics.within(
         'The published kernel code\'s weighting gives the NC1 of the features (weighting "paper") under imbalance.',
         _statistics.paired(right, published, "log_nc1", ["activation", "kernel", "class_sizes", "dim"]),
-        lambda row: f"{NAMES[row['activation']]} {NAMES[row['kernel']]}, {_name(row)}",
+        lambda row: f"{NAMES[row['activation']]} {NAMES[row['kernel']]}, {_limiting.name_imbalanced(row)}",
         margin=np.log10(1.01),
         gap="error of log10 NC1",
     )
-
-
-def _name(row: pd.Series[Any]) -> str:
-    return f"{row['class_sizes'][0]}/{row['class_sizes'][1]}, d={row['dim']}"
 
 
 EXPERIMENT = Experiment(
