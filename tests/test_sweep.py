@@ -156,7 +156,8 @@ def test_sigkill_three_times_then_resume(tmp_path, quick_run):
         assert process.poll() is None, "it finished before it could be killed"
         process.kill()
         process.wait()
-        kept.append(count(folder))
+        # Read as the next run will: a read-only reader cannot recover a row whose commit the kill cut in two.
+        kept.append(len(rows(folder)))
         assert gone(workers), "a worker outlived its parent"
     undisturbed = [row for row in rows(quick_run) if row[0] in keys]
     total = len(undisturbed)
