@@ -1,0 +1,79 @@
+"""Activations as JAX functions: the library's by name, or any function of a user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernel_collapse import _validate
+from kernel_collapse.activations import Activation
+
+__all__ = ["Phi", "get", "name_of"]
+
+#: An elementwise function of one array, made of JAX operations.
+Phi = Callable[[Any], Any]
+
+_BY_NAME: dict[str, Phi] = {"erf": jax.lax.erf, "identity": lambda x: x, "relu": jax.nn.relu}
+
+
+def get(activation: str | Activation | Phi) -> Phi:
+    """Return the activation as a JAX function.
+
+    Parameters
+    ----------
+    activation : str, Activation or callable
+        A name, or an elementwise function made of `jax.numpy` operations.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name, JAX cannot trace the function, or its derivative is not that of the function
+        (one with jumps, say): a network with it cannot be trained or sampled by gradients.
+    """
+    if isinstance(activation, Activation):
+        activation = activation.name
+    if isinstance(activation, str):
+        return _BY_NAME[_validate.choice(activation, sorted(_BY_NAME), "activation")]
+    if not callable(activation):
+        raise ValueError(
+            f"activation is {activation!r}, expected one of {', '.join(sorted(_BY_NAME))} or a function made of "
+            "jax.numpy operations."
+        )
+    _check_derivative(activation)
+    return activation
+
+
+def name_of(activation: str | Activation | Phi) -> str:
+    """Return the name to print."""
+    return (
+        activation if isinstance(activation, str) else getattr(activation, "name", None) or repr(activation)
+    )
+
+
+def _check_derivative(phi: Phi) -> None:
+    """Refuse a function whose derivative does not integrate to the function itself."""
+    grid = np.linspace(-3.0, 3.0, 6007)  # kinks at round numbers fall between points
+    with jax.enable_x64(True):
+        try:
+            values = np.asarray(phi(jnp.asarray(grid)))
+            slopes = np.asarray(jax.vmap(jax.grad(lambda x: jnp.squeeze(phi(x))))(jnp.asarray(grid)))
+        except Exception as error:  # whatever the user's function or JAX raises
+            raise ValueError(
+                f"the activation {name_of(phi)} cannot be differentiated by JAX ({type(error).__name__}: "
+                f"{str(error).splitlines()[0]}), expected an elementwise function made of jax.numpy operations."
+            ) from None
+    if values.shape != grid.shape or not (np.isfinite(values).all() and np.isfinite(slopes).all()):
+        raise ValueError(
+            f"the activation {name_of(phi)} has shape {values.shape} for {grid.shape} numbers or is not finite with its "
+            "derivative on [-3, 3], expected an elementwise function with finite values and slopes."
+        )
+    area = np.concatenate([[0.0], np.cumsum(0.5 * (slopes[1:] + slopes[:-1]) * np.diff(grid))])
+    if np.abs(values - values[0] - area).max() > 1e-2 * (np.abs(values).max() + 1e-12):
+        raise ValueError(
+            f"the activation {name_of(phi)} is not differentiable where it must be: its derivative does not add up to its "
+            "values (does it jump?), expected a continuous function, such as a steep tanh in the place of a step."
+        )
