@@ -49,9 +49,9 @@ def get(activation: str | Activation | Phi) -> Phi:
 
 def name_of(activation: str | Activation | Phi) -> str:
     """Return the name to print."""
-    return (
-        activation if isinstance(activation, str) else getattr(activation, "name", None) or repr(activation)
-    )
+    if isinstance(activation, Activation):
+        return activation.name
+    return activation if isinstance(activation, str) else getattr(activation, "__name__", repr(activation))
 
 
 def _check_derivative(phi: Phi) -> None:
@@ -68,12 +68,12 @@ def _check_derivative(phi: Phi) -> None:
             ) from None
     if values.shape != grid.shape or not (np.isfinite(values).all() and np.isfinite(slopes).all()):
         raise ValueError(
-            f"the activation {name_of(phi)} has shape {values.shape} for {grid.shape} numbers or is not finite with its "
-            "derivative on [-3, 3], expected an elementwise function with finite values and slopes."
+            f"the activation {name_of(phi)} has shape {values.shape} for {grid.shape} numbers or is not finite with "
+            "its derivative on [-3, 3], expected an elementwise function with finite values and slopes."
         )
     area = np.concatenate([[0.0], np.cumsum(0.5 * (slopes[1:] + slopes[:-1]) * np.diff(grid))])
     if np.abs(values - values[0] - area).max() > 1e-2 * (np.abs(values).max() + 1e-12):
         raise ValueError(
-            f"the activation {name_of(phi)} is not differentiable where it must be: its derivative does not add up to its "
-            "values (does it jump?), expected a continuous function, such as a steep tanh in the place of a step."
+            f"the activation {name_of(phi)} is not differentiable where it must be: its derivative does not add up to "
+            "its values (does it jump?), expected a continuous function, such as a steep tanh in the place of a step."
         )
