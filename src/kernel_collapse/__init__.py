@@ -3,11 +3,17 @@
 What is exported here is what scripts may rely on; ``import kernel_collapse as kc``.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from kernel_collapse import activations, data, kernels
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
 from kernel_collapse.collapse import NC1, nc1, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
+
+if TYPE_CHECKING:
+    from kernel_collapse import networks
 
 __version__ = "0.1.0"
 
@@ -22,7 +28,15 @@ __all__ = [
     "nc1",
     "nc1_from_features",
     "nc1_weightings",
+    "networks",
     "nngp",
     "ntk",
     "solve_adaptive",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `networks`, and JAX with it, when it is first asked for."""
+    if name == "networks":
+        return importlib.import_module("kernel_collapse.networks")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

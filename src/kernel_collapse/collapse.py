@@ -215,17 +215,76 @@ def _feature_moments(features: Float[np.ndarray, "n p"], codes: Int[np.ndarray, 
     centred = features - origin
     class_means = averaging.T @ centred
     within = centred - class_means[codes]
-    squares = np.einsum("ij,ij->i", features, features)
+    spread = averaging.T @ np.einsum("ij,ij->i", within, within)
+    return _class_moments(sizes, spread, class_means, origin, largest=_largest_square(features))
+
+
+def _largest_square(features: Float[np.ndarray, "n p"]) -> float:
+    return float(np.einsum("ij,ij->i", features, features).max())
+
+
+def _class_moments(
+    sizes: Float[np.ndarray, " C"],
+    spread: Float[np.ndarray, " C"],
+    class_means: Float[np.ndarray, "C p"],
+    origin: Float[np.ndarray, " p"],
+    *,
+    largest: float,
+    eps: float = EPS,
+) -> _Moments:
+    """Return the moments of features whose class means are given about an origin, and their mean squared distance.
+
+    `largest` is the largest square of a feature vector: centring errs by round-off of the features, then squared.
+    """
+    share = sizes / sizes.sum()
+    centre = class_means + origin
+    class_squares = np.einsum("ij,ij->i", centre, centre)
+    overall = share @ centre
     return _Moments(
-        share=sizes / len(codes),
-        spread=averaging.T @ np.einsum("ij,ij->i", within, within),
+        share=share,
+        spread=spread,
         means=class_means @ class_means.T,
-        square=float(squares.mean()),
-        class_squares=np.einsum("ij,ij->i", class_means + origin, class_means + origin),
-        global_square=float(origin @ origin),
-        # Centring errs by round-off of the features, which is then squared.
-        round_off=(4.0 * EPS) ** 2 * len(codes) * float(squares.max()),
+        square=float(share @ (spread + class_squares)),
+        class_squares=class_squares,
+        global_square=float(overall @ overall),
+        round_off=(4.0 * eps) ** 2 * float(sizes.sum()) * largest,
     )
+
+
+def nc1_from_classes(
+    sizes: Float[np.ndarray, " C"],
+    spread: Float[np.ndarray, " C"],
+    class_means: Float[np.ndarray, "C p"],
+    *,
+    eps: float = EPS,
+) -> dict[Weighting, NC1]:
+    """Return NC1 under every weighting from what is kept of features while a network trains.
+
+    `spread` is the mean squared distance of a class's features from their mean; `eps` is the round-off they carry.
+    """
+    origin = sizes / sizes.sum() @ class_means
+    largest = float((spread + np.einsum("ij,ij->i", class_means, class_means)).max())
+    moments = _class_moments(sizes, spread, class_means - origin, origin, largest=largest, eps=eps)
+    return {weighting: _from_moments(moments, weighting) for weighting in WEIGHTINGS}
+
+
+def geometry(
+    sizes: Float[np.ndarray, " C"], class_means: Float[np.ndarray, "C p"]
+) -> tuple[float, float, float]:
+    """Return three measures of NC2 of class means centred at the global mean; all are 0 on a simplex.
+
+    The coefficient of variation of their norms, the standard deviation of the cosines between them, and the Frobenius
+    distance of the matrix of cosines to that of the simplex. NaN where a class mean is the global one.
+    """
+    centred = class_means - sizes / sizes.sum() @ class_means
+    norms = np.sqrt(np.einsum("ij,ij->i", centred, centred))
+    if not norms.min() > 0:
+        return (float("nan"),) * 3
+    cosines = centred @ centred.T / np.outer(norms, norms)
+    classes = len(sizes)
+    simplex = (classes * np.eye(classes) - 1.0) / (classes - 1.0)
+    between = cosines[~np.eye(classes, dtype=bool)]
+    return float(norms.std() / norms.mean()), float(between.std()), float(np.linalg.norm(cosines - simplex))
 
 
 def _from_moments(moments: _Moments, weighting: Weighting) -> NC1:

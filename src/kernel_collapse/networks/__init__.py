@@ -3,4 +3,8 @@
 The only part of the library that uses JAX; `kernel_collapse` imports it when it is first asked for.
 """
 
-__all__: list[str] = []
+from kernel_collapse.networks._types import NetworkError
+from kernel_collapse.networks.model import Network, initialise
+from kernel_collapse.networks.training import Training, train
+
+__all__ = ["Network", "NetworkError", "Training", "initialise", "train"]

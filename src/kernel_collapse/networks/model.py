@@ -1,0 +1,227 @@
+r"""Fully connected networks: any depth, width and activation, in two parameterisations.
+
+With h^0 = x and fan-in N_{l-1}, layer l is h^l = phi(z^l) and the output is z^{L+1}, where
+
+=================  ===================================================  ==========================================
+parameterisation   layer                                                parameters at the start
+=================  ===================================================  ==========================================
+``"standard"``     z^l = W^l h^{l-1} + b^l                              W ~ N(0, s^2 / fan-in), b ~ N(0, sigma_b^2)
+``"ntk"``          z^l = s / sqrt(fan-in) W^l h^{l-1} + sigma_b b^l     W, b ~ N(0, 1)
+=================  ===================================================  ==========================================
+
+with s^2 = sigma_w^2 in the hidden layers and sigma_a^2 in the readout. Both are the same function at the start;
+gradient descent moves them differently. Activity is kept with one sample a *column*, which makes training faster: the
+long axis of every product is contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernel_collapse import _validate
+from kernel_collapse.activations import Activation
+from kernel_collapse.networks import _activations
+from kernel_collapse.networks._activations import Phi
+
+__all__ = ["Network", "Parameterisation", "Parameters", "Scales", "initialise", "layers", "widths_of"]
+
+Parameterisation = Literal["standard", "ntk"]
+PARAMETERISATIONS: tuple[Parameterisation, ...] = get_args(Parameterisation)
+
+
+class Parameters(NamedTuple):
+    """Weights (N_l, N_{l-1}) and biases (N_l,) of every layer, the readout last."""
+
+    weights: tuple[Any, ...]
+    biases: tuple[Any, ...]
+
+
+class Scales(NamedTuple):
+    """What multiplies the weights and the biases of each layer."""
+
+    weights: tuple[Any, ...]
+    biases: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with given parameters.
+
+    Attributes
+    ----------
+    weights : tuple of ndarray, shapes (N_l, N_{l-1}), the readout (k, N_L) last
+    biases : tuple of ndarray, shapes (N_l,), that of the readout last
+    scales : Scales
+        What multiplies them: 1 in the standard parameterisation; 0 for biases that the network does not have.
+    activation : callable
+        The JAX function.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> network = kc.networks.initialise(dim=3, width=(20, 10), outputs=2)
+    >>> network([[0.0, 1.0, 2.0]]).shape, network.features([[0.0, 1.0, 2.0]]).shape
+    ((1, 2), (1, 10))
+    """
+
+    weights: tuple[np.ndarray, ...] = field(repr=False)
+    biases: tuple[np.ndarray, ...] = field(repr=False)
+    scales: Scales = field(repr=False)
+    activation: Phi = field(repr=False)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return tuple(len(weights) for weights in self.weights[:-1])
+
+    @property
+    def parameters(self) -> Parameters:
+        """Weights and biases as a tree."""
+        return Parameters(self.weights, self.biases)
+
+    def __call__(self, x: ArrayLike) -> np.ndarray:
+        """Return the outputs, shape (n, k), in float64."""
+        return self._evaluate(x)[-1].T
+
+    def features(self, x: ArrayLike, *, layer: int = -1) -> np.ndarray:
+        """Return the activity h^l of a hidden layer, shape (n, N_l), the last one by default."""
+        hidden = self._evaluate(x)[:-1]
+        if not -len(hidden) <= layer < len(hidden):
+            raise ValueError(
+                f"layer is {layer}, expected -{len(hidden)} to {len(hidden) - 1}: the network has {len(hidden)} hidden "
+                "layers."
+            )
+        return hidden[layer].T
+
+    def clean(self, x: ArrayLike) -> np.ndarray:
+        """Return inputs that fit this network, or refuse them."""
+        inputs = _validate.matrix(x, "x")
+        if inputs.shape[1] != self.weights[0].shape[1]:
+            raise ValueError(
+                f"x has {inputs.shape[1]} features, expected {self.weights[0].shape[1]}: those of the network."
+            )
+        return inputs
+
+    def _evaluate(self, x: ArrayLike) -> list[np.ndarray]:
+        inputs = self.clean(x)
+        with jax.enable_x64(True):
+            hidden, outputs = _layers(
+                self.parameters, self.scales, jnp.asarray(inputs.T), phi=self.activation
+            )
+            return [np.asarray(h) for h in (*hidden, outputs)]
+
+
+def layers(parameters: Parameters, scales: Scales, columns: Any, phi: Phi) -> tuple[list[Any], Any]:
+    """Return the activity of the hidden layers, (N_l, n), and the outputs, (k, n), for inputs (d, n)."""
+    hidden: list[Any] = []
+    z = None
+    for weights, biases, scale, bias_scale in zip(*parameters, *scales, strict=True):
+        if z is not None:
+            hidden.append(phi(z))
+        z = (scale * weights) @ (hidden[-1] if hidden else columns) + (bias_scale * biases)[:, None]
+    return hidden, z
+
+
+_layers = jax.jit(layers, static_argnames=("phi",))
+
+
+def widths_of(width: int | Sequence[int], depth: int) -> tuple[int, ...]:
+    """Return the widths of the hidden layers."""
+    if isinstance(width, Sequence | np.ndarray):
+        widths = tuple(_validate.count(w, "a width") for w in width)
+        if not widths or (depth not in (1, len(widths))):
+            raise ValueError(
+                f"width has {len(widths)} entries and depth is {depth}, expected one width a hidden layer: leave depth "
+                "out."
+            )
+        return widths
+    return (_validate.count(width, "width"),) * _validate.count(depth, "depth")
+
+
+def initialise(
+    dim: int,
+    *,
+    width: int | Sequence[int] = 500,
+    depth: int = 1,
+    outputs: int = 1,
+    activation: str | Activation | Phi = "erf",
+    parameterisation: Parameterisation = "standard",
+    weight_variance: float = 1.0,
+    readout_variance: float = 1.0,
+    bias_variance: float = 0.0,
+    biases: bool = True,
+    seed: int = 0,
+) -> Network:
+    """Return a network at its start.
+
+    Parameters
+    ----------
+    dim : int
+        Number of input features.
+    width : int, or sequence of int
+        Units of every hidden layer, or of each.
+    depth : int
+        Number of hidden layers, where `width` is one number.
+    outputs : int
+        Number of outputs k.
+    activation : str, Activation or callable
+        By name, or an elementwise function made of `jax.numpy` operations.
+    parameterisation : {"standard", "ntk"}
+        See the module.
+    weight_variance, readout_variance, bias_variance : float
+        sigma_w^2, sigma_a^2, sigma_b^2: the variances of W and a times their fan-in, and of the biases.
+    biases : bool
+        Whether layers have biases. In the "ntk" parameterisation they have none where `bias_variance` is 0.
+    seed : int
+        Parameters are those of ``numpy.random.default_rng(seed)``, layer after layer, weights before biases.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ValueError
+        If a width is zero, a variance negative, or the activation not differentiable.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.networks.initialise(dim=4, width=32, depth=3).widths
+    (32, 32, 32)
+    """
+    widths = widths_of(width, depth)
+    dim, outputs = _validate.count(dim, "dim"), _validate.count(outputs, "outputs")
+    _validate.choice(parameterisation, PARAMETERISATIONS, "parameterisation")
+    hidden = _validate.positive(weight_variance, "weight_variance")
+    readout = _validate.positive(readout_variance, "readout_variance")
+    bias = _validate.positive(bias_variance, "bias_variance", zero_allowed=True)
+    if bias > 0 and not biases:
+        raise ValueError(
+            f"bias_variance is {bias:g} and biases is False, expected one or the other: drop either."
+        )
+    phi = _activations.get(activation)
+    rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
+    sizes = (dim, *widths, outputs)
+    stds = [
+        np.sqrt(variance / fan_in)
+        for variance, fan_in in zip([hidden] * len(widths) + [readout], sizes[:-1], strict=True)
+    ]
+    ntk = parameterisation == "ntk"
+    weights, offsets = [], []
+    for fan_in, fan_out, std in zip(sizes[:-1], sizes[1:], stds, strict=True):
+        weights.append((1.0 if ntk else std) * rng.normal(size=(fan_out, fan_in)))
+        offsets.append((1.0 if ntk else np.sqrt(bias)) * rng.normal(size=fan_out))
+    bias_scale = float(np.sqrt(bias)) if ntk else float(biases)
+    scales = Scales(
+        tuple(float(std) if ntk else 1.0 for std in stds),
+        (bias_scale,) * len(stds),
+    )
+    return Network(tuple(weights), tuple(offsets), scales, phi)

@@ -1,0 +1,577 @@
+r"""Training by gradient descent, many networks at once, watched as they collapse.
+
+All epochs of all seeds are one compiled loop: networks of different seeds are one axis of every array. What is
+watched at the probe epochs is small: class means and the spread around them, layer by layer, from which NC1 and its
+companions follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float, Int
+
+from kernel_collapse import _validate, collapse
+from kernel_collapse.activations import Activation
+from kernel_collapse.collapse import NC1, Weighting
+from kernel_collapse.data import Dataset
+from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks._types import NetworkError
+from kernel_collapse.networks.model import Network, Parameterisation, Parameters, Scales, initialise, layers
+
+__all__ = ["Status", "Training", "train"]
+
+Loss = Literal["mse", "cross_entropy"]
+Optimiser = Literal["sgd", "adam"]
+Precision = Literal["float32", "float64"]
+
+#: A loss this many times that of the start (or of predicting zero, if that is more) counts as divergence: from there
+#: gradient descent does not come back.
+DIVERGED = 1e6
+
+NEVER = -1
+
+
+class Status(Enum):
+    """How the training of one network ended."""
+
+    TRAINED = "trained"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True)
+class Training:
+    """Trained networks, and what was seen of them on the way.
+
+    Axes: S seeds, P probes, L hidden layers (the last one is what the classifier sees), C classes, d inputs.
+    Where a network had diverged, figures are NaN.
+
+    Attributes
+    ----------
+    epochs : ndarray of int, shape (P,)
+        Epochs at which the networks were probed; 0 is the start.
+    seeds : tuple of int, length S
+    loss, accuracy : ndarray, shape (S, P)
+        Of the training set, without weight decay. A sample is right if the output is nearest to the mean target of its
+        class (MSE), or its class has the largest output (cross-entropy).
+    within, between, nc1 : ndarray, shape (S, P, L)
+        tr S_W, tr S_B and their ratio, under the weighting asked for; `nc1_weightings` has the others.
+    nc2_norms, nc2_angles, nc2_etf : ndarray, shape (S, P, L)
+        Centred class means: coefficient of variation of their norms, standard deviation of their cosines, Frobenius
+        distance of the matrix of cosines to that of the simplex. All 0 at collapse.
+    nc3 : ndarray, shape (S, P)
+        Cosine between the readout (each class's combination of its rows, by centred targets) and the centred class
+        means of the last layer: 1 at collapse.
+    nc4 : ndarray, shape (S, P)
+        Share of samples that the network and the nearest class mean of the last layer put into the same class.
+    weight_covariance : ndarray, shape (S, P, d, d)
+        W'W / N of the first layer in units of its prior variance sigma_w^2 / d: the identity at the start of a wide
+        network, and what `solve_adaptive` finds of eigenvalues.
+    zero_error_epoch : ndarray of int, shape (S,)
+        First epoch at whose start every sample was right: where the terminal phase begins; -1 if never.
+    diverged_epoch : ndarray of int, shape (S,)
+        First epoch at whose start the loss was not finite or out of all proportion; -1 if never.
+    status : tuple of Status, length S
+    """
+
+    epochs: Int[np.ndarray, " P"]
+    seeds: tuple[int, ...]
+    loss: Float[np.ndarray, "S P"]
+    accuracy: Float[np.ndarray, "S P"]
+    within: Float[np.ndarray, "S P L"]
+    between: Float[np.ndarray, "S P L"]
+    nc1: Float[np.ndarray, "S P L"]
+    nc2_norms: Float[np.ndarray, "S P L"]
+    nc2_angles: Float[np.ndarray, "S P L"]
+    nc2_etf: Float[np.ndarray, "S P L"]
+    nc3: Float[np.ndarray, "S P"]
+    nc4: Float[np.ndarray, "S P"]
+    weight_covariance: Float[np.ndarray, "S P d d"] = field(repr=False)
+    zero_error_epoch: Int[np.ndarray, " S"]
+    diverged_epoch: Int[np.ndarray, " S"]
+    status: tuple[Status, ...]
+    networks: tuple[Network, ...] = field(repr=False)
+    initial_networks: tuple[Network, ...] = field(repr=False)
+    _weightings: np.ndarray = field(repr=False)
+
+    def nc1_weightings(self, seed: int = 0, *, probe: int = -1, layer: int = -1) -> dict[Weighting, NC1]:
+        """Return NC1 under every weighting of one network (by its place) at one probe in one layer."""
+        return dict(self._weightings[seed, probe, layer])
+
+    def __repr__(self) -> str:
+        ends = ", ".join(f"{value:.3g}" for value in self.nc1[:, -1, -1])
+        return f"<Training of {len(self.seeds)} networks to epoch {self.epochs[-1]}: NC1 {ends}>"
+
+
+def train(
+    dataset: Dataset,
+    *,
+    width: int | Sequence[int] = 500,
+    depth: int = 1,
+    activation: str | Activation | Phi = "erf",
+    epochs: int = 1000,
+    learning_rate: float | Callable[[Any], Any] = 1e-3,
+    weight_decay: float = 1e-6,
+    seeds: int | Sequence[int] = 1,
+    parameterisation: Parameterisation = "standard",
+    weight_variance: float = 1.0,
+    readout_variance: float = 1.97**2,
+    bias_variance: float = 0.0,
+    biases: bool = True,
+    loss: Loss = "mse",
+    optimiser: Optimiser | optax.GradientTransformation = "sgd",
+    momentum: float = 0.0,
+    batch_size: int | None = None,
+    probes: Sequence[int] | None = None,
+    weighting: Weighting = "paper",
+    precision: Precision = "float32",
+    raise_on_failure: bool = True,
+) -> Training:
+    """Train fully connected networks on a data set, one for each seed, all at once.
+
+    The defaults are those of the published networks: one layer of 500 units with biases that start at zero, readout
+    variance 1.97^2, full-batch gradient descent.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Inputs (n, d), labels and targets (n, k).
+    width, depth, activation, parameterisation, weight_variance, readout_variance, bias_variance, biases
+        The networks at their start, as in `initialise`.
+    epochs : int
+        Passes over the data; 0 only looks at the start.
+    learning_rate : float or optax schedule
+        A schedule is a function of the number of steps done.
+    weight_decay : float
+        Added to the gradient as ``weight_decay * parameter``, before momentum or Adam.
+    seeds : int or sequence of int
+        Number of networks (seeds 0, 1, ...), or their seeds; a seed settles the start and the order of batches.
+    loss : {"mse", "cross_entropy"}
+        Mean over samples and outputs of the squared error from the targets; or cross-entropy of one output a class.
+    optimiser : {"sgd", "adam"} or optax.GradientTransformation
+        A transformation of yours takes the place of `learning_rate`, `momentum` and `weight_decay`.
+    momentum : float
+        For "sgd", at least 0 and below 1.
+    batch_size : int, optional
+        Samples a step; all by default. Each epoch has its own order, and leaves out what does not fill a batch.
+    probes : sequence of int, optional
+        Epochs at which to look; the start and the end by default.
+    weighting : {"paper", "sample", "class", "published"}
+        Of `Training.nc1`; see `kernel_collapse.collapse`.
+    precision : {"float32", "float64"}
+        Of parameters and arithmetic.
+    raise_on_failure : bool
+        Raise if a network diverges; otherwise its `status` says so, with the epoch.
+
+    Returns
+    -------
+    Training
+
+    Raises
+    ------
+    ValueError
+        If a width is zero, an option unknown, a batch larger than the data set, a probe beyond the last epoch, or the
+        activation not differentiable.
+    NetworkError
+        If a network diverges and `raise_on_failure` is set.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> data = kc.data.gaussian_classes(n=40, dim=2)
+    >>> training = kc.networks.train(data, width=50, epochs=300, learning_rate=0.05, seeds=2)
+    >>> training.nc1.shape, bool((training.nc1[:, 1] < training.nc1[:, 0]).all())
+    ((2, 2, 1), True)
+    """
+    _check_dataset(dataset)
+    _validate.choice(loss, get_args(Loss), "loss")
+    _validate.choice(precision, get_args(Precision), "precision")
+    _validate.choice(weighting, collapse.WEIGHTINGS, "weighting")
+    n, dim = dataset.x.shape
+    classes = len(dataset.class_sizes)
+    epochs = _validate.count(epochs, "epochs", least=0)
+    chosen = _seeds(seeds)
+    stops = _probes(probes, epochs)
+    batch = n if batch_size is None else _validate.count(batch_size, "batch_size")
+    if batch > n:
+        raise ValueError(
+            f"batch_size is {batch}, expected at most the number of samples, {n}: leave it out for all."
+        )
+    hyper = _Hyper(*_rates(optimiser, learning_rate, momentum, weight_decay))
+    starts = tuple(
+        initialise(
+            dim,
+            width=width,
+            depth=depth,
+            outputs=classes if loss == "cross_entropy" else dataset.targets.shape[1],
+            activation=activation,
+            parameterisation=parameterisation,
+            weight_variance=weight_variance,
+            readout_variance=readout_variance,
+            bias_variance=bias_variance,
+            biases=biases,
+            seed=seed,
+        )
+        for seed in chosen
+    )
+    with jax.enable_x64(precision == "float64"):
+        dtype = jnp.dtype(precision)
+        sizes = np.array(dataset.class_sizes, dtype=float)
+        codes = _class_targets(dataset, loss)
+        task = _Task(
+            jnp.asarray(dataset.x.T, dtype),
+            jnp.asarray(
+                (np.eye(classes)[:, dataset.labels] if loss == "cross_entropy" else dataset.targets.T), dtype
+            ),
+            jnp.asarray(dataset.labels),
+            jnp.asarray(codes, dtype),
+            jnp.asarray(np.eye(classes)[dataset.labels] / sizes, dtype),
+        )
+        stacked = jax.tree.map(
+            lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *(s.parameters for s in starts)
+        )
+        scales = jax.tree.map(lambda scale: jnp.asarray(scale, dtype), starts[0].scales)
+        parameters, watch, seen = _run(
+            stacked,
+            scales,
+            task,
+            jax.tree.map(lambda value: jnp.asarray(value, dtype), hyper.traced),
+            jnp.asarray(chosen),
+            jnp.asarray(stops),
+            phi=starts[0].activation,
+            loss=loss,
+            fixed=hyper.fixed,
+            batch=batch,
+        )
+        parameters, watch, seen = jax.tree.map(np.asarray, (parameters, watch, seen))
+    eps = float(np.finfo(precision).eps)
+    training = _collect(
+        dataset, starts, chosen, stops, parameters, watch, seen, weight_variance, codes, weighting, eps
+    )
+    if raise_on_failure and Status.DIVERGED in training.status:
+        first = training.status.index(Status.DIVERGED)
+        raise NetworkError(
+            f"training diverged in epoch {training.diverged_epoch[first]} (seed {chosen[first]}): lower learning_rate, "
+            "or pass raise_on_failure=False to have the status instead."
+        )
+    return training
+
+
+class _Task(NamedTuple):
+    """What is learnt: inputs (d, n), aims (k, n), labels (n,), targets of the classes (C, k), averaging (n, C)."""
+
+    columns: Any
+    aims: Any
+    labels: Any
+    class_targets: Any
+    averaging: Any
+
+
+class _Hyper(NamedTuple):
+    """Numbers that the compiled program takes as arguments, and what it is compiled for."""
+
+    traced: tuple[float, ...]
+    fixed: Any
+
+
+class _Watch(NamedTuple):
+    """First epochs, over all of training."""
+
+    zero_error: Any
+    diverged: Any
+    limit: Any
+
+
+class _Seen(NamedTuple):
+    """What a probe keeps."""
+
+    loss: Any
+    accuracy: Any
+    spread: Any  # per layer, (C,)
+    class_means: Any  # per layer, (C, N_l)
+    agreement: Any
+    covariance: Any
+    readout: Any
+
+
+def _check_dataset(dataset: Any) -> None:
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            f"dataset is of type {type(dataset).__name__}, expected a Dataset: make one with "
+            "kernel_collapse.data.from_arrays(x, labels, targets)."
+        )
+    n = len(dataset.x)
+    if len(dataset.targets) != n or len(dataset.labels) != n:
+        raise ValueError(
+            f"the data set has {n} samples, {len(dataset.labels)} labels and {len(dataset.targets)} targets, expected "
+            "as many of each: make it with kernel_collapse.data.from_arrays."
+        )
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, Sequence | np.ndarray):
+        chosen = tuple(_validate.count(seed, "a seed", least=0) for seed in seeds)
+        if not chosen:
+            raise ValueError("seeds is empty, expected at least one seed, or their number.")
+        return chosen
+    return tuple(range(_validate.count(seeds, "seeds")))
+
+
+def _probes(probes: Sequence[int] | None, epochs: int) -> tuple[int, ...]:
+    if probes is None:
+        return (0, epochs) if epochs else (0,)
+    stops = sorted({_validate.count(probe, "a probe epoch", least=0) for probe in probes})
+    if not stops or stops[-1] > epochs:
+        raise ValueError(f"probes is {list(probes)!r}, expected epochs from 0 to {epochs}, at least one.")
+    return tuple(stops) if stops[-1] == epochs else (*stops, epochs)
+
+
+def _rates(
+    optimiser: Any, learning_rate: Any, momentum: float, weight_decay: float
+) -> tuple[tuple[float, ...], Any]:
+    """Return the numbers that may change without compiling anew, and the choice of optimiser."""
+    if isinstance(optimiser, optax.GradientTransformation):
+        return (), optimiser
+    _validate.choice(optimiser, get_args(Optimiser), "optimiser")
+    decay = _validate.positive(weight_decay, "weight_decay", zero_allowed=True)
+    momentum = _validate.positive(momentum, "momentum", zero_allowed=True)
+    if momentum >= 1 or (momentum > 0 and optimiser != "sgd"):
+        raise ValueError(
+            f"momentum is {momentum:g} with {optimiser!r}, expected at least 0 and below 1, and 'sgd'."
+        )
+    if callable(learning_rate):
+        return (decay, momentum), (optimiser, momentum > 0, learning_rate)
+    rate = _validate.positive(learning_rate, "learning_rate")
+    return (decay, momentum, rate), (optimiser, momentum > 0, None)
+
+
+def _transformation(fixed: Any, traced: tuple[Any, ...]) -> optax.GradientTransformation:
+    if isinstance(fixed, optax.GradientTransformation):
+        return fixed
+    name, has_momentum, schedule = fixed
+    decay, momentum, *rest = traced
+    rate = rest[0] if schedule is None else schedule
+    step = (
+        optax.adam(rate) if name == "adam" else optax.sgd(rate, momentum=momentum if has_momentum else None)
+    )
+    return optax.chain(optax.add_decayed_weights(decay), step)
+
+
+def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
+    """Return the output that stands for each class."""
+    sizes = np.array(dataset.class_sizes, dtype=float)
+    if loss == "cross_entropy":
+        return np.eye(len(sizes))
+    return (np.eye(len(sizes))[dataset.labels] / sizes).T @ dataset.targets
+
+
+@partial(jax.jit, static_argnames=("phi", "loss", "fixed", "batch"))
+def _run(
+    parameters: Parameters,
+    scales: Scales,
+    task: _Task,
+    traced: tuple[Any, ...],
+    seeds: Any,
+    stops: Any,
+    *,
+    phi: Phi,
+    loss: Loss,
+    fixed: Any,
+    batch: int,
+) -> tuple[Parameters, _Watch, _Seen]:
+    """Train every network to the last stop, looking at each; the leading axis of all that is returned is the seed."""
+    transformation = _transformation(fixed, traced)
+    n = task.columns.shape[1]
+    steps = n // batch
+
+    def objective(parameters: Parameters, columns: Any, aims: Any) -> tuple[Any, Any]:
+        outputs = layers(parameters, scales, columns, phi)[1]
+        return _losses(outputs, aims, loss).mean(), outputs
+
+    slope = jax.vmap(jax.value_and_grad(objective, has_aux=True), in_axes=(0, None, None))
+    slope_of_own = jax.vmap(jax.value_and_grad(objective, has_aux=True))
+    update = jax.vmap(transformation.update)
+
+    def move(parameters: Parameters, state: Any, gradient: Parameters) -> tuple[Parameters, Any]:
+        change, state = update(gradient, state, parameters)
+        return optax.apply_updates(parameters, change), state
+
+    def whole(epoch: Any, carry: Any) -> Any:
+        parameters, state, watch = carry
+        (value, outputs), gradient = slope(parameters, task.columns, task.aims)
+        watch = _note(watch, epoch, value, _right(outputs, task))
+        return (*move(parameters, state, gradient), watch)
+
+    def in_batches(epoch: Any, carry: Any) -> Any:
+        parameters, state, watch = carry
+        orders = jax.vmap(lambda seed: _order(seed, epoch, n))(seeds)
+
+        def step(i: Any, carry: Any) -> Any:
+            parameters, state, total = carry
+            rows = jax.lax.dynamic_slice_in_dim(orders, i * batch, batch, axis=1)
+            columns, aims = (jnp.moveaxis(a[:, rows], 1, 0) for a in (task.columns, task.aims))
+            (value, _), gradient = slope_of_own(parameters, columns, aims)
+            return (*move(parameters, state, gradient), total + value)
+
+        outputs = jax.vmap(lambda p: layers(p, scales, task.columns, phi)[1])(parameters)
+        start = (parameters, state, jnp.zeros_like(outputs[:, 0, 0]))
+        parameters, state, total = jax.lax.fori_loop(0, steps, step, start)
+        watch = _note(watch, epoch, total / steps, _right(outputs, task))
+        return parameters, state, watch
+
+    def to_stop(carry: Any, stop: Any) -> Any:
+        epoch, *rest = carry
+        rest = jax.lax.fori_loop(epoch, stop, whole if batch == n else in_batches, tuple(rest))
+        return (stop, *rest), jax.vmap(lambda p: _look(p, scales, task, phi, loss))(rest[0])
+
+    first = jax.vmap(lambda p: objective(p, task.columns, task.aims)[0])(parameters)
+    zero = _losses(jnp.zeros_like(task.aims), task.aims, loss).mean()
+    never = jnp.full(len(seeds), NEVER)
+    watch = _Watch(never, never, DIVERGED * jnp.maximum(first, zero))
+    carry = (jnp.zeros((), stops.dtype), parameters, jax.vmap(transformation.init)(parameters), watch)
+    (_, parameters, _, watch), seen = jax.lax.scan(to_stop, carry, stops)
+    last = jax.tree.map(lambda leaf: leaf[-1], seen)
+    watch = _note(watch, stops[-1], last.loss, last.accuracy == 1.0)
+    return parameters, watch, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), seen)
+
+
+def _losses(outputs: Any, aims: Any, loss: Loss) -> Any:
+    """Return the loss of every output (MSE) or sample (cross-entropy)."""
+    if loss == "mse":
+        return (outputs - aims) ** 2
+    return optax.softmax_cross_entropy(outputs.T, aims.T)
+
+
+def _decide(outputs: Any, class_targets: Any) -> Any:
+    """Return the class whose target is nearest; with one-hot targets, that of the largest output."""
+    half_squares = 0.5 * (class_targets**2).sum(axis=1)
+    return jnp.argmax(class_targets @ outputs - half_squares[:, None], axis=0)
+
+
+def _right(outputs: Any, task: _Task) -> Any:
+    """Whether all samples are right, for each network."""
+    decide = jax.vmap(_decide, in_axes=(0, None))
+    return (decide(outputs, task.class_targets) == task.labels).all(axis=1)
+
+
+def _note(watch: _Watch, epoch: Any, value: Any, right: Any) -> _Watch:
+    def first(known: Any, happens: Any) -> Any:
+        return jnp.where((known == NEVER) & happens, epoch, known)
+
+    return watch._replace(
+        zero_error=first(watch.zero_error, right), diverged=first(watch.diverged, ~(value <= watch.limit))
+    )
+
+
+def _order(seed: Any, epoch: Any, n: int) -> Any:
+    """Return the order of the samples in an epoch of the network of that seed."""
+    return jax.random.permutation(jax.random.fold_in(jax.random.key(seed), epoch), n)
+
+
+def _look(parameters: Parameters, scales: Scales, task: _Task, phi: Phi, loss: Loss) -> _Seen:
+    hidden, outputs = layers(parameters, scales, task.columns, phi)
+    means = [h @ task.averaging for h in hidden]
+    spread = [
+        ((h - m[:, task.labels]) ** 2).sum(axis=0) @ task.averaging
+        for h, m in zip(hidden, means, strict=True)
+    ]
+    centre = means[-1].mean(
+        axis=1, keepdims=True
+    )  # distances lose fewer digits about a point amid the classes
+    nearest = _decide(hidden[-1] - centre, (means[-1] - centre).T)
+    decided = _decide(outputs, task.class_targets)
+    first = parameters.weights[0]
+    scale = scales.weights[0] * jnp.ones_like(first[0, 0])
+    return _Seen(
+        _losses(outputs, task.aims, loss).mean(),
+        (decided == task.labels).mean(dtype=first.dtype),
+        spread,
+        [m.T for m in means],
+        (nearest == decided).mean(dtype=first.dtype),
+        scale**2 * (first.T @ first) / len(first),
+        scales.weights[-1] * parameters.weights[-1],
+    )
+
+
+def _collect(
+    dataset: Dataset,
+    starts: tuple[Network, ...],
+    seeds: tuple[int, ...],
+    stops: tuple[int, ...],
+    parameters: Parameters,
+    watch: _Watch,
+    seen: _Seen,
+    weight_variance: float,
+    class_targets: Float[np.ndarray, "C k"],
+    weighting: Weighting,
+    eps: float,
+) -> Training:
+    """Turn class means and spreads into metrics, in float64; what was seen after a divergence becomes NaN."""
+    sizes = np.array(dataset.class_sizes, dtype=float)
+    seen = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), seen)
+    gone = (watch.diverged[:, None] != NEVER) & (watch.diverged[:, None] <= np.array(stops))
+    lost = dict.fromkeys(collapse.WEIGHTINGS, NC1(np.nan, np.nan, np.nan, "the network had diverged"))
+    depth = len(starts[0].widths)
+    nc1s, nc2s, nc3 = [], np.full((*gone.shape, depth, 3), np.nan), np.full(gone.shape, np.nan)
+    for s, p, layer in np.ndindex(*gone.shape, depth):
+        spread, means = seen.spread[layer][s, p], seen.class_means[layer][s, p]
+        nc1s.append(lost if gone[s, p] else collapse.nc1_from_classes(sizes, spread, means, eps=eps))
+        if not gone[s, p]:
+            nc2s[s, p, layer] = collapse.geometry(sizes, means)
+            nc3[s, p] = _alignment(sizes, means, class_targets, seen.readout[s, p])  # the last layer stays
+    table = np.array(nc1s, dtype=object).reshape(*gone.shape, depth)
+
+    def values(name: str) -> np.ndarray:
+        return np.array([getattr(of[weighting], name) for of in nc1s]).reshape(table.shape)
+
+    def unless_gone(array: np.ndarray) -> np.ndarray:
+        return np.where(gone.reshape(gone.shape + (1,) * (array.ndim - 2)), np.nan, array)
+
+    def networks() -> Iterator[Network]:
+        for s, start in enumerate(starts):
+            weights, biases = ([np.asarray(leaf[s], dtype=float) for leaf in leaves] for leaves in parameters)
+            yield replace(start, weights=tuple(weights), biases=tuple(biases))
+
+    return Training(
+        epochs=np.array(stops),
+        seeds=seeds,
+        loss=unless_gone(seen.loss),
+        accuracy=unless_gone(seen.accuracy),
+        within=values("within"),
+        between=values("between"),
+        nc1=values("ratio"),
+        nc2_norms=nc2s[..., 0],
+        nc2_angles=nc2s[..., 1],
+        nc2_etf=nc2s[..., 2],
+        nc3=nc3,
+        nc4=unless_gone(seen.agreement),
+        weight_covariance=unless_gone(seen.covariance) * dataset.x.shape[1] / weight_variance,
+        zero_error_epoch=watch.zero_error,
+        diverged_epoch=watch.diverged,
+        status=tuple(Status.TRAINED if epoch == NEVER else Status.DIVERGED for epoch in watch.diverged),
+        networks=tuple(networks()),
+        initial_networks=starts,
+        _weightings=table,
+    )
+
+
+def _alignment(
+    sizes: Float[np.ndarray, " C"],
+    class_means: Float[np.ndarray, "C N"],
+    class_targets: Float[np.ndarray, "C k"],
+    readout: Float[np.ndarray, "k N"],
+) -> float:
+    """Return the cosine between centred class means and what the readout looks for in each class."""
+    share = sizes / sizes.sum()
+    means = class_means - share @ class_means
+    wanted = (class_targets - share @ class_targets) @ readout
+    norm = np.linalg.norm(means) * np.linalg.norm(wanted)
+    return float(np.sum(means * wanted) / norm) if norm > 0 else float("nan")
