@@ -1,0 +1,144 @@
+r"""Kernels of a given network: what it computes, and how gradient descent moves it.
+
+The tangent kernel is a sum over layers. A weight W^l_ab contributes delta^l_a(x) h^{l-1}_b(x) to the gradient of an
+output, where delta^l is the output's derivative in z^l, so that the layer adds::
+
+    s_l^2 <h^{l-1}(x), h^{l-1}(x')> <delta^l(x), delta^l(x')>
+
+(s_l multiplies the weights of the layer) and its biases the same with sigma_b^2 in the place of the first two factors.
+The largest arrays are the activities, (N_l, n): the Jacobian, n times the number of weights, is never made.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from kernel_collapse import _validate
+from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks.model import Network, Parameters, Scales
+
+__all__ = ["empirical_nngp", "empirical_ntk"]
+
+
+def empirical_nngp(
+    network: Network, x: ArrayLike, x_other: ArrayLike | None = None, *, layer: int = -1
+) -> Float[np.ndarray, "n m"]:
+    r"""Return the Gram matrix of a hidden layer's features over its width, <h(x), h(x')> / N_l.
+
+    At the start of a wide network it is `kernel_collapse.nngp` with a sampling error of order 1 / sqrt(N_l).
+
+    Parameters
+    ----------
+    network : Network
+    x : array_like, shape (n, d)
+    x_other : array_like, shape (m, d), optional
+        For the rectangular block; `x` by default.
+    layer : int
+        Hidden layer, from 0; the last one by default.
+
+    Returns
+    -------
+    ndarray, shape (n, n) or (n, m)
+        In float64.
+
+    Raises
+    ------
+    ValueError
+        If inputs do not have the network's number of features, or there is no such layer.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> network = kc.networks.initialise(dim=2, width=100)
+    >>> kc.networks.empirical_nngp(network, [[0.0, 1.0], [2.0, 0.0]]).shape
+    (2, 2)
+    """
+    features = network.features(x, layer=layer)
+    other = features if x_other is None else network.features(x_other, layer=layer)
+    gram = features @ other.T / features.shape[1]
+    return 0.5 * (gram + gram.T) if x_other is None else gram
+
+
+def empirical_ntk(
+    network: Network, x: ArrayLike, x_other: ArrayLike | None = None, *, output: int | None = None
+) -> Float[np.ndarray, "n m"]:
+    r"""Return the tangent kernel of a network, sum over parameters of df(x)/dp df(x')/dp.
+
+    At the start of a wide network in the "ntk" parameterisation it is `kernel_collapse.ntk`, if `readout_variance` is
+    `weight_variance`. In the "standard" parameterisation it grows with the width.
+
+    Parameters
+    ----------
+    network : Network
+    x : array_like, shape (n, d)
+    x_other : array_like, shape (m, d), optional
+        For the rectangular block; `x` by default.
+    output : int, optional
+        Of which output; the mean of all by default (at infinite width they are the same).
+
+    Returns
+    -------
+    ndarray, shape (n, n) or (n, m)
+        In float64.
+
+    Raises
+    ------
+    ValueError
+        If inputs do not have the network's number of features, or there is no such output.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> network = kc.networks.initialise(dim=2, width=100, parameterisation="ntk")
+    >>> kc.networks.empirical_ntk(network, [[0.0, 1.0], [2.0, 0.0]]).shape
+    (2, 2)
+    """
+    outputs = len(network.weights[-1])
+    if output is not None and not 0 <= _validate.count(output, "output", least=0) < outputs:
+        raise ValueError(
+            f"output is {output}, expected 0 to {outputs - 1}: the network has {outputs} outputs."
+        )
+    chosen = range(outputs) if output is None else [output]
+    inputs = network.clean(x)
+    others = inputs if x_other is None else network.clean(x_other)
+    with jax.enable_x64(True):
+        call = partial(_tangent, network.parameters, network.scales, phi=network.activation)
+        blocks = [np.asarray(call(jnp.asarray(inputs.T), jnp.asarray(others.T), k)) for k in chosen]
+    gram = np.mean(blocks, axis=0)
+    return 0.5 * (gram + gram.T) if x_other is None else gram
+
+
+@partial(jax.jit, static_argnames=("phi",))
+def _tangent(parameters: Parameters, scales: Scales, left: Any, right: Any, output: Any, *, phi: Phi) -> Any:
+    pair = [_activity_and_slopes(parameters, scales, columns, output, phi) for columns in (left, right)]
+    gram = 0.0
+    for below, other_below, slope, other_slope, scale, bias_scale in zip(
+        *(part for side in zip(*pair, strict=True) for part in side), *scales, strict=True
+    ):
+        gram += (scale**2 * (below.T @ other_below) + bias_scale**2) * (slope.T @ other_slope)
+    return gram
+
+
+def _activity_and_slopes(
+    parameters: Parameters, scales: Scales, columns: Any, output: Any, phi: Phi
+) -> tuple[list[Any], list[Any]]:
+    """Return what each layer is given, h^{l-1}, and the derivative of an output in z^l, the readout's last."""
+    below, pull_backs = [columns], []
+    for weights, biases, scale, bias_scale in list(zip(*parameters, *scales, strict=True))[:-1]:
+        h, pull_back = jax.vjp(phi, (scale * weights) @ below[-1] + (bias_scale * biases)[:, None])
+        below.append(h)
+        pull_backs.append(pull_back)
+    one = jnp.zeros((len(parameters.weights[-1]), columns.shape[1])).at[output].set(1.0)
+    slopes = [one]
+    for pull_back, weights, scale in zip(
+        reversed(pull_backs), reversed(parameters.weights), reversed(scales.weights), strict=False
+    ):
+        slopes.append(pull_back((scale * weights).T @ slopes[-1])[0])
+    return below, slopes[::-1]
