@@ -116,6 +116,14 @@ def test_the_same_function_in_both_parameterisations():
     assert standard.widths == ntk.widths == (9, 4)
 
 
+def test_weights_are_not_the_numbers_of_the_data():
+    """The same seed for data and network must not make rows of weights of rows of the data."""
+    data = kc.data.gaussian_classes(n=400, dim=8, seed=3)
+    noise = (data.x - np.where(data.labels == 0, -2.0, 2.0)[:, None]) / 0.5
+    weights = kc.networks.initialise(dim=8, width=400, seed=3).weights[0] * np.sqrt(8)
+    assert abs(np.corrcoef(noise.ravel(), weights.ravel())[0, 1]) < 5 / np.sqrt(weights.size)
+
+
 def test_layers_are_counted_from_either_end():
     network = kc.networks.initialise(dim=3, width=(9, 4))
     assert network.features(X, layer=0).shape == (12, 9)

@@ -36,6 +36,10 @@ Parameterisation = Literal["standard", "ntk"]
 PARAMETERISATIONS: tuple[Parameterisation, ...] = get_args(Parameterisation)
 
 
+#: Beside the seed: with the seed alone the weights would be the very numbers that made the data of that seed.
+STREAM = 1
+
+
 class Parameters(NamedTuple):
     """Weights (N_l, N_{l-1}) and biases (N_l,) of every layer, the readout last."""
 
@@ -180,7 +184,7 @@ def initialise(
     biases : bool
         Whether layers have biases. In the "ntk" parameterisation they have none where `bias_variance` is 0.
     seed : int
-        Parameters are those of ``numpy.random.default_rng(seed)``, layer after layer, weights before biases.
+        Parameters are those of ``numpy.random.default_rng([seed, 1])``, layer after layer, weights before biases.
 
     Returns
     -------
@@ -208,7 +212,7 @@ def initialise(
             f"bias_variance is {bias:g} and biases is False, expected one or the other: drop either."
         )
     phi = _activations.get(activation)
-    rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
+    rng = np.random.default_rng([_validate.count(seed, "seed", least=0), STREAM])
     sizes = (dim, *widths, outputs)
     stds = [
         np.sqrt(variance / fan_in)

@@ -526,7 +526,8 @@ def _collect(
         nc1s.append(lost if gone[s, p] else collapse.nc1_from_classes(sizes, spread, means, eps=eps))
         if not gone[s, p]:
             nc2s[s, p, layer] = collapse.geometry(sizes, means)
-            nc3[s, p] = _alignment(sizes, means, class_targets, seen.readout[s, p])  # the last layer stays
+        if not gone[s, p] and layer == depth - 1:
+            nc3[s, p] = _alignment(sizes, means, class_targets, seen.readout[s, p])
     table = np.array(nc1s, dtype=object).reshape(*gone.shape, depth)
 
     def values(name: str) -> np.ndarray:
