@@ -14,8 +14,9 @@ import pytest
 from conftest import run_cli
 from kernel_collapse import sweep
 from kernel_collapse.experiments import REGISTRY
+from kernel_collapse.measurements import AdaptiveNC1, KernelNC1
 from kernel_collapse.store import Store
-from kernel_collapse.trials import AdaptiveNC1, GaussianClasses, KernelNC1, Trial
+from kernel_collapse.trials import GaussianClasses, Trial
 
 GRID = [
     Trial(

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 import kernel_collapse as kc
 from kernel_collapse import trials
-from kernel_collapse.trials import GaussianClasses, KernelNC1, Trial
+from kernel_collapse.measurements import KernelNC1
+from kernel_collapse.trials import GaussianClasses, Trial
 
 TRIAL = Trial(
     data=GaussianClasses(n=20, dim=3), measurement=KernelNC1(kernel="ntk", activation="relu"), seed=4

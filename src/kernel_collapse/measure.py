@@ -16,11 +16,12 @@ from kernel_collapse.adaptive import Status
 from kernel_collapse.data import Dataset
 from kernel_collapse.experiments._style import KERNEL_COLOURS, NAMES, style
 from kernel_collapse.experiments._types import Figure
+from kernel_collapse.measurements import AdaptiveNC1, KernelNC1, gram, solve
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Measurement = trials.KernelNC1 | trials.AdaptiveNC1
+Measurement = KernelNC1 | AdaptiveNC1
 
 __all__ = ["figure", "measure", "remarks", "specify", "standardize"]
 
@@ -64,11 +65,11 @@ def specify(
     }
     try:
         return [
-            trials.KernelNC1(kernel="data"),
+            KernelNC1(kernel="data"),
             *(
-                trials.AdaptiveNC1.model_validate({"activation": activation} | adaptive)
+                AdaptiveNC1.model_validate({"activation": activation} | adaptive)
                 if kernel == "adaptive"
-                else trials.KernelNC1.model_validate({"kernel": kernel, "activation": activation} | fixed)
+                else KernelNC1.model_validate({"kernel": kernel, "activation": activation} | fixed)
                 for activation in dict.fromkeys(activations)
                 for kernel in dict.fromkeys(kernels)
             ),
@@ -94,8 +95,8 @@ def measure(
     rows = []
     for what in measurements:
         reason, value = "", of_data
-        if isinstance(what, trials.AdaptiveNC1):
-            solution = trials.solve(what, dataset, raise_on_failure=False)
+        if isinstance(what, AdaptiveNC1):
+            solution = solve(what, dataset, raise_on_failure=False)
             if solution.status is not Status.CONVERGED:
                 reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
                 reason += solution.status.sentence
@@ -104,7 +105,7 @@ def measure(
             else:
                 value = collapse.NC1(np.nan, np.nan, np.nan, reason)
         elif what.kernel != "data":
-            value = collapse.nc1(trials.gram(what, dataset.x), dataset.labels, weighting=weighting)
+            value = collapse.nc1(gram(what, dataset.x), dataset.labels, weighting=weighting)
         rows.append(
             {
                 "kernel": NAMES[what.kernel],

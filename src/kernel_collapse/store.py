@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from kernel_collapse.measurements import Results
 from kernel_collapse.trials import Trial
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Store:
         *,
         status: str,
         message: str = "",
-        results: dict[str, float | str] | None = None,
+        results: Results | None = None,
         seconds: float,
     ) -> None:
         """Write the row of a finished trial; it is on the disk when this returns. A row is never overwritten."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_sentinel
 from typing import NamedTuple
 
+from kernel_collapse.measurements import Results
 from kernel_collapse.store import Store
 from kernel_collapse.trials import Trial, compute
 
@@ -28,7 +29,7 @@ class Outcome(NamedTuple):
 
     status: str
     message: str
-    results: dict[str, float | str]
+    results: Results
     seconds: float
 
 

@@ -11,7 +11,8 @@ from kernel_collapse.experiments._limiting import prepare as prepare_logs
 from kernel_collapse.experiments._statistics import summarise
 from kernel_collapse.experiments._style import KERNEL_NAMES, band, sizes_palette, style, ticks_at
 from kernel_collapse.experiments._types import Table
-from kernel_collapse.trials import AdaptiveNC1, GaussianClasses, KernelNC1, Trial
+from kernel_collapse.measurements import AdaptiveNC1, KernelNC1
+from kernel_collapse.trials import GaussianClasses, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

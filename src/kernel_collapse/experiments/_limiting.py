@@ -18,7 +18,8 @@ from kernel_collapse.experiments._style import (
     style,
     ticks_at,
 )
-from kernel_collapse.trials import GaussianClasses, KernelNC1, Trial
+from kernel_collapse.measurements import KernelNC1
+from kernel_collapse.trials import GaussianClasses, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

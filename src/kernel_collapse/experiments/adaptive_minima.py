@@ -9,7 +9,8 @@ import pandas as pd
 from kernel_collapse import data
 from kernel_collapse.experiments._style import style
 from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table, Verdict
-from kernel_collapse.trials import AdaptiveNC1, GaussianClasses, Trial
+from kernel_collapse.measurements import AdaptiveNC1
+from kernel_collapse.trials import GaussianClasses, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

@@ -11,7 +11,8 @@ from kernel_collapse.experiments import _adaptive
 from kernel_collapse.experiments._statistics import summarise
 from kernel_collapse.experiments._style import KERNEL_COLOURS, sizes_palette, style
 from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table, Verdict
-from kernel_collapse.trials import AdaptiveNC1, GaussianClasses, Trial
+from kernel_collapse.measurements import AdaptiveNC1
+from kernel_collapse.trials import GaussianClasses, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

@@ -1,0 +1,351 @@
+"""What a trial measures: specifications of kernels and networks, each of which measures itself on a data set.
+
+A specification is a frozen pydantic model, named by its `kernel`. Its `measure` returns what is stored: NC1 under
+every weighting, and whatever certifies it. A new measurement is a class here, in `Measurement`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from kernel_collapse import activations, adaptive, collapse, kernels
+from kernel_collapse.data import Dataset
+
+__all__ = [
+    "KERNELS",
+    "AdaptiveNC1",
+    "EmpiricalNC1",
+    "KernelNC1",
+    "MeanFieldNC1",
+    "Measurement",
+    "NetworkNC1",
+    "PosteriorNC1",
+    "Results",
+    "Specification",
+    "certificate",
+    "gram",
+    "solve",
+]
+
+#: What is stored of a trial: numbers, words, and curves.
+Results = dict[str, Any]
+
+KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
+
+
+class Specification(BaseModel):
+    """Frozen, and an unknown key is an error rather than a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _activation_name(value: str | None) -> str | None:
+    """Return the name if it is known (None where there is none)."""
+    return value if value is None else activations.get(value).name
+
+
+class KernelNC1(Specification):
+    """NC1 of a kernel, under every weighting; kernel "data" is the inner product of the inputs."""
+
+    kernel: KernelName
+    activation: str | None = None
+    depth: PositiveInt = 1
+    weight_variance: PositiveFloat = 1.0
+    bias_variance: NonNegativeFloat = 0.0
+
+    _known = field_validator("activation")(_activation_name)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if (self.activation is None) != (self.kernel == "data"):
+            raise ValueError(
+                f"kernel {self.kernel!r} with activation {self.activation!r}: only 'data' has none."
+            )
+        plain = (self.activation, self.depth, self.weight_variance, self.bias_variance) == (
+            "erf",
+            1,
+            1.0,
+            0.0,
+        )
+        if self.kernel == "ntk-published" and not plain:
+            raise ValueError(
+                "kernel 'ntk-published' exists for erf at depth 1 with weight_variance 1 and no bias only."
+            )
+        return self
+
+    def cost(self, n: int, dim: int, classes: int) -> float:
+        """Return the estimated seconds on one core."""
+        pairs = n**2 if self.kernel != "data" else n
+        return 2e-3 + pairs * (2.5e-8 * self.depth + 3e-11 * dim)
+
+    def measure(self, dataset: Dataset, seed: int) -> Results:
+        """Return NC1 under every weighting."""
+        if self.kernel == "data":
+            return _flat(
+                {
+                    w: collapse.nc1_from_features(dataset.x, dataset.labels, weighting=w)
+                    for w in collapse.WEIGHTINGS
+                }
+            )
+        return _flat(collapse.nc1_weightings(gram(self, dataset.x), dataset.labels))
+
+
+class AdaptiveNC1(Specification):
+    """NC1 of the adaptive kernel (`kernel_collapse.solve_adaptive`), under every weighting."""
+
+    kernel: Literal["adaptive"] = "adaptive"
+    activation: str = "erf"
+    width: PositiveFloat = 500.0
+    weight_variance: PositiveFloat = 1.0
+    readout_variance: PositiveFloat = 1 / 128
+    noise_variance: PositiveFloat = 1e-6
+    label_term: Literal["exact", "published"] = "exact"
+    starts: tuple[Literal["nngp", "published", "random", "annealed"], ...] = ("nngp",)
+
+    _known = field_validator("activation")(_activation_name)
+
+    def cost(self, n: int, dim: int, classes: int) -> float:
+        """Return the estimated seconds on one core."""
+        evaluations = (12 if classes == 2 else 40) * len(self.starts)
+        return 5e-3 + evaluations * n**2 * (4e-11 * n + 4e-8 + 1e-10 * min(n, dim))
+
+    def measure(self, dataset: Dataset, seed: int) -> Results:
+        """Return NC1 under every weighting, and the certificate of the solution."""
+        solution = solve(self, dataset)
+        return certificate(solution) | _flat(collapse.nc1_weightings(solution.gram, dataset.labels))
+
+
+class MeanFieldNC1(Specification):
+    """NC1 of the mean-field kernel (`kernel_collapse.networks.solve_mean_field`), with its Monte Carlo error."""
+
+    kernel: Literal["mean-field"] = "mean-field"
+    activation: str = "erf"
+    width: PositiveFloat = 500.0
+    weight_variance: PositiveFloat = 1.0
+    readout_variance: PositiveFloat = 1 / 128
+    noise_variance: PositiveFloat = 1e-2
+    accuracy: PositiveFloat = 0.01
+
+    _known = field_validator("activation")(_activation_name)
+
+    def cost(self, n: int, dim: int, classes: int) -> float:
+        """Return the estimated seconds on one core."""
+        return 5.0 + 2e-4 * n**2
+
+    def measure(self, dataset: Dataset, seed: int) -> Results:
+        """Return NC1 under every weighting, the error of the paper's, and how the solver ended."""
+        from kernel_collapse import networks
+
+        solution = networks.solve_mean_field(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
+        return _flat(collapse.nc1_weightings(solution.gram, dataset.labels)) | {
+            "solver": solution.status.value,
+            "nc1_error": solution.ratio_error,
+            "residual": solution.residual,
+            "iterations": float(solution.iterations),
+            "ess": solution.ess,
+        }
+
+
+class PosteriorNC1(Specification):
+    """NC1 of the mean feature kernel of a Bayesian network (`kernel_collapse.networks.sample_posterior`)."""
+
+    kernel: Literal["posterior"] = "posterior"
+    activation: str = "erf"
+    width: PositiveInt = 500
+    weight_variance: PositiveFloat = 1.0
+    readout_variance: PositiveFloat = 1 / 128
+    noise_variance: PositiveFloat = 1e-2
+    sampler: Literal["hmc", "nuts", "mala", "langevin"] = "hmc"
+    chains: PositiveInt = 4
+    draws: PositiveInt = 1000
+    warmup: PositiveInt = 300
+    accuracy: PositiveFloat | None = None
+
+    _known = field_validator("activation")(_activation_name)
+
+    def cost(self, n: int, dim: int, classes: int) -> float:
+        """Return the estimated seconds on one core."""
+        inner = min(n, self.width)
+        return 3.0 + self.chains * (self.draws + self.warmup) * 1e-8 * n * inner * (self.width + inner)
+
+    def measure(self, dataset: Dataset, seed: int) -> Results:
+        """Return NC1 under every weighting, the error of the paper's, and how the chains mixed."""
+        from kernel_collapse import networks
+
+        posterior = networks.sample_posterior(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
+        draws = posterior.nc1
+        return _flat(collapse.nc1_weightings(posterior.gram, dataset.labels)) | {
+            "solver": posterior.status.value,
+            "nc1_error": posterior.ratio_error,
+            "nc1_draws_mean": float(draws.mean()),
+            "nc1_draws_std": float(draws.std()),
+            "rhat": posterior.rhat,
+            "ess": posterior.ess,
+            "acceptance": posterior.acceptance,
+            "divergences": float(posterior.divergences),
+        }
+
+
+class _Trained(Specification):
+    """A network and how it is trained; the defaults are the published networks'."""
+
+    activation: str = "erf"
+    width: PositiveInt = 500
+    depth: PositiveInt = 1
+    parameterisation: Literal["standard", "ntk"] = "standard"
+    weight_variance: PositiveFloat = 1.0
+    readout_variance: PositiveFloat = 1.97**2
+    epochs: NonNegativeInt = 1000
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 1e-6
+    precision: Literal["float32", "float64"] = "float32"
+
+    _known = field_validator("activation")(_activation_name)
+
+    def cost(self, n: int, dim: int, classes: int) -> float:
+        """Return the estimated seconds on one core."""
+        weights = self.width * (dim + (self.depth - 1) * self.width)
+        return 1.5 + self.epochs * n * (1.2e-9 * self.width * self.depth + 4e-11 * weights)
+
+    def train(self, dataset: Dataset, seed: int, **options: Any) -> Any:
+        """Return the training of one network of that seed."""
+        from kernel_collapse import networks
+
+        fields = self.model_dump(include=set(_Trained.model_fields))
+        return networks.train(dataset, seeds=[seed], **fields, **options)
+
+
+class NetworkNC1(_Trained):
+    """NC1 of the last hidden layer of a trained network, and of all of them on the way."""
+
+    kernel: Literal["network"] = "network"
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    probes: tuple[NonNegativeInt, ...] | None = None
+
+    def measure(self, dataset: Dataset, seed: int) -> Results:
+        """Return NC1 at the end under every weighting, what was seen beside it, and the curves if probes were asked."""
+        training = self.train(dataset, seed, loss=self.loss, probes=self.probes)
+        spectrum = np.linalg.eigvalsh(training.weight_covariance[0, -1])
+        found: Results = _flat(training.nc1_weightings()) | {
+            "solver": training.status[0].value,
+            "nc1_start": float(training.nc1[0, 0, -1]),
+            "loss": float(training.loss[0, -1]),
+            "accuracy": float(training.accuracy[0, -1]),
+            "zero_error_epoch": float(training.zero_error_epoch[0]),
+            "nc2_norms": float(training.nc2_norms[0, -1, -1]),
+            "nc2_angles": float(training.nc2_angles[0, -1, -1]),
+            "nc3": float(training.nc3[0, -1]),
+            "nc4": float(training.nc4[0, -1]),
+            "largest_eigenvalue": float(spectrum[-1]),
+        }
+        if self.probes is not None:
+            found |= {
+                "path_epochs": training.epochs.tolist(),
+                "path_nc1": training.nc1[0].tolist(),
+                "path_loss": training.loss[0].tolist(),
+                "path_nc2_norms": training.nc2_norms[0].tolist(),
+                "path_nc3": training.nc3[0].tolist(),
+            }
+        return found
+
+
+class EmpiricalNC1(_Trained):
+    """NC1 of the kernel of a finite network after `epochs` of training (0: at its start)."""
+
+    kernel: Literal["empirical-nngp", "empirical-ntk"]
+    parameterisation: Literal["standard", "ntk"] = "ntk"
+    readout_variance: PositiveFloat = 1.0
+    learning_rate: PositiveFloat = 0.2
+    weight_decay: NonNegativeFloat = 0.0
+
+    def cost(self, n: int, dim: int, classes: int) -> float:
+        """Return the estimated seconds on one core."""
+        return super().cost(n, dim, classes) + 1e-10 * n**2 * self.width * self.depth
+
+    def measure(self, dataset: Dataset, seed: int) -> Results:
+        """Return NC1 under every weighting, and what the network had learnt."""
+        from kernel_collapse import networks
+
+        training = self.train(dataset, seed)
+        kernel = networks.empirical_ntk if self.kernel == "empirical-ntk" else networks.empirical_nngp
+        return _flat(collapse.nc1_weightings(kernel(training.networks[0], dataset.x), dataset.labels)) | {
+            "solver": training.status[0].value,
+            "loss": float(training.loss[0, -1]),
+            "accuracy": float(training.accuracy[0, -1]),
+        }
+
+
+Measurement = Annotated[
+    KernelNC1 | AdaptiveNC1 | MeanFieldNC1 | PosteriorNC1 | NetworkNC1 | EmpiricalNC1,
+    Field(discriminator="kernel"),
+]
+#: Every name that chooses a specification.
+KERNELS: tuple[str, ...] = tuple(
+    name
+    for specification in get_args(get_args(Measurement)[0])
+    for name in get_args(specification.model_fields["kernel"].annotation)
+)
+
+
+def _flat(values: dict[collapse.Weighting, collapse.NC1]) -> Results:
+    found: Results = {}
+    for weighting, value in values.items():
+        found |= {
+            f"within_{weighting}": value.within,
+            f"between_{weighting}": value.between,
+            f"nc1_{weighting}": value.ratio,
+        }
+    return found
+
+
+def solve(what: AdaptiveNC1, dataset: Dataset, *, raise_on_failure: bool = True) -> adaptive.AdaptiveSolution:
+    """Return the adaptive kernel of that specification on a data set."""
+    options = what.model_dump(exclude={"kernel"})
+    return adaptive.solve_adaptive(dataset.x, dataset.targets, **options, raise_on_failure=raise_on_failure)
+
+
+def certificate(solution: adaptive.AdaptiveSolution) -> Results:
+    """Return what is stored of a solution beside its collapse."""
+    energies = [start.free_energy for start in solution.starts]
+    return {
+        "solver": solution.status.value,
+        "residual": solution.residual,
+        "round_off": solution.round_off,
+        "evaluations": float(solution.evaluations),
+        "free_energy_gain": solution.prior_free_energy - solution.free_energy,
+        "largest_eigenvalue": float(solution.eigenvalues[-1]),
+        "smallest_eigenvalue": float(solution.eigenvalues[0]),
+        "smallest_pivot": solution.smallest_pivot,
+        "same_minimum": float(solution.same_minimum),
+        "minima_spread": max(energies) - min(energies),
+    }
+
+
+def gram(what: KernelNC1, x: Any) -> Any:
+    """Return the Gram matrix of that kernel on these inputs."""
+    if what.kernel == "data":
+        return x @ x.T
+    if what.kernel == "ntk-published":
+        return kernels.ntk_published(x)
+    assert what.activation is not None, "the specification was validated"
+    kernel = {"nngp": kernels.nngp, "ntk": kernels.ntk}[what.kernel]
+    return kernel(
+        x,
+        activation=what.activation,
+        depth=what.depth,
+        weight_variance=what.weight_variance,
+        bias_variance=what.bias_variance,
+    )
