@@ -3,4 +3,6 @@
 The only part of the library that uses JAX; `kernel_collapse` imports it when it is first asked for.
 """
 
-__all__: list[str] = []
+from kernel_collapse.networks.posterior import Posterior, sample_posterior
+
+__all__ = ["Posterior", "sample_posterior"]
