@@ -6,6 +6,17 @@ The only part of the library that uses JAX; `kernel_collapse` imports it when it
 from kernel_collapse.networks._types import NetworkError
 from kernel_collapse.networks.empirical import empirical_nngp, empirical_ntk
 from kernel_collapse.networks.model import Network, initialise
+from kernel_collapse.networks.posterior import Posterior, sample_posterior
 from kernel_collapse.networks.training import Training, train
 
-__all__ = ["Network", "NetworkError", "Training", "empirical_nngp", "empirical_ntk", "initialise", "train"]
+__all__ = [
+    "Network",
+    "NetworkError",
+    "Posterior",
+    "Training",
+    "empirical_nngp",
+    "empirical_ntk",
+    "initialise",
+    "sample_posterior",
+    "train",
+]

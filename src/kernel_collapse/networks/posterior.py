@@ -1,0 +1,404 @@
+r"""The posterior of a Bayesian network of one hidden layer, sampled: the truth that its kernels approximate.
+
+The readout is integrated out, so that a state is the first layer alone, W (N x d)::
+
+    log p(W) = -(d / 2 sigma_w^2) |W|^2 - 1/2 tr Y'M_W^{-1}Y - (k/2) logdet M_W + const
+    M_W = (sigma_a^2 / N) Phi Phi' + sigma^2 I,   Phi = phi(X W')
+
+It is sampled in units of the prior, W = (sigma_w / sqrt(d)) U, where the prior is standard normal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from kernel_collapse import _validate
+from kernel_collapse.activations import Activation
+from kernel_collapse.collapse import WEIGHTINGS, Weighting
+from kernel_collapse.data import Dataset
+from kernel_collapse.networks import _activations, _chains
+from kernel_collapse.networks._types import NetworkError
+
+__all__ = ["SAMPLERS", "Posterior", "Sampler", "Status", "sample_posterior"]
+
+Sampler = Literal["hmc", "nuts", "mala", "langevin"]
+SAMPLERS: tuple[Sampler, ...] = ("hmc", "nuts", "mala", "langevin")
+
+#: Chains count as mixed where the worst R-hat is below this and the worst effective sample size reaches that.
+RHAT_LIMIT, ESS_A_CHAIN = 1.01, 100
+#: Share of divergent draws above which they are not trusted.
+DIVERGENT_LIMIT = 0.01
+_BATCHES = 20
+
+
+class Status(Enum):
+    """How sampling ended."""
+
+    CONVERGED = "converged"
+    TOO_FEW_DRAWS = "too_few_draws"
+    NOT_MIXED = "not_mixed"
+    DIVERGENCES = "divergences"
+    NOT_FINITE = "not_finite"
+
+    @property
+    def sentence(self) -> str:
+        """What it means, and what to try."""
+        return {
+            Status.CONVERGED: "the chains agree, with enough independent draws.",
+            Status.TOO_FEW_DRAWS: "the chains agree, but the error asked for is not reached; raise draws.",
+            Status.NOT_MIXED: "the chains do not agree, or have too few independent draws to tell; raise draws and "
+            "warmup, or noise_variance: a posterior with tiny noise mixes slowly.",
+            Status.DIVERGENCES: "many trajectories diverged; raise acceptance or warmup, or give a smaller step_size.",
+            Status.NOT_FINITE: "the density is not finite in float64; raise noise_variance, scale x down, or give a "
+            "smaller step_size.",
+        }[self]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Draws from the posterior, summed up.
+
+    Attributes
+    ----------
+    gram : ndarray, shape (n, n)
+        The mean feature kernel E[phi phi'] / N, without `readout_variance`, over all draws of all chains.
+    gram_error : ndarray, shape (n, n)
+        Monte Carlo standard error of each of its entries, from the means of batches of draws.
+    ratio : float
+        NC1 of the mean kernel; NaN unless the status is `converged` or `too_few_draws`.
+    ratio_error : float
+        Monte Carlo standard error of `ratio`: that of the mean of within - ratio * between, over the mean of between.
+    within, between : ndarray, shape (chains, draws)
+        tr S_W and tr S_B of the features, draw by draw.
+    log_density : ndarray, shape (chains, draws)
+        log p(W), up to a constant.
+    weight_norm : ndarray, shape (chains, draws)
+        Mean square of a first-layer weight in units of its prior (in the span of the data): about 1.
+    weight_covariance : ndarray, shape (d, d)
+        Mean of W'W / N, to be compared with the covariance Sigma of the adaptive kernel.
+    rhat : float
+        The worst rank-normalised split R-hat of NC1, within, between, log density and weight norm.
+    ess : float
+        The smallest bulk effective sample size of these, over all chains.
+    acceptance : float
+        Mean acceptance probability; 1 for "langevin", which accepts everything.
+    divergences : int
+        Number of draws (of all chains) whose trajectory diverged.
+    step_size : float
+        As adapted: of the integrator, or of the Euler scheme of the Langevin samplers.
+    steps : float
+        Gradients a draw, on average over the chains.
+    status : Status
+        `converged`, `too_few_draws`, `not_mixed`, `divergences` or `not_finite`.
+    accuracy : float or None
+        Relative error of `ratio` that was asked for.
+    weights : ndarray, shape (chains, N, d)
+        The last W of each chain.
+    """
+
+    gram: Float[np.ndarray, "n n"] = field(repr=False)
+    gram_error: Float[np.ndarray, "n n"] = field(repr=False)
+    ratio: float
+    ratio_error: float
+    within: Float[np.ndarray, "chains draws"] = field(repr=False)
+    between: Float[np.ndarray, "chains draws"] = field(repr=False)
+    log_density: Float[np.ndarray, "chains draws"] = field(repr=False)
+    weight_norm: Float[np.ndarray, "chains draws"] = field(repr=False)
+    weight_covariance: Float[np.ndarray, "d d"] = field(repr=False)
+    rhat: float
+    ess: float
+    acceptance: float
+    divergences: int
+    step_size: float
+    steps: float
+    status: Status
+    accuracy: float | None
+    weights: Float[np.ndarray, "chains N d"] = field(repr=False)
+
+    @property
+    def nc1(self) -> Float[np.ndarray, "chains draws"]:
+        """NC1 draw by draw; its mean is not `ratio`, which is that of the mean kernel."""
+        return self.within / self.between
+
+    @property
+    def chains(self) -> int:
+        """Number of chains."""
+        return self.within.shape[0]
+
+    @property
+    def draws(self) -> int:
+        """Draws a chain, as asked for but rounded up to whole batches."""
+        return self.within.shape[1]
+
+    @property
+    def draws_needed(self) -> int:
+        """Draws a chain that would reach the accuracy asked for, by these draws; 0 where none was asked or known."""
+        if self.accuracy is None or not np.isfinite(self.ratio_error) or not self.ratio > 0:
+            return 0
+        return int(np.ceil(self.draws * (self.ratio_error / (self.accuracy * self.ratio)) ** 2))
+
+    @property
+    def explanation(self) -> str:
+        """The status with its numbers, and what to try."""
+        needed = (
+            f" (about {self.draws_needed} a chain would do)" if self.status is Status.TOO_FEW_DRAWS else ""
+        )
+        error = f", relative error {self.ratio_error / self.ratio:.2g}" if self.ratio > 0 else ""
+        return (
+            f"{self.chains} chains of {self.draws} draws ended as {self.status.value} (R-hat {self.rhat:.3f}, "
+            f"effective sample size {self.ess:.0f}, acceptance {self.acceptance:.2f}{error}): {self.status.sentence}"
+            f"{needed}"
+        )
+
+
+def sample_posterior(
+    dataset: Dataset,
+    *,
+    width: int,
+    activation: str | Activation | _activations.Phi = "erf",
+    weight_variance: float = 1.0,
+    readout_variance: float = 1 / 128,
+    noise_variance: float = 1e-3,
+    sampler: Sampler = "hmc",
+    chains: int = 4,
+    draws: int = 1000,
+    warmup: int = 300,
+    thin: int | None = None,
+    trajectory: float = 1.2,
+    acceptance: float | None = None,
+    step_size: float | None = None,
+    accuracy: float | None = None,
+    weighting: Weighting = "paper",
+    seed: int = 0,
+    raise_on_failure: bool = True,
+) -> Posterior:
+    r"""Return draws from the posterior of a Bayesian network of one hidden layer of finite width.
+
+    Chains start from the prior. The step size is adapted during warm-up, one for all chains, and then kept. Nothing of
+    size draws x N x d is held: the mean kernel and a few numbers a draw are summed up on the way.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Inputs, classes and regression targets. With d > n everything is done in the span of the samples.
+    width : int
+        Number N of hidden units.
+    activation : str, Activation or callable
+        A name, or an elementwise function made of `jax.numpy` operations (compiled anew for each function object).
+    weight_variance, readout_variance, noise_variance : float
+        sigma_w^2 (weights N(0, sigma_w^2/d)), sigma_a^2 (readout N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
+    sampler : {"hmc", "nuts", "mala", "langevin"}
+        "hmc" (trajectories of random length), "nuts", "mala" (Langevin steps, accepted or not) or "langevin", which
+        accepts every step after warm-up: biased by its step size, which no diagnostic here shows. Compare it with
+        another sampler, or halve `step_size`, before its numbers are used.
+    chains : int
+        Two or more: whether chains agree is how mixing is judged.
+    draws, warmup : int
+        Draws a chain that are kept and that are dropped; rounded up to whole batches, about twenty to `draws`.
+    thin : int, optional
+        Transitions a draw; by default 10 for the Langevin samplers, whose transition is one gradient, else 1.
+    trajectory : float
+        Mean length in time of the trajectories of "hmc", in units in which the prior has period 2 pi.
+    acceptance : float, optional
+        Acceptance that the step size is adapted to, 0 to 1; by default 0.8 for "hmc" and "nuts", 0.57 for "mala", and
+        0.9 for the warm-up of "langevin".
+    step_size : float, optional
+        Step size to keep to, instead of adapting it.
+    accuracy : float, optional
+        Relative Monte Carlo standard error of `ratio` that is asked for.
+    weighting : {"paper", "sample", "class", "published"}
+        Of NC1; see `kernel_collapse.nc1`.
+    seed : int
+        Seed of the start and of the chains.
+    raise_on_failure : bool
+        Raise `NetworkError` unless the status is `converged`.
+
+    Returns
+    -------
+    Posterior
+        The mean kernel and its NC1, with their errors and whether the chains mixed: R-hat below 1.01 and an effective
+        sample size of at least 100 a chain, the worst of five summaries.
+
+    Raises
+    ------
+    ValueError
+        If an input is not finite or out of its range.
+    NetworkError
+        If the chains did not mix, diverged, or fell short of the accuracy asked for, with what to try.
+
+    References
+    ----------
+    Duane, Kennedy, Pendleton and Roweth (1987), "Hybrid Monte Carlo"; Vehtari, Gelman, Simpson, Carpenter and Bürkner
+    (2021), "Rank-normalization, folding, and localization: an improved R-hat".
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> from kernel_collapse.networks import sample_posterior
+    >>> data = kc.data.gaussian_classes(n=16, dim=2)
+    >>> posterior = sample_posterior(data, width=20, noise_variance=1e-2)
+    >>> posterior.status.value
+    'converged'
+    >>> posterior.ratio < kc.nc1(kc.nngp(data.x), data.labels).ratio
+    True
+    """
+    x, basis = _inputs(dataset, _validate.positive(weight_variance, "weight_variance"))
+    width = _validate.count(width, "width")
+    _validate.choice(sampler, SAMPLERS, "sampler")
+    _validate.choice(weighting, WEIGHTINGS, "weighting")
+    target = (
+        _chains.ACCEPTANCE[sampler] if acceptance is None else _validate.positive(acceptance, "acceptance")
+    )
+    if target >= 1:
+        raise ValueError(
+            f"acceptance is {acceptance!r}, expected less than 1: only steps of length 0 reach it."
+        )
+    if accuracy is not None:
+        accuracy = _validate.positive(accuracy, "accuracy")
+    if step_size is not None:
+        step_size = _validate.positive(step_size, "step_size")
+    # Without a step size given there must be a warm-up to find it.
+    warmup = _validate.count(warmup, "warmup", least=20 if step_size is None else 0)
+    length = -(-_validate.count(draws, "draws", least=8) // _BATCHES)
+    problem = _chains.Problem(
+        x=x,
+        targets=dataset.targets,
+        averaging=np.eye(len(dataset.class_sizes))[dataset.labels] / np.array(dataset.class_sizes),
+        readout_variance=_validate.positive(readout_variance, "readout_variance"),
+        noise_variance=_validate.positive(noise_variance, "noise_variance"),
+        trajectory=_validate.positive(trajectory, "trajectory"),
+        acceptance=target,
+        thin=_chains.THIN[sampler] if thin is None else _validate.count(thin, "thin"),
+    )
+    plan = _chains.Plan(
+        sampler=sampler,
+        chains=_validate.count(chains, "chains", least=2),
+        length=length,
+        warmup=-(-warmup // length),
+        batches=-(-draws // length),
+        step_size=step_size,
+    )
+    seed = _validate.count(seed, "seed", least=0)
+    found = _chains.run(problem, plan, width, _activations.get(activation), seed)
+    posterior = _summed_up(found, dataset, width, weight_variance, basis, weighting, accuracy)
+    if raise_on_failure and posterior.status is not Status.CONVERGED:
+        raise NetworkError(posterior.explanation)
+    return posterior
+
+
+def _summed_up(
+    found: _chains.Draws,
+    dataset: Dataset,
+    width: int,
+    weight_variance: float,
+    basis: Float[np.ndarray, "d r"] | None,
+    weighting: Weighting,
+    accuracy: float | None,
+) -> Posterior:
+    """Return the result, with its status."""
+    record = found.record
+    within, between = _traces(record, np.array(dataset.class_sizes), weighting)
+    variance = weight_variance / dataset.x.shape[1]
+    weight_norm = record.square / found.position[0].size
+    ratio = within.mean() / between.mean()
+    rhat = ess = error = np.nan
+    finite = all(np.isfinite(part).all() for part in (record.log_density, within, between, found.gram))
+    if finite:
+        deviation = within - ratio * between
+        with np.errstate(divide="ignore", invalid="ignore"):
+            nc1 = np.nan_to_num(within / between, posinf=0.0, neginf=0.0)
+        summaries = np.stack([nc1, within, between, record.log_density, weight_norm, deviation], axis=-1)
+        rhats, bulk, plain = _chains.diagnostics(summaries)
+        # What never moves in any chain (within = 0 with one sample a class) has nothing to mix; what stays at one
+        # value in each chain and differs between them has not mixed.
+        moves = np.ptp(summaries[..., :-1], axis=(0, 1)) > 0
+        rhat = float(np.nan_to_num(rhats[:-1], nan=np.inf)[moves].max(initial=1.0))
+        ess = float(np.nan_to_num(bulk[:-1])[moves].min(initial=within.size))
+        if deviation.any():
+            error = (
+                float(deviation.std(ddof=1) / np.sqrt(plain[-1]) / abs(between.mean()))
+                if plain[-1]
+                else np.inf
+            )
+        else:
+            error = 0.0
+    if not finite:
+        status = Status.NOT_FINITE
+    elif record.divergent.mean() > DIVERGENT_LIMIT:
+        status = Status.DIVERGENCES
+    elif not (rhat < RHAT_LIMIT and ess >= ESS_A_CHAIN * len(within)):
+        status = Status.NOT_MIXED
+    elif accuracy is not None and error > accuracy * abs(ratio):
+        status = Status.TOO_FEW_DRAWS
+    else:
+        status = Status.CONVERGED
+    known = status in (Status.CONVERGED, Status.TOO_FEW_DRAWS)
+    spread, weights = found.scatter, np.sqrt(variance) * found.position
+    if basis is not None:  # outside of the span of the samples the posterior is the prior
+        spread = np.eye(len(basis)) + basis @ (spread - np.eye(len(spread))) @ basis.T
+        weights = weights @ basis.T
+    return Posterior(
+        gram=found.gram,
+        gram_error=found.gram_error,
+        ratio=float(ratio) if known else np.nan,
+        ratio_error=error if known else np.nan,
+        within=within,
+        between=between,
+        log_density=record.log_density,
+        weight_norm=weight_norm,
+        weight_covariance=variance * spread,
+        rhat=rhat,
+        ess=ess,
+        acceptance=float(record.acceptance.mean()),
+        divergences=int(record.divergent.sum()),
+        step_size=found.step_size,
+        steps=float(record.steps.mean()),
+        status=status,
+        accuracy=accuracy,
+        weights=weights,
+    )
+
+
+def _traces(
+    record: _chains.Record, sizes: Float[np.ndarray, " C"], weighting: Weighting
+) -> tuple[Float[np.ndarray, "chains draws"], Float[np.ndarray, "chains draws"]]:
+    """Return tr S_W and tr S_B of every draw; both are linear in its kernel (see `kernel_collapse.collapse`)."""
+    share = sizes / sizes.sum()
+    even = np.full_like(share, 1.0 / len(share))
+    squares = np.diagonal(record.means, axis1=-2, axis2=-1)
+    if weighting == "published":
+        overall = np.einsum("k,...kl,l->...", share, record.means, share)
+        return (record.spread + squares) @ share - squares @ even, squares @ even - overall
+    centre = even if weighting == "class" else share
+    distance = (
+        squares
+        - 2.0 * record.means @ centre
+        + np.einsum("k,...kl,l->...", centre, record.means, centre)[..., None]
+    )
+    return record.spread @ centre, distance @ (share if weighting == "sample" else even)
+
+
+def _inputs(
+    dataset: Dataset, weight_variance: float
+) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "d r"] | None]:
+    """Return the inputs in units of the prior, and where d > n a basis of their span."""
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            f"dataset is of type {type(dataset).__name__}, expected a Dataset: make one with "
+            "kernel_collapse.data.from_arrays(x, labels)."
+        )
+    if len(dataset.class_sizes) < 2:
+        raise ValueError(
+            "dataset has one class, expected at least two: collapse compares the spread within classes with the "
+            "spread between them."
+        )
+    x = dataset.x * np.sqrt(weight_variance / dataset.x.shape[1])
+    if x.shape[1] <= x.shape[0]:
+        return x, None
+    basis, triangle = np.linalg.qr(x.T)
+    return np.ascontiguousarray(triangle.T), basis
