@@ -5,11 +5,13 @@ The only part of the library that uses JAX; `kernel_collapse` imports it when it
 
 from kernel_collapse.networks._types import NetworkError
 from kernel_collapse.networks.empirical import empirical_nngp, empirical_ntk
+from kernel_collapse.networks.mean_field import MeanField, solve_mean_field
 from kernel_collapse.networks.model import Network, initialise
 from kernel_collapse.networks.posterior import Posterior, sample_posterior
 from kernel_collapse.networks.training import Training, train
 
 __all__ = [
+    "MeanField",
     "Network",
     "NetworkError",
     "Posterior",
@@ -18,5 +20,6 @@ __all__ = [
     "empirical_ntk",
     "initialise",
     "sample_posterior",
+    "solve_mean_field",
     "train",
 ]
