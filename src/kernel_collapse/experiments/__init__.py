@@ -7,8 +7,13 @@ from kernel_collapse.experiments import (
     adaptive_minima,
     adaptive_path,
     adaptive_width,
+    all_kernels,
+    finite_width_ntk,
     limiting_kernels_balanced,
     limiting_kernels_imbalanced,
+    trained_networks_balanced,
+    trained_networks_imbalanced,
+    training_path,
 )
 from kernel_collapse.experiments._types import PRESETS, Experiment, Figure, Preset, Table, Verdict
 
@@ -24,6 +29,11 @@ REGISTRY: dict[str, Experiment] = {
         adaptive_width,
         adaptive_path,
         adaptive_minima,
+        trained_networks_balanced,
+        trained_networks_imbalanced,
+        all_kernels,
+        finite_width_ntk,
+        training_path,
     )
 }
 

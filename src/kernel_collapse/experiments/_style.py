@@ -29,6 +29,12 @@ KERNEL_NAMES = {
     "ntk-published": "NTK, published code",
     "adaptive": "adaptive",
     "adaptive-published": "adaptive, published code",
+    "mean-field": "mean field",
+    "posterior": "posterior",
+    "network": "trained network",
+    "network-decayed": "trained, weight decay",
+    "empirical-nngp": "NNGP of a network",
+    "empirical-ntk": "NTK of a network",
 }
 #: Colour-blind safe (Okabe and Ito).
 KERNEL_COLOURS = {
@@ -38,6 +44,12 @@ KERNEL_COLOURS = {
     "ntk-published": "#CC79A7",
     "adaptive": "#009E73",
     "adaptive-published": "#E69F00",
+    "mean-field": "#56B4E9",
+    "posterior": "#000000",
+    "network": "#8B3A1A",
+    "network-decayed": "#B39A00",
+    "empirical-nngp": "#0072B2",
+    "empirical-ntk": "#D55E00",
 }
 KERNEL_MARKERS = {
     "data": "D",
@@ -46,6 +58,12 @@ KERNEL_MARKERS = {
     "ntk-published": "X",
     "adaptive": "^",
     "adaptive-published": "v",
+    "mean-field": "P",
+    "posterior": "*",
+    "network": "h",
+    "network-decayed": "d",
+    "empirical-nngp": "o",
+    "empirical-ntk": "s",
 }
 ACTIVATION_NAMES = {"erf": "erf", "relu": "ReLU", "identity": "identity"}
 NAMES = KERNEL_NAMES | ACTIVATION_NAMES
