@@ -110,8 +110,9 @@ def certificates(rows: pd.DataFrame, cells: Sequence[str]) -> Table:
     )
     table.columns = [name.replace("_", " ") for name in table.columns]
     note = (
-        "Means over networks after 1000 epochs. NC3: cosine between the readout and the centred class means. NC4: share "
-        "of samples on which network and nearest class mean agree. Largest eigenvalue of W'W/N in units of its prior."
+        "Means over networks after 1000 epochs. NC3: cosine between the readout and the centred class means. NC4: "
+        "share of samples on which network and nearest class mean agree. Largest eigenvalue of W'W/N in units of its "
+        "prior."
     )
     return Table("What the networks had learnt", table.reset_index(), note)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Samples, dimensions, widths, repeats.
 GRIDS: dict[Preset, tuple[int, tuple[int, ...], tuple[int, ...], int]] = {
-    "quick": (64, (8,), (32, 256, 2048), 3),
+    "quick": (64, (8,), (32, 256, 2048), 6),
     "paper": (128, (2, 8, 32), (32, 64, 128, 256, 512, 1024, 2048, 4096), 10),
 }
 EPOCHS = 1000
@@ -50,9 +50,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     return [
         Figure(
             "finite-width-D1",
-            f"D1, N = {logs['n'].max()}, erf, one hidden layer in NTK parameterisation: NC1 under the NNGP and the NTK of "
-            f"a network at its start (open) and after {EPOCHS} epochs of gradient descent (filled), against its width. "
-            f"Dotted: infinite width. Mean and one standard deviation over {logs['seed'].nunique()} networks.",
+            f"D1, N = {logs['n'].max()}, erf, one hidden layer in NTK parameterisation: NC1 under the NNGP and the NTK "
+            f"of a network at its start (open) and after {EPOCHS} epochs of gradient descent (filled), against its "
+            f"width. Dotted: infinite width. Mean and one standard deviation over {logs['seed'].nunique()} networks.",
             _draw(logs),
         )
     ]

@@ -29,8 +29,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         Figure(
             "panels-networks-D1",
             "D1, width 500, 1000 epochs of gradient descent as published: NC1 of the hidden layer (top) and relative "
-            f"to that of the data (bottom). Mean and one standard deviation over {logs['seed'].nunique()} networks, each "
-            f"with data of its own. Dotted: the NNGP at N = {logs['n'].max()}.",
+            f"to that of the data (bottom). Mean and one standard deviation over {logs['seed'].nunique()} networks, "
+            f"each with data of its own. Dotted: the NNGP at N = {logs['n'].max()}.",
             _trained.panels(logs, "n", str, "samples N"),
         )
     ]

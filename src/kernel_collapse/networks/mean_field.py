@@ -342,8 +342,8 @@ def _start(problem: _Problem, activation: str | Activation | _activations.Phi) -
 class _Particles:
     """Particles of density q, population after population.
 
-    `gram` is the kernel of q and `divergence` its distance from the prior, where they are known in closed form: what the
-    particles say of q is then corrected to these, which takes away most of the error of p while p is close to q.
+    `gram` is the kernel of q and `divergence` its distance from the prior, where they are known in closed form: what
+    the particles say of q is then corrected to these, which takes away most of the error of p while p is close to q.
     """
 
     u: Float[np.ndarray, "p r"]
