@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Sizes, dimensions, repeats, draws a chain.
 GRIDS: dict[Preset, tuple[tuple[int, ...], tuple[int, ...], int, int]] = {
-    "quick": ((32,), (2, 8), 2, 300),
+    "quick": ((32,), (2, 8, 32), 2, 300),
     "paper": ((48, 128), (1, 2, 8, 32), 5, 1000),
 }
 WIDTH, READOUT, NOISE = 200, 1 / 128, 1e-2
@@ -223,10 +223,12 @@ def _nearest(logs: pd.DataFrame) -> Verdict:
     test = "Mean over seeds of |log10 NC1(kernel) − log10 NC1(trained network)|; the smallest is the nearest."
     candidates = ["ntk", "nngp", "adaptive-published", "adaptive", "mean-field"]
     wide = logs.pivot_table(index=[*CELLS, "seed"], columns="kernel", values="log_nc1")
-    wide = wide.reindex(columns=[*candidates, "network"]).dropna()
-    gaps = wide[candidates].sub(wide["network"], axis=0).abs().groupby(CELLS).mean()
+    wide = wide.reindex(columns=[*candidates, "network"])
+    gaps = (
+        wide[candidates].sub(wide["network"], axis=0).abs().groupby(CELLS).mean().dropna(subset="mean-field")
+    )
     if gaps.empty:
-        return Verdict(claim, "undecided", "No cell has all of them finished.", test, gaps.reset_index())
+        return Verdict(claim, "undecided", "No cell has both of them finished.", test, gaps.reset_index())
     nearest = gaps.idxmin(axis=1)
     held = int((nearest == "mean-field").sum())
     status = "holds" if held == len(gaps) else "holds in part" if held else "does not hold"
