@@ -82,7 +82,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "training-path",
             f"Two classes (means -0.5, 0.5), N = 64, d = 8, three hidden layers of {WIDTH} units: NC1 of each "
             f"layer, loss (grey, dashed) and NC3 (right) against the epoch, to {path['epoch'].max()}. Vertical line: "
-            f"median epoch of zero training error. Mean and one standard deviation over {path['seed'].nunique()} networks.",
+            "median epoch of zero training error. Mean and one standard deviation over "
+            f"{path['seed'].nunique()} networks.",
             _draw(path),
         )
     ]
