@@ -33,7 +33,6 @@ SAMPLERS: tuple[Sampler, ...] = ("hmc", "nuts", "mala", "langevin")
 RHAT_LIMIT, ESS_A_CHAIN = 1.01, 100
 #: Share of divergent draws above which they are not trusted.
 DIVERGENT_LIMIT = 0.01
-_BATCHES = 20
 
 
 class Status(Enum):
@@ -132,7 +131,7 @@ class Posterior:
 
     @property
     def draws(self) -> int:
-        """Draws a chain, as asked for but rounded up to whole batches."""
+        """Draws a chain: as asked for, rounded up."""
         return self.within.shape[1]
 
     @property
@@ -199,7 +198,7 @@ def sample_posterior(
     chains : int
         Two or more: whether chains agree is how mixing is judged.
     draws, warmup : int
-        Draws a chain that are kept and that are dropped; rounded up to whole batches, about twenty to `draws`.
+        Draws a chain that are kept and that are dropped; rounded up to multiples of 50.
     thin : int, optional
         Transitions a draw; by default 10 for the Langevin samplers, whose transition is one gradient, else 1.
     trajectory : float
@@ -263,8 +262,7 @@ def sample_posterior(
     if step_size is not None:
         step_size = _validate.positive(step_size, "step_size")
     # Without a step size given there must be a warm-up to find it.
-    warmup = _validate.count(warmup, "warmup", least=20 if step_size is None else 0)
-    length = -(-_validate.count(draws, "draws", least=8) // _BATCHES)
+    warmup = _validate.count(warmup, "warmup", least=1 if step_size is None else 0)
     problem = _chains.Problem(
         x=x,
         targets=dataset.targets,
@@ -278,9 +276,8 @@ def sample_posterior(
     plan = _chains.Plan(
         sampler=sampler,
         chains=_validate.count(chains, "chains", least=2),
-        length=length,
-        warmup=-(-warmup // length),
-        batches=-(-draws // length),
+        warmup=-(-warmup // _chains.BATCH),
+        batches=-(-_validate.count(draws, "draws") // _chains.BATCH),
         step_size=step_size,
     )
     seed = _validate.count(seed, "seed", least=0)
@@ -396,6 +393,11 @@ def _inputs(
         raise ValueError(
             "dataset has one class, expected at least two: collapse compares the spread within classes with the "
             "spread between them."
+        )
+    if not len(dataset.x) == len(dataset.labels) == len(dataset.targets):
+        raise ValueError(
+            f"dataset has {len(dataset.labels)} labels and {len(dataset.targets)} rows of targets for "
+            f"{len(dataset.x)} samples, expected one a sample."
         )
     x = dataset.x * np.sqrt(weight_variance / dataset.x.shape[1])
     if x.shape[1] <= x.shape[0]:
