@@ -9,9 +9,8 @@ from scipy.special import erf
 from threadpoolctl import threadpool_info
 
 import kernel_collapse as kc
-from kernel_collapse.networks import _chains, sample_posterior
+from kernel_collapse.networks import _chains, posterior, sample_posterior
 from kernel_collapse.networks._activations import get
-from kernel_collapse.networks._likelihood import log_likelihood
 from kernel_collapse.networks._types import NetworkError
 from kernel_collapse.networks.posterior import SAMPLERS, Status
 
@@ -23,17 +22,14 @@ def naive(features, y, sa2, s2):
     return -0.5 * (np.sum(y * np.linalg.solve(matrix, y)) + y.shape[1] * np.linalg.slogdet(matrix)[1])
 
 
-def short(data, **options):
+#: Of one shape wherever it will do, so that little is compiled.
+SMALL = kc.data.gaussian_classes(12, 2, class_means=(-0.5, 0.5), seed=4)
+
+
+def short(data=SMALL, **options):
     """A run of fixed steps, too short to mix: what it does is compared, not what it finds."""
-    options = {
-        "width": 7,
-        "chains": 2,
-        "draws": 50,
-        "warmup": 0,
-        "step_size": 0.2,
-        "noise_variance": 0.1,
-    } | options
-    return sample_posterior(data, raise_on_failure=False, **options)
+    plain = {"width": 7, "draws": 50, "warmup": 0, "step_size": 0.2, "noise_variance": 0.1}
+    return sample_posterior(data, raise_on_failure=False, **(plain | options))
 
 
 # -- the density
@@ -62,20 +58,6 @@ def test_gradient_is_that_of_finite_differences(activation, outputs, width, rng)
             assert np.sum(np.asarray(gradient) * direction) == pytest.approx(slope, rel=1e-6)
 
 
-def test_gradient_is_that_of_automatic_differentiation(rng):
-    y = rng.normal(size=(9, 2))
-
-    def plain(features):
-        matrix = 0.3 / features.shape[1] * features @ features.T + 0.02 * jnp.eye(9)
-        return -0.5 * jnp.sum(y * jnp.linalg.solve(matrix, y)) - jnp.linalg.slogdet(matrix)[1]
-
-    with jax.enable_x64(True):
-        for width in (4, 9, 20):
-            features = jnp.asarray(rng.normal(size=(9, width)))
-            found = jax.grad(log_likelihood)(features, y, 0.3, 0.02)
-            np.testing.assert_allclose(found, jax.grad(plain)(features), rtol=1e-9, atol=1e-9)
-
-
 def test_density_has_the_symmetries_of_the_problem(rng):
     x, y, u = rng.normal(size=(8, 3)), rng.normal(size=(8, 1)), rng.normal(size=(6, 3))
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
@@ -95,7 +77,7 @@ def test_density_has_the_symmetries_of_the_problem(rng):
 
 
 def test_log_density_is_that_of_the_weights_returned():
-    for data in (kc.data.gaussian_classes(12, 3), kc.data.gaussian_classes(6, 20)):  # d < n and d > n
+    for data in (SMALL, kc.data.from_arrays(np.eye(2, 20), ["a", "b"])):  # d < n and d > n
         found = short(data, weight_variance=1.7, readout_variance=0.3)
         (_, d), sw2 = data.x.shape, 1.7
         for chain, weights in enumerate(found.weights):
@@ -145,7 +127,7 @@ def test_linear_network_is_exact(width):
     data = kc.data.gaussian_classes(12, 3, seed=2, class_means=(-0.5, 0.5))
     exact, prior = exact_linear(data.x, data.targets, width, 0.25, 0.05)
     options = {"activation": "identity", "width": width, "readout_variance": 0.25, "noise_variance": 0.05}
-    found = sample_posterior(data, draws=2000, **options)
+    found = sample_posterior(data, draws=1200, **options)
     ratio, prior_ratio = (kc.nc1(gram, data.labels).ratio for gram in (exact, prior))
     assert found.ratio_error < 0.05 * abs(ratio - prior_ratio)  # small against what is to be found
     assert abs(found.ratio - ratio) < 4 * found.ratio_error
@@ -156,40 +138,40 @@ def test_linear_network_is_exact(width):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_without_data_it_is_the_prior(sampler):
-    data = kc.data.gaussian_classes(10, 3, seed=1)
-    options = {"sampler": sampler, "width": 8, "noise_variance": 1e6, "weight_variance": 1.5}
+    options = {"sampler": sampler, "width": 7, "noise_variance": 1e6, "weight_variance": 1.5}
     if sampler == "langevin":  # its bias is of the order of the step
-        options |= {"step_size": 0.01, "thin": 100}
-    found = sample_posterior(data, draws=500, warmup=200, raise_on_failure=False, **options)
-    nngp = kc.nngp(data.x, weight_variance=1.5)
-    allowed = 4.5 * found.gram_error + (0.01 * nngp if sampler == "langevin" else 0.0)
+        options |= {"step_size": 0.01, "thin": 100, "warmup": 0}
+    found = sample_posterior(SMALL, draws=600, raise_on_failure=False, **options)
+    nngp = kc.nngp(SMALL.x, weight_variance=1.5)
+    allowed = 4.5 * found.gram_error + (0.01 * nngp.max() if sampler == "langevin" else 0.0)
     assert (np.abs(found.gram - nngp) < allowed).all()
     assert found.gram_error.max() < 0.01
-    np.testing.assert_allclose(found.weight_covariance, 0.5 * np.eye(3), atol=0.03)
+    np.testing.assert_allclose(found.weight_covariance, 0.75 * np.eye(2), atol=0.03)
     assert found.weight_norm.mean() == pytest.approx(1.0, abs=0.04)
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(1e-2, 0.0427), (1e-3, 0.0384)])
 def test_two_gaussian_classes(noise, expected):
     data = kc.data.gaussian_classes(48, 4, seed=1)
-    found = sample_posterior(data, width=200, noise_variance=noise, draws=600, warmup=150, accuracy=0.01)
+    found = sample_posterior(data, width=200, noise_variance=noise, draws=500, warmup=100, accuracy=0.01)
     assert found.ratio == pytest.approx(expected, rel=0.02)
     assert found.ratio == pytest.approx(kc.nc1(found.gram, data.labels).ratio, rel=1e-9)
     assert found.ratio < 0.9 * kc.nc1(kc.nngp(data.x), data.labels).ratio
 
 
 @pytest.mark.parametrize("weighting", ["paper", "sample", "class", "published"])
-def test_traces_are_those_of_the_kernel(weighting):
-    data = kc.data.gaussian_classes(12, 2, class_means=(-1.0, 0.0, 2.0), class_sizes=(2, 3, 7))
-    found = short(data, weighting=weighting)
-    expected = kc.nc1(found.gram, data.labels, weighting=weighting)
-    assert found.within.mean() == pytest.approx(expected.within, rel=1e-10)
-    assert found.between.mean() == pytest.approx(expected.between, rel=1e-10)
+def test_traces_are_those_of_the_kernel(weighting, rng):
+    sizes = np.array([2, 3, 7])
+    labels, features = np.repeat(range(3), sizes), rng.normal(size=(12, 5))
+    means = np.array([features[labels == c].mean(axis=0) for c in range(3)])
+    spread = [np.mean(np.sum((features[labels == c] - means[c]) ** 2, axis=1)) for c in range(3)]
+    record = _chains.Record(np.array(spread), means @ means.T, *[None] * 5)
+    expected = kc.nc1(features @ features.T, labels, weighting=weighting)
+    assert posterior._traces(record, sizes, weighting) == pytest.approx((expected.within, expected.between))
 
 
 def test_permuting_the_samples_permutes_the_kernel(rng):
-    data = kc.data.gaussian_classes(12, 2)
-    order = rng.permutation(12)
+    data, order = SMALL, rng.permutation(12)
     permuted = dataclasses.replace(
         data, x=data.x[order], labels=data.labels[order], targets=data.targets[order]
     )
@@ -203,13 +185,12 @@ def test_permuting_the_samples_permutes_the_kernel(rng):
 
 
 def test_more_dimensions_than_samples():
-    data = kc.data.gaussian_classes(5, 30, seed=3)
-    found = short(data, weight_variance=2.0)
-    assert found.weights.shape == (2, 7, 30)
-    outside = np.linalg.svd(data.x)[2][5:]
-    prior = 2.0 / 30
+    x = np.vander([0.3, 0.9], 20)
+    found = short(kc.data.from_arrays(x, ["a", "b"]), weight_variance=2.0)
+    assert found.weights.shape == (4, 7, 20)
+    outside, prior = np.linalg.svd(x)[2][2:], 2.0 / 20
     np.testing.assert_allclose(outside @ found.weight_covariance, prior * outside, atol=1e-12)
-    assert np.abs(found.weight_covariance - prior * np.eye(30)).max() > 1e-3
+    assert np.abs(found.weight_covariance - prior * np.eye(20)).max() > 1e-3
 
 
 # -- errors and status
@@ -223,19 +204,18 @@ def test_standard_errors_are_the_spread_over_seeds():
         )
         for seed in range(16)
     ]
-    # The spread of 16 runs is known to 18 %, and the errors of the entries are those of few batches.
+    # The spread of 12 runs is known to 21 %, and the errors of the entries are those of few batches.
     spread = np.std([run.ratio for run in runs], ddof=1)
     assert spread == pytest.approx(np.mean([run.ratio_error for run in runs]), rel=0.5)
     spreads = np.std([run.gram for run in runs], axis=0, ddof=1)
     assert np.mean(spreads / np.mean([run.gram_error for run in runs], axis=0)) == pytest.approx(
         1.0, abs=0.35
     )
-    assert len({run.ratio for run in runs}) == 16
+    assert len({run.ratio for run in runs}) == 12
 
 
 def test_the_same_seed_gives_the_same_result():
-    data = kc.data.gaussian_classes(12, 2)
-    first, second, other = short(data), short(data), short(data, seed=1)
+    first, second, other = short(), short(), short(seed=1)
     for name in ("gram", "gram_error", "within", "between", "weights"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
         assert (getattr(first, name) != getattr(other, name)).any()
@@ -243,18 +223,17 @@ def test_the_same_seed_gives_the_same_result():
 
 def test_no_global_state_is_left_changed():
     threads = [library["num_threads"] for library in threadpool_info()]
-    found = short(kc.data.gaussian_classes(12, 2))
+    found = short()
     assert found.gram.dtype == np.float64
     assert jnp.ones(3).dtype == np.float32
     assert [library["num_threads"] for library in threadpool_info()][: len(threads)] == threads
 
 
 def test_chains_that_do_not_move_are_not_mixed():
-    data = kc.data.gaussian_classes(12, 2)
-    options = {"width": 7, "step_size": 1e-4, "trajectory": 1e-4, "warmup": 0, "draws": 200}
-    with pytest.raises(NetworkError, match=r"200 draws ended as not_mixed \(R-hat .*raise draws and warmup"):
-        sample_posterior(data, **options)
-    found = sample_posterior(data, raise_on_failure=False, **options)
+    options = {"width": 7, "step_size": 1e-4, "trajectory": 1e-4, "warmup": 0, "draws": 50}
+    with pytest.raises(NetworkError, match=r"50 draws ended as not_mixed \(R-hat .*raise draws and warmup"):
+        sample_posterior(SMALL, **options)
+    found = sample_posterior(SMALL, raise_on_failure=False, **options)
     assert found.status is Status.NOT_MIXED
     assert found.rhat > 2
     assert np.isnan(found.ratio)
@@ -263,21 +242,19 @@ def test_chains_that_do_not_move_are_not_mixed():
 
 
 def test_too_few_draws_says_how_many_would_do():
-    data = kc.data.gaussian_classes(12, 2)
-    options = {"width": 7, "noise_variance": 0.1, "raise_on_failure": False}
-    found = sample_posterior(data, accuracy=1e-3, **options)
+    options = {"width": 7, "noise_variance": 0.1, "draws": 600, "raise_on_failure": False}
+    found = sample_posterior(SMALL, accuracy=1e-3, **options)
     assert found.status is Status.TOO_FEW_DRAWS
     assert np.isfinite(found.ratio)
-    expected = 1000 * (found.ratio_error / found.ratio / 1e-3) ** 2
+    expected = 600 * (found.ratio_error / found.ratio / 1e-3) ** 2
     assert found.draws_needed == pytest.approx(expected, abs=1)
     assert f"about {found.draws_needed} a chain would do" in found.explanation
     reachable = 1.1 * found.ratio_error / found.ratio
-    assert sample_posterior(data, accuracy=reachable, **options).status is Status.CONVERGED
+    assert sample_posterior(SMALL, accuracy=reachable, **options).status is Status.CONVERGED
 
 
 def test_divergences():
-    data = kc.data.gaussian_classes(12, 2, class_means=(-0.3, 0.3))
-    found = short(data, step_size=0.5, noise_variance=1e-8, readout_variance=1.0)
+    found = short(step_size=0.5, noise_variance=1e-8, readout_variance=1.0)
     assert found.status is Status.DIVERGENCES
     assert found.divergences > 1
     assert "raise acceptance or warmup" in found.explanation
@@ -286,33 +263,25 @@ def test_divergences():
 @pytest.mark.parametrize(
     "options",
     [
-        {"noise_variance": 1e-300, "width": 30, "activation": "identity"},  # the kernel is singular
-        {
-            "sampler": "langevin",
-            "step_size": 10.0,
-            "activation": "relu",
-            "thin": 100,
-        },  # the weights grow without end
+        {"noise_variance": 1e-320},  # its inverse is not
+        # a function of the user's, and weights that grow without end
+        {"sampler": "langevin", "step_size": 10.0, "activation": lambda z: jax.nn.relu(z)},
     ],
 )
 def test_not_finite(options):
-    found = short(kc.data.gaussian_classes(12, 2), **options)
+    options = {"width": 7, "warmup": 0, "step_size": 0.2, "draws": 50, "thin": 100} | options
+    with pytest.raises(NetworkError, match="not_finite .* not finite in float64; raise noise_variance"):
+        sample_posterior(SMALL, **options)
+    found = sample_posterior(SMALL, raise_on_failure=False, **options)
     assert found.status is Status.NOT_FINITE
     assert np.isnan(found.ratio)
-    with pytest.raises(NetworkError, match="not finite in float64; raise noise_variance"):
-        sample_posterior(kc.data.gaussian_classes(12, 2), **{"width": 7, "warmup": 50, "draws": 50} | options)
 
 
 def test_one_sample_a_class_has_no_spread():
-    data = kc.data.from_arrays([[1.0, 0.5], [-1.0, 0.3]], ["a", "b"])
-    found = sample_posterior(data, width=5, noise_variance=0.1)
+    found = sample_posterior(
+        kc.data.from_arrays(np.eye(2, 20), ["a", "b"]), width=7, noise_variance=0.1, draws=600
+    )
     assert (found.status, found.ratio, found.ratio_error) == (Status.CONVERGED, 0.0, 0.0)
-
-
-def test_any_activation():
-    data = kc.data.gaussian_classes(12, 2)
-    named, own = short(data, activation="erf"), short(data, activation=lambda z: jax.lax.erf(z))
-    np.testing.assert_allclose(own.gram, named.gram, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -342,19 +311,19 @@ def test_any_activation():
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
-        sample_posterior(kc.data.gaussian_classes(8, 2), **{"width": 5} | options)
+        sample_posterior(SMALL, **{"width": 5} | options)
 
 
 def test_bad_data():
-    data = kc.data.gaussian_classes(8, 2)
+    data = SMALL
     with pytest.raises(ValueError, match="dataset is of type ndarray, expected a Dataset: make one with"):
         sample_posterior(data.x, width=5)
     with pytest.raises(ValueError, match="dataset has one class, expected at least two"):
-        sample_posterior(dataclasses.replace(data, labels=np.zeros(8, dtype=int)), width=5)
-    with pytest.raises(ValueError, match="7 rows of targets for 8 samples, expected one a sample"):
+        sample_posterior(dataclasses.replace(data, labels=np.zeros(12, dtype=int)), width=5)
+    with pytest.raises(ValueError, match="7 rows of targets for 12 samples, expected one a sample"):
         sample_posterior(dataclasses.replace(data, targets=data.targets[:7]), width=5)
 
 
 def test_result_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        short(kc.data.gaussian_classes(12, 2)).ratio = 0.0
+        short().ratio = 0.0

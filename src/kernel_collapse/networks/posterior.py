@@ -52,7 +52,8 @@ class Status(Enum):
             Status.TOO_FEW_DRAWS: "the chains agree, but the error asked for is not reached; raise draws.",
             Status.NOT_MIXED: "the chains do not agree, or have too few independent draws to tell; raise draws and "
             "warmup, or noise_variance: a posterior with tiny noise mixes slowly.",
-            Status.DIVERGENCES: "many trajectories diverged; raise acceptance or warmup, or give a smaller step_size.",
+            Status.DIVERGENCES: "many trajectories diverged; raise acceptance or warmup, give a smaller step_size, or "
+            "raise noise_variance.",
             Status.NOT_FINITE: "the density is not finite in float64; raise noise_variance, scale x down, or give a "
             "smaller step_size.",
         }[self]
