@@ -240,8 +240,8 @@ def sample_posterior(
     --------
     >>> import kernel_collapse as kc
     >>> from kernel_collapse.networks import sample_posterior
-    >>> data = kc.data.gaussian_classes(n=16, dim=2)
-    >>> posterior = sample_posterior(data, width=20, noise_variance=1e-2)
+    >>> data = kc.data.gaussian_classes(n=12, dim=2)
+    >>> posterior = sample_posterior(data, width=7, noise_variance=1e-2)
     >>> posterior.status.value
     'converged'
     >>> posterior.ratio < kc.nc1(kc.nngp(data.x), data.labels).ratio
