@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse import _validate
+from kernel_collapse import _validate, collapse
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import WEIGHTINGS, Weighting
 from kernel_collapse.data import Dataset
@@ -70,7 +70,7 @@ class Posterior:
     gram_error : ndarray, shape (n, n)
         Monte Carlo standard error of each of its entries, from the means of batches of draws.
     ratio : float
-        NC1 of the mean kernel; NaN unless the status is `converged` or `too_few_draws`.
+        NC1 of the mean kernel; NaN unless the status is `converged` or `too_few_draws`, or where class means coincide.
     ratio_error : float
         Monte Carlo standard error of `ratio`: that of the mean of within - ratio * between, over the mean of between.
     within, between : ndarray, shape (chains, draws)
@@ -303,28 +303,22 @@ def _summed_up(
     within, between = _traces(record, np.array(dataset.class_sizes), weighting)
     variance = weight_variance / dataset.x.shape[1]
     weight_norm = record.square / found.position[0].size
-    ratio = within.mean() / between.mean()
-    rhat = ess = error = np.nan
+    ratio = rhat = ess = error = np.nan
     finite = all(np.isfinite(part).all() for part in (record.log_density, within, between, found.gram))
     if finite:
-        deviation = within - ratio * between
-        with np.errstate(divide="ignore", invalid="ignore"):
-            nc1 = np.nan_to_num(within / between, posinf=0.0, neginf=0.0)
+        ratio = collapse.nc1(
+            found.gram, dataset.labels, weighting=weighting
+        ).ratio  # NaN if the means coincide
+        deviation = within - np.nan_to_num(ratio) * between
+        nc1 = np.divide(within, between, out=np.zeros_like(within), where=between != 0)
         summaries = np.stack([nc1, within, between, record.log_density, weight_norm, deviation], axis=-1)
         rhats, bulk, plain = _chains.diagnostics(summaries)
         # What never moves in any chain (within = 0 with one sample a class) has nothing to mix; what stays at one
         # value in each chain and differs between them has not mixed.
-        moves = np.ptp(summaries[..., :-1], axis=(0, 1)) > 0
-        rhat = float(np.nan_to_num(rhats[:-1], nan=np.inf)[moves].max(initial=1.0))
-        ess = float(np.nan_to_num(bulk[:-1])[moves].min(initial=within.size))
-        if deviation.any():
-            error = (
-                float(deviation.std(ddof=1) / np.sqrt(plain[-1]) / abs(between.mean()))
-                if plain[-1]
-                else np.inf
-            )
-        else:
-            error = 0.0
+        moves = np.ptp(summaries, axis=(0, 1)) > 0
+        rhat = float(np.nan_to_num(rhats, nan=np.inf)[:-1][moves[:-1]].max(initial=1.0))
+        ess = float(np.nan_to_num(bulk)[:-1][moves[:-1]].min(initial=within.size))
+        error = _standard_error(deviation, plain[-1]) / abs(between.mean()) if np.isfinite(ratio) else np.nan
     if not finite:
         status = Status.NOT_FINITE
     elif record.divergent.mean() > DIVERGENT_LIMIT:
@@ -343,7 +337,7 @@ def _summed_up(
     return Posterior(
         gram=found.gram,
         gram_error=found.gram_error,
-        ratio=float(ratio) if known else np.nan,
+        ratio=ratio if known else np.nan,
         ratio_error=error if known else np.nan,
         within=within,
         between=between,
@@ -360,6 +354,12 @@ def _summed_up(
         accuracy=accuracy,
         weights=weights,
     )
+
+
+def _standard_error(values: Float[np.ndarray, "chains draws"], ess: float) -> float:
+    """Return the standard error of their mean; 0 if they are all the same, infinite if no draw is independent."""
+    spread = float(values.std(ddof=1))
+    return 0.0 if spread == 0 else spread / np.sqrt(ess) if ess > 0 else np.inf
 
 
 def _traces(
