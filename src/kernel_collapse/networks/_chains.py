@@ -24,13 +24,18 @@ from threadpoolctl import threadpool_limits
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._likelihood import log_likelihood
 
-__all__ = ["ACCEPTANCE", "THIN", "Draws", "Plan", "Problem", "diagnostics", "run"]
+__all__ = ["ACCEPTANCE", "BATCH", "THIN", "Draws", "Plan", "Problem", "diagnostics", "run"]
 
 #: By sampler: acceptance that the step size is adapted to, transitions a draw, first step size.
 ACCEPTANCE = {"hmc": 0.8, "nuts": 0.8, "mala": 0.57, "langevin": 0.9}
 THIN = {"hmc": 1, "nuts": 1, "mala": 10, "langevin": 10}
 _FIRST_STEP = {"hmc": 0.1, "nuts": 0.1, "mala": 1e-3, "langevin": 1e-3}
+#: Draws a batch, which is one call of the compiled program, whatever the number of draws.
+BATCH = 50
 _MAX_STEPS, _MAX_DOUBLINGS = 100, 6  # of a trajectory
+
+# For what runs once, the compiler's effort costs more than it saves.
+_jit_once = partial(partial, jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 class Problem(NamedTuple):
@@ -51,9 +56,8 @@ class Plan(NamedTuple):
 
     sampler: str
     chains: int
-    length: int  # draws a batch: one call of the compiled program
-    warmup: int  # batches
-    batches: int
+    warmup: int  # batches of draws to adapt in and drop
+    batches: int  # to keep
     step_size: float | None
 
 
@@ -91,15 +95,15 @@ def run(problem: Problem, plan: Plan, width: int, phi: Phi, seed: int) -> Draws:
     # than they give. The products, which are JAX's own, still use every core.
     with jax.enable_x64(True), threadpool_limits(limits=1, user_api="blas"):
         problem = Problem(*map(jnp.asarray, problem))
-        start_key, key = jax.random.split(jax.random.key(seed))
-        shape = (plan.chains, width, problem.x.shape[1])
+        key = jax.random.key(seed)
+        position = np.random.default_rng(seed).normal(size=(plan.chains, width, problem.x.shape[1]))
         adapts = plan.step_size is None
-        carry = _start(start_key, problem, plan.step_size or _FIRST_STEP[plan.sampler], shape=shape, phi=phi)
+        carry = _start(position, problem, plan.step_size or _FIRST_STEP[plan.sampler], phi=phi)
         # Unadjusted Langevin finds its step size as the adjusted one does.
         first = "mala" if plan.sampler == "langevin" else plan.sampler
         records = []
         total, squares = np.zeros((2, len(problem.x), len(problem.x)))
-        scatter = np.zeros((shape[2], shape[2]))
+        scatter = np.zeros((problem.x.shape[1],) * 2)
         for i in range(plan.warmup + plan.batches):
             warming = i < plan.warmup
             if i == plan.warmup and adapts:
@@ -112,10 +116,9 @@ def run(problem: Problem, plan: Plan, width: int, phi: Phi, seed: int) -> Draws:
                 jnp.asarray(not warming),
                 sampler=first if warming else plan.sampler,
                 phi=phi,
-                length=plan.length,
             )
             if not warming:
-                gram, outer = (np.asarray(part) / plan.length for part in sums)
+                gram, outer = (np.asarray(part) / BATCH for part in sums)
                 total, squares, scatter = (
                     total + gram.sum(0),
                     squares + (gram**2).sum(0),
@@ -131,7 +134,7 @@ def run(problem: Problem, plan: Plan, width: int, phi: Phi, seed: int) -> Draws:
             gram_error=np.sqrt(0.5 * (variance + variance.T)),
             scatter=scatter / count,
             position=np.asarray(carry.state[0]),
-            step_size=float(jnp.exp(carry.tuning.log_step_size)),
+            step_size=float(_step_size(carry.tuning, problem, plan.sampler)),
         )
 
 
@@ -144,10 +147,9 @@ def _log_density(problem: Problem, phi: Phi) -> Callable[[Any], Any]:
     return log_density
 
 
-@partial(jax.jit, static_argnames=("shape", "phi"))
-def _start(key: Any, problem: Problem, step_size: Any, *, shape: tuple[int, int, int], phi: Phi) -> _Carry:
-    """Return chains at draws from the prior."""
-    position = jax.random.normal(key, shape)
+@_jit_once(static_argnames=("phi",))
+def _start(position: Any, problem: Problem, step_size: Any, *, phi: Phi) -> _Carry:
+    """Return chains at these positions."""
     value, gradient = jax.vmap(jax.value_and_grad(_log_density(problem, phi)))(position)
     tuning = dual_averaging_adaptation(0.5)[0](jnp.asarray(step_size))
     return _Carry((position, value, gradient), tuning)
@@ -158,7 +160,13 @@ def _settle(carry: _Carry) -> _Carry:
     return carry._replace(tuning=carry.tuning._replace(log_step_size=carry.tuning.log_step_size_avg))
 
 
-@partial(jax.jit, static_argnames=("sampler", "phi", "length"))
+def _step_size(tuning: DualAveragingAdaptationState, problem: Problem, sampler: str) -> Any:
+    """Return the step size; where the likelihood is weak any step is accepted, so that it must be limited."""
+    step_size = jnp.exp(tuning.log_step_size)
+    return jnp.minimum(step_size, problem.trajectory) if sampler in ("hmc", "nuts") else step_size
+
+
+@partial(jax.jit, static_argnames=("sampler", "phi"))
 def _batch(
     carry: _Carry,
     key: Any,
@@ -168,9 +176,8 @@ def _batch(
     *,
     sampler: str,
     phi: Phi,
-    length: int,
 ) -> tuple[_Carry, Record, Any]:
-    """Return the chains after `length` draws, what is recorded of each draw, and sums over the draws."""
+    """Return the chains after a batch of draws, what is recorded of each draw, and sums over the draws."""
     transition = _TRANSITIONS[sampler](_log_density(problem, phi), problem.trajectory)
     update = dual_averaging_adaptation(problem.acceptance)[1]
     (chains, width, rank), n = carry.state[0].shape, len(problem.x)
@@ -178,7 +185,7 @@ def _batch(
     def move(i: Any, moved: tuple[Any, Any, Any], key: Any) -> tuple[Any, Any, Any]:
         state, tuning, (acceptance, divergent, steps) = moved
         state, (rate, diverges, taken) = transition(
-            jax.random.fold_in(key, i), state, jnp.exp(tuning.log_step_size)
+            jax.random.fold_in(key, i), state, _step_size(tuning, problem, sampler)
         )
         tuning = jax.lax.cond(adapting, lambda t: update(t, jnp.mean(rate)), lambda t: t, tuning)
         return state, tuning, (acceptance + rate / problem.thin, divergent | diverges, steps + taken)
@@ -211,7 +218,7 @@ def _batch(
         return (state, tuning, sums), record
 
     zeros = (jnp.zeros((chains, n, n)), jnp.zeros((chains, rank, rank)))
-    (state, tuning, sums), record = jax.lax.scan(draw, (*carry, zeros), jax.random.split(key, length))
+    (state, tuning, sums), record = jax.lax.scan(draw, (*carry, zeros), jax.random.split(key, BATCH))
     return _Carry(state, tuning), record, sums
 
 
@@ -226,6 +233,7 @@ def _hmc(log_density: Callable[[Any], Any], trajectory: Any) -> Callable[..., An
         # A random length, since at a fixed one all coordinates come round together; the same for all chains.
         time = trajectory * jax.random.uniform(length_key, minval=0.5, maxval=1.5)
         steps = jnp.clip(jnp.ceil(time / step_size), 1, _MAX_STEPS).astype(int)
+        step_size = jnp.minimum(step_size, time / steps)
 
         def one(key: Any, state: Any) -> Any:
             unit_mass = jnp.ones(state[0].size)
@@ -302,7 +310,7 @@ def _rotation(log_density: Callable[[Any], Any], _: Any) -> Callable[[Integrator
     return step
 
 
-@jax.jit
+@_jit_once()
 def _diagnostics(summaries: Any) -> tuple[Any, Any, Any]:
     return (
         blackjax.diagnostics.rhat(summaries),

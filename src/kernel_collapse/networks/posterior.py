@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse import _validate
+from kernel_collapse import _validate, collapse
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import WEIGHTINGS, Weighting
 from kernel_collapse.data import Dataset
@@ -33,7 +33,6 @@ SAMPLERS: tuple[Sampler, ...] = ("hmc", "nuts", "mala", "langevin")
 RHAT_LIMIT, ESS_A_CHAIN = 1.01, 100
 #: Share of divergent draws above which they are not trusted.
 DIVERGENT_LIMIT = 0.01
-_BATCHES = 20
 
 
 class Status(Enum):
@@ -53,7 +52,8 @@ class Status(Enum):
             Status.TOO_FEW_DRAWS: "the chains agree, but the error asked for is not reached; raise draws.",
             Status.NOT_MIXED: "the chains do not agree, or have too few independent draws to tell; raise draws and "
             "warmup, or noise_variance: a posterior with tiny noise mixes slowly.",
-            Status.DIVERGENCES: "many trajectories diverged; raise acceptance or warmup, or give a smaller step_size.",
+            Status.DIVERGENCES: "many trajectories diverged; raise acceptance or warmup, give a smaller step_size, or "
+            "raise noise_variance.",
             Status.NOT_FINITE: "the density is not finite in float64; raise noise_variance, scale x down, or give a "
             "smaller step_size.",
         }[self]
@@ -70,7 +70,7 @@ class Posterior:
     gram_error : ndarray, shape (n, n)
         Monte Carlo standard error of each of its entries, from the means of batches of draws.
     ratio : float
-        NC1 of the mean kernel; NaN unless the status is `converged` or `too_few_draws`.
+        NC1 of the mean kernel; NaN unless the status is `converged` or `too_few_draws`, or where class means coincide.
     ratio_error : float
         Monte Carlo standard error of `ratio`: that of the mean of within - ratio * between, over the mean of between.
     within, between : ndarray, shape (chains, draws)
@@ -132,7 +132,7 @@ class Posterior:
 
     @property
     def draws(self) -> int:
-        """Draws a chain, as asked for but rounded up to whole batches."""
+        """Draws a chain: as asked for, rounded up."""
         return self.within.shape[1]
 
     @property
@@ -199,7 +199,7 @@ def sample_posterior(
     chains : int
         Two or more: whether chains agree is how mixing is judged.
     draws, warmup : int
-        Draws a chain that are kept and that are dropped; rounded up to whole batches, about twenty to `draws`.
+        Draws a chain that are kept and that are dropped; rounded up to multiples of 50.
     thin : int, optional
         Transitions a draw; by default 10 for the Langevin samplers, whose transition is one gradient, else 1.
     trajectory : float
@@ -240,8 +240,8 @@ def sample_posterior(
     --------
     >>> import kernel_collapse as kc
     >>> from kernel_collapse.networks import sample_posterior
-    >>> data = kc.data.gaussian_classes(n=16, dim=2)
-    >>> posterior = sample_posterior(data, width=20, noise_variance=1e-2)
+    >>> data = kc.data.gaussian_classes(n=12, dim=2)
+    >>> posterior = sample_posterior(data, width=7, noise_variance=1e-2)
     >>> posterior.status.value
     'converged'
     >>> posterior.ratio < kc.nc1(kc.nngp(data.x), data.labels).ratio
@@ -263,8 +263,7 @@ def sample_posterior(
     if step_size is not None:
         step_size = _validate.positive(step_size, "step_size")
     # Without a step size given there must be a warm-up to find it.
-    warmup = _validate.count(warmup, "warmup", least=20 if step_size is None else 0)
-    length = -(-_validate.count(draws, "draws", least=8) // _BATCHES)
+    warmup = _validate.count(warmup, "warmup", least=1 if step_size is None else 0)
     problem = _chains.Problem(
         x=x,
         targets=dataset.targets,
@@ -278,9 +277,8 @@ def sample_posterior(
     plan = _chains.Plan(
         sampler=sampler,
         chains=_validate.count(chains, "chains", least=2),
-        length=length,
-        warmup=-(-warmup // length),
-        batches=-(-draws // length),
+        warmup=-(-warmup // _chains.BATCH),
+        batches=-(-_validate.count(draws, "draws") // _chains.BATCH),
         step_size=step_size,
     )
     seed = _validate.count(seed, "seed", least=0)
@@ -305,28 +303,22 @@ def _summed_up(
     within, between = _traces(record, np.array(dataset.class_sizes), weighting)
     variance = weight_variance / dataset.x.shape[1]
     weight_norm = record.square / found.position[0].size
-    ratio = within.mean() / between.mean()
-    rhat = ess = error = np.nan
+    ratio = rhat = ess = error = np.nan
     finite = all(np.isfinite(part).all() for part in (record.log_density, within, between, found.gram))
     if finite:
-        deviation = within - ratio * between
-        with np.errstate(divide="ignore", invalid="ignore"):
-            nc1 = np.nan_to_num(within / between, posinf=0.0, neginf=0.0)
+        ratio = collapse.nc1(
+            found.gram, dataset.labels, weighting=weighting
+        ).ratio  # NaN if the means coincide
+        deviation = within - np.nan_to_num(ratio) * between
+        nc1 = np.divide(within, between, out=np.zeros_like(within), where=between != 0)
         summaries = np.stack([nc1, within, between, record.log_density, weight_norm, deviation], axis=-1)
         rhats, bulk, plain = _chains.diagnostics(summaries)
         # What never moves in any chain (within = 0 with one sample a class) has nothing to mix; what stays at one
         # value in each chain and differs between them has not mixed.
-        moves = np.ptp(summaries[..., :-1], axis=(0, 1)) > 0
-        rhat = float(np.nan_to_num(rhats[:-1], nan=np.inf)[moves].max(initial=1.0))
-        ess = float(np.nan_to_num(bulk[:-1])[moves].min(initial=within.size))
-        if deviation.any():
-            error = (
-                float(deviation.std(ddof=1) / np.sqrt(plain[-1]) / abs(between.mean()))
-                if plain[-1]
-                else np.inf
-            )
-        else:
-            error = 0.0
+        moves = np.ptp(summaries, axis=(0, 1)) > 0
+        rhat = float(np.nan_to_num(rhats, nan=np.inf)[:-1][moves[:-1]].max(initial=1.0))
+        ess = float(np.nan_to_num(bulk)[:-1][moves[:-1]].min(initial=within.size))
+        error = _standard_error(deviation, plain[-1]) / abs(between.mean()) if np.isfinite(ratio) else np.nan
     if not finite:
         status = Status.NOT_FINITE
     elif record.divergent.mean() > DIVERGENT_LIMIT:
@@ -345,7 +337,7 @@ def _summed_up(
     return Posterior(
         gram=found.gram,
         gram_error=found.gram_error,
-        ratio=float(ratio) if known else np.nan,
+        ratio=ratio if known else np.nan,
         ratio_error=error if known else np.nan,
         within=within,
         between=between,
@@ -362,6 +354,12 @@ def _summed_up(
         accuracy=accuracy,
         weights=weights,
     )
+
+
+def _standard_error(values: Float[np.ndarray, "chains draws"], ess: float) -> float:
+    """Return the standard error of their mean; 0 if they are all the same, infinite if no draw is independent."""
+    spread = float(values.std(ddof=1))
+    return 0.0 if spread == 0 else spread / np.sqrt(ess) if ess > 0 else np.inf
 
 
 def _traces(
@@ -396,6 +394,11 @@ def _inputs(
         raise ValueError(
             "dataset has one class, expected at least two: collapse compares the spread within classes with the "
             "spread between them."
+        )
+    if not len(dataset.x) == len(dataset.labels) == len(dataset.targets):
+        raise ValueError(
+            f"dataset has {len(dataset.labels)} labels and {len(dataset.targets)} rows of targets for "
+            f"{len(dataset.x)} samples, expected one a sample."
         )
     x = dataset.x * np.sqrt(weight_variance / dataset.x.shape[1])
     if x.shape[1] <= x.shape[0]:
