@@ -25,10 +25,14 @@ from kernel_collapse.trials import GaussianClasses, Trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-#: Sizes, dimensions, repeats on D1 and on D2 (whose posterior takes several times as long), draws a chain.
-GRIDS: dict[Preset, tuple[tuple[int, ...], tuple[int, ...], tuple[int, int], int]] = {
-    "quick": ((32,), (2, 8, 32), (3, 1), 600),
-    "paper": ((48, 128), (1, 2, 8, 32), (5, 5), 1000),
+#: Sizes, draws a chain, and for each law its dimensions and repeats: the posterior of D2 takes several times as long.
+GRIDS: dict[Preset, tuple[tuple[int, ...], int, dict[tuple[float, ...], tuple[tuple[int, ...], int]]]] = {
+    "quick": ((32,), 600, {data.D1_MEANS: ((2, 8, 32), 3), data.D2_MEANS: ((8, 32), 1)}),
+    "paper": (
+        (48, 128),
+        1000,
+        {data.D1_MEANS: ((1, 2, 8, 32), 5), data.D2_MEANS: ((1, 2, 8, 32), 5)},
+    ),
 }
 WIDTH, READOUT, NOISE = 200, 1 / 128, 1e-2
 #: In the order of the legend: what does not know the labels, what does, what it is held against.
@@ -51,10 +55,10 @@ NEAR = 1.10
 
 def trials(preset: Preset) -> list[Trial]:
     """Return every kernel and network on D1 and D2."""
-    sizes, dims, repeats, draws = GRIDS[preset]
+    sizes, draws, laws = GRIDS[preset]
     return [
         Trial(data=GaussianClasses(n=n, dim=dim, class_means=means), measurement=m, seed=seed)
-        for means, seeds in zip((data.D1_MEANS, data.D2_MEANS), repeats, strict=True)
+        for means, (dims, seeds) in laws.items()
         for n in sizes
         for dim in dims
         for seed in range(seeds)
