@@ -13,7 +13,7 @@ def run_cli(*arguments: object, **options) -> subprocess.CompletedProcess:
     """Run the installed program in a process of its own, as a user does."""
     program = Path(sys.executable).with_name("kernel-collapse")
     command = [str(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, **options)
 
 
 @pytest.fixture(scope="session")

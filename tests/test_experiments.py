@@ -5,7 +5,7 @@ from scipy import stats
 
 import kernel_collapse as kc
 from kernel_collapse import experiments, kernels
-from kernel_collapse.experiments import _adaptive, _limiting, _statistics
+from kernel_collapse.experiments import _adaptive, _limiting, _statistics, all_kernels
 from kernel_collapse.store import Store
 
 
@@ -204,6 +204,57 @@ def test_adaptive_grids():
     }
     assert len(on_d1) == 200
     assert len({t.key for t in solves("adaptive-imbalanced")}) == 200
+
+
+def test_verdicts_on_networks(rows):
+    verdicts = {name: e.verdicts(of(rows, name)) for name, e in experiments.REGISTRY.items()}
+    field, gaussian, _, nearest, decay = verdicts["all-kernels"]
+    # What is claimed of the mean field is more than its Monte Carlo error, and less than what it is held against.
+    logs = all_kernels.prepare(of(rows, "all-kernels"))
+    sampled = logs[logs["kernel"].isin(["mean-field", "posterior"])]
+    assert (sampled["solver"] == "converged").all()
+    assert (sampled["nc1_error"] < 0.01 * sampled["nc1_paper"]).all()
+    on_d1 = field.evidence[field.evidence["data"] == "D1"]
+    assert (on_d1["difference"].abs() < np.log10(1.03)).all()
+    assert (gaussian.evidence["difference"] > np.log10(1.1)).all()
+    assert (decay.evidence["difference"] > 0.5).all()
+    assert set(nearest.evidence["nearest"]) <= {"mean-field", "adaptive", "ntk"}
+    shares = all_kernels._explained(logs[logs["data"] == "D1"]).groupby("kernel")["share"].mean()
+    assert shares["mean-field"] == pytest.approx(1.0, abs=0.05)
+    assert 0.3 < shares["adaptive"] < 0.5
+    assert abs(shares["adaptive-published"]) < 0.05
+    assert shares["network-decayed"] > shares["network"] > 1.5
+    for verdict in verdicts["training-path"]:
+        assert verdict.status == "holds"
+    _, _, features = verdicts["finite-width-ntk"]
+    falls = features.evidence.set_index("width")["difference"]
+    assert falls[32] > 5 * falls[2048] > 0
+    for name in ("trained-networks-balanced", "trained-networks-imbalanced"):
+        trained = of(rows, name)
+        trained = trained[trained["kernel"] == "network"]
+        assert (trained["solver"] == "trained").all()
+        assert trained["accuracy"].min() > 0.8
+
+
+def test_grids_of_networks():
+    published = {
+        name: [t for t in experiments.REGISTRY[name].trials("paper") if t.measurement.kernel == "network"]
+        for name in ("trained-networks-balanced", "trained-networks-imbalanced")
+    }
+    for grid in published.values():
+        assert len({t.key for t in grid}) == 4 * 5 * 10 * 2 * 2
+        assert {t.measurement.readout_variance for t in grid} == {1.97**2, 1 / 128}
+        assert {(t.measurement.width, t.measurement.epochs, t.measurement.learning_rate) for t in grid} == {
+            (500, 1000, 1e-3)
+        }
+    widths = {
+        t.measurement.width
+        for t in experiments.REGISTRY["finite-width-ntk"].trials("paper")
+        if t.measurement.kernel == "empirical-ntk"
+    }
+    assert widths == {32, 64, 128, 256, 512, 1024, 2048, 4096}
+    epochs = {t.measurement.epochs for t in experiments.REGISTRY["training-path"].trials("paper")}
+    assert epochs == {100_000}
 
 
 def test_relu_kernels_tie_on_a_line(rows):

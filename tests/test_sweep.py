@@ -192,9 +192,11 @@ def gone(pids, seconds=10):
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
+    """The long trials, which are first, are given up at once."""
     folder = tmp_path / "stopped"
     program = str(Path(sys.executable).with_name("kernel-collapse"))
-    command = [program, "reproduce", "all", "--out", str(folder), "--workers", "2"]
+    names = ["limiting-kernels-balanced", "training-path"]
+    command = [program, "reproduce", *names, "--out", str(folder), "--workers", "2"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -203,14 +205,16 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
         # A test run in the background may have been started deaf to Ctrl-C, and would hand that on.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while process.poll() is None and count(folder) < 50:
+    while process.poll() is None and count(folder) < 2:
         time.sleep(0.02)
+    workers = children(process.pid)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
+    assert gone(workers)
     assert f"trials are kept in {folder}; the same command goes on from there." in errors
     assert "Traceback" not in errors
-    assert 50 <= count(folder) < len({t.key for e in REGISTRY.values() for t in e.trials("quick")})
+    assert 2 <= count(folder) < len({t.key for name in names for t in REGISTRY[name].trials("quick")})
 
 
 @pytest.mark.parametrize(
@@ -236,3 +240,21 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path):
         Store(tmp_path / "file" / "run", {"name": "test"})
     with pytest.raises(ValueError, match=r"holds no results.sqlite"):
         Store(tmp_path)
+
+
+def test_the_limit_of_threads_outlives_the_first_to_leave():
+    from threadpoolctl import threadpool_info
+
+    from kernel_collapse._linalg import one_blas_thread
+
+    def threads():
+        return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+    first, second = one_blas_thread(), one_blas_thread()
+    before = threads()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() == {1}
+    second.__exit__(None, None, None)
+    assert threads() == before

@@ -6,12 +6,59 @@ then the other runs several times slower than one that keeps to one of them. Wha
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Cholesky", "divided_differences", "eigh", "eigvalsh", "mirror", "product", "symmetric"]
+__all__ = [
+    "Cholesky",
+    "divided_differences",
+    "eigh",
+    "eigvalsh",
+    "mirror",
+    "one_blas_thread",
+    "product",
+    "symmetric",
+]
+
+_lock = threading.Lock()
+_limit: Any = None
+_users = 0
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread while any thread of this process is inside; the last one out restores what was.
+
+    The limit is one of the process: were it lifted by the first thread to leave, the others would go on with more
+    threads, and get other bits.
+    """
+    global _limit, _users
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _limit = _blas().limit(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _limit.restore_original_limits()
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """Return the controller of the BLAS threads; looking the libraries up takes milliseconds, so once."""
+    import scipy.linalg  # noqa: F401  # its BLAS must be there to be found: a library loaded later goes unlimited
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:

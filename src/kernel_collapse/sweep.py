@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_sentinel
 from typing import NamedTuple
 
@@ -139,21 +140,26 @@ def _drain(
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     # "spawn" starts workers clean on every platform: a fork would copy BLAS threads and open database handles.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    context = multiprocessing.get_context("spawn")
+    stopped, going = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(stopped,))
     try:
         yield pool
+    except BaseException:  # Ctrl-C: what runs is given up, for it may take minutes
+        going.close()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing new is started
 
 
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it when it is killed: a worker would wait for work for ever."""
+def _start_worker(stopped: Connection) -> None:
+    """Leave Ctrl-C to the parent, and end when it says so or is killed: a worker would wait for work for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
 
         def watch() -> None:
-            wait_for_sentinel([parent.sentinel])
+            wait_for_sentinel([parent.sentinel, stopped])
             os._exit(1)
 
         threading.Thread(target=watch, daemon=True).start()

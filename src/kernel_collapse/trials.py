@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from kernel_collapse import data
+from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.measurements import KERNELS, Measurement, Results, Specification
 
 __all__ = ["GaussianClasses", "Trial", "compute", "describe_errors"]
@@ -81,7 +81,7 @@ def compute(trial: Trial) -> Results:
     The arithmetic of NumPy and SciPy runs on one BLAS thread, so that a trial gives the same bits on any number of
     workers.
     """
-    with _blas().limit(limits=1):
+    with one_blas_thread():
         return trial.measurement.measure(trial.data.sample(trial.seed), trial.seed)
 
 
@@ -104,12 +104,3 @@ def describe_errors(error: ValidationError) -> str:
             message = fault["msg"].removeprefix("Value error, ")
             faults.append(f"{where} is {fault['input']!r}: {message[0].lower() + message[1:]}".rstrip("."))
     return "; ".join(faults) + "."
-
-
-@lru_cache(maxsize=1)
-def _blas() -> Any:
-    """Return the controller of the BLAS threads; looking the libraries up takes milliseconds, so once."""
-    import scipy.linalg  # noqa: F401  # its BLAS must be there to be found: a library loaded later goes unlimited
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()

@@ -14,13 +14,12 @@ import blackjax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg  # noqa: F401  # JAX calls its LAPACK, which must be loaded to be limited to one thread
 from blackjax.adaptation.step_size import DualAveragingAdaptationState, dual_averaging_adaptation
 from blackjax.mcmc import hmc, mala, nuts
 from blackjax.mcmc.diffusions import overdamped_langevin
 from blackjax.mcmc.integrators import IntegratorState
-from threadpoolctl import threadpool_limits
 
+from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._likelihood import log_likelihood
 
@@ -93,7 +92,7 @@ def run(problem: Problem, plan: Plan, width: int, phi: Phi, seed: int) -> Draws:
     """Run the chains from the prior, batch after batch of one compiled program."""
     # LAPACK on one thread: its calls are small, and threads that wait for each other on a busy machine cost far more
     # than they give. The products, which are JAX's own, still use every core.
-    with jax.enable_x64(True), threadpool_limits(limits=1, user_api="blas"):
+    with jax.enable_x64(True), one_blas_thread():
         problem = Problem(*map(jnp.asarray, problem))
         key = jax.random.key(seed)
         position = np.random.default_rng(seed).normal(size=(plan.chains, width, problem.x.shape[1]))
