@@ -18,7 +18,7 @@ show("NNGP", kc.nngp(data.x))
 show("equations of state", kc.solve_adaptive(data.x, data.targets, **noisy).gram)
 mean_field = kc.networks.solve_mean_field(data, **noisy)
 show("mean field", mean_field.gram, mean_field.ratio_error)
-posterior = kc.networks.sample_posterior(data, **noisy, draws=300)
+posterior = kc.networks.sample_posterior(data, **noisy, draws=600)
 show("posterior", posterior.gram, posterior.ratio_error)
 
 training = kc.networks.train(

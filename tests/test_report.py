@@ -64,7 +64,22 @@ def test_the_report_in_a_browser(quick_run, visit):
     assert page.locator(".js-plotly-plot .main-svg").count() > 0
     for plot in page.query_selector_all(".js-plotly-plot"):
         assert plot.bounding_box()["width"] > 600
-    assert page.locator(".verdicts .status").count() == 15
+    verdicts = {
+        "limiting-kernels-balanced": 4,
+        "limiting-kernels-imbalanced": 4,
+        "adaptive-balanced": 3,
+        "adaptive-imbalanced": 1,
+        "adaptive-width": 1,
+        "adaptive-path": 1,
+        "adaptive-minima": 1,
+        "trained-networks-balanced": 3,
+        "trained-networks-imbalanced": 3,
+        "all-kernels": 5,
+        "finite-width-ntk": 3,
+        "training-path": 3,
+    }
+    assert set(verdicts) == set(experiments.REGISTRY)
+    assert page.locator(".verdicts .status").count() == sum(verdicts.values())
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
         "the page scrolls sideways"
     )
