@@ -82,6 +82,16 @@ def test_both_at_once_is_each_alone(name, rng):
     np.testing.assert_array_equal(both[1], phi.kappa_c(q[:, None], q[None, :], x @ x.T))
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("moments", MOMENTS)
+def test_the_ratio_is_that_of_the_derivatives(name, moments):
+    q1, q2, c = moments
+    phi = activations.get(name)
+    ratio = phi.kappa_q_ratio(q1)
+    if ratio is not None:
+        assert ratio * c * phi.kappa_c(q1, q2, c) == pytest.approx(phi.kappa_q(q1, q2, c), rel=1e-14)
+
+
 @pytest.mark.parametrize("angle", [1e-12, 1e-9, 1e-5, 9.9e-3, 1.01e-2, 0.5, 1.5, 3.0])
 @pytest.mark.parametrize("q", [(1.0, 1.0), (0.3, 40.0)])
 def test_relu_determinant_keeps_its_digits(angle, q):

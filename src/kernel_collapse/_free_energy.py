@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse._linalg import Cholesky, eigvalsh, product, symmetric
+from kernel_collapse._linalg import (
+    Cholesky,
+    eigvalsh,
+    gram,
+    less_gram,
+    mirror,
+    product,
+    symmetric,
+    symmetric_product,
+    upper_tiles,
+)
 from kernel_collapse.activations import Activation, determinant
 
 __all__ = ["Evaluation", "FreeEnergy", "published_label_term"]
 
 EPS = float(np.finfo(np.float64).eps)
-
-#: Rows of the kernel that are made at once.
-ROWS = 64
 
 #: Up to this many dimensions det = q1 q2 - c^2 is summed from the squares of Lagrange's identity, which does not
 #: cancel: with few dimensions and strong adaptation the variances reach 1e5, where the subtraction would lose
@@ -81,26 +89,22 @@ class FreeEnergy:
 
     def kernel(self, scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "n n"]:
         """Return kappa(z S z'), symmetric to the last bit."""
-        gram = self._kappas(scaled)[0]
-        return np.triu(gram) + np.triu(gram, 1).T
+        return mirror(self._kappas(scaled, np.empty((len(self.z),) * 2))[0])
 
     def evaluate(self, scaled: Float[np.ndarray, "r r"], *, certify: bool = False) -> Evaluation:
         """Return value and gradient at S: one Cholesky factorisation and one inverse from it.
 
-        With `certify` the round-off includes that of the solve, which costs one more product.
+        With `certify` the round-off includes that of the solve. Of everything n x n the upper triangle alone is made.
         """
         n, k = self.targets.shape
         scale = self.readout_variance / self.width
         with np.errstate(over="ignore", invalid="ignore"):
-            kappa, kappa_c, kappa_q, q = self._kappas(scaled)
-        if not np.isfinite(kappa).all():
-            return NOT_FINITE
-        matrix = np.asarray(kappa, dtype=np.float64)
+            matrix, kappa_c, kappa_q, q = self._kappas(scaled, self._memory[0], self.readout_variance)
         diagonal = np.diag_indices(n)
         linear = 0.0
         if self.linear_term is not None:
-            linear = self.readout_variance * float(np.einsum("ij,ij->", self.linear_term, matrix))
-        matrix *= self.readout_variance
+            upper = 2.0 * np.triu(matrix, 1) + np.diag(matrix[diagonal])
+            linear = float(np.einsum("ij,ij->", self.linear_term, upper))
         matrix[diagonal] += self.noise_variance
         variances = matrix[diagonal]
         factor = Cholesky(matrix)
@@ -115,68 +119,81 @@ class FreeEnergy:
             - 0.5 * linear
         )
         squares = np.einsum("ij,ij->i", solved, solved)
-        inverse = factor.inverse()
-        change = self._solve_error(inverse, solved, squares, variances) if certify else None
-        # From here on `inverse` becomes A, and kappa_c becomes W.
-        inverse *= k
-        if self.linear_term is not None:
-            inverse -= self.linear_term
-        weights = inverse if self.dtype is np.float64 else inverse.astype(self.dtype)
-        precise = solved.astype(self.dtype)
-        for top in range(0, n, ROWS):
-            rows = slice(top, top + ROWS)
-            weights[rows] -= product(precise[rows], precise.T)
-        slope_q = float(np.sum(squares * q * np.asarray(kappa_c[diagonal], dtype=float)))
+        slope_q = float(np.sum(squares * np.asarray(q * kappa_c[diagonal], dtype=np.float64)))
         round_off = scale * slope_q * float(np.finfo(self.dtype).eps)
-        if change is not None:
+        if certify:
+            change = self._solve_error(factor, solved, squares, variances)
             tilt = -product(change, solved.T) - product(solved, change.T)
-            round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q))
+            round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q, q, scaled))
+        weights = factor.inverse()
+        if self.linear_term is not None:
+            weights -= self.linear_term / k
+        weights = less_gram(k, weights.astype(self.dtype, copy=False), solved.astype(self.dtype, copy=False))
         return Evaluation(
             value / self.width,
-            scale * self._pull_back(weights, kappa_c, kappa_q),
+            scale * self._pull_back(weights, kappa_c, kappa_q, q, scaled),
             EPS / (2.0 * self.width) * float(squares @ variances),
             round_off,
             float(pivots.min() ** 2),
             float((pivots.max() / pivots.min()) ** 2),
         )
 
+    @cached_property
+    def _memory(self) -> tuple[Float[np.ndarray, "n n"], np.ndarray]:
+        """Room for kappa and kappa_c, kept from one evaluation to the next: the pages of new arrays cost time."""
+        shape = (len(self.z),) * 2
+        return np.zeros(shape), np.zeros(shape, dtype=self.dtype)
+
     def _kappas(
-        self, scaled: Float[np.ndarray, "r r"]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return kappa, kappa_c, kappa_q of z S z' and its diagonal, made by rows to keep temporaries small."""
-        n = len(self.z)
-        w = product(self.z.astype(self.dtype), _root(scaled).astype(self.dtype))
+        self, scaled: Float[np.ndarray, "r r"], out: Float[np.ndarray, "n n"], factor: float = 1.0
+    ) -> tuple[Float[np.ndarray, "n n"], np.ndarray, np.ndarray | None, np.ndarray]:
+        """Return factor * kappa (in `out`, in float64), kappa_c and kappa_q of z S z', and its diagonal.
+
+        Of the first two the upper triangles are made, by tiles; kappa_q is None where it follows from kappa_c.
+        """
+        w = product(self.z.astype(self.dtype, copy=False), _root(scaled).astype(self.dtype, copy=False))
         q = np.einsum("ij,ij->i", w, w)
-        kappa, kappa_c, kappa_q = (np.empty((n, n), dtype=self.dtype) for _ in range(3))
-        for top in range(0, n, ROWS):
-            rows = slice(top, top + ROWS)
-            c = product(w[rows], w.T)
-            q1, q2 = q[rows, None], q[None, :]
-            if w.shape[1] <= LAGRANGE_DIMENSIONS:
-                det = np.zeros_like(c)
-                for a in range(w.shape[1]):
-                    for b in range(a):
-                        det += (
-                            np.multiply.outer(w[rows, a], w[:, b]) - np.multiply.outer(w[rows, b], w[:, a])
-                        ) ** 2
-            else:
-                det = determinant(q1, q2, c)
-            kappa[rows], kappa_c[rows], kappa_q[rows] = self.activation.kappas(q1, q2, c, det)
-        return kappa, kappa_c, kappa_q, np.asarray(q, dtype=np.float64)
+        kappa_c = gram(w, out=self._memory[1])  # it takes the place of the covariances
+        kappa_q = np.empty_like(kappa_c) if self.activation.kappa_q_ratio(q) is None else None
+        few = w.shape[1] <= LAGRANGE_DIMENSIONS
+        for rows, columns in upper_tiles(len(w)):
+            c, q1, q2 = kappa_c[rows, columns], q[rows, None], q[None, columns]
+            if rows == columns:
+                mirror(c)
+            det = _lagrange(w[rows], w[columns]) if few else determinant(q1, q2, c)
+            if kappa_q is not None:
+                kappa_q[rows, columns] = self.activation.kappa_q(q1, q2, c, det)
+                kappa_q[columns, rows] = self.activation.kappa_q(q2, q1, c, det).T
+            kappa, kappa_c[rows, columns] = self.activation.kappa_and_c(q1, q2, c, det)
+            np.multiply(kappa, factor, out=out[rows, columns], casting="same_kind")
+        return out, kappa_c, kappa_q, q
 
     def _pull_back(
-        self, weights: np.ndarray, kappa_c: np.ndarray, kappa_q: np.ndarray
+        self,
+        weights: np.ndarray,
+        kappa_c: np.ndarray,
+        kappa_q: np.ndarray | None,
+        q: np.ndarray,
+        scaled: Float[np.ndarray, "r r"],
     ) -> Float[np.ndarray, "r r"]:
-        """Return d/dS tr(A kappa(z S z')) = z'(A * kappa_c + diag v) z, v_i = 2 sum_j A_ij kappa_q,ij."""
-        diagonal = 2.0 * np.einsum("ij,ij->i", weights, kappa_q)
-        kappa_c *= weights
-        kappa_c[np.diag_indices(len(kappa_c))] += diagonal
-        z = self.z.astype(self.dtype)
-        return symmetric(np.asarray(product(z.T, product(kappa_c, z)), dtype=np.float64))
+        """Return d/dS tr(A kappa(z S z')) = z'(W + diag v) z, W = A * kappa_c, v_i = 2 sum_j A_ij kappa_q,ij.
+
+        Of A and kappa_c the upper triangles are read; W takes the place of kappa_c.
+        """
+        z = self.z.astype(self.dtype, copy=False)
+        for rows, columns in upper_tiles(len(z)):
+            kappa_c[rows, columns] *= weights[rows, columns]
+        moved = symmetric_product(kappa_c, z)
+        if kappa_q is None:  # v_i is a factor times sum_j W_ij c_ij, which is the diagonal of W z S z'
+            v = self.activation.kappa_q_ratio(q) * np.einsum("ij,ij->i", moved, product(z, scaled))
+        else:
+            v = np.einsum("ij,ij->i", mirror(weights), kappa_q)
+        moved += (2.0 * v)[:, None] * z
+        return symmetric(np.asarray(product(z.T, moved), dtype=np.float64))
 
     @staticmethod
     def _solve_error(
-        inverse: Float[np.ndarray, "n n"],
+        factor: Cholesky,
         solved: Float[np.ndarray, "n k"],
         squares: Float[np.ndarray, " n"],
         variances: Float[np.ndarray, " n"],
@@ -184,7 +201,7 @@ class FreeEnergy:
         """Return how far T may be off when the entries of M are rounded, with signs drawn at random."""
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=solved.shape)
         size = EPS * np.sqrt(variances)[:, None] * np.sqrt(float(squares @ variances) / solved.shape[1])
-        return product(inverse, signs * size)
+        return factor.solve(signs * size)
 
     @staticmethod
     def _norm(scaled: Float[np.ndarray, "r r"], gradient: Float[np.ndarray, "r r"]) -> float:
@@ -197,6 +214,17 @@ def _root(scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
     from scipy import linalg
 
     return linalg.cholesky(scaled, lower=True, check_finite=False)
+
+
+def _lagrange(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return |u|^2 |v|^2 - (u v)^2 of each row u of the left and v of the right, as a sum of squares."""
+    det = np.zeros((len(left), len(right)), dtype=left.dtype)
+    for a in range(left.shape[1]):
+        for b in range(a):
+            det += (
+                np.multiply.outer(left[:, a], right[:, b]) - np.multiply.outer(left[:, b], right[:, a])
+            ) ** 2
+    return det
 
 
 def published_label_term(energy: FreeEnergy, scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "n n"]:

@@ -20,11 +20,18 @@ __all__ = [
     "divided_differences",
     "eigh",
     "eigvalsh",
+    "gram",
+    "less_gram",
     "mirror",
     "one_blas_thread",
     "product",
     "symmetric",
+    "symmetric_product",
+    "upper_tiles",
 ]
+
+#: Side of a tile: its few temporaries of 8 * TILE**2 bytes stay in the cache.
+TILE = 128
 
 _lock = threading.Lock()
 _limit: Any = None
@@ -77,6 +84,37 @@ def _view(matrix: np.ndarray) -> tuple[Any, bool]:
     return (matrix.T, False) if matrix.T.flags.f_contiguous else (matrix, True)
 
 
+def gram(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Return the upper triangle of rows @ rows.T in the memory of `out`; what lies below it is of no use."""
+    from scipy.linalg import blas
+
+    if rows.dtype != np.float64:
+        return np.matmul(rows, rows.T, out=out)
+    a, transposed = _view(rows)
+    return blas.dsyrk(1.0, a, 0.0, out.T, trans=not transposed, lower=1, overwrite_c=1).T
+
+
+def less_gram(scale: float, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the upper triangle of scale * matrix - rows @ rows.T, in the memory of the matrix."""
+    from scipy.linalg import blas
+
+    if matrix.dtype != np.float64:
+        matrix *= scale
+        matrix -= rows @ rows.T
+        return matrix
+    a, transposed = _view(rows)
+    return blas.dsyrk(-1.0, a, scale, matrix.T, trans=not transposed, lower=1, overwrite_c=1).T
+
+
+def symmetric_product(upper: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the symmetric matrix of that upper triangle times the right one."""
+    from scipy.linalg import blas
+
+    if upper.dtype != np.float64:
+        return mirror(upper) @ right
+    return blas.dsymm(1.0, upper.T, np.asfortranarray(right), lower=1)
+
+
 def eigh(matrix: Float[np.ndarray, "d d"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
     """Return eigenvalues, ascending, and eigenvectors of a symmetric matrix."""
     from scipy import linalg
@@ -94,15 +132,16 @@ def eigvalsh(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, " d"]:
 class Cholesky:
     """Cholesky factor of a symmetric positive definite matrix, in the memory of that matrix.
 
-    `ok` is False where the matrix is not positive definite in float64.
+    Of the matrix the upper triangle is read. `ok` is False where it is not positive definite in float64, or not finite.
     """
 
     def __init__(self, matrix: Float[np.ndarray, "n n"]) -> None:
         from scipy.linalg import lapack
 
-        # The transpose of a symmetric array in C order is the same matrix in the order LAPACK works in.
+        # In the order LAPACK works in, the transpose is the same matrix and its upper triangle the lower one.
         self._factor, info = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
-        self.ok = info == 0
+        # LAPACK may let a NaN pass; it ends in a pivot.
+        self.ok = info == 0 and bool(np.isfinite(self.pivots).all())
 
     @property
     def pivots(self) -> Float[np.ndarray, " n"]:
@@ -116,22 +155,26 @@ class Cholesky:
         return lapack.dpotrs(self._factor, right, lower=1)[0]
 
     def inverse(self) -> Float[np.ndarray, "n n"]:
-        """Return the inverse, whole and symmetric to the last bit, in the memory of the factor."""
+        """Return the upper triangle of the inverse, in the memory of the factor."""
         from scipy.linalg import lapack
 
-        inverse, _ = lapack.dpotri(self._factor, lower=1, overwrite_c=1)
-        return mirror(inverse.T)
+        return lapack.dpotri(self._factor, lower=1, overwrite_c=1)[0].T
+
+
+def upper_tiles(n: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows and columns of square tiles that cover the upper triangle of an n x n matrix."""
+    for top in range(0, n, TILE):
+        for left in range(top, n, TILE):
+            yield slice(top, min(top + TILE, n)), slice(left, min(left + TILE, n))
 
 
 def mirror(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    """Copy the upper triangle onto the lower one, in place and by tiles."""
-    step = 256
-    for i in range(0, len(matrix), step):
-        rows = slice(i, i + step)
-        block = matrix[rows, rows]
-        matrix[rows, rows] = np.triu(block) + np.triu(block, 1).T
-        for j in range(i + step, len(matrix), step):
-            matrix[j : j + step, rows] = matrix[rows, j : j + step].T
+    """Copy the upper triangle onto the lower one, in place."""
+    for rows, columns in upper_tiles(len(matrix)):
+        tile = matrix[rows, columns]
+        if rows == columns:
+            tile = np.triu(tile) + np.triu(tile, 1).T
+        matrix[columns, rows] = tile.T
     return matrix
 
 

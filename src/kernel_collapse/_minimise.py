@@ -96,6 +96,11 @@ class _Point:
         """Divide by the Kullback-Leibler Hessian."""
         return self._from_eigenbasis(self._to_eigenbasis(matrix) / self._hessian)
 
+    def preconditioned_square(self, matrix: Float[np.ndarray, "r r"]) -> float:
+        """Return the inner product of a matrix with itself preconditioned."""
+        matrix = self._to_eigenbasis(matrix)
+        return _dot(matrix, matrix / self._hessian)
+
     def _to_eigenbasis(self, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
         return product(product(self.vectors.T, matrix), self.vectors)
 
@@ -124,7 +129,7 @@ class _History:
         direction = point.precondition(q)
         if self.pairs:
             _, change, inner = self.pairs[-1]
-            direction *= inner / _dot(change, point.precondition(change))
+            direction *= inner / point.preconditioned_square(change)
         for (step, change, inner), a in zip(self.pairs, reversed(coefficients), strict=True):
             direction += (a - _dot(change, direction) / inner) * step
         return -direction
@@ -189,7 +194,11 @@ def _line_search(
         direction = -point.precondition(point.gradient)
         slope = _dot(point.gradient, direction)
     longest = LONGEST_STEP if history.pairs else FIRST_STEP
-    t = min(1.0, longest / float(np.abs(eigvalsh(direction)).max()))
+    t = 1.0
+    if (
+        _dot(direction, direction) > longest**2
+    ):  # else the spectral norm, which is smaller, is not too long either
+        t = min(t, longest / float(np.abs(eigvalsh(direction)).max()))
     for used in range(1, min(20, limit) + 1):
         trial = _Point(energy, point.h + t * direction)
         if not trial.finite:
