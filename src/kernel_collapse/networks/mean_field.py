@@ -11,9 +11,9 @@ so that it satisfies, with Q and A from p itself::
 
 The equations of state (`kernel_collapse.solve_adaptive`) are the minimum over Gaussian p alone; we start from it.
 
-On particles the expectations are weighted sums, and F is a function of the weights, which is descended to its minimum: a
-step moves the logarithms of the weights towards those of the right side above. The particles are scrambled Sobol points
-of a Gaussian: that of the equations of state, then that of the second moment found.
+On particles the expectations are weighted sums, and F is a function of the weights, which is descended to its minimum:
+a step moves the logarithms of the weights towards those of the right side above. The particles are scrambled Sobol
+points of a Gaussian: that of the equations of state, then that of the second moment found.
 """
 
 from __future__ import annotations
@@ -48,11 +48,15 @@ POPULATIONS = 8
 #: Particles of each to begin with, at least; always a power of two, as Sobol points come.
 FEWEST = 512
 #: Effective particles of each population for every sample: with fewer the kernel of a population means nothing.
-EFFECTIVE = 2
+EFFECTIVE = 0.5
 #: Share of effective particles above which p is so close to the Gaussian that knowing the latter's kernel helps.
-CLOSE = 0.8
-#: How often particles of one number are drawn, where the weights become uneven on the way, before there are more.
-DRAWS = 3
+CLOSE = 0.9
+#: Share of the effective particles that have to be left under the solution of one population alone: it is near 1 where
+#: the errors can be trusted, and below a few hundredths where they cannot.
+HOLDS = 0.5
+#: How often particles of one number are drawn anew from the second moment reached, as soon as less than a share GENTLE
+#: of them is effective, before the descent goes on as far as EFFECTIVE lets it.
+DRAWS, GENTLE = 3, 0.25
 #: States from which a step is extrapolated.
 MEMORY = 8
 #: How many weight vectors the result keeps.
@@ -74,8 +78,9 @@ class Status(Enum):
             Status.CONVERGED: "the kernel is consistent with itself and its error is below the one asked for.",
             Status.MAX_ITERATIONS: "the descent was cut off; raise max_iterations, or width or noise_variance, which "
             "make it shorter.",
-            Status.TOO_FEW_SAMPLES: "the Monte Carlo error of NC1 is above the accuracy asked for; raise particles or "
-            "accuracy.",
+            Status.TOO_FEW_SAMPLES: "the Monte Carlo error of NC1 is above the accuracy asked for, or unknown (inf) "
+            "because too few particles carry the weight; raise particles or accuracy, or width or noise_variance, "
+            "which bring the density closer to a Gaussian.",
             Status.NOT_FINITE: "kernel plus noise is not positive definite in float64, or the class means coincide so "
             "that NC1 is no number; raise noise_variance, scale x down, or drop duplicated samples.",
         }[self]
@@ -92,7 +97,7 @@ class MeanField:
         NaN where the status is not_finite.
     ratio, ratio_error : float
         NC1 of `gram` and its standard error: the spread of eight independent populations of particles and the
-        estimate of the bias that a finite number of particles leaves.
+        estimate of the bias that a finite number of particles leaves; infinite where the particles cannot tell.
     status : Status
         `converged`, `max_iterations`, `too_few_samples` or `not_finite`.
     iterations : int
@@ -512,6 +517,11 @@ class _Ensemble:
         change = self.gram(np.exp(after - logsumexp(after))) - state.gram
         return float(np.linalg.norm(change) / np.linalg.norm(state.gram))
 
+    def ess(self, potential: _Potential) -> float:
+        """Return the effective number of particles under the density that a potential found elsewhere leads to."""
+        log_weights = self._log_prior - 0.5 * _forms(potential.slope, self._phi)
+        return float(np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights)))
+
 
 def _is_lower(new: _State, now: _State, step: float) -> bool:
     """Whether a step went down far enough; where round-off hides it, by what is left to go."""
@@ -554,7 +564,6 @@ def _solve(
     tolerance = max(1e-3 * asked, 1e-8)
     largest = 1 << (most // POPULATIONS).bit_length() - 1
     size = min(max(FEWEST, 1 << (4 * len(problem.z) - 1).bit_length()), largest)
-    least = POPULATIONS * EFFECTIVE * len(problem.z)
     covariance, known = start.covariance, start if start.gram is not None else None
     particles = _draw(problem, covariance, size, rng)
     iterations = draws = 0
@@ -563,13 +572,16 @@ def _solve(
         state = ensemble.gaussian()
         if state is None:
             return None
+        least = EFFECTIVE * POPULATIONS * len(problem.z)
+        if draws < DRAWS:
+            least = max(least, GENTLE * len(state.weights))
         state = ensemble.descend(state, tolerance, limit - iterations, least)
-        iterations, draws = iterations + state.iterations, draws + 1
+        iterations += state.iterations
         even, arrived = state.ess >= least, state.slope <= tolerance
         if known and iterations < limit and not (arrived and state.ess >= CLOSE * len(state.weights)):
             known = None  # p is far from the Gaussian, whose moments are of no help then
             continue
-        errors, status = _Errors(measure(state.gram), np.inf, np.full_like(state.gram, np.inf)), None
+        errors, status = _unknown(state, measure), None
         if even and arrived:
             errors = _errors(problem, particles, known, state, measure, tolerance, limit)
         if not np.isfinite(errors.ratio):
@@ -582,6 +594,8 @@ def _solve(
             if 2 * size > largest:
                 status = Status.TOO_FEW_SAMPLES
             size, draws = min(4 * size, largest), 0
+        else:
+            draws += 1
         if status is not None:
             residual, moment = ensemble.residual(state), ensemble.second_moment(state.weights)
             return _Run(status, particles, state, errors, residual, iterations, moment)
@@ -602,22 +616,26 @@ def _errors(
     """Solve on every population alone: their spread gives the error of the solution on all.
 
     A solution on m particles has a bias of order 1/m, so that the mean of the populations is as many times further off
-    than the solution on all as there are populations; that estimate of the bias is part of the error.
+    than the solution on all as there are populations; that estimate of the bias is part of the error. A population can
+    also be blind to where p has its tails; then its solution gives nearly all weight to a few of the others' particles,
+    and no spread tells the error.
     """
+    together = _Ensemble(problem, particles, known)
     grams = []
     for i in range(POPULATIONS):
-        alone = _Ensemble(problem, particles.part(i), known)
-        own = alone.state(state.log_weights[particles.population(i)])
-        if own is None:  # too few for a kernel that is positive definite
-            return _Errors(measure(state.gram), np.inf, np.full_like(state.gram, np.inf))
-        grams.append(alone.descend(own, tolerance, limit, 0.0).gram)
+        ensemble = _Ensemble(problem, particles.part(i), known)
+        own = ensemble.state(state.log_weights[particles.population(i)])
+        alone = own and ensemble.descend(own, tolerance, limit, 0.0)
+        if alone is None or together.ess(alone.potential) < HOLDS * state.ess:
+            return _unknown(state, measure)
+        grams.append(alone.gram)
     ratio = measure(state.gram)
-    ratios = np.array([measure(gram) for gram in grams])
-    return _Errors(
-        ratio,
-        float(_standard_error(ratios, ratio)),
-        _standard_error(np.array(grams), state.gram),
-    )
+    ratio_error = _standard_error(np.array([measure(gram) for gram in grams]), ratio)
+    return _Errors(ratio, float(ratio_error), _standard_error(np.array(grams), state.gram))
+
+
+def _unknown(state: _State, measure: Callable[[Float[np.ndarray, "n n"]], float]) -> _Errors:
+    return _Errors(measure(state.gram), np.inf, np.full_like(state.gram, np.inf))
 
 
 def _standard_error(alone: np.ndarray, together: np.ndarray | float) -> np.ndarray:
