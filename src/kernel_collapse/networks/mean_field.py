@@ -11,14 +11,9 @@ so that it satisfies, with Q and A from p itself::
 
 The equations of state (`kernel_collapse.solve_adaptive`) are the minimum over Gaussian p alone; we start from it.
 
-On particles drawn from any density q the expectations become weighted sums, and F a function of the weights that is
-descended to its minimum: each step moves the logarithm of the weights towards that of the right side above. What the
-steps pass through are densities of the same form, ::
-
-    q(w) ~ exp( -1/2 w'Rw - 1/2 phi(Xw)' B phi(Xw) )
-
-whose matrices R and B move along. Where few of the particles carry most of the weight, they are drawn anew in
-proportion to it and moved under q by Metropolis steps; then the descent goes on from there.
+On particles the expectations are weighted sums, and F is a function of the weights, which is descended to its minimum:
+a step moves the logarithms of the weights towards those of the right side above. The particles are scrambled Sobol
+points of a Gaussian: that of the equations of state, then that of the second moment found.
 """
 
 from __future__ import annotations
@@ -34,10 +29,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp, ndtri
 from scipy.stats import qmc
-from threadpoolctl import threadpool_limits
 
 from kernel_collapse import _validate
-from kernel_collapse._linalg import Cholesky, product, symmetric
+from kernel_collapse._linalg import Cholesky, eigh, one_blas_thread, product, symmetric
 from kernel_collapse.activations import Activation
 from kernel_collapse.adaptive import Status as AdaptiveStatus
 from kernel_collapse.adaptive import solve_adaptive
@@ -52,11 +46,18 @@ __all__ = ["MeanField", "Status", "solve_mean_field"]
 POPULATIONS = 8
 #: Particles of each to begin with, at least; always a power of two, as Sobol points come.
 FEWEST = 512
-#: Share of the particles that must count effectively; below it they are drawn anew. A step never goes below half of it.
+#: Effective particles of each population for every sample: with fewer the kernel of a population means nothing.
 EFFECTIVE = 0.5
-#: Metropolis steps of one renewal go on until particles have forgotten all but e^-3 of where they were.
-FORGOTTEN = 3.0
-MOST_MOVES = 300
+#: Share of effective particles above which p is so close to the Gaussian that knowing the latter's kernel helps.
+CLOSE = 0.9
+#: Share of the effective particles that have to be left under the solution of one population alone: it is near 1 where
+#: the errors can be trusted, and below a few hundredths where they cannot.
+HOLDS = 0.5
+#: How often particles of one number are drawn anew from the second moment reached, as soon as less than a share GENTLE
+#: of them is effective, before the descent goes on as far as EFFECTIVE lets it.
+DRAWS, GENTLE = 3, 0.25
+#: States from which a step is extrapolated.
+MEMORY = 8
 #: How many weight vectors the result keeps.
 SAMPLE = 1000
 
@@ -76,8 +77,9 @@ class Status(Enum):
             Status.CONVERGED: "the kernel is consistent with itself and its error is below the one asked for.",
             Status.MAX_ITERATIONS: "the descent was cut off; raise max_iterations, or width or noise_variance, which "
             "make it shorter.",
-            Status.TOO_FEW_SAMPLES: "the Monte Carlo error of NC1 is above the accuracy asked for; raise particles or "
-            "accuracy.",
+            Status.TOO_FEW_SAMPLES: "the Monte Carlo error of NC1 is above the accuracy asked for, or unknown (inf) "
+            "because too few particles carry the weight; raise particles or accuracy, or width or noise_variance, "
+            "which bring the density closer to a Gaussian.",
             Status.NOT_FINITE: "kernel plus noise is not positive definite in float64, or the class means coincide so "
             "that NC1 is no number; raise noise_variance, scale x down, or drop duplicated samples.",
         }[self]
@@ -94,19 +96,18 @@ class MeanField:
         NaN where the status is not_finite.
     ratio, ratio_error : float
         NC1 of `gram` and its standard error: the spread of eight independent populations of particles and the
-        estimate of the bias that a finite number of particles leaves.
+        estimate of the bias that a finite number of particles leaves; infinite where the particles cannot tell.
     status : Status
         `converged`, `max_iterations`, `too_few_samples` or `not_finite`.
     iterations : int
-        Steps of the descent, over all renewals and numbers of particles.
+        Steps of the descent, over all draws of particles.
     residual, residual_error : float
         |E_p[phi phi'] - gram| / |gram| in the Frobenius norm, p being made with A of `gram`, on the
         particles at hand; and |gram_error| / |gram|, what their finite number leaves open.
     ess : float
         Effective number of particles, 1 / sum of squared weights.
-    particles, renewals : int
-        Number of particles, and how often they were drawn anew and moved; without renewals they are quasi-Monte Carlo
-        points of the Gaussian solution.
+    particles : int
+        Number of particles at the end.
     free_energy : float
         F[p] of the module; that of the Gaussian solution is never below it but by the Monte Carlo error.
     weights : ndarray, shape (m, d)
@@ -123,7 +124,6 @@ class MeanField:
     residual_error: float
     ess: float
     particles: int
-    renewals: int
     free_energy: float
     weights: Float[np.ndarray, "m d"] = field(repr=False)
     _second_moment: Float[np.ndarray, "r r"] = field(repr=False)
@@ -234,7 +234,7 @@ def solve_mean_field(
         return nc1(gram, dataset.labels, weighting=weighting).ratio
 
     # The products are thin and many: a second thread of BLAS gains little, and loses much where cores are shared.
-    with threadpool_limits(1, "blas"), jax.enable_x64(True):
+    with one_blas_thread(), jax.enable_x64(True):
         start = _start(problem, activation)
         run = _solve(problem, start, measure, most, asked, limit, rng) if start else None
         result = _result(run, problem, (dim, variance / dim), basis, rng)
@@ -283,43 +283,24 @@ class _Problem:
 
 
 @dataclass(frozen=True)
-class _Density:
-    """q(u) = exp( -1/2 u'Ru - 1/2 phi'B phi - log_mass ), B being None where it is zero."""
-
-    precision: Float[np.ndarray, "r r"]
-    coupling: Float[np.ndarray, "n n"]
-    log_mass: float
-
-    def __call__(self, u: Float[np.ndarray, "p r"], phi: Float[np.ndarray, "p n"]) -> Float[np.ndarray, " p"]:
-        return -0.5 * _forms(self.precision, u) - 0.5 * _forms(self.coupling, phi) - self.log_mass
-
-    def towards(self, slope: Float[np.ndarray, "n n"], step: float) -> _Density:
-        """Move towards the prior times exp(-1/2 phi' slope phi), all but the mass."""
-        return _Density(
-            (1 - step) * self.precision + step * np.eye(len(self.precision)),
-            (1 - step) * self.coupling + step * slope,
-            self.log_mass,
-        )
-
-
-def _forms(matrix: Float[np.ndarray, "m m"], rows: Float[np.ndarray, "p m"]) -> Float[np.ndarray, " p"]:
-    """Return row' matrix row for every row."""
-    return np.einsum("ij,ij->i", rows, product(rows, matrix))
-
-
-@dataclass(frozen=True)
 class _Start:
-    """A Gaussian density, and its kernel where that is known in closed form."""
+    """A Gaussian density of mean zero, and its kernel where that is known in closed form."""
 
     covariance: Float[np.ndarray, "r r"]
-    gram: Float[np.ndarray, "n n"] | None
+    gram: Float[np.ndarray, "n n"] | None = None
+
+    @property
+    def divergence(self) -> float:
+        """KL to the prior."""
+        rank = len(self.covariance)
+        return 0.5 * float(np.trace(self.covariance) - rank - np.linalg.slogdet(self.covariance)[1])
 
 
 def _start(problem: _Problem, activation: str | Activation | _activations.Phi) -> _Start | None:
     """Return the solution of the equations of state; the prior for a user's function; None if there is neither."""
     rank = problem.z.shape[1]
     if not isinstance(activation, str | Activation):
-        return _Start(np.eye(rank), None)
+        return _Start(np.eye(rank))
     solution = solve_adaptive(
         problem.z,
         problem.targets,
@@ -340,89 +321,75 @@ def _start(problem: _Problem, activation: str | Activation | _activations.Phi) -
 
 @dataclass(frozen=True)
 class _Particles:
-    """Particles of density q, population after population.
-
-    `gram` is the kernel of q and `divergence` its distance from the prior, where they are known in closed form: what
-    the particles say of q is then corrected to these, which takes away most of the error of p while p is close to q.
-    """
+    """Particles, population after population, with two densities: a Gaussian, and that which they are drawn from."""
 
     u: Float[np.ndarray, "p r"]
     phi: Float[np.ndarray, "p n"]
-    density: _Density
-    gram: Float[np.ndarray, "n n"] | None = None
-    divergence: float | None = None
+    log_gaussian: Float[np.ndarray, " p"]
+    log_density: Float[np.ndarray, " p"]
 
     def population(self, i: int) -> slice:
         size = len(self.u) // POPULATIONS
         return slice(i * size, (i + 1) * size)
 
-
-def _gaussian(problem: _Problem, start: _Start, size: int, rng: np.random.Generator) -> _Particles:
-    """Scrambled Sobol points of the Gaussian, each population with a scrambling of its own.
-
-    The first coordinates of the points, which fill their space best, go where the pre-activations vary most.
-    """
-    factor = np.linalg.cholesky(start.covariance)
-    turn = np.linalg.svd(problem.z @ factor, full_matrices=True)[2].T
-    rank = len(factor)
-    points = np.concatenate(
-        [qmc.Sobol(rank, rng=rng).random_base2(size.bit_length() - 1) for _ in range(POPULATIONS)]
-    )
-    xi = ndtri(np.maximum(points, 2.0**-32))
-    u = product(xi, (factor @ turn).T)
-    precision = symmetric(np.linalg.inv(start.covariance))
-    log_mass = 0.5 * rank * np.log(2 * np.pi) + float(np.log(np.diag(factor)).sum())
-    n = len(problem.z)
-    density = _Density(precision, np.zeros((n, n)), log_mass)
-    particles = _Particles(u, problem.features(u), density)
-    if start.gram is None:
-        return particles
-    divergence = 0.5 * np.trace(start.covariance - np.eye(rank)) - float(np.log(np.diag(factor)).sum())
-    return replace(particles, gram=start.gram, divergence=divergence)
+    def part(self, i: int) -> _Particles:
+        here = self.population(i)
+        return _Particles(self.u[here], self.phi[here], self.log_gaussian[here], self.log_density[here])
 
 
-def _renewed(
-    problem: _Problem,
-    old: _Particles,
-    state: _State,
-    size: int,
-    rng: np.random.Generator,
+def _draw(
+    problem: _Problem, covariance: Float[np.ndarray, "r r"], size: int, rng: np.random.Generator
 ) -> _Particles:
-    """Draw populations of `size` particles from the weighted ones and move them under the density of the weights.
+    """Return scrambled Sobol points, each population with scramblings of its own.
 
-    A Metropolis step proposes m + sqrt(1 - b^2) (u - m) + b xi with xi of the covariance C of the particles about their
-    mean m. It leaves N(m, C) as it is, so that only what sets the density apart from this Gaussian can refuse it: the
-    number of dimensions by itself costs nothing.
+    `size` points are of the Gaussian of that covariance and an eighth as many of one that is nowhere narrower than the
+    prior, whose tails p has, and somewhat wider than both: what p has where there are no points, no error would show.
     """
-    weights, density = state.weights, state.density
-    log_ratio = density(old.u, old.phi) - old.density(old.u, old.phi)
-    density = replace(density, log_mass=density.log_mass + logsumexp(log_ratio) - np.log(len(log_ratio)))
-    mean = np.einsum("i,ij->j", weights, old.u)
-    centred = old.u - mean
-    covariance = product((centred * weights[:, None]).T, centred)
-    factor = np.linalg.cholesky(covariance + 1e-12 * np.trace(covariance) * np.eye(len(mean)))
-    inverse = symmetric(np.linalg.inv(factor @ factor.T))
-    chosen = np.concatenate(
-        [i.start + _systematic(weights[i], size, rng) for i in map(old.population, range(POPULATIONS))]
+    rank = len(covariance)
+    wide = (1 + 2 / np.sqrt(rank)) * _widened(covariance)
+    mixture = [(covariance, size), (wide, size // 8)]
+    factors = [np.linalg.cholesky(c) for c, _ in mixture]
+    # The first coordinates of the points, which fill their space best, go where the pre-activations vary most.
+    factors = [f @ np.linalg.svd(problem.z @ f, full_matrices=True)[2].T for f in factors]
+    u = np.concatenate(
+        [
+            product(_normal_points(rank, many, rng), factor.T)
+            for _ in range(POPULATIONS)
+            for factor, (_, many) in zip(factors, mixture, strict=True)
+        ]
     )
-    u, phi = old.u[chosen], old.phi[chosen]
-    excess = density(u, phi) + 0.5 * _forms(inverse, u - mean)
-    share, forgotten = 0.7, 0.0
-    for _ in range(MOST_MOVES):
-        noise = product(rng.normal(size=u.shape), factor.T)
-        proposal = mean + np.sqrt(1 - share**2) * (u - mean) + share * noise
-        features = problem.features(proposal)
-        proposed = density(proposal, features) + 0.5 * _forms(inverse, proposal - mean)
-        accept = np.log(rng.random(len(u))) < proposed - excess
-        u = np.where(accept[:, None], proposal, u)
-        phi = np.where(accept[:, None], features, phi)
-        excess = np.where(accept, proposed, excess)
-        rate = float(accept.mean())
-        forgotten += rate * (1 - np.sqrt(1 - share**2))
-        if forgotten > FORGOTTEN:
-            break
-        share = min(0.999, share * (1.15 if rate > 0.35 else 0.85))
-    return _Particles(u, phi, density)
+    log_gaussian, log_wide = (_log_gaussian(u, c) for c, _ in mixture)
+    shares = np.array([size, size // 8]) / (size + size // 8)
+    log_density = np.logaddexp(log_gaussian + np.log(shares[0]), log_wide + np.log(shares[1]))
+    return _Particles(u, problem.features(u), log_gaussian, log_density)
+
+
+def _normal_points(rank: int, many: int, rng: np.random.Generator) -> Float[np.ndarray, "p r"]:
+    """Return scrambled Sobol points, made normal; their resolution is 2^-30, and 0 would be infinite."""
+    points = qmc.Sobol(rank, rng=rng).random_base2(many.bit_length() - 1)
+    return ndtri(np.maximum(points, 2.0**-32))
+
+
+def _log_gaussian(
+    u: Float[np.ndarray, "p r"], covariance: Float[np.ndarray, "r r"] | None = None
+) -> Float[np.ndarray, " p"]:
+    """Return the logarithm of the density N(0, covariance), of the prior N(0, I) by default."""
+    constant = -0.5 * u.shape[1] * np.log(2 * np.pi)
+    if covariance is None:
+        return constant - 0.5 * np.einsum("ij,ij->i", u, u)
+    log_determinant = float(np.linalg.slogdet(covariance)[1])
+    return constant - 0.5 * log_determinant - 0.5 * _forms(symmetric(np.linalg.inv(covariance)), u)
+
+
+def _forms(matrix: Float[np.ndarray, "m m"], rows: Float[np.ndarray, "p m"]) -> Float[np.ndarray, " p"]:
+    """Return row' matrix row for every row."""
+    return np.einsum("ij,ij->i", rows, product(rows, matrix))
+
+
+def _widened(covariance: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+    """Return the covariance, made at least that of the prior in every direction."""
+    values, vectors = eigh(covariance)
+    return symmetric((vectors * np.maximum(values, 1.0)) @ vectors.T)
 
 
 def _systematic(weights: Float[np.ndarray, " p"], size: int, rng: np.random.Generator) -> np.ndarray:
@@ -443,13 +410,8 @@ class _State:
     gram: Float[np.ndarray, "n n"]
     potential: _Potential
     direction: Float[np.ndarray, " p"]
-    divergence: float  # KL to the prior
-    density: _Density
+    free_energy: float
     iterations: int = 0
-
-    @property
-    def free_energy(self) -> float:
-        return self.divergence + self.potential.value
 
     @property
     def slope(self) -> float:
@@ -462,26 +424,44 @@ class _State:
 
 
 class _Ensemble:
-    """F as a function of the weights of given particles."""
+    """F as a function of the weights of given particles.
 
-    def __init__(self, problem: _Problem, particles: _Particles, part: slice = slice(None)) -> None:
-        self._problem, self._particles, self._part = problem, particles, part
-        self._phi = particles.phi[part]
-        u = particles.u[part]
+    What the particles say of the Gaussian is corrected to what is known of it in closed form, and what they say of p by
+    as much. This takes away most of the error of p while it is close to the Gaussian, and all where the two are equal.
+    """
+
+    def __init__(self, problem: _Problem, particles: _Particles, known: _Start | None) -> None:
+        self._problem, self._u, self._phi = problem, particles.u, particles.phi
         # Logarithm of the prior over the density of the particles, each of which stands for 1/P of that.
-        log_prior = -0.5 * np.einsum("ij,ij->i", u, u) - 0.5 * u.shape[1] * np.log(2 * np.pi)
-        self._prior = log_prior - particles.density(u, self._phi) - np.log(len(u))
-        self._control, self._divergence = np.zeros((self._phi.shape[1],) * 2), 0.0
-        if particles.gram is not None and particles.divergence is not None:
-            self._control = particles.gram - product(self._phi.T, self._phi) / len(u)
-            self._divergence = particles.divergence + float(np.mean(self._prior)) + np.log(len(u))
+        self._log_prior = _log_gaussian(particles.u) - particles.log_density - np.log(len(particles.u))
+        log_weights = particles.log_gaussian - particles.log_density
+        self._log_gaussian = log_weights - logsumexp(log_weights)
+        self._gram, self._divergence, self._second_moment = 0.0, 0.0, 0.0
+        if known is not None and known.gram is not None:
+            weights = np.exp(self._log_gaussian)
+            self._gram, self._divergence, self._second_moment = (
+                known.gram - self.gram(weights),
+                known.divergence - self._divergence_from_prior(self._log_gaussian),
+                known.covariance - self.second_moment(weights),
+            )
 
-    def resume(self, density: _Density) -> _State | None:
-        """Return the weights that make a sample of `density`, as it was found on other particles."""
-        u, phi = self._particles.u[self._part], self._phi
-        return self.state(density(u, phi) - self._particles.density(u, phi), density)
+    def gram(self, weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, "n n"]:
+        """Return E[phi phi'], symmetric to the last bit."""
+        return symmetric(product(self._phi.T, weights[:, None] * self._phi) + self._gram)
 
-    def state(self, log_weights: Float[np.ndarray, " p"], density: _Density) -> _State | None:
+    def second_moment(self, weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, "r r"]:
+        """Return E[u u']."""
+        return symmetric(product(self._u.T, weights[:, None] * self._u) + self._second_moment)
+
+    def _divergence_from_prior(self, log_weights: Float[np.ndarray, " p"]) -> float:
+        gap = np.einsum("i,i->", np.exp(log_weights), log_weights - self._log_prior)
+        return float(gap) + self._divergence
+
+    def gaussian(self) -> _State | None:
+        """Return the weights of the Gaussian."""
+        return self.state(self._log_gaussian)
+
+    def state(self, log_weights: Float[np.ndarray, " p"]) -> _State | None:
         """Return None where there is no such kernel in float64."""
         log_weights = log_weights - logsumexp(log_weights)
         weights = np.exp(log_weights)
@@ -489,31 +469,46 @@ class _Ensemble:
         potential = self._problem.potential(gram)
         if potential is None:
             return None
-        direction = self._prior - 0.5 * _forms(potential.slope, self._phi) - log_weights
+        direction = self._log_prior - 0.5 * _forms(potential.slope, self._phi) - log_weights
         direction -= np.einsum("i,i->", weights, direction)
-        divergence = self._divergence + float(np.einsum("i,i->", weights, log_weights - self._prior))
-        return _State(log_weights, weights, gram, potential, direction, divergence, density)
-
-    def gram(self, weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, "n n"]:
-        """Return the weighted kernel, symmetric to the last bit."""
-        return symmetric(product(self._phi.T, weights[:, None] * self._phi) + self._control)
+        free_energy = self._divergence_from_prior(log_weights) + potential.value
+        return _State(log_weights, weights, gram, potential, direction, free_energy)
 
     def descend(self, now: _State, tolerance: float, limit: int, least_ess: float) -> _State:
-        """Descend until little is left to go, the weights become too uneven, or no step goes down."""
+        """Descend until little is left to go, the weights become too uneven, or no step goes down.
+
+        Anderson's extrapolation from the last states is taken where it goes down, else a step along the direction.
+        """
         step, iterations = 1.0, 0
+        past = [now]
         while now.slope > tolerance and iterations < limit and now.ess >= least_ess:
-            while True:
-                new = self.state(
-                    now.log_weights + step * now.direction, now.density.towards(now.potential.slope, step)
-                )
-                if new is not None and _is_lower(new, now, step) and new.ess >= 0.5 * least_ess:
-                    break
-                step *= 0.5
-                if step < 1e-7:
-                    return replace(now, iterations=iterations)
+            new = self._extrapolated(past) if len(past) > 1 else None
+            if new is None or new.ess < 0.5 * least_ess or not _is_lower(new, now, 0.0):
+                past = [now]
+                new = self.state(now.log_weights + step * now.direction)
+                while new is None or new.ess < 0.5 * least_ess or not _is_lower(new, now, step):
+                    step *= 0.5
+                    if step < 1e-7:
+                        return replace(now, iterations=iterations)
+                    new = self.state(now.log_weights + step * now.direction)
+                step = min(1.0, 2.0 * step)
             now, iterations = new, iterations + 1
-            step = min(1.0, 1.5 * step)
+            past = [*past[-MEMORY:], now]
         return replace(now, iterations=iterations)
+
+    def _extrapolated(self, past: list[_State]) -> _State | None:
+        """Return the combination of where all of them lead to whose directions, combined likewise, are smallest."""
+        now = past[-1]
+        root = np.sqrt(now.weights)
+        changes = np.array([(state.direction - now.direction) * root for state in past[:-1]])
+        products = np.einsum("ip,jp->ij", changes, changes)
+        right = np.einsum("ip,p->i", changes, now.direction * root)
+        scale = np.sqrt(np.diag(products))
+        if not scale.all():
+            return None
+        part = -np.linalg.lstsq(products / np.outer(scale, scale), right / scale, rcond=1e-12)[0] / scale
+        ends = np.array([state.log_weights + state.direction for state in past])
+        return self.state(np.einsum("i,ip->p", np.append(part, 1.0 - part.sum()), ends))
 
     def residual(self, state: _State) -> float:
         """Return how far the kernel is from the one that it leads to, relative."""
@@ -521,13 +516,10 @@ class _Ensemble:
         change = self.gram(np.exp(after - logsumexp(after))) - state.gram
         return float(np.linalg.norm(change) / np.linalg.norm(state.gram))
 
-    def second_moment(self, state: _State, start: _Start) -> Float[np.ndarray, "r r"]:
-        """Return E_p[u u'], with the same control as the kernel."""
-        u = self._particles.u[self._part]
-        moment = product(u.T, state.weights[:, None] * u)
-        if self._particles.gram is not None:
-            moment += start.covariance - product(u.T, u) / len(u)
-        return symmetric(moment)
+    def ess(self, potential: _Potential) -> float:
+        """Return the effective number of particles under the density that a potential found elsewhere leads to."""
+        log_weights = self._log_prior - 0.5 * _forms(potential.slope, self._phi)
+        return float(np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights)))
 
 
 def _is_lower(new: _State, now: _State, step: float) -> bool:
@@ -546,7 +538,6 @@ class _Run:
     errors: _Errors
     residual: float
     iterations: int
-    renewals: int
     second_moment: Float[np.ndarray, "r r"]
 
 
@@ -565,65 +556,57 @@ def _solve(
     limit: int,
     rng: np.random.Generator,
 ) -> _Run | None:
-    """Descend, renewing particles where few of them count and adding to them while the error is too large."""
+    """Descend on particles of a Gaussian, and on those of the second moment found, until the error is small enough.
+
+    Where the weights become too uneven on the way, particles of the second moment so far go on from there.
+    """
     tolerance = max(1e-3 * asked, 1e-8)
     largest = 1 << (most // POPULATIONS).bit_length() - 1
     size = min(max(FEWEST, 1 << (4 * len(problem.z) - 1).bit_length()), largest)
-    particles, gaussian = _gaussian(problem, start, size, rng), True
-    density = particles.density
-    iterations = renewals = 0
+    covariance, known = start.covariance, start if start.gram is not None else None
+    particles = _draw(problem, covariance, size, rng)
+    iterations = draws = 0
     while True:
-        ensemble = _Ensemble(problem, particles)
-        state = ensemble.resume(density) or ensemble.resume(particles.density)
+        ensemble = _Ensemble(problem, particles, known)
+        state = ensemble.gaussian()
         if state is None:
             return None
-        least = EFFECTIVE * len(state.weights)
+        least = EFFECTIVE * POPULATIONS * len(problem.z)
+        if draws < DRAWS:
+            least = max(least, GENTLE * len(state.weights))
         state = ensemble.descend(state, tolerance, limit - iterations, least)
-        iterations, density = iterations + state.iterations, state.density
-        errors, status = _Errors(measure(state.gram), np.inf, np.full_like(state.gram, np.inf)), None
-        if (
-            state.ess >= least
-            and state.slope > tolerance
-            and iterations < limit
-            and particles.gram is not None
-        ):
-            particles = replace(
-                particles, gram=None
-            )  # the control can take a kernel out of what is positive definite
+        iterations += state.iterations
+        even, arrived = state.ess >= least, state.slope <= tolerance
+        if known and iterations < limit and not (arrived and state.ess >= CLOSE * len(state.weights)):
+            known = None  # p is far from the Gaussian, whose moments are of no help then
             continue
-        if state.slope > tolerance and (state.ess >= least or iterations >= limit):
+        errors, status = _unknown(state, measure), None
+        if even and arrived:
+            errors = _errors(problem, particles, known, state, measure, tolerance, limit)
+        if not np.isfinite(errors.ratio):
+            status = Status.NOT_FINITE
+        elif errors.ratio_error <= asked * abs(errors.ratio):
+            status = Status.CONVERGED
+        elif not arrived and (even or iterations >= limit):
             status = Status.MAX_ITERATIONS
-        elif state.ess >= least:
-            errors = _errors(problem, particles, state, measure, tolerance, limit)
-            if not np.isfinite(errors.ratio):
-                status = Status.NOT_FINITE
-            elif errors.ratio_error <= asked * abs(errors.ratio):
-                status = Status.CONVERGED
-            elif 2 * size > largest:
+        elif arrived or draws == DRAWS:
+            if 2 * size > largest:
                 status = Status.TOO_FEW_SAMPLES
-            else:
-                size = min(4 * size, largest)
-        if status is not None:
-            return _Run(
-                status,
-                particles,
-                state,
-                errors,
-                ensemble.residual(state),
-                iterations,
-                renewals,
-                ensemble.second_moment(state, start),
-            )
-        if gaussian and state.ess >= least:
-            particles = _gaussian(problem, start, size, rng)
+            size, draws = min(4 * size, largest), 0
         else:
-            particles, gaussian = _renewed(problem, particles, state, size, rng), False
-            density, renewals = particles.density, renewals + 1
+            draws += 1
+        if status is not None:
+            residual, moment = ensemble.residual(state), ensemble.second_moment(state.weights)
+            return _Run(status, particles, state, errors, residual, iterations, moment)
+        if known is None:
+            covariance = ensemble.second_moment(state.weights)
+        particles = _draw(problem, covariance, size, rng)
 
 
 def _errors(
     problem: _Problem,
     particles: _Particles,
+    known: _Start | None,
     state: _State,
     measure: Callable[[Float[np.ndarray, "n n"]], float],
     tolerance: float,
@@ -632,22 +615,26 @@ def _errors(
     """Solve on every population alone: their spread gives the error of the solution on all.
 
     A solution on m particles has a bias of order 1/m, so that the mean of the populations is as many times further off
-    than the solution on all as there are populations; that estimate of the bias is part of the error.
+    than the solution on all as there are populations; that estimate of the bias is part of the error. A population can
+    also be blind to where p has its tails; then its solution gives nearly all weight to a few of the others' particles,
+    and no spread tells the error.
     """
+    together = _Ensemble(problem, particles, known)
     grams = []
-    for part in map(particles.population, range(POPULATIONS)):
-        alone = _Ensemble(problem, particles, part)
-        own = alone.state(state.log_weights[part], state.density)
-        if own is None:  # too few for a kernel that is positive definite
-            return _Errors(measure(state.gram), np.inf, np.full_like(state.gram, np.inf))
-        grams.append(alone.descend(own, tolerance, limit, 0.0).gram)
+    for i in range(POPULATIONS):
+        ensemble = _Ensemble(problem, particles.part(i), known)
+        own = ensemble.state(state.log_weights[particles.population(i)])
+        alone = own and ensemble.descend(own, tolerance, limit, 0.0)
+        if alone is None or together.ess(alone.potential) < HOLDS * state.ess:
+            return _unknown(state, measure)
+        grams.append(alone.gram)
     ratio = measure(state.gram)
-    ratios = np.array([measure(gram) for gram in grams])
-    return _Errors(
-        ratio,
-        float(_standard_error(ratios, ratio)),
-        _standard_error(np.array(grams), state.gram),
-    )
+    ratio_error = _standard_error(np.array([measure(gram) for gram in grams]), ratio)
+    return _Errors(ratio, float(ratio_error), _standard_error(np.array(grams), state.gram))
+
+
+def _unknown(state: _State, measure: Callable[[Float[np.ndarray, "n n"]], float]) -> _Errors:
+    return _Errors(measure(state.gram), np.inf, np.full_like(state.gram, np.inf))
 
 
 def _standard_error(alone: np.ndarray, together: np.ndarray | float) -> np.ndarray:
@@ -677,7 +664,6 @@ def _result(
             residual_error=np.nan,
             ess=np.nan,
             particles=0,
-            renewals=0,
             free_energy=np.nan,
             weights=none,
             _second_moment=unknown,
@@ -700,7 +686,6 @@ def _result(
         residual_error=float(np.linalg.norm(run.errors.gram_error) / np.linalg.norm(state.gram)),
         ess=state.ess,
         particles=len(state.weights),
-        renewals=run.renewals,
         free_energy=state.free_energy,
         weights=np.sqrt(prior[1]) * u,
         _second_moment=run.second_moment,
