@@ -23,6 +23,9 @@ bench: .venv/development  ## timings; never part of the tests
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/adaptive.py
 	$(BIN)/python benchmarks/convergence.py
+	$(BIN)/python benchmarks/networks.py
+	$(BIN)/python benchmarks/posterior.py
+	$(BIN)/python benchmarks/mean_field.py
 
 browser:  # the report is tested in a real browser
 	@sh tests/install_browser.sh

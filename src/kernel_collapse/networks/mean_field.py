@@ -31,7 +31,7 @@ from scipy.special import logsumexp, ndtri
 from scipy.stats import qmc
 
 from kernel_collapse import _validate
-from kernel_collapse._linalg import Cholesky, eigh, one_blas_thread, product, symmetric
+from kernel_collapse._linalg import Cholesky, eigh, mirror, one_blas_thread, product, symmetric
 from kernel_collapse.activations import Activation
 from kernel_collapse.adaptive import Status as AdaptiveStatus
 from kernel_collapse.adaptive import solve_adaptive
@@ -278,7 +278,7 @@ class _Problem:
             return None
         dual = factor.solve(self.targets)
         value = 0.5 * float(np.einsum("ij,ij->", self.targets, dual)) + k * float(np.log(factor.pivots).sum())
-        a = k * factor.inverse() - dual @ dual.T
+        a = k * mirror(factor.inverse()) - dual @ dual.T
         return _Potential(value / self.width, self.readout_variance / self.width * a)
 
 
