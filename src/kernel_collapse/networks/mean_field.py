@@ -169,8 +169,8 @@ def solve_mean_field(
     weight_variance, readout_variance, noise_variance : float
         sigma_w^2 (weights N(0, sigma_w^2/d)), sigma_a^2 (readout N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
     particles : int
-        The most that may be used, at least 4096; it begins with few and takes four times as many until the accuracy is
-        reached. The memory is about four arrays of particles x n.
+        The most that may be used (and an eighth more, of a wider Gaussian), at least 4096; it begins with few and takes
+        four times as many until the accuracy is reached. The memory is about four arrays of particles x n.
     accuracy : float
         Standard error of NC1 asked for, relative to NC1.
     max_iterations : int
@@ -258,6 +258,8 @@ class _Potential(NamedTuple):
 
 @dataclass(frozen=True)
 class _Problem:
+    """Inputs z = sigma_w X / sqrt(d), targets and hyper-parameters."""
+
     z: Float[np.ndarray, "n r"]
     targets: Float[np.ndarray, "n k"]
     phi: Callable[..., jax.Array]
@@ -366,7 +368,7 @@ def _draw(
 
 def _normal_points(rank: int, many: int, rng: np.random.Generator) -> Float[np.ndarray, "p r"]:
     """Return scrambled Sobol points, made normal; their resolution is 2^-30, and 0 would be infinite."""
-    points = qmc.Sobol(rank, rng=rng).random_base2(many.bit_length() - 1)
+    points = qmc.Sobol(rank, seed=rng).random_base2(many.bit_length() - 1)
     return ndtri(np.maximum(points, 2.0**-32))
 
 
@@ -589,7 +591,7 @@ def _solve(
             status = Status.CONVERGED
         elif not arrived and (even or iterations >= limit):
             status = Status.MAX_ITERATIONS
-        elif arrived or draws == DRAWS:
+        elif (arrived and even) or draws == DRAWS:
             if 2 * size > largest:
                 status = Status.TOO_FEW_SAMPLES
             size, draws = min(4 * size, largest), 0
