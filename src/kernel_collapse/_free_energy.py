@@ -89,7 +89,8 @@ class FreeEnergy:
 
     def kernel(self, scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "n n"]:
         """Return kappa(z S z'), symmetric to the last bit."""
-        return mirror(self._kappas(scaled, np.empty((len(self.z),) * 2))[0])
+        w, _ = self._scale(scaled)
+        return mirror(self._kappas(w, np.empty((len(w),) * 2))[0])
 
     def evaluate(self, scaled: Float[np.ndarray, "r r"], *, certify: bool = False) -> Evaluation:
         """Return value and gradient at S: one Cholesky factorisation and one inverse from it.
@@ -99,7 +100,8 @@ class FreeEnergy:
         n, k = self.targets.shape
         scale = self.readout_variance / self.width
         with np.errstate(over="ignore", invalid="ignore"):
-            matrix, kappa_c, kappa_q, q = self._kappas(scaled, self._memory[0], self.readout_variance)
+            w, root = self._scale(scaled)
+            matrix, kappa_c, kappa_q, q = self._kappas(w, self._memory[0], self.readout_variance)
         diagonal = np.diag_indices(n)
         linear = 0.0
         if self.linear_term is not None:
@@ -124,14 +126,14 @@ class FreeEnergy:
         if certify:
             change = self._solve_error(factor, solved, squares, variances)
             tilt = -product(change, solved.T) - product(solved, change.T)
-            round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q, q, scaled))
+            round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q, w, root))
         weights = factor.inverse()
         if self.linear_term is not None:
             weights -= self.linear_term / k
         weights = less_gram(k, weights.astype(self.dtype, copy=False), solved.astype(self.dtype, copy=False))
         return Evaluation(
             value / self.width,
-            scale * self._pull_back(weights, kappa_c, kappa_q, q, scaled),
+            scale * self._pull_back(weights, kappa_c, kappa_q, w, root),
             EPS / (2.0 * self.width) * float(squares @ variances),
             round_off,
             float(pivots.min() ** 2),
@@ -144,14 +146,22 @@ class FreeEnergy:
         shape = (len(self.z),) * 2
         return np.zeros(shape), np.zeros(shape, dtype=self.dtype)
 
+    @cached_property
+    def _inputs(self) -> np.ndarray:
+        return self.z.astype(self.dtype, copy=False)
+
+    def _scale(self, scaled: Float[np.ndarray, "r r"]) -> tuple[np.ndarray, np.ndarray]:
+        """Return w with w w' = z S z', and the factor by which it comes from z."""
+        root = _root(scaled).astype(self.dtype, copy=False)
+        return product(self._inputs, root), root
+
     def _kappas(
-        self, scaled: Float[np.ndarray, "r r"], out: Float[np.ndarray, "n n"], factor: float = 1.0
+        self, w: np.ndarray, out: Float[np.ndarray, "n n"], factor: float = 1.0
     ) -> tuple[Float[np.ndarray, "n n"], np.ndarray, np.ndarray | None, np.ndarray]:
-        """Return factor * kappa (in `out`, in float64), kappa_c and kappa_q of z S z', and its diagonal.
+        """Return factor * kappa (in `out`, in float64), kappa_c and kappa_q of w w', and its diagonal.
 
         Of the first two the upper triangles are made, by tiles; kappa_q is None where it follows from kappa_c.
         """
-        w = product(self.z.astype(self.dtype, copy=False), _root(scaled).astype(self.dtype, copy=False))
         q = np.einsum("ij,ij->i", w, w)
         kappa_c = gram(w, out=self._memory[1])  # it takes the place of the covariances
         kappa_q = np.empty_like(kappa_c) if self.activation.kappa_q_ratio(q) is None else None
@@ -173,19 +183,22 @@ class FreeEnergy:
         weights: np.ndarray,
         kappa_c: np.ndarray,
         kappa_q: np.ndarray | None,
-        q: np.ndarray,
-        scaled: Float[np.ndarray, "r r"],
+        w: np.ndarray,
+        root: np.ndarray,
     ) -> Float[np.ndarray, "r r"]:
         """Return d/dS tr(A kappa(z S z')) = z'(W + diag v) z, W = A * kappa_c, v_i = 2 sum_j A_ij kappa_q,ij.
 
         Of A and kappa_c the upper triangles are read; W takes the place of kappa_c.
         """
-        z = self.z.astype(self.dtype, copy=False)
+        z = self._inputs
         for rows, columns in upper_tiles(len(z)):
             kappa_c[rows, columns] *= weights[rows, columns]
         moved = symmetric_product(kappa_c, z)
-        if kappa_q is None:  # v_i is a factor times sum_j W_ij c_ij, which is the diagonal of W z S z'
-            v = self.activation.kappa_q_ratio(q) * np.einsum("ij,ij->i", moved, product(z, scaled))
+        if kappa_q is None:
+            # v_i is a factor times sum_j W_ij c_ij, the diagonal of W w w'. With z S in the place of root w' it would
+            # differ from that of the c in kappa by the round-off of the root, which is that of float64.
+            ratio = self.activation.kappa_q_ratio(np.einsum("ij,ij->i", w, w))
+            v = ratio * np.einsum("ij,ij->i", product(moved, root), w)
         else:
             v = np.einsum("ij,ij->i", mirror(weights), kappa_q)
         moved += (2.0 * v)[:, None] * z
