@@ -113,7 +113,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     def judge(claim: str, more: pd.DataFrame, less: pd.DataFrame, gap: str) -> Verdict:
         table = _statistics.paired(more, less, "log_nc1", CELLS)
         return _statistics.above_zero(
-            claim, table, lambda row: f"width {row['width']:g}, d={row['dim']}", gap=gap
+            claim, table, lambda row: f"width {row['width']:g}, d={row['dim']:g}", gap=gap
         )
 
     trained = of("empirical-ntk", EPOCHS)
