@@ -21,6 +21,7 @@ def least_work(x):
     def work():
         factor, _ = lapack.dpotrf(matrix.T, lower=1, clean=0)
         lapack.dpotri(factor, lower=1, overwrite_c=1)
+        blas.dgemm(1.0, x.T, x.T, trans_a=1)
         blas.dgemm(1.0, x.T, blas.dgemm(1.0, matrix.T, x.T, trans_b=1))
 
     return work

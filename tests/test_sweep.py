@@ -196,14 +196,16 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     folder = tmp_path / "stopped"
     program = str(Path(sys.executable).with_name("kernel-collapse"))
     names = ["limiting-kernels-balanced", "training-path"]
+    # A test run in the background may have been started deaf to Ctrl-C, and would hand that on.
+    hearing = (
+        "import os, signal as s, sys; s.signal(s.SIGINT, s.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
     command = [program, "reproduce", *names, "--out", str(folder), "--workers", "2"]
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", hearing, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A test run in the background may have been started deaf to Ctrl-C, and would hand that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and count(folder) < 2:
         time.sleep(0.02)

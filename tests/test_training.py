@@ -218,14 +218,14 @@ def test_cross_entropy_reaches_the_terminal_phase():
     probes = (0, 50, 500, 3000)
     training = kc.networks.train(
         THREE, width=40, epochs=3000, learning_rate=0.5, loss="cross_entropy", probes=probes, optimiser="sgd",
-        weight_decay=1e-4, precision="float64", activation="relu",
+        weight_decay=3e-3, precision="float64", activation="relu",
     )  # fmt: skip
     assert training.accuracy[0, -1] == 1.0
     epoch = int(training.zero_error_epoch[0])
     assert 0 < epoch < 3000
     just_before = kc.networks.train(
         THREE, width=40, epochs=epoch, learning_rate=0.5, loss="cross_entropy", probes=(epoch - 1, epoch),
-        weight_decay=1e-4, precision="float64", activation="relu",
+        weight_decay=3e-3, precision="float64", activation="relu",
     )  # fmt: skip
     assert just_before.accuracy[0, 0] < 1.0 == just_before.accuracy[0, 1]
     assert training.nc1[0, -1, 0] < training.nc1[0, 1, 0] < training.nc1[0, 0, 0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -34,6 +35,8 @@ __all__ = [
 TILE = 128
 
 _lock = threading.Lock()
+#: Of the threads of a process only that which set the limit can lift it: it is always this one.
+_keeper = ThreadPoolExecutor(1, "blas-limit")
 _limit: Any = None
 _users = 0
 
@@ -49,14 +52,14 @@ def one_blas_thread() -> Iterator[None]:
     with _lock:
         _users += 1
         if _users == 1:
-            _limit = _blas().limit(limits=1, user_api="blas")
+            _limit = _keeper.submit(lambda: _blas().limit(limits=1, user_api="blas").__enter__()).result()
     try:
         yield
     finally:
         with _lock:
             _users -= 1
             if _users == 0:
-                _limit.restore_original_limits()
+                _keeper.submit(_limit.__exit__, None, None, None).result()
 
 
 @lru_cache(maxsize=1)
