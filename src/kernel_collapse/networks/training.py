@@ -187,7 +187,7 @@ def train(
     --------
     >>> import kernel_collapse as kc
     >>> data = kc.data.gaussian_classes(n=40, dim=2)
-    >>> training = kc.networks.train(data, width=50, epochs=300, learning_rate=0.05, seeds=2)
+    >>> training = kc.networks.train(data, width=50, epochs=300, learning_rate=0.01, seeds=2)
     >>> training.nc1.shape, training.accuracy[:, -1].tolist()
     ((2, 2, 1), [1.0, 1.0])
     """
