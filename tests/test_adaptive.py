@@ -484,7 +484,7 @@ def test_cholesky_and_inverse(n, rng):
     assert cholesky.ok
     np.testing.assert_allclose(cholesky.pivots, np.diag(np.linalg.cholesky(matrix)), rtol=1e-10)
     np.testing.assert_allclose(matrix @ cholesky.solve(right), right, atol=1e-8)
-    inverse = mirror(cholesky.inverse())
+    inverse = mirror(cholesky.upper_inverse())
     np.testing.assert_array_equal(inverse, inverse.T)
     np.testing.assert_allclose(inverse @ matrix, np.eye(n), atol=1e-7)
     assert not Cholesky(-np.eye(n)).ok

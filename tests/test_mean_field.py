@@ -342,10 +342,10 @@ def test_bad_input_is_refused(arguments, message):
 
 
 def test_bad_data_are_refused():
-    with pytest.raises(ValueError, match="dataset is a ndarray, expected a Dataset"):
+    with pytest.raises(ValueError, match="dataset is of type ndarray, expected a Dataset"):
         solve_mean_field(plane().x, width=20)
     alone = dataclasses.replace(plane(), labels=np.zeros(14, dtype=int))
-    with pytest.raises(ValueError, match="expected at least two classes"):
+    with pytest.raises(ValueError, match="dataset has one class, expected at least two"):
         solve_mean_field(alone, width=20)
 
 

@@ -127,7 +127,7 @@ class FreeEnergy:
             change = self._solve_error(factor, solved, squares, variances)
             tilt = -product(change, solved.T) - product(solved, change.T)
             round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q, w, root))
-        weights = factor.inverse()
+        weights = factor.upper_inverse()
         if self.linear_term is not None:
             weights -= self.linear_term / k
         weights = less_gram(k, weights.astype(self.dtype, copy=False), solved.astype(self.dtype, copy=False))

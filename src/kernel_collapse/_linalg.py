@@ -157,7 +157,7 @@ class Cholesky:
 
         return lapack.dpotrs(self._factor, right, lower=1)[0]
 
-    def inverse(self) -> Float[np.ndarray, "n n"]:
+    def upper_inverse(self) -> Float[np.ndarray, "n n"]:
         """Return the upper triangle of the inverse, in the memory of the factor."""
         from scipy.linalg import lapack
 

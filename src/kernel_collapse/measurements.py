@@ -103,19 +103,24 @@ class KernelNC1(Specification):
         return _flat(collapse.nc1_weightings(gram(self, dataset.x), dataset.labels))
 
 
-class AdaptiveNC1(Specification):
+class _Prior(Specification):
+    """What kernels and networks alike are made of: an activation and the variances of the prior."""
+
+    activation: str = "erf"
+    weight_variance: PositiveFloat = 1.0
+    readout_variance: PositiveFloat = 1 / 128
+
+    _known = field_validator("activation")(_activation_name)
+
+
+class AdaptiveNC1(_Prior):
     """NC1 of the adaptive kernel (`kernel_collapse.solve_adaptive`), under every weighting."""
 
     kernel: Literal["adaptive"] = "adaptive"
-    activation: str = "erf"
     width: PositiveFloat = 500.0
-    weight_variance: PositiveFloat = 1.0
-    readout_variance: PositiveFloat = 1 / 128
     noise_variance: PositiveFloat = 1e-6
     label_term: Literal["exact", "published"] = "exact"
     starts: tuple[Literal["nngp", "published", "random", "annealed"], ...] = ("nngp",)
-
-    _known = field_validator("activation")(_activation_name)
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
@@ -128,18 +133,13 @@ class AdaptiveNC1(Specification):
         return certificate(solution) | _flat(collapse.nc1_weightings(solution.gram, dataset.labels))
 
 
-class MeanFieldNC1(Specification):
+class MeanFieldNC1(_Prior):
     """NC1 of the mean-field kernel (`kernel_collapse.networks.solve_mean_field`), with its Monte Carlo error."""
 
     kernel: Literal["mean-field"] = "mean-field"
-    activation: str = "erf"
     width: PositiveFloat = 500.0
-    weight_variance: PositiveFloat = 1.0
-    readout_variance: PositiveFloat = 1 / 128
     noise_variance: PositiveFloat = 1e-2
     accuracy: PositiveFloat = 0.01
-
-    _known = field_validator("activation")(_activation_name)
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
@@ -159,22 +159,17 @@ class MeanFieldNC1(Specification):
         }
 
 
-class PosteriorNC1(Specification):
+class PosteriorNC1(_Prior):
     """NC1 of the mean feature kernel of a Bayesian network (`kernel_collapse.networks.sample_posterior`)."""
 
     kernel: Literal["posterior"] = "posterior"
-    activation: str = "erf"
     width: PositiveInt = 500
-    weight_variance: PositiveFloat = 1.0
-    readout_variance: PositiveFloat = 1 / 128
     noise_variance: PositiveFloat = 1e-2
     sampler: Literal["hmc", "nuts", "mala", "langevin"] = "hmc"
     chains: PositiveInt = 4
     draws: PositiveInt = 1000
     warmup: PositiveInt = 300
     accuracy: PositiveFloat | None = None
-
-    _known = field_validator("activation")(_activation_name)
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
@@ -199,21 +194,17 @@ class PosteriorNC1(Specification):
         }
 
 
-class _Trained(Specification):
+class _Trained(_Prior):
     """A network and how it is trained; the defaults are the published networks'."""
 
-    activation: str = "erf"
     width: PositiveInt = 500
     depth: PositiveInt = 1
     parameterisation: Literal["standard", "ntk"] = "standard"
-    weight_variance: PositiveFloat = 1.0
     readout_variance: PositiveFloat = 1.97**2
     epochs: NonNegativeInt = 1000
     learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 1e-6
     precision: Literal["float32", "float64"] = "float32"
-
-    _known = field_validator("activation")(_activation_name)
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""

@@ -29,6 +29,7 @@ ACTIVATIONS = ("erf", "relu")
 #: The networks of the published code, and the scale that its equations of state assume.
 READOUTS = {"published": 1.97**2, "mean-field": 1 / 128}
 READOUT_NAMES = {"published": r"$\sigma_a^2 = 1.97^2$", "mean-field": r"$\sigma_a^2 = 1/128$"}
+READOUT_WORDS = {"published": "readout 1.97²", "mean-field": "readout 1/128"}
 
 
 def trials_of(laws: Sequence[GaussianClasses], seeds: int) -> list[Trial]:
@@ -124,9 +125,7 @@ def verdicts(rows: pd.DataFrame, cells: list[str], name: Callable[[Any], str]) -
     limit = pd.concat([nngp.assign(readout=readout) for readout in READOUTS])
 
     def of(row: Any) -> str:
-        return f"{ACTIVATION_NAMES[row['activation']]}, {READOUT_NAMES[row['readout']]}, {name(row)}".replace(
-            r"$\sigma_a^2 = 1.97^2$", "readout 1.97²"
-        ).replace(r"$\sigma_a^2 = 1/128$", "readout 1/128")
+        return f"{ACTIVATION_NAMES[row['activation']]}, {READOUT_WORDS[row['readout']]}, {name(row)}"
 
     def split(column: str, first: str, second: str, others: list[str]) -> pd.DataFrame:
         sides = [networks[networks[column] == value] for value in (first, second)]
@@ -143,7 +142,7 @@ def verdicts(rows: pd.DataFrame, cells: list[str], name: Callable[[Any], str]) -
         _statistics.above_zero(
             "Trained networks of erf collapse more than those of ReLU.",
             split("activation", "erf", "relu", ["readout"]),
-            lambda row: of({**row, "activation": "erf"}),
+            lambda row: f"{READOUT_WORDS[row['readout']]}, {name(row)}",
             gap="gap log10 NC1(ReLU) − log10 NC1(erf)",
         ),
         _statistics.above_zero(

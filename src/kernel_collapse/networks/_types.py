@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
-__all__ = ["NetworkError"]
+from typing import Any
+
+from kernel_collapse.data import Dataset
+
+__all__ = ["NetworkError", "check_dataset"]
 
 
 class NetworkError(RuntimeError):
     """A network that was not trained, or a posterior that was not sampled, to what was asked."""
+
+
+def check_dataset(dataset: Any) -> None:
+    """Refuse what is no data set of two classes or more with a label and a target for every sample."""
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            f"dataset is of type {type(dataset).__name__}, expected a Dataset: make one with "
+            "kernel_collapse.data.from_arrays(x, labels, targets)."
+        )
+    n = len(dataset.x)
+    if len(dataset.targets) != n or len(dataset.labels) != n:
+        raise ValueError(
+            f"the data set has {n} samples, {len(dataset.labels)} labels and {len(dataset.targets)} targets, expected "
+            "as many of each: make it with kernel_collapse.data.from_arrays."
+        )
+    if len(dataset.class_sizes) < 2:
+        raise ValueError(
+            "dataset has one class, expected at least two: collapse compares the spread within classes with the "
+            "spread between them."
+        )

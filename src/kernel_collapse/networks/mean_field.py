@@ -19,31 +19,36 @@ points of a Gaussian: that of the equations of state, then that of the second mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.special import logsumexp, ndtri
-from scipy.stats import qmc
 
 from kernel_collapse import _validate
-from kernel_collapse._linalg import Cholesky, eigh, mirror, one_blas_thread, product, symmetric
+from kernel_collapse._linalg import one_blas_thread, symmetric
 from kernel_collapse.activations import Activation
 from kernel_collapse.adaptive import Status as AdaptiveStatus
 from kernel_collapse.adaptive import solve_adaptive
 from kernel_collapse.collapse import WEIGHTINGS, Weighting, nc1
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _activations
-from kernel_collapse.networks._types import NetworkError
+from kernel_collapse.networks._ensemble import (
+    POPULATIONS,
+    Ensemble,
+    Gaussian,
+    Particles,
+    Problem,
+    State,
+    draw,
+    systematic,
+)
+from kernel_collapse.networks._types import NetworkError, check_dataset
 
 __all__ = ["MeanField", "Status", "solve_mean_field"]
 
-#: Independent populations: their spread is the Monte Carlo error.
-POPULATIONS = 8
 #: Particles of each to begin with, at least; always a power of two, as Sobol points come.
 FEWEST = 512
 #: Effective particles of each population for every sample: with fewer the kernel of a population means nothing.
@@ -56,8 +61,6 @@ HOLDS = 0.5
 #: How often particles of one number are drawn anew from the second moment reached, as soon as less than a share GENTLE
 #: of them is effective, before the descent goes on as far as EFFECTIVE lets it.
 DRAWS, GENTLE = 3, 0.25
-#: States from which a step is extrapolated.
-MEMORY = 8
 #: How many weight vectors the result keeps.
 SAMPLE = 1000
 
@@ -206,9 +209,7 @@ def solve_mean_field(
     >>> field.ratio < kc.nc1(gaussian.gram, data.labels).ratio  # more collapsed than a Gaussian p can be
     True
     """
-    if not isinstance(dataset, Dataset):
-        raise ValueError(f"dataset is a {type(dataset).__name__}, expected a Dataset: see data.from_arrays.")
-    _validate.encode_labels(dataset.labels)
+    check_dataset(dataset)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     variance = _validate.positive(weight_variance, "weight_variance")
     n, dim = dataset.x.shape
@@ -217,7 +218,7 @@ def solve_mean_field(
     if dim > n:
         basis, triangle = np.linalg.qr(z.T)
         z = np.ascontiguousarray(triangle.T)
-    problem = _Problem(
+    problem = Problem(
         z,
         dataset.targets,
         jax.jit(_activations.get(activation)),
@@ -246,63 +247,11 @@ def solve_mean_field(
     return result
 
 
-# -- the problem, in units in which the prior of a weight vector is N(0, I)
-
-
-class _Potential(NamedTuple):
-    """(1/N) [ 1/2 tr Y'T + (k/2) logdet M ] and twice its derivative in the gram, (sigma_a^2 / N) A."""
-
-    value: float
-    slope: Float[np.ndarray, "n n"]
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """Inputs z = sigma_w X / sqrt(d), targets and hyper-parameters."""
-
-    z: Float[np.ndarray, "n r"]
-    targets: Float[np.ndarray, "n k"]
-    phi: Callable[..., jax.Array]
-    width: float
-    readout_variance: float
-    noise_variance: float
-
-    def features(self, u: Float[np.ndarray, "p r"]) -> Float[np.ndarray, "p n"]:
-        return np.asarray(self.phi(jnp.asarray(product(u, self.z.T))))
-
-    def potential(self, gram: Float[np.ndarray, "n n"]) -> _Potential | None:
-        """Return None where M is not positive definite in float64."""
-        if not np.isfinite(gram).all():
-            return None
-        n, k = self.targets.shape
-        factor = Cholesky(self.readout_variance * gram + self.noise_variance * np.eye(n))
-        if not factor.ok:
-            return None
-        dual = factor.solve(self.targets)
-        value = 0.5 * float(np.einsum("ij,ij->", self.targets, dual)) + k * float(np.log(factor.pivots).sum())
-        a = k * mirror(factor.inverse()) - dual @ dual.T
-        return _Potential(value / self.width, self.readout_variance / self.width * a)
-
-
-@dataclass(frozen=True)
-class _Start:
-    """A Gaussian density of mean zero, and its kernel where that is known in closed form."""
-
-    covariance: Float[np.ndarray, "r r"]
-    gram: Float[np.ndarray, "n n"] | None = None
-
-    @property
-    def divergence(self) -> float:
-        """KL to the prior."""
-        rank = len(self.covariance)
-        return 0.5 * float(np.trace(self.covariance) - rank - np.linalg.slogdet(self.covariance)[1])
-
-
-def _start(problem: _Problem, activation: str | Activation | _activations.Phi) -> _Start | None:
+def _start(problem: Problem, activation: str | Activation | _activations.Phi) -> Gaussian | None:
     """Return the solution of the equations of state; the prior for a user's function; None if there is neither."""
     rank = problem.z.shape[1]
     if not isinstance(activation, str | Activation):
-        return _Start(np.eye(rank))
+        return Gaussian(np.eye(rank))
     solution = solve_adaptive(
         problem.z,
         problem.targets,
@@ -315,219 +264,7 @@ def _start(problem: _Problem, activation: str | Activation | _activations.Phi) -
     )
     if solution.status is AdaptiveStatus.NOT_FINITE:
         return None
-    return _Start(symmetric(solution.weight_covariance), solution.gram)
-
-
-# -- particles
-
-
-@dataclass(frozen=True)
-class _Particles:
-    """Particles, population after population, with two densities: a Gaussian, and that which they are drawn from."""
-
-    u: Float[np.ndarray, "p r"]
-    phi: Float[np.ndarray, "p n"]
-    log_gaussian: Float[np.ndarray, " p"]
-    log_density: Float[np.ndarray, " p"]
-
-    def population(self, i: int) -> slice:
-        size = len(self.u) // POPULATIONS
-        return slice(i * size, (i + 1) * size)
-
-    def part(self, i: int) -> _Particles:
-        here = self.population(i)
-        return _Particles(self.u[here], self.phi[here], self.log_gaussian[here], self.log_density[here])
-
-
-def _draw(
-    problem: _Problem, covariance: Float[np.ndarray, "r r"], size: int, rng: np.random.Generator
-) -> _Particles:
-    """Return scrambled Sobol points, each population with scramblings of its own.
-
-    `size` points are of the Gaussian of that covariance and an eighth as many of one that is nowhere narrower than the
-    prior, whose tails p has, and somewhat wider than both: what p has where there are no points, no error would show.
-    """
-    rank = len(covariance)
-    wide = (1 + 2 / np.sqrt(rank)) * _widened(covariance)
-    mixture = [(covariance, size), (wide, size // 8)]
-    factors = [np.linalg.cholesky(c) for c, _ in mixture]
-    # The first coordinates of the points, which fill their space best, go where the pre-activations vary most.
-    factors = [f @ np.linalg.svd(problem.z @ f, full_matrices=True)[2].T for f in factors]
-    u = np.concatenate(
-        [
-            product(_normal_points(rank, many, rng), factor.T)
-            for _ in range(POPULATIONS)
-            for factor, (_, many) in zip(factors, mixture, strict=True)
-        ]
-    )
-    log_gaussian, log_wide = (_log_gaussian(u, c) for c, _ in mixture)
-    shares = np.array([size, size // 8]) / (size + size // 8)
-    log_density = np.logaddexp(log_gaussian + np.log(shares[0]), log_wide + np.log(shares[1]))
-    return _Particles(u, problem.features(u), log_gaussian, log_density)
-
-
-def _normal_points(rank: int, many: int, rng: np.random.Generator) -> Float[np.ndarray, "p r"]:
-    """Return scrambled Sobol points, made normal; their resolution is 2^-30, and 0 would be infinite."""
-    points = qmc.Sobol(rank, seed=rng).random_base2(many.bit_length() - 1)
-    return ndtri(np.maximum(points, 2.0**-32))
-
-
-def _log_gaussian(
-    u: Float[np.ndarray, "p r"], covariance: Float[np.ndarray, "r r"] | None = None
-) -> Float[np.ndarray, " p"]:
-    """Return the logarithm of the density N(0, covariance), of the prior N(0, I) by default."""
-    constant = -0.5 * u.shape[1] * np.log(2 * np.pi)
-    if covariance is None:
-        return constant - 0.5 * np.einsum("ij,ij->i", u, u)
-    log_determinant = float(np.linalg.slogdet(covariance)[1])
-    return constant - 0.5 * log_determinant - 0.5 * _forms(symmetric(np.linalg.inv(covariance)), u)
-
-
-def _forms(matrix: Float[np.ndarray, "m m"], rows: Float[np.ndarray, "p m"]) -> Float[np.ndarray, " p"]:
-    """Return row' matrix row for every row."""
-    return np.einsum("ij,ij->i", rows, product(rows, matrix))
-
-
-def _widened(covariance: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
-    """Return the covariance, made at least that of the prior in every direction."""
-    values, vectors = eigh(covariance)
-    return symmetric((vectors * np.maximum(values, 1.0)) @ vectors.T)
-
-
-def _systematic(weights: Float[np.ndarray, " p"], size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return indices in proportion to the weights, by one random offset."""
-    sums = np.cumsum(weights)
-    return np.searchsorted(sums / sums[-1], (np.arange(size) + rng.random()) / size).clip(0, len(weights) - 1)
-
-
-# -- the descent
-
-
-@dataclass(frozen=True)
-class _State:
-    """Weights of particles with all that follows from them."""
-
-    log_weights: Float[np.ndarray, " p"]
-    weights: Float[np.ndarray, " p"]
-    gram: Float[np.ndarray, "n n"]
-    potential: _Potential
-    direction: Float[np.ndarray, " p"]
-    free_energy: float
-    iterations: int = 0
-
-    @property
-    def slope(self) -> float:
-        """Standard deviation of what is left to go, in logarithms of the density."""
-        return float(np.sqrt(np.einsum("i,i,i->", self.weights, self.direction, self.direction)))
-
-    @property
-    def ess(self) -> float:
-        return float(1.0 / np.einsum("i,i->", self.weights, self.weights))
-
-
-class _Ensemble:
-    """F as a function of the weights of given particles.
-
-    What the particles say of the Gaussian is corrected to what is known of it in closed form, and what they say of p by
-    as much. This takes away most of the error of p while it is close to the Gaussian, and all where the two are equal.
-    """
-
-    def __init__(self, problem: _Problem, particles: _Particles, known: _Start | None) -> None:
-        self._problem, self._u, self._phi = problem, particles.u, particles.phi
-        # Logarithm of the prior over the density of the particles, each of which stands for 1/P of that.
-        self._log_prior = _log_gaussian(particles.u) - particles.log_density - np.log(len(particles.u))
-        log_weights = particles.log_gaussian - particles.log_density
-        self._log_gaussian = log_weights - logsumexp(log_weights)
-        self._gram, self._divergence, self._second_moment = 0.0, 0.0, 0.0
-        if known is not None and known.gram is not None:
-            weights = np.exp(self._log_gaussian)
-            self._gram, self._divergence, self._second_moment = (
-                known.gram - self.gram(weights),
-                known.divergence - self._divergence_from_prior(self._log_gaussian),
-                known.covariance - self.second_moment(weights),
-            )
-
-    def gram(self, weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, "n n"]:
-        """Return E[phi phi'], symmetric to the last bit."""
-        return symmetric(product(self._phi.T, weights[:, None] * self._phi) + self._gram)
-
-    def second_moment(self, weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, "r r"]:
-        """Return E[u u']."""
-        return symmetric(product(self._u.T, weights[:, None] * self._u) + self._second_moment)
-
-    def _divergence_from_prior(self, log_weights: Float[np.ndarray, " p"]) -> float:
-        gap = np.einsum("i,i->", np.exp(log_weights), log_weights - self._log_prior)
-        return float(gap) + self._divergence
-
-    def gaussian(self) -> _State | None:
-        """Return the weights of the Gaussian."""
-        return self.state(self._log_gaussian)
-
-    def state(self, log_weights: Float[np.ndarray, " p"]) -> _State | None:
-        """Return None where there is no such kernel in float64."""
-        log_weights = log_weights - logsumexp(log_weights)
-        weights = np.exp(log_weights)
-        gram = self.gram(weights)
-        potential = self._problem.potential(gram)
-        if potential is None:
-            return None
-        direction = self._log_prior - 0.5 * _forms(potential.slope, self._phi) - log_weights
-        direction -= np.einsum("i,i->", weights, direction)
-        free_energy = self._divergence_from_prior(log_weights) + potential.value
-        return _State(log_weights, weights, gram, potential, direction, free_energy)
-
-    def descend(self, now: _State, tolerance: float, limit: int, least_ess: float) -> _State:
-        """Descend until little is left to go, the weights become too uneven, or no step goes down.
-
-        Anderson's extrapolation from the last states is taken where it goes down, else a step along the direction.
-        """
-        step, iterations = 1.0, 0
-        past = [now]
-        while now.slope > tolerance and iterations < limit and now.ess >= least_ess:
-            new = self._extrapolated(past) if len(past) > 1 else None
-            if new is None or new.ess < 0.5 * least_ess or not _is_lower(new, now, 0.0):
-                past = [now]
-                new = self.state(now.log_weights + step * now.direction)
-                while new is None or new.ess < 0.5 * least_ess or not _is_lower(new, now, step):
-                    step *= 0.5
-                    if step < 1e-7:
-                        return replace(now, iterations=iterations)
-                    new = self.state(now.log_weights + step * now.direction)
-                step = min(1.0, 2.0 * step)
-            now, iterations = new, iterations + 1
-            past = [*past[-MEMORY:], now]
-        return replace(now, iterations=iterations)
-
-    def _extrapolated(self, past: list[_State]) -> _State | None:
-        """Return the combination of where all of them lead to whose directions, combined likewise, are smallest."""
-        now = past[-1]
-        root = np.sqrt(now.weights)
-        changes = np.array([(state.direction - now.direction) * root for state in past[:-1]])
-        products = np.einsum("ip,jp->ij", changes, changes)
-        right = np.einsum("ip,p->i", changes, now.direction * root)
-        scale = np.sqrt(np.diag(products))
-        if not scale.all():
-            return None
-        part = -np.linalg.lstsq(products / np.outer(scale, scale), right / scale, rcond=1e-12)[0] / scale
-        ends = np.array([state.log_weights + state.direction for state in past])
-        return self.state(np.einsum("i,ip->p", np.append(part, 1.0 - part.sum()), ends))
-
-    def residual(self, state: _State) -> float:
-        """Return how far the kernel is from the one that it leads to, relative."""
-        after = state.log_weights + state.direction
-        change = self.gram(np.exp(after - logsumexp(after))) - state.gram
-        return float(np.linalg.norm(change) / np.linalg.norm(state.gram))
-
-    def ess(self, potential: _Potential) -> float:
-        """Return the effective number of particles under the density that a potential found elsewhere leads to."""
-        log_weights = self._log_prior - 0.5 * _forms(potential.slope, self._phi)
-        return float(np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights)))
-
-
-def _is_lower(new: _State, now: _State, step: float) -> bool:
-    """Whether a step went down far enough; where round-off hides it, by what is left to go."""
-    change, round_off = new.free_energy - now.free_energy, 1e-10 * abs(now.free_energy)
-    return change <= -1e-4 * step * now.slope**2 or (abs(change) <= round_off and new.slope < now.slope)
+    return Gaussian(symmetric(solution.weight_covariance), solution.gram)
 
 
 @dataclass(frozen=True)
@@ -535,8 +272,8 @@ class _Run:
     """Where the descent ended."""
 
     status: Status
-    particles: _Particles
-    state: _State
+    particles: Particles
+    state: State
     errors: _Errors
     residual: float
     iterations: int
@@ -550,8 +287,8 @@ class _Errors(NamedTuple):
 
 
 def _solve(
-    problem: _Problem,
-    start: _Start,
+    problem: Problem,
+    start: Gaussian,
     measure: Callable[[Float[np.ndarray, "n n"]], float],
     most: int,
     asked: float,
@@ -566,10 +303,10 @@ def _solve(
     largest = 1 << (most // POPULATIONS).bit_length() - 1
     size = min(max(FEWEST, 1 << (4 * len(problem.z) - 1).bit_length()), largest)
     covariance, known = start.covariance, start if start.gram is not None else None
-    particles = _draw(problem, covariance, size, rng)
+    particles = draw(problem, covariance, size, rng)
     iterations = draws = 0
     while True:
-        ensemble = _Ensemble(problem, particles, known)
+        ensemble = Ensemble(problem, particles, known)
         state = ensemble.gaussian()
         if state is None:
             return None
@@ -602,14 +339,14 @@ def _solve(
             return _Run(status, particles, state, errors, residual, iterations, moment)
         if known is None:
             covariance = ensemble.second_moment(state.weights)
-        particles = _draw(problem, covariance, size, rng)
+        particles = draw(problem, covariance, size, rng)
 
 
 def _errors(
-    problem: _Problem,
-    particles: _Particles,
-    known: _Start | None,
-    state: _State,
+    problem: Problem,
+    particles: Particles,
+    known: Gaussian | None,
+    state: State,
     measure: Callable[[Float[np.ndarray, "n n"]], float],
     tolerance: float,
     limit: int,
@@ -621,10 +358,10 @@ def _errors(
     also be blind to where p has its tails; then its solution gives nearly all weight to a few of the others' particles,
     and no spread tells the error.
     """
-    together = _Ensemble(problem, particles, known)
+    together = Ensemble(problem, particles, known)
     grams = []
     for i in range(POPULATIONS):
-        ensemble = _Ensemble(problem, particles.part(i), known)
+        ensemble = Ensemble(problem, particles.part(i), known)
         own = ensemble.state(state.log_weights[particles.population(i)])
         alone = own and ensemble.descend(own, tolerance, limit, 0.0)
         if alone is None or together.ess(alone.potential) < HOLDS * state.ess:
@@ -635,7 +372,7 @@ def _errors(
     return _Errors(ratio, float(ratio_error), _standard_error(np.array(grams), state.gram))
 
 
-def _unknown(state: _State, measure: Callable[[Float[np.ndarray, "n n"]], float]) -> _Errors:
+def _unknown(state: State, measure: Callable[[Float[np.ndarray, "n n"]], float]) -> _Errors:
     return _Errors(measure(state.gram), np.inf, np.full_like(state.gram, np.inf))
 
 
@@ -646,7 +383,7 @@ def _standard_error(alone: np.ndarray, together: np.ndarray | float) -> np.ndarr
 
 def _result(
     run: _Run | None,
-    problem: _Problem,
+    problem: Problem,
     prior: tuple[int, float],
     basis: Float[np.ndarray, "d r"] | None,
     rng: np.random.Generator,
@@ -673,7 +410,7 @@ def _result(
             _prior=prior,
         )
     state = run.state
-    u = run.particles.u[_systematic(state.weights, SAMPLE, rng)]
+    u = run.particles.u[systematic(state.weights, SAMPLE, rng)]
     if basis is not None:  # outside of the span of the samples the weights are at their prior
         noise = rng.normal(size=(len(u), prior[0]))
         u = noise + (u - noise @ basis) @ basis.T

@@ -22,7 +22,7 @@ from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import WEIGHTINGS, Weighting
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _activations, _chains
-from kernel_collapse.networks._types import NetworkError
+from kernel_collapse.networks._types import NetworkError, check_dataset
 
 __all__ = ["SAMPLERS", "Posterior", "Sampler", "Status", "sample_posterior"]
 
@@ -385,21 +385,7 @@ def _inputs(
     dataset: Dataset, weight_variance: float
 ) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "d r"] | None]:
     """Return the inputs in units of the prior, and where d > n a basis of their span."""
-    if not isinstance(dataset, Dataset):
-        raise ValueError(
-            f"dataset is of type {type(dataset).__name__}, expected a Dataset: make one with "
-            "kernel_collapse.data.from_arrays(x, labels)."
-        )
-    if len(dataset.class_sizes) < 2:
-        raise ValueError(
-            "dataset has one class, expected at least two: collapse compares the spread within classes with the "
-            "spread between them."
-        )
-    if not len(dataset.x) == len(dataset.labels) == len(dataset.targets):
-        raise ValueError(
-            f"dataset has {len(dataset.labels)} labels and {len(dataset.targets)} rows of targets for "
-            f"{len(dataset.x)} samples, expected one a sample."
-        )
+    check_dataset(dataset)
     x = dataset.x * np.sqrt(weight_variance / dataset.x.shape[1])
     if x.shape[1] <= x.shape[0]:
         return x, None

@@ -24,12 +24,12 @@ from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import NC1, Weighting
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
-from kernel_collapse.networks._types import NetworkError
+from kernel_collapse.networks._probes import Loss, Seen, Task, alignment, decide, look, losses
+from kernel_collapse.networks._types import NetworkError, check_dataset
 from kernel_collapse.networks.model import Network, Parameterisation, Parameters, Scales, initialise, layers
 
 __all__ = ["Status", "Training", "train"]
 
-Loss = Literal["mse", "cross_entropy"]
 Optimiser = Literal["sgd", "adam"]
 Precision = Literal["float32", "float64"]
 
@@ -191,7 +191,7 @@ def train(
     >>> training.nc1.shape, training.accuracy[:, -1].tolist()
     ((2, 2, 1), [1.0, 1.0])
     """
-    _check_dataset(dataset)
+    check_dataset(dataset)
     _validate.choice(loss, get_args(Loss), "loss")
     _validate.choice(precision, get_args(Precision), "precision")
     _validate.choice(weighting, collapse.WEIGHTINGS, "weighting")
@@ -226,7 +226,7 @@ def train(
         dtype = jnp.dtype(precision)
         sizes = np.array(dataset.class_sizes, dtype=float)
         codes = _class_targets(dataset, loss)
-        task = _Task(
+        task = Task(
             jnp.asarray(dataset.x.T, dtype),
             jnp.asarray(
                 (np.eye(classes)[:, dataset.labels] if loss == "cross_entropy" else dataset.targets.T), dtype
@@ -265,16 +265,6 @@ def train(
     return training
 
 
-class _Task(NamedTuple):
-    """What is learnt: inputs (d, n), aims (k, n), labels (n,), targets of the classes (C, k), averaging (n, C)."""
-
-    columns: Any
-    aims: Any
-    labels: Any
-    class_targets: Any
-    averaging: Any
-
-
 class _Hyper(NamedTuple):
     """Numbers that the compiled program takes as arguments, and what it is compiled for."""
 
@@ -288,32 +278,6 @@ class _Watch(NamedTuple):
     zero_error: Any
     diverged: Any
     limit: Any
-
-
-class _Seen(NamedTuple):
-    """What a probe keeps."""
-
-    loss: Any
-    accuracy: Any
-    spread: Any  # per layer, (C,)
-    class_means: Any  # per layer, (C, N_l)
-    agreement: Any
-    covariance: Any
-    readout: Any
-
-
-def _check_dataset(dataset: Any) -> None:
-    if not isinstance(dataset, Dataset):
-        raise ValueError(
-            f"dataset is of type {type(dataset).__name__}, expected a Dataset: make one with "
-            "kernel_collapse.data.from_arrays(x, labels, targets)."
-        )
-    n = len(dataset.x)
-    if len(dataset.targets) != n or len(dataset.labels) != n:
-        raise ValueError(
-            f"the data set has {n} samples, {len(dataset.labels)} labels and {len(dataset.targets)} targets, expected "
-            "as many of each: make it with kernel_collapse.data.from_arrays."
-        )
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -377,7 +341,7 @@ def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
 def _run(
     parameters: Parameters,
     scales: Scales,
-    task: _Task,
+    task: Task,
     traced: tuple[Any, ...],
     seeds: Any,
     stops: Any,
@@ -386,7 +350,7 @@ def _run(
     loss: Loss,
     fixed: Any,
     batch: int,
-) -> tuple[Parameters, _Watch, _Seen]:
+) -> tuple[Parameters, _Watch, Seen]:
     """Train every network to the last stop, looking at each; the leading axis of all that is returned is the seed."""
     transformation = _transformation(fixed, traced)
     n = task.columns.shape[1]
@@ -394,7 +358,7 @@ def _run(
 
     def objective(parameters: Parameters, columns: Any, aims: Any) -> tuple[Any, Any]:
         outputs = layers(parameters, scales, columns, phi)[1]
-        return _losses(outputs, aims, loss).mean(), outputs
+        return losses(outputs, aims, loss).mean(), outputs
 
     slope = jax.vmap(jax.value_and_grad(objective, has_aux=True), in_axes=(0, None, None))
     slope_of_own = jax.vmap(jax.value_and_grad(objective, has_aux=True))
@@ -430,10 +394,10 @@ def _run(
     def to_stop(carry: Any, stop: Any) -> Any:
         epoch, *rest = carry
         rest = jax.lax.fori_loop(epoch, stop, whole if batch == n else in_batches, tuple(rest))
-        return (stop, *rest), jax.vmap(lambda p: _look(p, scales, task, phi, loss))(rest[0])
+        return (stop, *rest), jax.vmap(lambda p: look(p, scales, task, phi, loss))(rest[0])
 
     first = jax.vmap(lambda p: objective(p, task.columns, task.aims)[0])(parameters)
-    zero = _losses(jnp.zeros_like(task.aims), task.aims, loss).mean()
+    zero = losses(jnp.zeros_like(task.aims), task.aims, loss).mean()
     never = jnp.full(len(seeds), NEVER)
     watch = _Watch(never, never, DIVERGED * jnp.maximum(first, zero))
     carry = (jnp.zeros((), stops.dtype), parameters, jax.vmap(transformation.init)(parameters), watch)
@@ -443,23 +407,10 @@ def _run(
     return parameters, watch, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), seen)
 
 
-def _losses(outputs: Any, aims: Any, loss: Loss) -> Any:
-    """Return the loss of every output (MSE) or sample (cross-entropy)."""
-    if loss == "mse":
-        return (outputs - aims) ** 2
-    return optax.softmax_cross_entropy(outputs.T, aims.T)
-
-
-def _decide(outputs: Any, class_targets: Any) -> Any:
-    """Return the class whose target is nearest; with one-hot targets, that of the largest output."""
-    half_squares = 0.5 * (class_targets**2).sum(axis=1)
-    return jnp.argmax(class_targets @ outputs - half_squares[:, None], axis=0)
-
-
-def _right(outputs: Any, task: _Task) -> Any:
+def _right(outputs: Any, task: Task) -> Any:
     """Whether all samples are right, for each network."""
-    decide = jax.vmap(_decide, in_axes=(0, None))
-    return (decide(outputs, task.class_targets) == task.labels).all(axis=1)
+    decided = jax.vmap(decide, in_axes=(0, None))(outputs, task.class_targets)
+    return (decided == task.labels).all(axis=1)
 
 
 def _note(watch: _Watch, epoch: Any, value: Any, right: Any) -> _Watch:
@@ -476,31 +427,6 @@ def _order(seed: Any, epoch: Any, n: int) -> Any:
     return jax.random.permutation(jax.random.fold_in(jax.random.key(seed), epoch), n)
 
 
-def _look(parameters: Parameters, scales: Scales, task: _Task, phi: Phi, loss: Loss) -> _Seen:
-    hidden, outputs = layers(parameters, scales, task.columns, phi)
-    means = [h @ task.averaging for h in hidden]
-    spread = [
-        ((h - m[:, task.labels]) ** 2).sum(axis=0) @ task.averaging
-        for h, m in zip(hidden, means, strict=True)
-    ]
-    centre = means[-1].mean(
-        axis=1, keepdims=True
-    )  # distances lose fewer digits about a point amid the classes
-    nearest = _decide(hidden[-1] - centre, (means[-1] - centre).T)
-    decided = _decide(outputs, task.class_targets)
-    first = parameters.weights[0]
-    scale = scales.weights[0] * jnp.ones_like(first[0, 0])
-    return _Seen(
-        _losses(outputs, task.aims, loss).mean(),
-        (decided == task.labels).mean(dtype=first.dtype),
-        spread,
-        [m.T for m in means],
-        (nearest == decided).mean(dtype=first.dtype),
-        scale**2 * (first.T @ first) / len(first),
-        scales.weights[-1] * parameters.weights[-1],
-    )
-
-
 def _collect(
     dataset: Dataset,
     starts: tuple[Network, ...],
@@ -508,7 +434,7 @@ def _collect(
     stops: tuple[int, ...],
     parameters: Parameters,
     watch: _Watch,
-    seen: _Seen,
+    seen: Seen,
     weight_variance: float,
     class_targets: Float[np.ndarray, "C k"],
     weighting: Weighting,
@@ -527,7 +453,7 @@ def _collect(
         if not gone[s, p]:
             nc2s[s, p, layer] = collapse.geometry(sizes, means)
         if not gone[s, p] and layer == depth - 1:
-            nc3[s, p] = _alignment(sizes, means, class_targets, seen.readout[s, p])
+            nc3[s, p] = alignment(sizes, means, class_targets, seen.readout[s, p])
     table = np.array(nc1s, dtype=object).reshape(*gone.shape, depth)
 
     def values(name: str) -> np.ndarray:
@@ -562,17 +488,3 @@ def _collect(
         initial_networks=starts,
         _weightings=table,
     )
-
-
-def _alignment(
-    sizes: Float[np.ndarray, " C"],
-    class_means: Float[np.ndarray, "C N"],
-    class_targets: Float[np.ndarray, "C k"],
-    readout: Float[np.ndarray, "k N"],
-) -> float:
-    """Return the cosine between centred class means and what the readout looks for in each class."""
-    share = sizes / sizes.sum()
-    means = class_means - share @ class_means
-    wanted = (class_targets - share @ class_targets) @ readout
-    norm = np.linalg.norm(means) * np.linalg.norm(wanted)
-    return float(np.sum(means * wanted) / norm) if norm > 0 else float("nan")

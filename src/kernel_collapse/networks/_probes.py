@@ -1,0 +1,90 @@
+"""What is seen of a network at a probe: loss, decisions, class means and the spread around them, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks.model import Parameters, Scales, layers
+
+__all__ = ["Loss", "Seen", "Task", "alignment", "decide", "look", "losses"]
+
+Loss = Literal["mse", "cross_entropy"]
+
+
+class Task(NamedTuple):
+    """What is learnt: inputs (d, n), aims (k, n), labels (n,), targets of the classes (C, k), averaging (n, C)."""
+
+    columns: Any
+    aims: Any
+    labels: Any
+    class_targets: Any
+    averaging: Any
+
+
+class Seen(NamedTuple):
+    """What a probe keeps."""
+
+    loss: Any
+    accuracy: Any
+    spread: Any  # per layer, (C,)
+    class_means: Any  # per layer, (C, N_l)
+    agreement: Any
+    covariance: Any
+    readout: Any
+
+
+def losses(outputs: Any, aims: Any, loss: Loss) -> Any:
+    """Return the loss of every output (MSE) or sample (cross-entropy)."""
+    if loss == "mse":
+        return (outputs - aims) ** 2
+    return optax.softmax_cross_entropy(outputs.T, aims.T)
+
+
+def decide(outputs: Any, class_targets: Any) -> Any:
+    """Return the class whose target is nearest; with one-hot targets, that of the largest output."""
+    half_squares = 0.5 * (class_targets**2).sum(axis=1)
+    return jnp.argmax(class_targets @ outputs - half_squares[:, None], axis=0)
+
+
+def look(parameters: Parameters, scales: Scales, task: Task, phi: Phi, loss: Loss) -> Seen:
+    hidden, outputs = layers(parameters, scales, task.columns, phi)
+    means = [h @ task.averaging for h in hidden]
+    spread = [
+        ((h - m[:, task.labels]) ** 2).sum(axis=0) @ task.averaging
+        for h, m in zip(hidden, means, strict=True)
+    ]
+    # Distances lose fewer digits about a point amid the classes.
+    centre = means[-1].mean(axis=1, keepdims=True)
+    nearest = decide(hidden[-1] - centre, (means[-1] - centre).T)
+    decided = decide(outputs, task.class_targets)
+    first = parameters.weights[0]
+    scale = scales.weights[0] * jnp.ones_like(first[0, 0])
+    return Seen(
+        losses(outputs, task.aims, loss).mean(),
+        (decided == task.labels).mean(dtype=first.dtype),
+        spread,
+        [m.T for m in means],
+        (nearest == decided).mean(dtype=first.dtype),
+        scale**2 * (first.T @ first) / len(first),
+        scales.weights[-1] * parameters.weights[-1],
+    )
+
+
+def alignment(
+    sizes: Float[np.ndarray, " C"],
+    class_means: Float[np.ndarray, "C N"],
+    class_targets: Float[np.ndarray, "C k"],
+    readout: Float[np.ndarray, "k N"],
+) -> float:
+    """Return the cosine between centred class means and what the readout looks for in each class."""
+    share = sizes / sizes.sum()
+    means = class_means - share @ class_means
+    wanted = (class_targets - share @ class_targets) @ readout
+    norm = np.linalg.norm(means) * np.linalg.norm(wanted)
+    return float(np.sum(means * wanted) / norm) if norm > 0 else float("nan")
