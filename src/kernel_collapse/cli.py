@@ -155,10 +155,11 @@ def measure(
 
     Example: [bold]kernel-collapse measure flowers.csv --label species --activation relu --depth 3[/bold]
     """
-    from kernel_collapse import _validate, collapse, data
+    from kernel_collapse import _validate, data
     from kernel_collapse import measure as measuring
+    from kernel_collapse.collapse import WEIGHTINGS
 
-    _validate.choice(weighting, collapse.WEIGHTINGS, "--weighting")
+    _validate.choice(weighting, WEIGHTINGS, "--weighting")
     measurements = measuring.specify(
         kernel or ["nngp", "ntk"],
         activation or ["erf", "relu"],

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from kernel_collapse import _validate, collapse, trials
+from kernel_collapse import _validate, trials
 from kernel_collapse import activations as duals
 from kernel_collapse.adaptive import Status
+from kernel_collapse.collapse import NC1, Weighting, nc1, nc1_from_features
 from kernel_collapse.data import Dataset
 from kernel_collapse.experiments._style import KERNEL_COLOURS, NAMES, style
 from kernel_collapse.experiments._types import Figure
@@ -79,7 +80,7 @@ def specify(
 
 
 def measure(
-    dataset: Dataset, measurements: Sequence[Measurement], weighting: collapse.Weighting = "paper"
+    dataset: Dataset, measurements: Sequence[Measurement], weighting: Weighting = "paper"
 ) -> pd.DataFrame:
     """Return a row for each kernel: NC1, its traces, and NC1 relative to that of the data.
 
@@ -91,7 +92,7 @@ def measure(
     import pandas as pd
 
     _fits_into_memory(len(dataset.x))
-    of_data = collapse.nc1_from_features(dataset.x, dataset.labels, weighting=weighting)
+    of_data = nc1_from_features(dataset.x, dataset.labels, weighting=weighting)
     rows = []
     for what in measurements:
         reason, value = "", of_data
@@ -101,11 +102,11 @@ def measure(
                 reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
                 reason += solution.status.sentence
             if np.isfinite(solution.gram).all():
-                value = collapse.nc1(solution.gram, dataset.labels, weighting=weighting)
+                value = nc1(solution.gram, dataset.labels, weighting=weighting)
             else:
-                value = collapse.NC1(np.nan, np.nan, np.nan, reason)
+                value = NC1(np.nan, np.nan, np.nan, reason)
         elif what.kernel != "data":
-            value = collapse.nc1(gram(what, dataset.x), dataset.labels, weighting=weighting)
+            value = nc1(gram(what, dataset.x), dataset.labels, weighting=weighting)
         rows.append(
             {
                 "kernel": NAMES[what.kernel],

@@ -21,7 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from kernel_collapse import activations, adaptive, collapse, kernels
+from kernel_collapse import activations, adaptive, kernels
+from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 
 __all__ = [
@@ -94,13 +95,8 @@ class KernelNC1(Specification):
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting."""
         if self.kernel == "data":
-            return _flat(
-                {
-                    w: collapse.nc1_from_features(dataset.x, dataset.labels, weighting=w)
-                    for w in collapse.WEIGHTINGS
-                }
-            )
-        return _flat(collapse.nc1_weightings(gram(self, dataset.x), dataset.labels))
+            return _flat({w: nc1_from_features(dataset.x, dataset.labels, weighting=w) for w in WEIGHTINGS})
+        return _flat(nc1_weightings(gram(self, dataset.x), dataset.labels))
 
 
 class _Prior(Specification):
@@ -130,7 +126,7 @@ class AdaptiveNC1(_Prior):
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, and the certificate of the solution."""
         solution = solve(self, dataset)
-        return certificate(solution) | _flat(collapse.nc1_weightings(solution.gram, dataset.labels))
+        return certificate(solution) | _flat(nc1_weightings(solution.gram, dataset.labels))
 
 
 class MeanFieldNC1(_Prior):
@@ -150,7 +146,7 @@ class MeanFieldNC1(_Prior):
         from kernel_collapse import networks
 
         solution = networks.solve_mean_field(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
-        return _flat(collapse.nc1_weightings(solution.gram, dataset.labels)) | {
+        return _flat(nc1_weightings(solution.gram, dataset.labels)) | {
             "solver": solution.status.value,
             "nc1_error": solution.ratio_error,
             "residual": solution.residual,
@@ -182,7 +178,7 @@ class PosteriorNC1(_Prior):
 
         posterior = networks.sample_posterior(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
         draws = posterior.nc1
-        return _flat(collapse.nc1_weightings(posterior.gram, dataset.labels)) | {
+        return _flat(nc1_weightings(posterior.gram, dataset.labels)) | {
             "solver": posterior.status.value,
             "nc1_error": posterior.ratio_error,
             "nc1_draws_mean": float(draws.mean()),
@@ -272,7 +268,7 @@ class EmpiricalNC1(_Trained):
 
         training = self.train(dataset, seed)
         kernel = networks.empirical_ntk if self.kernel == "empirical-ntk" else networks.empirical_nngp
-        return _flat(collapse.nc1_weightings(kernel(training.networks[0], dataset.x), dataset.labels)) | {
+        return _flat(nc1_weightings(kernel(training.networks[0], dataset.x), dataset.labels)) | {
             "solver": training.status[0].value,
             "loss": float(training.loss[0, -1]),
             "accuracy": float(training.accuracy[0, -1]),
@@ -291,7 +287,7 @@ KERNELS: tuple[str, ...] = tuple(
 )
 
 
-def _flat(values: dict[collapse.Weighting, collapse.NC1]) -> Results:
+def _flat(values: dict[Weighting, NC1]) -> Results:
     found: Results = {}
     for weighting, value in values.items():
         found |= {

@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse import _validate, collapse
+from kernel_collapse import _validate
 from kernel_collapse.activations import Activation
-from kernel_collapse.collapse import WEIGHTINGS, Weighting
+from kernel_collapse.collapse import WEIGHTINGS, Weighting, nc1
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _activations, _chains
 from kernel_collapse.networks._types import NetworkError, check_dataset
@@ -306,12 +306,10 @@ def _summed_up(
     ratio = rhat = ess = error = np.nan
     finite = all(np.isfinite(part).all() for part in (record.log_density, within, between, found.gram))
     if finite:
-        ratio = collapse.nc1(
-            found.gram, dataset.labels, weighting=weighting
-        ).ratio  # NaN if the means coincide
+        ratio = nc1(found.gram, dataset.labels, weighting=weighting).ratio  # NaN if the means coincide
         deviation = within - np.nan_to_num(ratio) * between
-        nc1 = np.divide(within, between, out=np.zeros_like(within), where=between != 0)
-        summaries = np.stack([nc1, within, between, record.log_density, weight_norm, deviation], axis=-1)
+        ratios = np.divide(within, between, out=np.zeros_like(within), where=between != 0)
+        summaries = np.stack([ratios, within, between, record.log_density, weight_norm, deviation], axis=-1)
         rhats, bulk, plain = _chains.diagnostics(summaries)
         # What never moves in any chain (within = 0 with one sample a class) has nothing to mix; what stays at one
         # value in each chain and differs between them has not mixed.

@@ -19,9 +19,9 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int
 
-from kernel_collapse import _validate, collapse
+from kernel_collapse import _validate
 from kernel_collapse.activations import Activation
-from kernel_collapse.collapse import NC1, Weighting
+from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, geometry, nc1_from_classes
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._probes import Loss, Seen, Task, alignment, decide, look, losses
@@ -194,7 +194,7 @@ def train(
     check_dataset(dataset)
     _validate.choice(loss, get_args(Loss), "loss")
     _validate.choice(precision, get_args(Precision), "precision")
-    _validate.choice(weighting, collapse.WEIGHTINGS, "weighting")
+    _validate.choice(weighting, WEIGHTINGS, "weighting")
     n, dim = dataset.x.shape
     classes = len(dataset.class_sizes)
     epochs = _validate.count(epochs, "epochs", least=0)
@@ -444,14 +444,14 @@ def _collect(
     sizes = np.array(dataset.class_sizes, dtype=float)
     seen = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), seen)
     gone = (watch.diverged[:, None] != NEVER) & (watch.diverged[:, None] <= np.array(stops))
-    lost = dict.fromkeys(collapse.WEIGHTINGS, NC1(np.nan, np.nan, np.nan, "the network had diverged"))
+    lost = dict.fromkeys(WEIGHTINGS, NC1(np.nan, np.nan, np.nan, "the network had diverged"))
     depth = len(starts[0].widths)
     nc1s, nc2s, nc3 = [], np.full((*gone.shape, depth, 3), np.nan), np.full(gone.shape, np.nan)
     for s, p, layer in np.ndindex(*gone.shape, depth):
         spread, means = seen.spread[layer][s, p], seen.class_means[layer][s, p]
-        nc1s.append(lost if gone[s, p] else collapse.nc1_from_classes(sizes, spread, means, eps=eps))
+        nc1s.append(lost if gone[s, p] else nc1_from_classes(sizes, spread, means, eps=eps))
         if not gone[s, p]:
-            nc2s[s, p, layer] = collapse.geometry(sizes, means)
+            nc2s[s, p, layer] = geometry(sizes, means)
         if not gone[s, p] and layer == depth - 1:
             nc3[s, p] = alignment(sizes, means, class_targets, seen.readout[s, p])
     table = np.array(nc1s, dtype=object).reshape(*gone.shape, depth)

@@ -1,0 +1,27 @@
+"""Neural collapse of features, from their Gram matrix or from themselves.
+
+`kernel_collapse.collapse` the attribute is the function of that name; what else lives here is imported with
+``from kernel_collapse.collapse import ...``.
+"""
+
+from kernel_collapse.collapse._nc1 import (
+    NC1,
+    WEIGHTINGS,
+    Weighting,
+    geometry,
+    nc1,
+    nc1_from_classes,
+    nc1_from_features,
+    nc1_weightings,
+)
+
+__all__ = [
+    "NC1",
+    "WEIGHTINGS",
+    "Weighting",
+    "geometry",
+    "nc1",
+    "nc1_from_classes",
+    "nc1_from_features",
+    "nc1_weightings",
+]
