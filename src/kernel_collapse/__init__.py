@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from kernel_collapse import activations, data, kernels
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
-from kernel_collapse.collapse import NC1, nc1, nc1_from_features, nc1_weightings
+from kernel_collapse.collapse import (
+    NC1,
+    Collapse,
+    collapse,
+    collapse_from_features,
+    held_out_collapse,
+    held_out_collapse_from_features,
+    nc1,
+    nc1_from_features,
+    nc1_weightings,
+)
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
 
@@ -21,9 +31,14 @@ __all__ = [
     "NC1",
     "AdaptiveError",
     "AdaptiveSolution",
+    "Collapse",
     "Dataset",
     "activations",
+    "collapse",
+    "collapse_from_features",
     "data",
+    "held_out_collapse",
+    "held_out_collapse_from_features",
     "kernels",
     "nc1",
     "nc1_from_features",

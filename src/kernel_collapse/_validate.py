@@ -14,7 +14,21 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-__all__ = ["choice", "class_sizes", "count", "encode_labels", "gram", "matrix", "positive", "rows"]
+from kernel_collapse import _arrays
+
+__all__ = [
+    "as_many",
+    "choice",
+    "class_sizes",
+    "codes_among",
+    "count",
+    "encode_labels",
+    "gram",
+    "matrix",
+    "positive",
+    "rows",
+    "shaped",
+]
 
 
 def choice(value: object, options: Iterable[str], what: str) -> str:
@@ -61,17 +75,34 @@ def _numeric(value: ArrayLike, what: str) -> np.ndarray:
     return np.asarray(array, dtype=np.float64)
 
 
-def matrix(value: ArrayLike, what: str, *, columns: Sequence[str] | None = None) -> Float[np.ndarray, "n d"]:
-    """Return a finite, non-empty float64 matrix; a non-finite entry is named by row and column."""
-    array = _numeric(value, what)
+def matrix(
+    value: ArrayLike, what: str, *, columns: Sequence[str] | None = None, dtype: str | None = None
+) -> Float[Any, "n d"]:
+    """Return a finite, non-empty matrix; a non-finite entry is named by row and column.
+
+    In float64 if it was given as NumPy's or as a list, and else an array of its library in its precision; `dtype`
+    overrides that.
+    """
+    if dtype is not None:
+        choice(dtype, ("float64", "float32"), "dtype")
+    if not _arrays.is_foreign(value):
+        array = _numeric(value, what)
+        if dtype == "float32":
+            array = array.astype(np.float32)
+    else:
+        array = _floating(value, what, dtype)
     if array.ndim != 2:
         hint = f" Try {what}.reshape(-1, 1) for a single column." if array.ndim == 1 else ""
         raise ValueError(
-            f"{what} has shape {array.shape}, expected two dimensions (samples, features).{hint}"
+            f"{what} has shape {tuple(array.shape)}, expected two dimensions (samples, features).{hint}"
         )
     if array.shape[0] == 0 or array.shape[1] == 0:
-        raise ValueError(f"{what} has shape {array.shape}, expected at least one row and one column.")
-    if not np.isfinite(array).all():
+        raise ValueError(f"{what} has shape {tuple(array.shape)}, expected at least one row and one column.")
+    if _arrays.traced(array):  # the values are not known yet
+        return array
+    xp = _arrays.namespace(array)
+    if not bool(xp.all(xp.isfinite(array))):
+        array = _arrays.read(array) if _arrays.is_foreign(array) else array
         bad = np.argwhere(~np.isfinite(array))
         row, column = map(int, bad[0])
         name = f"column {column}" if columns is None else f"column {columns[column]!r}"
@@ -83,9 +114,52 @@ def matrix(value: ArrayLike, what: str, *, columns: Sequence[str] | None = None)
     return array
 
 
-def rows(x: ArrayLike, x_other: ArrayLike) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]:
-    """Return two matrices with the same number of features."""
-    first, second = matrix(x, "x"), matrix(x_other, "x_other")
+def as_many(n_rows: int, what: str, n_labels: int) -> None:
+    """Refuse labels that are not as many as the rows of what they are of."""
+    if n_rows != n_labels:
+        raise ValueError(
+            f"{what} have {n_rows} rows and there are {n_labels} labels, expected as many labels as rows."
+        )
+
+
+def shaped(value: Any, what: str, shape: tuple[int, ...], meaning: str) -> Any:
+    """Return a finite array of that shape, as `matrix` does."""
+    array = value if _arrays.is_foreign(value) else np.asarray(value)
+    if tuple(array.shape) != shape:
+        raise ValueError(f"{what} has shape {tuple(array.shape)}, expected {shape}: {meaning}.")
+    return matrix(array[:, None], what)[:, 0] if len(shape) == 1 else matrix(array, what)
+
+
+def codes_among(labels: Any, classes: Sequence[Any]) -> Int[np.ndarray, " m"]:
+    """Return class indices of held-out labels, all of which must be among the classes."""
+    codes, seen = encode_labels(labels, two_classes=False)
+    known = {label: i for i, label in enumerate(classes)}
+    missing = [label for label in seen if label not in known]
+    if missing:
+        raise ValueError(
+            f"the held-out class {missing[0]!r} has no training sample, expected classes among "
+            f"{', '.join(map(repr, classes[:10]))}: drop those samples, or split by class."
+        )
+    return np.array([known[label] for label in seen], dtype=np.int64)[codes]
+
+
+def _floating(value: Any, what: str, dtype: str | None) -> Any:
+    """Return an array of a library other than NumPy, which must be real and floating."""
+    xp = _arrays.namespace(value)
+    if value.dtype not in (xp.float32, xp.float64):
+        raise ValueError(
+            f"{what} is an array of {_arrays.kind(value)} of type {value.dtype}, expected float32 or float64: "
+            "convert it, for no precision is chosen silently."
+        )
+    return value if dtype is None else xp.astype(value, getattr(xp, dtype), copy=False)
+
+
+def rows(
+    x: ArrayLike, x_other: ArrayLike, *, dtype: str | None = None
+) -> tuple[Float[Any, "n d"], Float[Any, "m d"]]:
+    """Return two matrices with the same number of features, of one kind of array."""
+    _arrays.same_kind(x, "x", x_other, "x_other")
+    first, second = matrix(x, "x", dtype=dtype), matrix(x_other, "x_other", dtype=dtype)
     if first.shape[1] != second.shape[1]:
         raise ValueError(
             f"x has {first.shape[1]} features and x_other has {second.shape[1]}, expected the same number: "
@@ -94,25 +168,31 @@ def rows(x: ArrayLike, x_other: ArrayLike) -> tuple[Float[np.ndarray, "n d"], Fl
     return first, second
 
 
-def gram(value: ArrayLike, n_labels: int) -> Float[np.ndarray, "n n"]:
-    """Return a square, symmetric, finite matrix of the size of the labels."""
-    array = _numeric(value, "the Gram matrix")
+def gram(value: ArrayLike, n_labels: int) -> Float[Any, "n n"]:
+    """Return a square, symmetric, finite matrix of the size of the labels; for NumPy in float64."""
+    what = "the Gram matrix"
+    array = _floating(value, what, None) if _arrays.is_foreign(value) else _numeric(value, what)
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
         raise ValueError(
-            f"the Gram matrix has shape {array.shape}, expected a square matrix of all pairs of samples: "
-            "for features of shape (n, d) use nc1_from_features."
+            f"the Gram matrix has shape {tuple(array.shape)}, expected a square matrix of all pairs of samples: "
+            "for features of shape (n, d) use the functions that end in _from_features."
         )
     if array.shape[0] != n_labels:
         raise ValueError(
             f"the Gram matrix has {array.shape[0]} rows and there are {n_labels} labels, expected as many "
             "labels as rows: give the label of every sample, in the order of the rows."
         )
-    array = matrix(array, "the Gram matrix")
-    scale, worst = float(np.abs(np.diag(array)).max()), 0.0
-    for i in range(0, n_labels, 256):  # in tiles: no temporary of the size of the matrix, and in the cache
-        for j in range(i, n_labels, 256):
-            gap = array[i : i + 256, j : j + 256] - array[j : j + 256, i : i + 256].T
-            worst = max(worst, float(gap.max()), -float(gap.min()))
+    array = matrix(array, what)
+    if _arrays.traced(array):
+        return array
+    xp = _arrays.namespace(array)
+    scale = _arrays.number(xp.max(xp.abs(xp.linalg.diagonal(array))))
+    worst = 0.0
+    blocks = [slice(top, min(top + 256, n_labels)) for top in range(0, n_labels, 256)]
+    for first in blocks:  # in tiles: no temporary of the size of the matrix, and in the cache
+        for second in blocks:
+            gap = array[first, second] - xp.permute_dims(array[second, first], (1, 0))
+            worst = max(worst, _arrays.number(xp.max(gap)), -_arrays.number(xp.min(gap)))
     # A Gram matrix made in float32 is symmetric to about 1e-7; a rectangular mix-up is off by far more.
     if worst > 1e-6 * scale:
         raise ValueError(
@@ -125,6 +205,12 @@ def gram(value: ArrayLike, n_labels: int) -> Float[np.ndarray, "n n"]:
 
 def encode_labels(labels: Any, *, two_classes: bool = True) -> tuple[Int[np.ndarray, " n"], tuple[Any, ...]]:
     """Return class indices 0..C-1 and the classes; sorted if they can be, else in order of appearance."""
+    if _arrays.traced(labels):
+        raise ValueError(
+            "labels are traced by JAX, expected known values: close over them, or make them static."
+        )
+    if _arrays.is_foreign(labels):
+        labels = _arrays.read(labels)
     values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     if not isinstance(values, list) or any(isinstance(v, list) for v in values):
         raise ValueError("labels are nested, expected one label a sample: a one-dimensional sequence.")

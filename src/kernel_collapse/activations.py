@@ -10,7 +10,8 @@ method                  on paper                                         what it
 ``kappa_q``             d kappa / d q1 = E[phi''(u) phi(v)] / 2          the adaptive kernel's gradient
 ======================  ===============================================  =============================
 
-All take arrays that broadcast, in float64. Next to the diagonal ``q1 q2 - c**2`` cancels; whoever knows that
+All take arrays that broadcast, of NumPy (in float64), JAX, PyTorch or CuPy (in their own precision), and numbers; all
+can be differentiated by the libraries that do. Next to the diagonal ``q1 q2 - c**2`` cancels; whoever knows that
 determinant better than by subtraction (the kernels do, from the data) passes it as ``det``.
 
 To add an activation, write a subclass of `Activation` and put it into ``_CLOSED_FORMS``.
@@ -23,16 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse import _validate
+from kernel_collapse import _arrays, _validate
 
 __all__ = ["Activation", "Erf", "Identity", "ReLU", "get", "names"]
 
-Array = Any  # a float64 array or a number; the three moments broadcast against one another
+Array = Any  # an array or a number; the three moments broadcast against one another
 
 
 def determinant(q1: Array, q2: Array, c: Array) -> Array:
     """Return ``q1 q2 - c**2``, never negative: its relative error is that of a subtraction."""
-    return np.maximum(q1 * q2 - c * c, 0.0)
+    difference = q1 * q2 - c * c
+    return _arrays.namespace(difference).maximum(difference, 0.0)
 
 
 class Activation(ABC):
@@ -73,7 +75,7 @@ class Activation(ABC):
         The kernels ask for it, from layer to layer, only where `needs_determinant` is set; override it there, for
         this subtracts.
         """
-        zero = np.zeros_like(det)
+        zero = _arrays.namespace(det).zeros_like(det)
         return determinant(
             self.kappa(q1, q1, q1, zero), self.kappa(q2, q2, q2, zero), self.kappa(q1, q2, c, det)
         )
@@ -89,7 +91,7 @@ class Identity(Activation):
 
     def __call__(self, x: Array) -> Array:
         """Return x."""
-        return np.asarray(x, dtype=float)
+        return x if _arrays.is_foreign(x) else np.asarray(x, dtype=float)
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return c."""
@@ -97,15 +99,15 @@ class Identity(Activation):
 
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return 1."""
-        return np.ones(np.broadcast_shapes(np.shape(q1), np.shape(q2), np.shape(c)))
+        return 1.0 + 0.0 * (q1 * q2 * c)
 
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return 0."""
-        return np.zeros(np.broadcast_shapes(np.shape(q1), np.shape(q2), np.shape(c)))
+        return 0.0 * (q1 * q2 * c)
 
     def kappa_q_ratio(self, q1: Array) -> Array:
         """Return 0."""
-        return np.zeros_like(q1)
+        return 0.0 * q1
 
 
 class Erf(Activation):
@@ -119,9 +121,7 @@ class Erf(Activation):
 
     def __call__(self, x: Array) -> Array:
         """Return erf(x)."""
-        from scipy.special import erf
-
-        return erf(x)
+        return _arrays.erf(x)
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return (2/pi) asin(2c / sqrt(D1 D2)), the angle taken from its tangent."""
@@ -139,8 +139,10 @@ class Erf(Activation):
         """Return `kappa` and `kappa_c`, which share the square root."""
         det = determinant(q1, q2, c) if det is None else det
         # 2 / sqrt(D1 D2 - 4c^2), with as few passes over the entries as there can be.
-        inverse_root = 1.0 / np.sqrt((0.25 + 0.5 * q1) + 0.5 * q2 + det)
-        return (2.0 / np.pi) * np.arctan(c * inverse_root), (2.0 / np.pi) * inverse_root
+        scale = (0.25 + 0.5 * q1) + 0.5 * q2 + det
+        xp = _arrays.namespace(scale)
+        inverse_root = 1.0 / xp.sqrt(scale)
+        return (2.0 / np.pi) * xp.atan(c * inverse_root), (2.0 / np.pi) * inverse_root
 
     def kappa_q_ratio(self, q1: Array) -> Array:
         """Return -1 / D1."""
@@ -164,7 +166,7 @@ class ReLU(Activation):
 
     def __call__(self, x: Array) -> Array:
         """Return max(x, 0)."""
-        return np.maximum(x, 0.0)
+        return _arrays.namespace(x).maximum(x, 0.0)
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return (sqrt(det) + (pi - t) c) / (2 pi)."""
@@ -177,23 +179,26 @@ class ReLU(Activation):
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return sqrt(det) / (4 pi q1)."""
         det = determinant(q1, q2, c) if det is None else det
-        q1 = np.asarray(q1, dtype=float)
-        return np.sqrt(det) * np.divide(0.25 / np.pi, q1, out=np.zeros_like(q1), where=q1 > 0)
+        xp = _arrays.namespace(det)
+        zero = 0.0 * q1
+        return _arrays.sqrt(xp, det) * xp.where(q1 > 0, 0.25 / np.pi / xp.where(q1 > 0, q1, zero + 1.0), zero)
 
     def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
         """Return `kappa` and `kappa_c`, which share the angle."""
         det = determinant(q1, q2, c) if det is None else det
-        root = np.sqrt(det)
-        kappa_c = 0.5 - np.arctan2(root, c) / (2.0 * np.pi)
+        xp = _arrays.namespace(det)
+        root = _arrays.sqrt(xp, det)
+        kappa_c = 0.5 - xp.atan2(root, c) / (2.0 * np.pi)
         return root / (2.0 * np.pi) + kappa_c * c, kappa_c
 
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return q1 q2 (1 - J^2) / 4 with J = 2 kappa / sqrt(q1 q2), keeping every digit of 1 - J."""
-        t = np.arctan2(np.sqrt(det), c)
-        t_minus_sin = np.where(
-            t < 1e-2, t**3 / 6.0 * (1.0 - t**2 / 20.0 * (1.0 - t**2 / 42.0)), t - np.sin(t)
+        xp = _arrays.namespace(det)
+        t = xp.atan2(_arrays.sqrt(xp, det), c)
+        t_minus_sin = xp.where(
+            t < 1e-2, t**3 / 6.0 * (1.0 - t**2 / 20.0 * (1.0 - t**2 / 42.0)), t - xp.sin(t)
         )
-        one_minus_j = ((np.pi - t) * 2.0 * np.sin(t / 2.0) ** 2 + t_minus_sin) / np.pi
+        one_minus_j = ((np.pi - t) * 2.0 * xp.sin(t / 2.0) ** 2 + t_minus_sin) / np.pi
         return 0.25 * q1 * q2 * one_minus_j * (2.0 - one_minus_j)
 
 

@@ -16,17 +16,25 @@ With kappa and kappa_c the dual of the activation (`kernel_collapse.activations`
 All layers are elementwise once G^1 is known, so the Gram matrix is made tile by tile, each tile through all
 layers: nothing of its size is held but the result, and of a square one only the upper half is computed and
 mirrored, which makes it symmetric to the last bit.
+
+`nngp` and `ntk` take arrays of NumPy, JAX, PyTorch and CuPy and give back the same kind on the same device; those of
+JAX, PyTorch and CuPy keep their precision, NumPy's are raised to float64 unless `dtype` says otherwise. In float32 an
+entry of a kernel of depth L errs by at most 1e-6 (L + 1) of the largest one, but for the NTK of ReLU: there the angle
+of nearly collinear rows is lost below 3e-4, which is as much of the entry. (The same loss, 1e-8 in float64, is what
+libraries other than NumPy have, for which no pair is looked at by itself.)
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
+import array_api_compat
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _validate, activations
+from kernel_collapse import _arrays, _validate, activations
 from kernel_collapse.activations import Activation
 
 __all__ = ["nngp", "ntk", "ntk_published"]
@@ -36,7 +44,7 @@ TILE = 256
 
 #: Pairs with det below this share of q1 q2 take the determinant from the rows: above it, the subtraction
 #: q1 q2 - c^2 keeps at least half of the digits.
-NEARLY_COLLINEAR = 1e-8
+NEARLY_COLLINEAR = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 3e-4}
 
 
 class Layers(NamedTuple):
@@ -57,7 +65,8 @@ def nngp(
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
     kind: Literal["features", "output"] = "features",
-) -> Float[np.ndarray, "n m"]:
+    dtype: str | None = None,
+) -> Float[Any, "n m"]:
     r"""Return the kernel of a wide network at initialisation (neural network Gaussian process).
 
     Parameters
@@ -75,16 +84,19 @@ def nngp(
     kind : {"features", "output"}
         "features": Q^L = E[phi phi'] of the last hidden layer, whose collapse is in question.
         "output": the kernel of the layer after it, weight_variance Q^L + bias_variance.
+    dtype : {"float64", "float32"}, optional
+        Precision of arithmetic and result. By default float64 for NumPy, and that of `x` for other libraries.
 
     Returns
     -------
-    ndarray, shape (n, m)
-        The Gram matrix in float64; symmetric to the last bit without `x_other`.
+    array, shape (n, m)
+        The Gram matrix, an array of the library that `x` came from; symmetric to the last bit without `x_other`.
 
     Raises
     ------
     ValueError
-        If an input is not finite, not two-dimensional, or a parameter is out of its range.
+        If an input is not finite, not two-dimensional, `x` and `x_other` are arrays of two kinds, or a parameter is
+        out of its range.
 
     References
     ----------
@@ -99,12 +111,9 @@ def nngp(
            [0.1592, 1.    ]])
     """
     _validate.choice(kind, ("features", "output"), "kind")
-    layers = _layers(activation, depth, weight_variance, bias_variance)
-    gram = _evaluate(x, x_other, layers, tangent=False)
-    if kind == "output":
-        gram *= layers.weight_variance
-        gram += layers.bias_variance
-    return gram
+    layers = layers_of(activation, depth, weight_variance, bias_variance)
+    gram = _evaluate(x, x_other, layers, tangent=False, dtype=dtype)
+    return gram if kind == "features" else gram * layers.weight_variance + layers.bias_variance
 
 
 def ntk(
@@ -115,7 +124,8 @@ def ntk(
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
-) -> Float[np.ndarray, "n m"]:
+    dtype: str | None = None,
+) -> Float[Any, "n m"]:
     r"""Return the neural tangent kernel T^{L+1} of the whole network (NTK parameterisation).
 
     The readout layer is counted with its own weights and bias, as in MATHS: T^{L+1} = G^{L+1} + sigma_w^2
@@ -124,20 +134,21 @@ def ntk(
 
     Parameters
     ----------
-    x, x_other, activation, depth, weight_variance, bias_variance
+    x, x_other, activation, depth, weight_variance, bias_variance, dtype
         As for `nngp`.
 
     Returns
     -------
-    ndarray, shape (n, m)
-        The Gram matrix in float64; symmetric to the last bit without `x_other`. The relative error is a few
-        units of round-off, next to the diagonal too (for ReLU, whose derivative kernel has a square-root
-        singularity there, the angle of nearly collinear rows is taken from the rows).
+    array, shape (n, m)
+        The Gram matrix, an array of the library that `x` came from; symmetric to the last bit without `x_other`.
+        The relative error of NumPy's is a few units of round-off, next to the diagonal too (for ReLU, whose
+        derivative kernel has a square-root singularity there, the angle of nearly collinear rows is taken from the
+        rows); see the module for other libraries.
 
     Raises
     ------
     ValueError
-        If an input is not finite, not two-dimensional, or a parameter is out of its range.
+        As for `nngp`.
 
     References
     ----------
@@ -150,8 +161,8 @@ def ntk(
     array([[0.5   , 0.1592],
            [0.1592, 2.    ]])
     """
-    layers = _layers(activation, depth, weight_variance, bias_variance)
-    return _evaluate(x, x_other, layers, tangent=True)
+    layers = layers_of(activation, depth, weight_variance, bias_variance)
+    return _evaluate(x, x_other, layers, tangent=True, dtype=dtype)
 
 
 def ntk_published(x: ArrayLike) -> Float[np.ndarray, "n n"]:
@@ -188,7 +199,9 @@ def ntk_published(x: ArrayLike) -> Float[np.ndarray, "n n"]:
     return nngp(clean) + gram * ((4.0 / np.pi) / np.sqrt(scale @ scale - 4.0 * gram**2))
 
 
-def _layers(activation: str | Activation, depth: int, weight_variance: float, bias_variance: float) -> Layers:
+def layers_of(
+    activation: str | Activation, depth: int, weight_variance: float, bias_variance: float
+) -> Layers:
     return Layers(
         activations.get(activation),
         _validate.count(depth, "depth"),
@@ -198,71 +211,125 @@ def _layers(activation: str | Activation, depth: int, weight_variance: float, bi
 
 
 def _evaluate(
-    x: ArrayLike, x_other: ArrayLike | None, layers: Layers, *, tangent: bool
+    x: ArrayLike, x_other: ArrayLike | None, layers: Layers, *, tangent: bool, dtype: str | None
+) -> Float[Any, "n m"]:
+    rows, columns = _validate.matrix(x, "x", dtype=dtype), None
+    if x_other is not None:
+        rows, columns = _validate.rows(x, x_other, dtype=dtype)
+    whole = _tiled if isinstance(rows, np.ndarray) else _whole
+    return whole(rows, columns, layers, tangent=tangent)
+
+
+def _tiled(
+    x: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"] | None, layers: Layers, *, tangent: bool
 ) -> Float[np.ndarray, "n m"]:
-    symmetric = x_other is None
-    if x_other is None:
-        x = other = _validate.matrix(x, "x")
+    """Return the Gram matrix of NumPy arrays, made tile by tile."""
+    symmetric = other is None
+    q = variances(x, layers)
+    if other is None:
+        other, q_other = x, q
     else:
-        x, other = _validate.rows(x, x_other)
-    q = _variances(x, layers)
-    q_other = q if symmetric else _variances(other, layers)
-    gram = np.empty((len(x), len(other)))
+        q_other = variances(other, layers)
+    gram = np.empty((len(x), len(other)), dtype=x.dtype)
     for top in range(0, len(x), TILE):
         rows = slice(top, min(top + TILE, len(x)))
         for left in range(top if symmetric else 0, len(other), TILE):
             columns = slice(left, min(left + TILE, len(other)))
-            tile = _tile(x[rows], other[columns], q[:, rows], q_other[:, columns], layers, tangent)
-            if not np.isfinite(tile).all():
-                raise ValueError(
-                    "the kernel is not finite: its entries pass the largest float64, expected smaller ones; scale "
-                    "x, weight_variance or depth down."
-                )
+            features, theta = tile(
+                x[rows],
+                other[columns],
+                [v[rows] for v in q],
+                [v[columns] for v in q_other],
+                layers,
+                tangent=tangent,
+            )
+            entries = theta if tangent else features
+            _require_finite(np.isfinite(entries).all())
             if symmetric and top == left:
-                tile = np.triu(tile) + np.triu(tile, 1).T
-            gram[rows, columns] = tile
+                entries = np.triu(entries) + np.triu(entries, 1).T
+            gram[rows, columns] = entries
             if symmetric and top != left:
-                gram[columns, rows] = tile.T
+                gram[columns, rows] = entries.T
     return gram
 
 
+def _whole(
+    x: Float[Any, "n d"], other: Float[Any, "m d"] | None, layers: Layers, *, tangent: bool
+) -> Float[Any, "n m"]:
+    """Return the Gram matrix of arrays of another library, which may be compiled or differentiated: in one piece."""
+    xp = _arrays.namespace(x)
+    q = variances(x, layers)
+    if other is not None:
+        features, theta = tile(x, other, q, variances(other, layers), layers, tangent=tangent)
+        gram = theta if tangent else features
+    else:
+        features, theta = tile(x, x, q, q, layers, tangent=tangent, diagonal=True)
+        gram = theta if tangent else features
+        gram = xp.triu(gram) + xp.permute_dims(xp.triu(gram, k=1), (1, 0))
+    if not _arrays.traced(gram):
+        _require_finite(xp.all(xp.isfinite(gram)))
+    return gram
+
+
+def _require_finite(finite: Any) -> None:
+    if not bool(finite):
+        raise ValueError(
+            "the kernel is not finite: its entries pass the largest number of their precision, expected smaller ones; "
+            "scale x, weight_variance or depth down."
+        )
+
+
 @np.errstate(over="ignore", invalid="ignore")
-def _variances(x: Float[np.ndarray, "n d"], layers: Layers) -> Float[np.ndarray, "depth n"]:
+def variances(x: Float[Any, "n d"], layers: Layers) -> list[Float[Any, " n"]]:
     """Return diag G^1..G^L, the variance of each sample's pre-activations in every layer."""
     activation, depth, weight_variance, bias_variance = layers
-    q = [np.einsum("ij,ij->i", x, x) * (weight_variance / x.shape[1]) + bias_variance]
+    xp = _arrays.namespace(x)
+    q = [xp.sum(x * x, axis=1) * (weight_variance / x.shape[1]) + bias_variance]
     for _ in range(depth - 1):
-        kappa = activation.kappa(q[-1], q[-1], q[-1], np.zeros_like(q[-1]))
+        kappa = activation.kappa(q[-1], q[-1], q[-1], xp.zeros_like(q[-1]))
         q.append(weight_variance * kappa + bias_variance)
-    return np.array(q)
+    return q
 
 
-@np.errstate(over="ignore", invalid="ignore")  # _evaluate refuses what is not finite
-def _tile(
-    x: Float[np.ndarray, "r d"],
-    other: Float[np.ndarray, "s d"],
-    q: Float[np.ndarray, "depth r"],
-    q_other: Float[np.ndarray, "depth s"],
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused by whoever asked
+def tile(
+    x: Float[Any, "r d"],
+    other: Float[Any, "s d"],
+    q: Sequence[Float[Any, " r"]],
+    q_other: Sequence[Float[Any, " s"]],
     layers: Layers,
+    *,
     tangent: bool,
-) -> Float[np.ndarray, "r s"]:
-    """Return a block of Q^L, or of T^{L+1} if `tangent`."""
+    diagonal: bool = False,
+) -> tuple[Float[Any, "r s"], Any]:
+    """Return a block of Q^L, and of T^{L+1} if `tangent`.
+
+    `diagonal` says that the rows are the columns: next to themselves they are exactly collinear. Of NumPy's arrays
+    every pair that is nearly so is found and looked at by itself instead.
+    """
     activation, depth, weight_variance, bias_variance = layers
-    gram = (x @ other.T) * (weight_variance / x.shape[1]) + bias_variance
-    near = _Near(x, other, gram, q[0], q_other[0], layers) if activation.needs_determinant else None
+    xp = _arrays.namespace(x)
+    gram = (x @ xp.permute_dims(other, (1, 0))) * (weight_variance / x.shape[1]) + bias_variance
+    near = itself = None
+    if activation.needs_determinant and isinstance(x, np.ndarray):
+        near = _Near(x, other, gram, q[0], q_other[0], layers)
+    elif diagonal:
+        itself = xp.eye(x.shape[0], dtype=xp.bool, device=array_api_compat.device(x))
     theta = gram
     for layer in range(depth):
-        q1, q2 = q[layer, :, None], q_other[layer, None, :]
+        q1, q2 = q[layer][:, None], q_other[layer][None, :]
         det = activations.determinant(q1, q2, gram)
         if near is not None:
             det[near.index] = near.det
+        elif itself is not None:
+            det = xp.where(itself, xp.zeros_like(det), det)
         if tangent:
             kappa, kappa_c = activation.kappa_and_c(q1, q2, gram, det)
             theta = weight_variance * (theta * kappa_c + kappa) + bias_variance
         else:
             kappa = activation.kappa(q1, q2, gram, det)
         if layer == depth - 1:
-            return theta if tangent else kappa
+            return kappa, theta if tangent else None
         if near is not None:
             near.advance(q[layer], q_other[layer], gram)
         gram = weight_variance * kappa + bias_variance
@@ -283,9 +350,9 @@ class _Near:
     ) -> None:
         self.layers = layers
         product = np.multiply.outer(q, q_other)
-        self.index = np.nonzero(product - gram * gram < NEARLY_COLLINEAR * product)
+        self.index = np.nonzero(product - gram * gram < NEARLY_COLLINEAR[product.dtype] * product)
         i, j = self.index
-        self.det = np.empty(len(i))
+        self.det = np.empty(len(i), dtype=x.dtype)
         # As unit vectors a, b of the inputs with the bias as one more coordinate: sin t = |a - b| |a + b| / 2
         # (Kahan), which is exact for duplicates and keeps its digits however small the angle.
         a, b = (_unit(rows, layers) for rows in (x, other))

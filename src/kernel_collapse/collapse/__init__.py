@@ -4,11 +4,13 @@
 ``from kernel_collapse.collapse import ...``.
 """
 
+from kernel_collapse.collapse._from_features import collapse_from_features, held_out_collapse_from_features
+from kernel_collapse.collapse._from_gram import collapse, held_out_collapse
+from kernel_collapse.collapse._metrics import Collapse, nc2, nc3
 from kernel_collapse.collapse._nc1 import (
     NC1,
     WEIGHTINGS,
     Weighting,
-    geometry,
     nc1,
     nc1_from_classes,
     nc1_from_features,
@@ -18,10 +20,16 @@ from kernel_collapse.collapse._nc1 import (
 __all__ = [
     "NC1",
     "WEIGHTINGS",
+    "Collapse",
     "Weighting",
-    "geometry",
+    "collapse",
+    "collapse_from_features",
+    "held_out_collapse",
+    "held_out_collapse_from_features",
     "nc1",
     "nc1_from_classes",
     "nc1_from_features",
     "nc1_weightings",
+    "nc2",
+    "nc3",
 ]

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jaxtyping import Float
 
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks.model import Parameters, Scales, layers
 
-__all__ = ["Loss", "Seen", "Task", "alignment", "decide", "look", "losses"]
+__all__ = ["Loss", "Seen", "Task", "decide", "look", "losses"]
 
 Loss = Literal["mse", "cross_entropy"]
 
@@ -74,17 +72,3 @@ def look(parameters: Parameters, scales: Scales, task: Task, phi: Phi, loss: Los
         scale**2 * (first.T @ first) / len(first),
         scales.weights[-1] * parameters.weights[-1],
     )
-
-
-def alignment(
-    sizes: Float[np.ndarray, " C"],
-    class_means: Float[np.ndarray, "C N"],
-    class_targets: Float[np.ndarray, "C k"],
-    readout: Float[np.ndarray, "k N"],
-) -> float:
-    """Return the cosine between centred class means and what the readout looks for in each class."""
-    share = sizes / sizes.sum()
-    means = class_means - share @ class_means
-    wanted = (class_targets - share @ class_targets) @ readout
-    norm = np.linalg.norm(means) * np.linalg.norm(wanted)
-    return float(np.sum(means * wanted) / norm) if norm > 0 else float("nan")

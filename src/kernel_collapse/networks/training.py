@@ -21,10 +21,10 @@ from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
 from kernel_collapse.activations import Activation
-from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, geometry, nc1_from_classes
+from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_classes, nc2, nc3
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
-from kernel_collapse.networks._probes import Loss, Seen, Task, alignment, decide, look, losses
+from kernel_collapse.networks._probes import Loss, Seen, Task, decide, look, losses
 from kernel_collapse.networks._types import NetworkError, check_dataset
 from kernel_collapse.networks.model import Network, Parameterisation, Parameters, Scales, initialise, layers
 
@@ -446,14 +446,19 @@ def _collect(
     gone = (watch.diverged[:, None] != NEVER) & (watch.diverged[:, None] <= np.array(stops))
     lost = dict.fromkeys(WEIGHTINGS, NC1(np.nan, np.nan, np.nan, "the network had diverged"))
     depth = len(starts[0].widths)
-    nc1s, nc2s, nc3 = [], np.full((*gone.shape, depth, 3), np.nan), np.full(gone.shape, np.nan)
+    nc1s, nc2s, cosines = [], np.full((*gone.shape, depth, 3), np.nan), np.full(gone.shape, np.nan)
+    share = sizes / sizes.sum()
+    towards = class_targets - share @ class_targets
     for s, p, layer in np.ndindex(*gone.shape, depth):
         spread, means = seen.spread[layer][s, p], seen.class_means[layer][s, p]
         nc1s.append(lost if gone[s, p] else nc1_from_classes(sizes, spread, means, eps=eps))
         if not gone[s, p]:
-            nc2s[s, p, layer] = geometry(sizes, means)
-        if not gone[s, p] and layer == depth - 1:
-            nc3[s, p] = alignment(sizes, means, class_targets, seen.readout[s, p])
+            centred = means - share @ means
+            nc2s[s, p, layer] = nc2(centred @ centred.T)
+            if layer == depth - 1:
+                classifier = towards @ seen.readout[s, p]
+                square = np.einsum("cj,cj->", classifier, classifier)
+                _, cosines[s, p] = nc3(classifier @ centred.T, square, centred @ centred.T)
     table = np.array(nc1s, dtype=object).reshape(*gone.shape, depth)
 
     def values(name: str) -> np.ndarray:
@@ -478,7 +483,7 @@ def _collect(
         nc2_norms=nc2s[..., 0],
         nc2_angles=nc2s[..., 1],
         nc2_etf=nc2s[..., 2],
-        nc3=nc3,
+        nc3=cosines,
         nc4=unless_gone(seen.agreement),
         weight_covariance=unless_gone(seen.covariance) * dataset.x.shape[1] / weight_variance,
         zero_error_epoch=watch.zero_error,

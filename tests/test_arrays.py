@@ -1,0 +1,198 @@
+"""Arrays of other libraries: the same numbers, of the same kind, and derivatives."""
+
+import array_api_strict
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import kernel_collapse as kc
+from kernel_collapse import _arrays
+
+METRICS = (
+    "nc1",
+    "within",
+    "between",
+    "nc1_pinv",
+    "cdnv",
+    "nc2_norms",
+    "nc2_angles",
+    "nc2_etf",
+    "nc3",
+    "nc3_cosine",
+    "nc4",
+    "ncm_accuracy",
+    "accuracy",
+)
+LABELS = ["a", "b", "c"] * 8
+TARGETS = np.eye(3)[[0, 1, 2] * 8]
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(24, 5)) + np.repeat(rng.normal(size=(1, 3, 5)) * 2, 8, axis=0).reshape(24, 5)
+
+
+LIBRARIES = {
+    "torch": lambda values, dtype: torch.asarray(values, dtype=getattr(torch, dtype)),
+    "jax": lambda values, dtype: jnp.asarray(values, dtype=dtype),
+    "strict": lambda values, dtype: array_api_strict.asarray(values, dtype=getattr(array_api_strict, dtype)),
+}
+CASES = [("torch", "float64"), ("torch", "float32"), ("jax", "float32"), ("strict", "float64")]
+
+
+def chain(x, targets, kernel, **options):
+    gram = kernel(x, **options)
+    return gram, kc.collapse(gram, LABELS, targets=targets, noise_variance=0.1)
+
+
+@pytest.mark.parametrize(("library", "dtype"), CASES)
+@pytest.mark.parametrize("kernel", [kc.nngp, kc.ntk])
+@pytest.mark.parametrize("activation", ["erf", "relu", "identity"])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_one_chain_gives_the_numbers_of_numpy(x, library, dtype, kernel, activation, depth):
+    make = LIBRARIES[library]
+    options = {"activation": activation, "depth": depth, "bias_variance": 0.1}
+    mine = make(x, dtype)
+    gram, found = chain(mine, make(TARGETS, dtype), kernel, **options)
+    expected_gram, expected = chain(x, TARGETS, kernel, **options)
+    # Next to the diagonal the angle of ReLU's derivative keeps half of the digits; no pair here is that close.
+    tolerance = 1e-12 if dtype == "float64" else 1e-6 * (depth + 1)
+    assert type(gram) is type(mine)
+    assert gram.dtype == mine.dtype
+    values = _arrays.read(gram)
+    np.testing.assert_allclose(values, expected_gram, rtol=0, atol=tolerance * np.abs(expected_gram).max())
+    np.testing.assert_array_equal(values, values.T)
+    for name in METRICS:
+        value = getattr(found, name)
+        assert type(value) is type(mine), name
+        # A trace is a difference of entries, a hundredth of them here.
+        assert float(value) == pytest.approx(
+            getattr(expected, name), rel=300 * tolerance, abs=300 * tolerance
+        )
+    cross = kernel(make(x[:5], dtype), mine, **options)
+    np.testing.assert_allclose(
+        _arrays.read(cross)[:, 5:],
+        expected_gram[:5, 5:],
+        rtol=0,
+        atol=tolerance * np.abs(expected_gram).max(),
+    )
+
+
+@pytest.mark.parametrize("library", ["torch", "strict"])
+def test_features_and_held_out(x, rng, library):
+    def make(values):
+        return LIBRARIES[library](values, "float64")
+
+    weights, test = rng.normal(size=(3, 5)), rng.normal(size=(6, 5))
+    test_labels = LABELS[:6]
+    pairs = [
+        (
+            kc.collapse_from_features(make(x), LABELS, classifier=make(weights)),
+            kc.collapse_from_features(x, LABELS, classifier=weights),
+        ),
+        (
+            kc.held_out_collapse_from_features(make(x), LABELS, make(test), test_labels),
+            kc.held_out_collapse_from_features(x, LABELS, test, test_labels),
+        ),
+        (
+            kc.held_out_collapse(
+                make(x @ x.T), LABELS, make(test @ x.T), make((test**2).sum(axis=1)), test_labels
+            ),
+            kc.held_out_collapse(x @ x.T, LABELS, test @ x.T, (test**2).sum(axis=1), test_labels),
+        ),
+    ]
+    for found, expected in pairs:
+        for name in METRICS:
+            assert float(getattr(found, name)) == pytest.approx(
+                getattr(expected, name), rel=1e-10, nan_ok=True
+            )
+
+
+def directional(function, x, direction, step=1e-5):
+    return (function(x + step * direction) - function(x - step * direction)) / (2 * step)
+
+
+@pytest.mark.parametrize("kernel", [kc.nngp, kc.ntk])
+@pytest.mark.parametrize("activation", ["erf", "relu"])
+@pytest.mark.parametrize("metric", ["nc1", "nc1_pinv", "cdnv", "nc2_etf"])
+def test_gradient_by_torch_equals_finite_differences(x, rng, kernel, activation, metric):
+    def value(inputs):
+        return getattr(kc.collapse(kernel(inputs, activation=activation, depth=2), LABELS), metric)
+
+    direction = rng.normal(size=x.shape)
+    inputs = torch.tensor(x, requires_grad=True)
+    value(inputs).backward()
+    assert torch.isfinite(inputs.grad).all()
+    expected = directional(value, x, direction)
+    assert float((inputs.grad * torch.tensor(direction)).sum()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("kernel", [kc.nngp, kc.ntk])
+@pytest.mark.parametrize("activation", ["erf", "relu"])
+def test_gradient_by_jax_equals_finite_differences_and_compiles(x, rng, kernel, activation):
+    def value(inputs):
+        return kc.nc1(kernel(inputs, activation=activation, depth=2), LABELS).ratio
+
+    direction = rng.normal(size=x.shape)
+    with jax.enable_x64(True):
+        inputs = jnp.asarray(x)
+        gradient = jax.jit(jax.grad(value))(inputs)
+        assert np.isfinite(gradient).all()
+        assert float((gradient * direction).sum()) == pytest.approx(
+            directional(value, x, direction), rel=1e-6
+        )
+        assert float(jax.jit(value)(inputs)) == pytest.approx(value(x), rel=1e-12)
+        whole = jax.jit(lambda k: kc.collapse(k, LABELS, targets=jnp.asarray(TARGETS)).nc3)(
+            kernel(inputs, activation=activation)
+        )
+        gram = kernel(x, activation=activation)
+        assert float(whole) == pytest.approx(kc.collapse(gram, LABELS, targets=TARGETS).nc3, rel=1e-8)
+
+
+def test_gradient_at_duplicated_rows_and_zero_is_finite(x):
+    x[3], x[6] = x[0], 0.0
+    inputs = torch.tensor(x, requires_grad=True)
+    kc.nc1(kc.ntk(inputs, activation="relu", depth=2), LABELS).ratio.backward()
+    assert torch.isfinite(inputs.grad).all()
+
+
+def test_numpy_keeps_float32_only_where_asked(x):
+    single = x.astype(np.float32)
+    assert kc.nngp(single).dtype == np.float64
+    gram = kc.ntk(single, activation="relu", dtype="float32")
+    assert gram.dtype == np.float32
+    expected = kc.ntk(single.astype(float), activation="relu")
+    np.testing.assert_allclose(gram, expected, atol=2e-6 * expected.max(), rtol=0)
+    assert kc.nngp(torch.asarray(single), dtype="float64").dtype == torch.float64
+
+
+def test_means_that_coincide_are_a_reason_in_every_library():
+    value = kc.nc1(torch.ones((4, 4)), [0, 0, 1, 1])
+    assert bool(torch.isnan(value.ratio))
+    assert "coincide" in value.reason
+    assert np.isnan(jax.jit(lambda k: kc.nc1(k, [0, 0, 1, 1]).ratio)(jnp.ones((4, 4))))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: kc.nngp(torch.asarray(x), x), "x is an array of PyTorch and x_other of NumPy"),
+        (lambda x: kc.nngp(torch.asarray(x), jnp.asarray(x)), "PyTorch and x_other of JAX"),
+        (lambda x: kc.nngp(torch.asarray(x), torch.asarray(x).float()), "float64 and x_other of float32"),
+        (lambda x: kc.ntk(torch.asarray(x).int()), "of type torch.int32, expected float32 or float64"),
+        (lambda x: kc.ntk(torch.asarray(x).half()), "expected float32 or float64"),
+        (lambda x: kc.nngp(torch.asarray(x)[0]), "expected two dimensions"),
+        (lambda x: kc.nngp(torch.full((3, 2), torch.nan)), "holds nan in row 0, column 0"),
+        (lambda x: kc.nngp(x, dtype="float16"), "dtype is 'float16', expected one of float64, float32"),
+        (lambda x: kc.nngp(torch.full((3, 2), 1e30)), "the kernel is not finite"),
+        (lambda x: kc.nc1(torch.asarray(x @ x.T), LABELS[:3]), "24 rows and there are 3 labels"),
+        (lambda x: kc.nc1(torch.asarray(x @ x.T).triu(), LABELS), "not symmetric"),
+        (lambda x: kc.collapse(torch.asarray(x @ x.T), LABELS, targets=TARGETS), "targets of NumPy"),
+        (lambda x: jax.jit(lambda y: kc.nc1(jnp.eye(4), y).ratio)(jnp.arange(4)), "labels are traced"),
+    ],
+)
+def test_bad_input(x, call, message, unchecked):
+    with pytest.raises(ValueError, match=message):
+        call(x)

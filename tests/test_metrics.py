@@ -1,0 +1,159 @@
+"""Every metric of collapse against a twin of loops and explicit covariances, and against the other kinds of input."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import kernel_collapse as kc
+
+NAMES = (
+    "nc1",
+    "nc1_pinv",
+    "cdnv",
+    "nc2_norms",
+    "nc2_angles",
+    "nc2_etf",
+    "nc3",
+    "nc3_cosine",
+    "nc4",
+    "ncm_accuracy",
+    "accuracy",
+)
+WEIGHTINGS = ("paper", "sample", "class")
+
+
+def naive(features, labels, weights, targets, weighting, held_out=None):
+    """The metrics by their definitions: covariances as matrices, loops over classes and samples."""
+    classes = sorted(set(labels))
+    total, n = len(classes), len(labels)
+    groups = [features[[label == c for label in labels]] for c in classes]
+    seen, seen_labels = (features, labels) if held_out is None else held_out
+    seen_groups = [seen[[label == c for label in seen_labels]] for c in classes]
+    means = np.array([g.mean(axis=0) for g in groups])
+    share = np.array([len(g) / n for g in groups])
+    seen_share = np.array([len(g) / len(seen) for g in seen_groups])
+    even = np.full(total, 1 / total)
+    u, q, p = {
+        "paper": (seen_share, even, share),
+        "sample": (seen_share, share, share),
+        "class": (even, even, even),
+    }[weighting]
+    covariances = [(g - m).T @ (g - m) / len(g) for g, m in zip(seen_groups, means, strict=True)]
+    within = sum(w * c for w, c in zip(u, covariances, strict=True))
+    centred = means - p @ means
+    between = sum(w * np.outer(m, m) for w, m in zip(q, centred, strict=True))
+    found = {
+        "nc1": np.trace(within) / np.trace(between),
+        "nc1_pinv": np.trace(within @ np.linalg.pinv(between, rcond=1e-9, hermitian=True)) / total,
+    }
+    found["cdnv"] = np.mean(
+        [
+            (np.trace(covariances[a]) + np.trace(covariances[b])) / 2 / np.sum((means[a] - means[b]) ** 2)
+            for a in range(total)
+            for b in range(a)
+        ]
+    )
+    norms = np.linalg.norm(centred, axis=1)
+    cosines = centred @ centred.T / np.outer(norms, norms)
+    found["nc2_norms"] = norms.std() / norms.mean()
+    found["nc2_angles"] = np.std([cosines[a, b] for a in range(total) for b in range(total) if a != b])
+    simplex = (total * np.eye(total) - 1) / (total - 1)
+    found["nc2_etf"] = np.linalg.norm(cosines - simplex)
+    class_targets = np.array([targets[[label == c for label in labels]].mean(axis=0) for c in classes])
+    classifier = (class_targets - p @ class_targets) @ weights
+    product = classifier @ centred.T
+    found["nc3"] = np.linalg.norm(product / np.linalg.norm(product) - simplex / np.linalg.norm(simplex))
+    found["nc3_cosine"] = np.sum(classifier * centred) / np.linalg.norm(classifier) / np.linalg.norm(centred)
+    outputs = seen @ weights.T
+    decided = [int(np.argmin(((class_targets - o) ** 2).sum(axis=1))) for o in outputs]
+    nearest = [int(np.argmin(((means - h) ** 2).sum(axis=1))) for h in seen]
+    own = [classes.index(label) for label in seen_labels]
+    found["nc4"] = np.mean([a == b for a, b in zip(decided, nearest, strict=True)])
+    found["ncm_accuracy"] = np.mean([a == b for a, b in zip(nearest, own, strict=True)])
+    found["accuracy"] = np.mean([a == b for a, b in zip(decided, own, strict=True)])
+    return found, between
+
+
+@st.composite
+def problems(draw):
+    """Classes of any number and size, fewer and more features than samples, of full rank or not."""
+    total = draw(st.integers(2, 20))
+    balanced = draw(st.booleans())
+    sizes = (
+        [draw(st.integers(2, 6))] * total
+        if balanced
+        else draw(st.lists(st.integers(1, 9), min_size=total, max_size=total))
+    )
+    width = draw(st.integers(1, 40))
+    rank = draw(st.integers(1, width))
+    one_hot = draw(st.booleans())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    labels = rng.permutation(np.repeat(np.arange(total), sizes))
+    features = (rng.normal(size=(total, rank)) * 2)[labels] + rng.normal(size=(sum(sizes), rank))
+    features = features @ rng.normal(size=(rank, width)) / np.sqrt(rank)
+    targets = np.eye(total)[labels] if one_hot else rng.normal(size=(total, 2))[labels]
+    return features, labels, targets, rng
+
+
+@given(problem=problems(), weighting=st.sampled_from(WEIGHTINGS), own_weights=st.booleans())
+@settings(deadline=None, max_examples=120)
+def test_gram_equals_features_equals_definitions(problem, weighting, own_weights):
+    features, labels, targets, rng = problem
+    gram = features @ features.T
+    ridge = 0.3 * np.trace(gram) / len(gram)
+    if own_weights:
+        alpha = rng.normal(size=targets.shape)
+        from_gram = kc.collapse(gram, labels, targets=targets, dual_weights=alpha, weighting=weighting)
+    else:
+        alpha = np.linalg.solve(gram + ridge * np.eye(len(gram)), targets)
+        from_gram = kc.collapse(gram, labels, targets=targets, noise_variance=ridge, weighting=weighting)
+    weights = alpha.T @ features
+    expected, between = naive(features, labels, weights, targets, weighting)
+    from_features = kc.collapse_from_features(
+        features, labels, classifier=weights, targets=targets, weighting=weighting
+    )
+    eigenvalues = np.linalg.eigvalsh(between)
+    kept = eigenvalues[eigenvalues > 1e-9 * eigenvalues[-1]]
+    # Where the class means span a direction that they almost do not, the pseudo-inverse amplifies round-off.
+    assume(kept[0] > 1e-3 * eigenvalues[-1])
+    # A class mean next to the global mean has no direction, nor have two that lie next to one another a distance.
+    assume(expected["cdnv"] < 1e3)
+    assume(np.isfinite(expected["nc3"]))
+    scale = max(1.0, np.trace(gram) / len(gram) / eigenvalues[-1])
+    for name in NAMES:
+        for value in (getattr(from_gram, name), getattr(from_features, name)):
+            assert value == pytest.approx(expected[name], rel=1e-10, abs=1e-10 * scale), name
+
+
+@given(problem=problems(), weighting=st.sampled_from(WEIGHTINGS))
+@settings(deadline=None, max_examples=60)
+def test_held_out_equals_definitions(problem, weighting):
+    features, labels, targets, rng = problem
+    gram = features @ features.T
+    test_labels = rng.permutation(np.concatenate([np.unique(labels), rng.choice(labels, size=9)]))
+    test = rng.normal(size=(len(test_labels), features.shape[1])) + features[:1]
+    alpha = rng.normal(size=targets.shape)
+    weights = alpha.T @ features
+    expected, between = naive(features, labels, weights, targets, weighting, (test, test_labels))
+    eigenvalues = np.linalg.eigvalsh(between)
+    assume(eigenvalues[eigenvalues > 1e-9 * eigenvalues[-1]][0] > 1e-3 * eigenvalues[-1])
+    found = (
+        kc.held_out_collapse(
+            gram,
+            labels,
+            test @ features.T,
+            (test**2).sum(axis=1),
+            test_labels,
+            targets=targets,
+            dual_weights=alpha,
+            weighting=weighting,
+        ),
+        kc.held_out_collapse_from_features(
+            features, labels, test, test_labels, classifier=weights, targets=targets, weighting=weighting
+        ),
+    )
+    scale = max(1.0, np.trace(gram) / len(gram) / eigenvalues[-1])
+    for name in ("nc1", "nc1_pinv", "nc3", "nc3_cosine", "nc4", "ncm_accuracy", "accuracy"):
+        for value in found:
+            assert getattr(value, name) == pytest.approx(expected[name], rel=1e-10, abs=1e-10 * scale), name
