@@ -123,7 +123,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
         Table(
             "NC1(H) / NC1(X) by depth, mean over seeds",
             by_depth("ratio"),
-            "Below 1, the kernel collapses the data; above 1, it spreads the classes further than they were.",
+            "Below 1, the kernel collapses the data; above 1, the features are less collapsed than the inputs.",
         ),
         Table(
             "All cells: log10 NC1(H), mean and standard deviation over seeds",
