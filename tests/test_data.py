@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import kernel_collapse as kc
-from kernel_collapse.data import D1_MEANS, D2_MEANS
+from kernel_collapse.data import D1_MEANS, D2_MEANS, SHIPPED
 
 
 def test_d1_is_seeded_as_documented():
@@ -201,3 +201,132 @@ def test_bad_arrays_are_refused(x, labels, targets, message):
 def test_the_papers_means():
     assert D1_MEANS == (-2.0, 2.0)
     assert D2_MEANS == (-6.0, -2.0, 2.0, 6.0)
+
+
+# -- tables that come with scikit-learn, and parts of a table
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("digits", tuple(range(10))),
+        ("wine", ("class_0", "class_1", "class_2")),
+        ("breast-cancer", ("benign", "malignant")),
+    ],
+)
+def test_shipped_tables(name, classes):
+    data = kc.data.shipped(name)
+    assert (*data.x.shape, len(data.classes)) == SHIPPED[name]
+    assert data.name == name
+    assert data.classes == classes
+    assert len(set(data.features)) == data.x.shape[1]
+    assert {type(feature) for feature in data.features} == {str}
+
+
+def test_shipped_labels_are_those_of_the_table():
+    from sklearn.datasets import load_breast_cancer
+
+    table, data = load_breast_cancer(), kc.data.shipped("breast-cancer")
+    np.testing.assert_array_equal(data.x, table.data)
+    assert [data.classes[c] for c in data.labels] == table.target_names[table.target].tolist()
+
+
+def test_shipped_shapes():
+    assert SHIPPED == {"digits": (1797, 64, 10), "wine": (178, 13, 3), "breast-cancer": (569, 30, 2)}
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(ValueError, match="name is 'digit', expected one of .*did you mean 'digits'"):
+        kc.data.shipped("digit")
+
+
+def test_standardized_features():
+    digits = kc.data.shipped("digits")
+    x = kc.data.standardize(digits).x
+    constant = np.ptp(digits.x, axis=0) == 0
+    assert constant.any()
+    assert (x[:, constant] == 0).all()
+    round_off = len(x) * np.finfo(float).eps
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=round_off)
+    np.testing.assert_allclose(x[:, ~constant].std(axis=0), 1, rtol=round_off)
+
+
+def numbered(*sizes, seed=0):
+    """Classes of these sizes in a random order; the one feature and the target are the number of the row."""
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    rows = np.arange(len(labels), dtype=float)
+    return kc.data.from_arrays(rows[:, None], labels, rows)
+
+
+@pytest.mark.parametrize("sizes", [(50, 50), (90, 30, 10), (200, 1, 2, 1), (7, 8, 9)])
+@pytest.mark.parametrize("holdout", [0.1, 0.25, 0.5])
+def test_a_split_is_complete_disjoint_and_stratified(sizes, holdout):
+    data = numbered(*sizes)
+    train, test = kc.data.split(data, holdout, seed=3)
+    rows = [part.x[:, 0].astype(int) for part in (train, test)]
+    assert len(rows[1]) == round(holdout * sum(sizes))
+    np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(sum(sizes)))
+    for part, index in zip((train, test), rows, strict=True):
+        assert (np.diff(index) > 0).all()
+        np.testing.assert_array_equal(part.labels, data.labels[index])
+        np.testing.assert_array_equal(part.targets[:, 0], index)
+        assert part.classes == data.classes
+    assert len(train.class_sizes) == len(sizes)
+    # One sample a class is set apart before the rest is shared out and rounded.
+    share = (1 - holdout) * np.array(sizes)
+    assert (np.abs(np.array(train.class_sizes) - share) < 2).all()
+    assert min(train.class_sizes) >= 1
+
+
+def test_a_split_is_seeded_as_documented():
+    data = numbered(6, 4)
+    train, test = kc.data.split(data, 0.5, seed=8)
+    assert train.class_sizes == (3, 2)
+    rng = np.random.default_rng(8)
+    expected = [rng.permutation(np.flatnonzero(data.labels == c))[:kept] for c, kept in ((0, 3), (1, 2))]
+    np.testing.assert_array_equal(train.x[:, 0], np.sort(np.concatenate(expected)))
+    again = kc.data.split(data, 0.5, seed=8)
+    np.testing.assert_array_equal(again[1].x, test.x)
+    assert (kc.data.split(data, 0.5, seed=9)[0].x != train.x).any()
+
+
+def test_every_sample_is_held_out_alike():
+    data = numbered(30, 20)
+    held = np.zeros(50)
+    repeats = 400
+    for seed in range(repeats):
+        held[kc.data.split(data, 0.3, seed=seed)[1].x[:, 0].astype(int)] += 1
+    error = np.sqrt(repeats * 0.3 * 0.7)
+    assert (np.abs(held - 0.3 * repeats) < 4 * error).all()
+
+
+def test_a_subset_is_the_training_part_of_a_split():
+    data = numbered(50, 30, 5)
+    np.testing.assert_array_equal(kc.data.subset(data, 68, seed=2).x, kc.data.split(data, 0.2, seed=2)[0].x)
+    assert kc.data.subset(data, 3).class_sizes == (1, 1, 1)
+    np.testing.assert_array_equal(kc.data.subset(data, 85, seed=1).x, data.x)
+
+
+@pytest.mark.parametrize(
+    ("holdout", "message"),
+    [
+        (0, "holdout is 0, expected a finite number that is more than zero"),
+        (-0.2, "holdout is -0.2"),
+        (float("nan"), "holdout is nan"),
+        ("0.2", "holdout is '0.2'"),
+        (True, "holdout is True"),
+        (1, "holdout is 1, expected a fraction of the samples, more than 0 and less than 1: try 0.2"),
+        (20, "holdout is 20"),
+        (0.01, "a test set of 0 of 10 samples, expected 1 to 7"),
+        (0.8, "a test set of 8 of 10 samples, expected 1 to 7: .*one of each of 3 classes to train with"),
+    ],
+)
+def test_bad_holdouts_are_refused(holdout, message):
+    with pytest.raises(ValueError, match=message):
+        kc.data.split(numbered(5, 3, 2), holdout)
+
+
+@pytest.mark.parametrize("n", [2, 11])
+def test_bad_subsets_are_refused(n):
+    with pytest.raises(ValueError, match=f"n is {n}, expected 3 to 10"):
+        kc.data.subset(numbered(5, 3, 2), n)

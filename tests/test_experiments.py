@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 import kernel_collapse as kc
-from kernel_collapse import experiments, kernels
+from kernel_collapse import experiments, kernels, sweep
 from kernel_collapse.experiments import _adaptive, _limiting, _statistics, all_kernels
 from kernel_collapse.store import Store
 
@@ -263,6 +263,72 @@ def test_relu_kernels_tie_on_a_line(rows):
     np.testing.assert_allclose(
         kc.ntk(x, activation="relu"), 2 * kc.nngp(x, activation="relu"), rtol=1e-14, atol=1e-16
     )
+
+
+# -- real data, from a few trials of its own
+
+
+@pytest.fixture(scope="module")
+def real_rows(tmp_path_factory):
+    grid = experiments.REGISTRY["real-data"].trials("quick")
+    some = [t for t in grid if t.data.name != "digits" and t.seed < 3 and t.measurement.depth in (1, 4)]
+    with Store(tmp_path_factory.mktemp("real"), {"experiments": ["real-data"]}) as store:
+        for trial in some:
+            store.add(trial, **sweep.attempt(trial)._asdict())
+        return store.frame()
+
+
+def test_grids_of_real_data():
+    for preset, seeds, depths in (("quick", 5, 4), ("paper", 10, 8)):
+        grid = experiments.REGISTRY["real-data"].trials(preset)
+        assert len({t.key for t in grid}) == len(grid) == 3 * seeds * (1 + 4 * depths)
+        assert {t.data.name for t in grid} == set(kc.data.SHIPPED)
+    assert {t.data.n for t in grid} == {n // 2 for n, _, _ in kc.data.SHIPPED.values()}
+
+
+def real_logs(name, activation, kernel, depth):
+    """Return log10 NC1 of the features and of the data for seeds 0, 1, 2, as the library computes them."""
+    n = {"wine": 89, "breast-cancer": 284}[name]
+    logs = []
+    for seed in range(3):
+        data = kc.data.standardize(kc.data.subset(kc.data.shipped(name), n, seed=seed))
+        gram = {"nngp": kc.nngp, "ntk": kc.ntk}[kernel](data.x, activation=activation, depth=depth)
+        both = kc.nc1(gram, data.labels), kc.nc1_from_features(data.x, data.labels)
+        logs.append([np.log10(value.ratio) for value in both])
+    return np.array(logs)
+
+
+def test_verdicts_on_real_data(real_rows):
+    order, activation, collapses, depth = experiments.REGISTRY["real-data"].verdicts(real_rows)
+    assert (order.status, activation.status, depth.status) == ("holds", "holds", "does not hold")
+    assert all("random parts of one table" in v.test for v in (order, activation, collapses, depth))
+    deep, shallow = (real_logs("wine", "relu", "ntk", d) for d in (4, 1))
+    falls = depth.evidence.set_index(["data", "activation", "kernel"])["difference"]
+    assert len(falls) == 2 * 2 * 2
+    assert falls["wine", "relu", "ntk"] == pytest.approx((shallow - deep)[:, 0].mean(), rel=1e-10)
+    erf = real_logs("breast-cancer", "erf", "nngp", 4)
+    gaps = collapses.evidence.set_index(["data", "activation", "kernel", "depth"])["difference"]
+    assert len(gaps) == 2 * 2 * 2 * 2
+    assert gaps["breast-cancer", "erf", "nngp", 4] == pytest.approx((erf[:, 1] - erf[:, 0]).mean(), rel=1e-10)
+    assert gaps["breast-cancer", "erf", "nngp", 1] > 0 > gaps["breast-cancer", "erf", "nngp", 4]
+
+
+def test_tables_and_figure_of_real_data(real_rows):
+    experiment = experiments.REGISTRY["real-data"]
+    nc1, ratio, _ = (
+        table.frame.set_index(["data", "activation", "kernel"]) for table in experiment.tables(real_rows)
+    )
+    logs = real_logs("wine", "relu", "nngp", 4)
+    assert nc1.loc[("wine", "relu", "nngp"), "depth 4"] == pytest.approx((10 ** logs[:, 0]).mean())
+    relative = (10 ** (logs[:, 0] - logs[:, 1])).mean()
+    assert ratio.loc[("wine", "relu", "nngp"), "depth 4"] == pytest.approx(relative)
+    (figure,) = experiment.figures(real_rows)
+    assert "89 of wine, 284 of breast-cancer" in figure.caption
+    assert [axes.get_title() for axes in figure.figure.axes] == ["wine", "breast-cancer"]
+    lines = {line.get_label(): line for line in figure.figure.axes[0].get_lines()}
+    assert set(lines) == {"ReLU NTK", "ReLU NNGP", "erf NTK", "erf NNGP", "data themselves"}
+    assert lines["ReLU NNGP"].get_ydata()[-1] == pytest.approx(logs[:, 0].mean())
+    assert lines["data themselves"].get_ydata()[0] == pytest.approx(logs[:, 1].mean())
 
 
 @pytest.mark.parametrize("experiment", experiments.REGISTRY.values(), ids=lambda e: e.name)

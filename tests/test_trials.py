@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 import kernel_collapse as kc
 from kernel_collapse import trials
-from kernel_collapse.measurements import KernelNC1
-from kernel_collapse.trials import GaussianClasses, Trial
+from kernel_collapse.measurements import AdaptiveNC1, KernelNC1
+from kernel_collapse.trials import GaussianClasses, ShippedData, Trial
 
 TRIAL = Trial(
     data=GaussianClasses(n=20, dim=3), measurement=KernelNC1(kernel="ntk", activation="relu"), seed=4
@@ -23,6 +23,42 @@ def test_key_is_that_of_the_content():
     assert TRIAL.model_copy(update={"seed": 5}).key != TRIAL.key
     # Rows of earlier runs are found by this key: a change here orphans them.
     assert TRIAL.key == "a23c65adf1430111a970b3ae"
+    imbalanced = GaussianClasses(n=24, dim=2, class_means=(-6, -2, 2, 6), class_sizes=(3, 5, 7, 9))
+    adaptive = Trial(data=imbalanced, measurement=AdaptiveNC1(width=50), seed=1)
+    assert adaptive.key == "55187a70f3471843ebefa409"
+
+
+def test_data_without_a_law_are_gaussian_classes():
+    written = json.loads(TRIAL.model_dump_json())
+    assert written["data"].pop("law") == "gaussian_classes"
+    assert Trial.model_validate(written).key == TRIAL.key
+
+
+@pytest.mark.parametrize("standardized", [True, False])
+def test_shipped_data(standardized):
+    law = ShippedData(name="wine", n=60, standardized=standardized)
+    trial = Trial(data=law, measurement=KernelNC1(kernel="nngp", activation="erf", depth=2), seed=3)
+    again = Trial.model_validate_json(trial.model_dump_json())
+    assert again == trial
+    assert again.key == trial.key
+    assert (law.name, law.n, law.dim, law.n_classes) == ("wine", 60, 13, 3)
+    data = kc.data.subset(kc.data.shipped("wine"), 60, seed=3)
+    if standardized:
+        data = kc.data.standardize(data)
+    sampled = law.sample(3)
+    assert (sampled.x == data.x).all()
+    assert (law.sample(4).x != data.x).any()
+    expected = kc.nc1(kc.nngp(data.x, depth=2), data.labels).ratio
+    assert trials.compute(trial)["nc1_paper"] == expected
+    assert trial.cost == trial.measurement.cost(60, 13, 3) > 0
+
+
+def test_what_shipped_data_are_known_by():
+    for name in kc.data.SHIPPED:
+        law = ShippedData(name=name, n=50)
+        sampled = law.sample(0)
+        assert sampled.x.shape == (law.n, law.dim)
+        assert len(sampled.class_sizes) == law.n_classes
 
 
 def test_a_trial_is_what_the_library_computes():
@@ -66,6 +102,15 @@ def test_the_data_themselves():
             "weight_variance",
         ),
         ({"seed": -1}, "seed is -1"),
+        ({"data": {"law": "shiped"}}, "data.law is 'shiped', expected one of 'gaussian_classes', 'shipped'"),
+        ({"data": {"law": "shipped", "name": "digit", "n": 20}}, "data.name.* did you mean 'digits'"),
+        ({"data": {"law": "shipped", "name": "wine", "n": 179}}, "n is 179, expected 3 to 178 samples"),
+        ({"data": {"law": "shipped", "name": "wine", "n": 2}}, "n is 2, expected 3 to 178 samples"),
+        (
+            {"data": {"law": "shipped", "name": "wine", "n": 20, "dim": 3}},
+            "^data.dim is not a key of this specification",
+        ),
+        ({"data": 3}, "^data is 3"),
     ],
 )
 def test_bad_specifications_are_refused(change, message):

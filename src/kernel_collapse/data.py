@@ -1,9 +1,9 @@
-"""Data sets: Gaussian classes, arrays in memory, tables in files."""
+"""Data sets: Gaussian classes, arrays in memory, tables in files and in scikit-learn; their parts and scales."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,27 @@ from kernel_collapse import _validate
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["D1_MEANS", "D2_MEANS", "Dataset", "from_arrays", "gaussian_classes", "load"]
+__all__ = [
+    "D1_MEANS",
+    "D2_MEANS",
+    "SHIPPED",
+    "Dataset",
+    "from_arrays",
+    "gaussian_classes",
+    "load",
+    "shipped",
+    "split",
+    "standardize",
+    "subset",
+]
 
 #: Coordinates of the class means of the paper's two data sets; the standard deviation is 0.5.
 D1_MEANS = (-2.0, 2.0)
 D2_MEANS = (-6.0, -2.0, 2.0, 6.0)
 _D2_TARGETS = (-3.0, -1.0, 1.0, 3.0)
+
+#: Tables of `shipped`: samples, features and classes, so that they are known without loading scikit-learn.
+SHIPPED = {"digits": (1797, 64, 10), "wine": (178, 13, 3), "breast-cancer": (569, 30, 2)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +227,128 @@ def load(path: str | Path, *, label: str | None = None) -> Dataset:
     return _from_numpy_file(path, label)
 
 
+def shipped(name: str) -> Dataset:
+    """Return a table of real data that comes with scikit-learn; nothing is downloaded.
+
+    =============== ======= ======== ======= ==========================================================
+    name            samples features classes what it holds
+    =============== ======= ======== ======= ==========================================================
+    "digits"        1797    64       10      images of handwritten digits, 8 x 8 pixels of 0 to 16
+    "wine"          178     13       3       chemical analyses of wines of three cultivars
+    "breast-cancer" 569     30       2       measurements of cell nuclei, benign and malignant tumours
+    =============== ======= ======== ======= ==========================================================
+
+    The features of wine and breast cancer differ in scale by orders of magnitude: see `standardize`.
+
+    Raises
+    ------
+    ValueError
+        If there is no table of that name; the closest names are suggested.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.data.shipped("breast-cancer")
+    <Dataset breast-cancer: 569 samples, 30 features, classes of 357, 212>
+    """
+    _validate.choice(name, SHIPPED, "name")
+    from sklearn import datasets  # takes a second to import
+
+    table = getattr(datasets, f"load_{name.replace('-', '_')}")()
+    labels = table.target_names[table.target]
+    return _dataset(
+        _validate.matrix(table.data, "x"), labels, None, name, tuple(map(str, table.feature_names))
+    )
+
+
+def standardize(dataset: Dataset) -> Dataset:
+    """Return the data set with every feature at mean 0 and standard deviation 1; constant ones become 0."""
+    centred = dataset.x - dataset.x.mean(axis=0)
+    scale = centred.std(axis=0)
+    # A column that is constant up to round-off has no scale of its own.
+    constant = scale <= 1e-12 * np.abs(dataset.x).max(axis=0)
+    return replace(dataset, x=np.where(constant, 0.0, centred / np.where(constant, 1.0, scale)))
+
+
+def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:
+    """Return a random part of `n` samples, with every class in it and in about its share, in the order of the table.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to draw from.
+    n : int
+        Number of samples, from one a class to all.
+    seed : int
+        Seed of the generator.
+
+    Raises
+    ------
+    ValueError
+        If `n` is more than there are samples, or less than there are classes.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.data.subset(kc.data.shipped("wine"), 30)
+    <Dataset wine: 30 samples, 13 features, classes of 10, 12, 8>
+    """
+    n, seed = _validate.count(n, "n"), _validate.count(seed, "seed", least=0)
+    least, most = len(_present(dataset)), len(dataset.labels)
+    if not least <= n <= most:
+        raise ValueError(
+            f"n is {n}, expected {least} to {most}: a sample of each class at least, and all of them at most."
+        )
+    return _rows(dataset, _stratified(dataset, n, seed))
+
+
+def split(dataset: Dataset, holdout: float = 0.2, *, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """Return a random training and test set, with every class in about its share in both, in the table's order.
+
+    Every class keeps at least one training sample; one that is small may be missing in the test set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to split.
+    holdout : float
+        Fraction of the samples that is the test set, more than 0 and less than 1.
+    seed : int
+        Seed of the generator.
+
+    Returns
+    -------
+    train, test : Dataset
+        `train` is the `subset` of that size and seed.
+
+    Raises
+    ------
+    ValueError
+        If `holdout` is out of range, holds out no sample, or leaves fewer training samples than there are classes.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> train, test = kc.data.split(kc.data.shipped("wine"), holdout=0.25)
+    >>> train.class_sizes, test.class_sizes
+    ((45, 53, 36), (14, 18, 12))
+    """
+    fraction = _validate.positive(holdout, "holdout")
+    n, seed = len(dataset.labels), _validate.count(seed, "seed", least=0)
+    if fraction >= 1:
+        raise ValueError(
+            f"holdout is {holdout!r}, expected a fraction of the samples, more than 0 and less than 1: try 0.2."
+        )
+    held, classes = round(fraction * n), len(_present(dataset))
+    if held == 0 or held > n - classes:
+        raise ValueError(
+            f"holdout {holdout!r} makes a test set of {held} of {n} samples, expected 1 to {n - classes}: one sample "
+            f"at least to test with, and one of each of {classes} classes to train with."
+        )
+    train = _stratified(dataset, n - held, seed)
+    return _rows(dataset, train), _rows(dataset, np.setdiff1d(np.arange(n), train))
+
+
 def _as_numbers(values: Any) -> tuple[Any, ...]:
     """Return a tuple of floats if these are numbers, else an empty one."""
     try:
@@ -318,6 +455,31 @@ def _dataset(
     if len(values) != len(x):
         raise ValueError(f"x has {len(x)} rows and targets {len(values)}, expected as many targets as rows.")
     return Dataset(x, codes, values, name, classes, features)
+
+
+def _present(dataset: Dataset) -> Int[np.ndarray, " C"]:
+    """Return the classes that have a sample."""
+    return np.unique(dataset.labels)
+
+
+def _rows(dataset: Dataset, index: Int[np.ndarray, " m"]) -> Dataset:
+    return replace(dataset, x=dataset.x[index], labels=dataset.labels[index], targets=dataset.targets[index])
+
+
+def _stratified(dataset: Dataset, n: int, seed: int) -> Int[np.ndarray, " n"]:
+    """Return `n` rows in ascending order: one of each class, the rest in proportion to what each has left."""
+    classes, sizes = np.unique(dataset.labels, return_counts=True)
+    spare = sizes - 1
+    share = (n - len(classes)) * spare / max(spare.sum(), 1)
+    whole = np.floor(share).astype(int)
+    missing = n - len(classes) - whole.sum()  # rounded up are the shares that rounding down takes most from
+    whole[np.argsort(whole - share, kind="stable")[:missing]] += 1
+    rng = np.random.default_rng(seed)
+    chosen = [
+        rng.permutation(np.flatnonzero(dataset.labels == c))[: 1 + extra]
+        for c, extra in zip(classes, whole, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
 
 
 def _read_table(path: Path) -> pd.DataFrame:

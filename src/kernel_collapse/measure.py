@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from kernel_collapse import _validate, trials
 from kernel_collapse import activations as duals
 from kernel_collapse.adaptive import Status
 from kernel_collapse.collapse import NC1, Weighting, nc1, nc1_from_features
-from kernel_collapse.data import Dataset
+from kernel_collapse.data import Dataset, standardize
 from kernel_collapse.experiments._style import KERNEL_COLOURS, NAMES, style
 from kernel_collapse.experiments._types import Figure
 from kernel_collapse.measurements import AdaptiveNC1, KernelNC1, gram, solve
@@ -120,15 +119,6 @@ def measure(
             }
         )
     return pd.DataFrame(rows)
-
-
-def standardize(dataset: Dataset) -> Dataset:
-    """Return the data set with every feature at mean 0 and standard deviation 1; constant ones become 0."""
-    centred = dataset.x - dataset.x.mean(axis=0)
-    scale = centred.std(axis=0)
-    # A column that is constant up to round-off has no scale of its own.
-    constant = scale <= 1e-12 * np.abs(dataset.x).max(axis=0)
-    return replace(dataset, x=np.where(constant, 0.0, centred / np.where(constant, 1.0, scale)))
 
 
 def remarks(dataset: Dataset) -> list[str]:

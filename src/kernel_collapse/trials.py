@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, Self
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from kernel_collapse import data
+from kernel_collapse import _validate, data
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.measurements import KERNELS, Measurement, Results, Specification
 
-__all__ = ["GaussianClasses", "Trial", "compute", "describe_errors"]
+__all__ = ["LAWS", "GaussianClasses", "ShippedData", "Trial", "compute", "describe_errors"]
 
 
 class GaussianClasses(Specification):
@@ -50,16 +61,84 @@ class GaussianClasses(Specification):
         paper = {data.D1_MEANS: "D1", data.D2_MEANS: "D2"}
         return paper.get(self.class_means, self.law) if self.class_stds == 0.5 else self.law
 
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_means)
+
     def sample(self, seed: int) -> data.Dataset:
         """Return the data set of that seed."""
         fields = self.model_dump(exclude={"law"})
         return data.gaussian_classes(**fields, seed=seed)
 
 
+class ShippedData(Specification):
+    """Specification of a `kernel_collapse.data.subset` of a `kernel_collapse.data.shipped` table, without its seed.
+
+    Where `standardized`, every feature has mean 0 and standard deviation 1 over the samples that were drawn.
+    """
+
+    law: Literal["shipped"] = "shipped"
+    name: str
+    n: PositiveInt
+    standardized: bool = True
+    #: As of Gaussian classes whose sizes were not asked for: here they are the table's, in proportion.
+    class_sizes: ClassVar[None] = None
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _validate.choice(name, data.SHIPPED, "name")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        most = data.SHIPPED[self.name][0]
+        if not self.n_classes <= self.n <= most:
+            raise ValueError(
+                f"n is {self.n}, expected {self.n_classes} to {most} samples: one a class to all of {self.name}."
+            )
+        return self
+
+    @property
+    def dim(self) -> int:
+        """Number of features."""
+        return data.SHIPPED[self.name][1]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return data.SHIPPED[self.name][2]
+
+    def sample(self, seed: int) -> data.Dataset:
+        """Return the samples that this seed draws."""
+        drawn = data.subset(_table(self.name), self.n, seed=seed)
+        return data.standardize(drawn) if self.standardized else drawn
+
+
+@lru_cache
+def _table(name: str) -> data.Dataset:
+    """Return the table, read once a process; a subset of it is a copy."""
+    return data.shipped(name)
+
+
+def _law(value: Any) -> str:
+    """Return what chooses a specification of data; whoever names no law means Gaussian classes, the first there was."""
+    default = GaussianClasses.model_fields["law"].default
+    return str(value.get("law", default) if isinstance(value, dict) else getattr(value, "law", default))
+
+
+#: Every law that chooses a specification of data.
+LAWS = ("gaussian_classes", "shipped")
+Data = Annotated[
+    Annotated[GaussianClasses, Tag("gaussian_classes")] | Annotated[ShippedData, Tag("shipped")],
+    Discriminator(_law),
+]
+
+
 class Trial(Specification):
     """One row of the results."""
 
-    data: GaussianClasses
+    data: Data
     measurement: Measurement
     seed: NonNegativeInt = Field(description="seed of the data")
 
@@ -72,7 +151,7 @@ class Trial(Specification):
     @property
     def cost(self) -> float:
         """Estimated seconds on one core, to order trials and to foretell the time that is left."""
-        return self.measurement.cost(self.data.n, self.data.dim, len(self.data.class_means))
+        return self.measurement.cost(self.data.n, self.data.dim, self.data.n_classes)
 
 
 def compute(trial: Trial) -> Results:
@@ -90,16 +169,16 @@ def describe_errors(error: ValidationError) -> str:
     faults = []
     for fault in error.errors():
         path = [str(part) for part in fault["loc"]]
-        if path[:1] == ["measurement"] and path[1:2] and path[1] in KERNELS:
-            del path[
-                1
-            ]  # the kernel's name, by which pydantic chose a specification, is no key of what was written
+        choices = {"data": LAWS, "measurement": KERNELS}.get(path[0] if path else "", ())
+        if path[1:2] and path[1] in choices:
+            del path[1]  # the name by which pydantic chose a specification is no key of what was written
         where = ".".join(path) or "the specification"
         if fault["type"] == "extra_forbidden":
             faults.append(f"{where} is not a key of this specification: remove it or check its spelling")
         elif fault["type"] == "union_tag_invalid":
             context = fault["ctx"]
-            faults.append(f"{where}.kernel is {context['tag']!r}, expected one of {context['expected_tags']}")
+            key = {"data": "law"}.get(where, "kernel")
+            faults.append(f"{where}.{key} is {context['tag']!r}, expected one of {context['expected_tags']}")
         else:
             message = fault["msg"].removeprefix("Value error, ")
             faults.append(f"{where} is {fault['input']!r}: {message[0].lower() + message[1:]}".rstrip("."))

@@ -11,6 +11,7 @@ from kernel_collapse.experiments import (
     finite_width_ntk,
     limiting_kernels_balanced,
     limiting_kernels_imbalanced,
+    real_data,
     trained_networks_balanced,
     trained_networks_imbalanced,
     training_path,
@@ -24,6 +25,7 @@ REGISTRY: dict[str, Experiment] = {
     for module in (
         limiting_kernels_balanced,
         limiting_kernels_imbalanced,
+        real_data,
         adaptive_balanced,
         adaptive_imbalanced,
         adaptive_width,
