@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel_collapse import activations, data, kernels
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
-from kernel_collapse.collapse import NC1, nc1, nc1_from_features, nc1_weightings
+from kernel_collapse.collapse import NC1, NC1Estimate, nc1, nc1_from_features, nc1_weightings, sampled_nc1
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
 
@@ -22,6 +22,7 @@ __all__ = [
     "AdaptiveError",
     "AdaptiveSolution",
     "Dataset",
+    "NC1Estimate",
     "activations",
     "data",
     "kernels",
@@ -31,6 +32,7 @@ __all__ = [
     "networks",
     "nngp",
     "ntk",
+    "sampled_nc1",
     "solve_adaptive",
 ]
 

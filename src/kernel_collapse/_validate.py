@@ -14,7 +14,17 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-__all__ = ["choice", "class_sizes", "count", "encode_labels", "gram", "matrix", "positive", "rows"]
+__all__ = [
+    "choice",
+    "class_sizes",
+    "count",
+    "encode_labels",
+    "gram",
+    "matrix",
+    "positive",
+    "probability",
+    "rows",
+]
 
 
 def choice(value: object, options: Iterable[str], what: str) -> str:
@@ -49,6 +59,14 @@ def positive(value: Any, what: str, *, zero_allowed: bool = False) -> float:
     return float(value)
 
 
+def probability(value: Any, what: str) -> float:
+    """Return a number strictly between 0 and 1 as a float."""
+    number = positive(value, what)
+    if number >= 1.0:
+        raise ValueError(f"{what} is {value!r}, expected a number between 0 and 1, say 0.95.")
+    return number
+
+
 def _numeric(value: ArrayLike, what: str) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype == object or array.dtype.kind not in "biuf":
@@ -61,8 +79,17 @@ def _numeric(value: ArrayLike, what: str) -> np.ndarray:
     return np.asarray(array, dtype=np.float64)
 
 
-def matrix(value: ArrayLike, what: str, *, columns: Sequence[str] | None = None) -> Float[np.ndarray, "n d"]:
-    """Return a finite, non-empty float64 matrix; a non-finite entry is named by row and column."""
+def matrix(
+    value: ArrayLike,
+    what: str,
+    *,
+    columns: Sequence[str] | None = None,
+    row_numbers: Sequence[int] | Int[np.ndarray, " n"] | None = None,
+) -> Float[np.ndarray, "n d"]:
+    """Return a finite, non-empty float64 matrix; a non-finite entry is named by row and column.
+
+    `row_numbers` are the rows' own, where they are some of a larger matrix.
+    """
     array = _numeric(value, what)
     if array.ndim != 2:
         hint = f" Try {what}.reshape(-1, 1) for a single column." if array.ndim == 1 else ""
@@ -77,7 +104,8 @@ def matrix(value: ArrayLike, what: str, *, columns: Sequence[str] | None = None)
         name = f"column {column}" if columns is None else f"column {columns[column]!r}"
         more = "" if len(bad) == 1 else f" (and {len(bad) - 1} more such entries)"
         raise ValueError(
-            f"{what} holds {array[row, column]} in row {row}, {name}{more}, expected finite numbers: "
+            f"{what} holds {array[row, column]} in row {row if row_numbers is None else row_numbers[row]}, "
+            f"{name}{more}, expected finite numbers: "
             "drop or impute those rows."
         )
     return array

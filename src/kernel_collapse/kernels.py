@@ -337,7 +337,7 @@ def _sine(a: Float[np.ndarray, "m e"], b: Float[np.ndarray, "m e"]) -> Float[np.
     return np.linalg.norm(a - b, axis=1) * np.linalg.norm(a + b, axis=1) / 2.0
 
 
-def _refuse_infinite(values: Float[np.ndarray, "..."]) -> None:
+def _refuse_infinite(values: Float[np.ndarray, ...]) -> None:
     if not np.isfinite(values).all():
         raise ValueError(
             "the kernel is not finite: its entries pass the largest float64, expected smaller ones; scale "

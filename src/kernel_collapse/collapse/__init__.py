@@ -4,6 +4,7 @@
 ``from kernel_collapse.collapse import ...``.
 """
 
+from kernel_collapse.collapse._estimate import NC1Estimate
 from kernel_collapse.collapse._nc1 import (
     NC1,
     WEIGHTINGS,
@@ -14,14 +15,17 @@ from kernel_collapse.collapse._nc1 import (
     nc1_from_features,
     nc1_weightings,
 )
+from kernel_collapse.collapse._sampled import sampled_nc1
 
 __all__ = [
     "NC1",
     "WEIGHTINGS",
+    "NC1Estimate",
     "Weighting",
     "geometry",
     "nc1",
     "nc1_from_classes",
     "nc1_from_features",
     "nc1_weightings",
+    "sampled_nc1",
 ]
