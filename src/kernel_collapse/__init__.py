@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from kernel_collapse import activations, data, kernels
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
-from kernel_collapse.collapse import NC1, NC1Estimate, nc1, nc1_from_features, nc1_weightings, sampled_nc1
+from kernel_collapse.collapse import (
+    NC1,
+    NC1Estimate,
+    nc1,
+    nc1_from_features,
+    nc1_weightings,
+    random_feature_nc1,
+    sampled_nc1,
+)
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
 
@@ -32,6 +40,7 @@ __all__ = [
     "networks",
     "nngp",
     "ntk",
+    "random_feature_nc1",
     "sampled_nc1",
     "solve_adaptive",
 ]

@@ -15,6 +15,7 @@ from kernel_collapse.collapse._nc1 import (
     nc1_from_features,
     nc1_weightings,
 )
+from kernel_collapse.collapse._random_features import random_feature_nc1
 from kernel_collapse.collapse._sampled import sampled_nc1
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "nc1_from_classes",
     "nc1_from_features",
     "nc1_weightings",
+    "random_feature_nc1",
     "sampled_nc1",
 ]
