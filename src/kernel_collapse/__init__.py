@@ -11,6 +11,7 @@ from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adap
 from kernel_collapse.collapse import (
     NC1,
     Collapse,
+    NC1Estimate,
     collapse,
     collapse_from_features,
     held_out_collapse,
@@ -18,6 +19,8 @@ from kernel_collapse.collapse import (
     nc1,
     nc1_from_features,
     nc1_weightings,
+    random_feature_nc1,
+    sampled_nc1,
 )
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
@@ -33,6 +36,7 @@ __all__ = [
     "AdaptiveSolution",
     "Collapse",
     "Dataset",
+    "NC1Estimate",
     "activations",
     "collapse",
     "collapse_from_features",
@@ -46,6 +50,8 @@ __all__ = [
     "networks",
     "nngp",
     "ntk",
+    "random_feature_nc1",
+    "sampled_nc1",
     "solve_adaptive",
 ]
 

@@ -26,6 +26,7 @@ __all__ = [
     "gram",
     "matrix",
     "positive",
+    "probability",
     "rows",
     "shaped",
 ]
@@ -63,6 +64,14 @@ def positive(value: Any, what: str, *, zero_allowed: bool = False) -> float:
     return float(value)
 
 
+def probability(value: Any, what: str) -> float:
+    """Return a number strictly between 0 and 1 as a float."""
+    number = positive(value, what)
+    if number >= 1.0:
+        raise ValueError(f"{what} is {value!r}, expected a number between 0 and 1, say 0.95.")
+    return number
+
+
 def _numeric(value: ArrayLike, what: str) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype == object or array.dtype.kind not in "biuf":
@@ -76,12 +85,17 @@ def _numeric(value: ArrayLike, what: str) -> np.ndarray:
 
 
 def matrix(
-    value: ArrayLike, what: str, *, columns: Sequence[str] | None = None, dtype: str | None = None
+    value: ArrayLike,
+    what: str,
+    *,
+    columns: Sequence[str] | None = None,
+    row_numbers: Sequence[int] | Int[np.ndarray, " n"] | None = None,
+    dtype: str | None = None,
 ) -> Float[Any, "n d"]:
     """Return a finite, non-empty matrix; a non-finite entry is named by row and column.
 
     In float64 if it was given as NumPy's or as a list, and else an array of its library in its precision; `dtype`
-    overrides that.
+    overrides that. `row_numbers` are the rows' own, where they are some of a larger matrix.
     """
     if dtype is not None:
         choice(dtype, ("float64", "float32"), "dtype")
@@ -108,7 +122,8 @@ def matrix(
         name = f"column {column}" if columns is None else f"column {columns[column]!r}"
         more = "" if len(bad) == 1 else f" (and {len(bad) - 1} more such entries)"
         raise ValueError(
-            f"{what} holds {array[row, column]} in row {row}, {name}{more}, expected finite numbers: "
+            f"{what} holds {array[row, column]} in row {row if row_numbers is None else row_numbers[row]}, "
+            f"{name}{more}, expected finite numbers: "
             "drop or impute those rows."
         )
     return array

@@ -353,36 +353,42 @@ class _Near:
         self.index = np.nonzero(product - gram * gram < NEARLY_COLLINEAR[product.dtype] * product)
         i, j = self.index
         self.det = np.empty(len(i), dtype=x.dtype)
-        # As unit vectors a, b of the inputs with the bias as one more coordinate: sin t = |a - b| |a + b| / 2
-        # (Kahan), which is exact for duplicates and keeps its digits however small the angle.
         a, b = (_unit(rows, layers) for rows in (x, other))
         chunk = max(1, TILE**2 // a.shape[1])
         for start in range(0, len(i), chunk):
             part = slice(start, start + chunk)
-            u, v = a[i[part]], b[j[part]]
-            sine = np.linalg.norm(u - v, axis=1) * np.linalg.norm(u + v, axis=1) / 2.0
-            self.det[part] = q[i[part]] * q_other[j[part]] * sine**2
+            self.det[part] = q[i[part]] * q_other[j[part]] * _sine(a[i[part]], b[j[part]]) ** 2
 
     def advance(
         self, q: Float[np.ndarray, " r"], q_other: Float[np.ndarray, " s"], gram: Float[np.ndarray, "r s"]
     ) -> None:
-        """Carry the determinants through one layer: kappa, then the weights, then the bias.
-
-        Adding b to all three entries of [[q1, c], [c, q2]] adds b (q1 + q2 - 2c) to its determinant, and
-        q1 + q2 - 2c = (sqrt q1 - sqrt q2)^2 + 2 det / (sqrt(q1 q2) + c) for c > 0 does not cancel.
-        """
-        activation, _, weight_variance, bias_variance = self.layers
+        """Carry the determinants through one layer."""
         i, j = self.index
-        q1, q2, c = q[i], q_other[j], gram[self.index]
-        det = activation.kappa_det(q1, q2, c, self.det) * weight_variance**2
-        if bias_variance > 0:
-            zero = np.zeros_like(q1)
-            k1 = weight_variance * activation.kappa(q1, q1, q1, zero)
-            k2 = weight_variance * activation.kappa(q2, q2, q2, zero)
-            k12 = weight_variance * activation.kappa(q1, q2, c, self.det)
-            apart = (np.sqrt(k1) - np.sqrt(k2)) ** 2 + 2.0 * det / (np.sqrt(k1 * k2) + np.maximum(k12, 0.0))
-            det = det + bias_variance * np.where(k12 > 0, apart, k1 + k2 - 2.0 * k12)
-        self.det = det
+        self.det = _next_determinant(self.det, q[i], q_other[j], gram[self.index], self.layers)
+
+
+def _next_determinant(
+    det: Float[np.ndarray, " m"],
+    q1: Float[np.ndarray, " m"],
+    q2: Float[np.ndarray, " m"],
+    c: Float[np.ndarray, " m"],
+    layers: Layers,
+) -> Float[np.ndarray, " m"]:
+    """Carry the determinants of pairs through one layer: kappa, then the weights, then the bias.
+
+    Adding b to all three entries of [[q1, c], [c, q2]] adds b (q1 + q2 - 2c) to its determinant, and
+    q1 + q2 - 2c = (sqrt q1 - sqrt q2)^2 + 2 det / (sqrt(q1 q2) + c) for c > 0 does not cancel.
+    """
+    activation, _, weight_variance, bias_variance = layers
+    carried = activation.kappa_det(q1, q2, c, det) * weight_variance**2
+    if bias_variance > 0:
+        zero = np.zeros_like(q1)
+        k1 = weight_variance * activation.kappa(q1, q1, q1, zero)
+        k2 = weight_variance * activation.kappa(q2, q2, q2, zero)
+        k12 = weight_variance * activation.kappa(q1, q2, c, det)
+        apart = (np.sqrt(k1) - np.sqrt(k2)) ** 2 + 2.0 * carried / (np.sqrt(k1 * k2) + np.maximum(k12, 0.0))
+        carried = carried + bias_variance * np.where(k12 > 0, apart, k1 + k2 - 2.0 * k12)
+    return carried
 
 
 def _unit(x: Float[np.ndarray, "n d"], layers: Layers) -> Float[np.ndarray, "n e"]:
@@ -392,3 +398,41 @@ def _unit(x: Float[np.ndarray, "n d"], layers: Layers) -> Float[np.ndarray, "n e
         x = np.hstack([x, bias])
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
+
+
+def _sine(a: Float[np.ndarray, "m e"], b: Float[np.ndarray, "m e"]) -> Float[np.ndarray, " m"]:
+    """Return the sine of the angle between unit vectors, |a - b| |a + b| / 2 (Kahan).
+
+    It is exact for duplicates and keeps its digits however small the angle.
+    """
+    return np.linalg.norm(a - b, axis=1) * np.linalg.norm(a + b, axis=1) / 2.0
+
+
+def of_pairs(
+    left: Float[np.ndarray, "m d"], right: Float[np.ndarray, "m d"], layers: Layers, *, tangent: bool
+) -> Float[np.ndarray, " m"]:
+    """Return the kernel of each row of `left` with the same row of `right`: Q^L, or T^{L+1} if `tangent`."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = _of_pairs(left, right, layers, tangent)
+    _require_finite(np.isfinite(values).all())
+    return values
+
+
+def _of_pairs(
+    left: Float[np.ndarray, "m d"], right: Float[np.ndarray, "m d"], layers: Layers, tangent: bool
+) -> Float[np.ndarray, " m"]:
+    activation, depth, weight_variance, bias_variance = layers
+    q, q_other = variances(left, layers), variances(right, layers)
+    c = np.einsum("ij,ij->i", left, right) * (weight_variance / left.shape[1]) + bias_variance
+    det = None
+    if activation.needs_determinant:
+        det = q[0] * q_other[0] * _sine(_unit(left, layers), _unit(right, layers)) ** 2
+    theta = c
+    for layer in range(depth):
+        q1, q2 = q[layer], q_other[layer]
+        kappa, kappa_c = activation.kappa_and_c(q1, q2, c, det)
+        theta = weight_variance * (theta * kappa_c + kappa) + bias_variance
+        if det is not None and layer < depth - 1:
+            det = _next_determinant(det, q1, q2, c, layers)
+        c = weight_variance * kappa + bias_variance
+    return theta if tangent else kappa

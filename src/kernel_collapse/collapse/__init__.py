@@ -4,6 +4,7 @@
 ``from kernel_collapse.collapse import ...``.
 """
 
+from kernel_collapse.collapse._estimate import NC1Estimate
 from kernel_collapse.collapse._from_features import collapse_from_features, held_out_collapse_from_features
 from kernel_collapse.collapse._from_gram import collapse, held_out_collapse
 from kernel_collapse.collapse._metrics import Collapse, nc2, nc3
@@ -16,11 +17,14 @@ from kernel_collapse.collapse._nc1 import (
     nc1_from_features,
     nc1_weightings,
 )
+from kernel_collapse.collapse._random_features import random_feature_nc1
+from kernel_collapse.collapse._sampled import sampled_nc1
 
 __all__ = [
     "NC1",
     "WEIGHTINGS",
     "Collapse",
+    "NC1Estimate",
     "Weighting",
     "collapse",
     "collapse_from_features",
@@ -32,4 +36,6 @@ __all__ = [
     "nc1_weightings",
     "nc2",
     "nc3",
+    "random_feature_nc1",
+    "sampled_nc1",
 ]

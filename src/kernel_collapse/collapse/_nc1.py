@@ -36,6 +36,9 @@ Weighting = Literal["paper", "sample", "class", "published"]
 WEIGHTINGS: tuple[Weighting, ...] = ("paper", "sample", "class", "published")
 
 
+EPS = float(np.finfo(np.float64).eps)
+
+
 @dataclass(frozen=True)
 class NC1:
     """Within-class variability against between-class variability.

@@ -1,0 +1,117 @@
+"""What an estimate of NC1 is, and the interval of a ratio of two estimated traces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kernel_collapse import _validate
+
+__all__ = ["NC1Estimate"]
+
+COINCIDE = "the class means coincide to within round-off, so there is no spread to compare with"
+
+
+@dataclass(frozen=True)
+class NC1Estimate:
+    """An estimate of NC1 with a confidence interval.
+
+    Attributes
+    ----------
+    ratio : float
+        within / between; NaN where the class means coincide, or cannot be told apart.
+    low, high : float
+        Confidence interval of the ratio, symmetric about it.
+    within, between : float
+        Unbiased estimates of tr S_W and tr S_B, in the squared units of the features (for random features
+        of depth 2 and more, without the bias of first order in 1 / width).
+    confidence : float
+        Probability with which such an interval covers the ratio.
+    pairs : int
+        Pairs of samples drawn in all; 0 for random features.
+    rows : int
+        Rows of the data read.
+    features : int
+        Random features drawn; 0 for pairs.
+    reason : str
+        Empty, or why `ratio` is not a number or the interval wider than was asked for.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    within: float
+    between: float
+    confidence: float
+    pairs: int = 0
+    rows: int = 0
+    features: int = 0
+    reason: str = ""
+
+    @property
+    def relative_error(self) -> float:
+        """Half of the interval's width, as a share of the ratio; 0 for an exact value."""
+        half = (self.high - self.low) / 2.0
+        return 0.0 if half == 0.0 else float(np.divide(half, abs(self.ratio)))
+
+
+def ratio_interval(
+    within: float,
+    between: float,
+    *,
+    variance: float,
+    between_variance: float,
+    quantile: float,
+    round_off: float,
+) -> tuple[float, float, str]:
+    r"""Return a ratio of estimates, half the width of its interval, and why they are NaN if they are.
+
+    The delta method, or linearisation (Cochran, 1977, "Sampling Techniques", section 6): the variance of a/b is
+    that of (a - r b) / b, r the ratio. `variance` is that of a - r b. It holds while b is known to be other than 0.
+    """
+    if abs(between) <= round_off:
+        return float("nan"), float("nan"), COINCIDE
+    if abs(between) <= quantile * np.sqrt(between_variance):
+        return float("nan"), float("nan"), "tr S_B cannot be told from 0 by what was drawn: draw more"
+    return within / between, quantile * float(np.sqrt(variance)) / abs(between), ""
+
+
+def student_quantile(confidence: float, freedom: float) -> float:
+    """Return the t for which a Student variable lies in [-t, t] with that probability."""
+    from scipy.special import ndtri, stdtrit
+
+    upper = 0.5 + 0.5 * confidence
+    return float(stdtrit(freedom, upper) if np.isfinite(freedom) else ndtri(upper))
+
+
+class Rows:
+    """The rows of data of any size, read and checked block by block as they are asked for."""
+
+    def __init__(self, x: Any, n_labels: int) -> None:
+        if hasattr(x, "to_numpy"):  # a table, whose brackets take columns
+            x = x.to_numpy()
+        self._x = x if hasattr(x, "shape") else _validate.matrix(x, "x")
+        shape = tuple(self._x.shape)
+        if len(shape) != 2 or shape[1] == 0:
+            raise ValueError(f"x has shape {shape}, expected two dimensions (samples, features).")
+        if shape[0] != n_labels:
+            raise ValueError(
+                f"x has {shape[0]} rows and there are {n_labels} labels, expected as many labels as rows: give "
+                "the label of every sample, in the order of the rows."
+            )
+        self.dim = int(shape[1])
+        self.read = 0
+
+    def __getitem__(self, rows: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+        """Return the rows of those numbers, which ascend."""
+        block = _validate.matrix(self._x[rows], "x", row_numbers=rows)
+        if block.shape != (len(rows), self.dim):
+            raise ValueError(
+                f"x gave an array of shape {block.shape} for {len(rows)} of its rows, expected "
+                f"({len(rows)}, {self.dim}): x[rows] must take an array of row numbers, as NumPy's arrays do."
+            )
+        self.read += len(rows)
+        return block

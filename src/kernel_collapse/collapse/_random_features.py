@@ -1,0 +1,268 @@
+r"""NC1 of the NNGP from random features: a few wide networks at initialisation, read in one pass over the data.
+
+Depth 1: the hidden units f of a network at initialisation are independent, and the NNGP is E[phi_f phi_f']. So each
+unit is a sample of both traces,
+
+    a_f = sum_c u_c var_c(phi_f),    b_f = sum_c q_c (mean_c(phi_f) - m_f)^2,    m_f = sum_c p_c mean_c(phi_f),
+
+whose means over units are unbiased for tr S_W and tr S_B.
+
+Depth 2 and more: units share the layers below, whose finite width w biases the kernel by O(1/w). `NETWORKS` independent
+networks are the samples then, and each is held against its own two halves, networks of width w/2 with twice the bias:
+2 trace(w) - trace(w/2) is biased by O(1/w^2) alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kernel_collapse import _validate, kernels
+from kernel_collapse.activations import Activation
+from kernel_collapse.collapse._estimate import (
+    NC1Estimate,
+    Rows,
+    ratio_interval,
+    student_quantile,
+)
+from kernel_collapse.collapse._nc1 import EPS, WEIGHTINGS, Weighting, class_weights
+from kernel_collapse.kernels import Layers
+
+__all__ = ["random_feature_nc1"]
+
+#: Independent networks at depth 2 and more: enough for a variance, and few enough to be wide.
+NETWORKS = 16
+#: Width of the narrowest network whose half is still a network.
+NARROWEST = 8
+
+
+def random_feature_nc1(
+    x: Any,
+    labels: Any,
+    *,
+    features: int = 1024,
+    activation: str | Activation = "erf",
+    depth: int = 1,
+    weight_variance: float = 1.0,
+    bias_variance: float = 0.0,
+    weighting: Weighting = "paper",
+    confidence: float = 0.95,
+    seed: int = 0,
+    rows: int = 1024,
+) -> NC1Estimate:
+    r"""Estimate NC1 of the NNGP from random features, in one pass over the data.
+
+    The work is O(n features d), and O(n features^2 / 16) more for each layer after the first; the memory is
+    O(features C + rows features) and never that of all features. The interval is for the draw of the weights: all
+    samples are used. Its width falls like 1 / sqrt(features); `sampled_nc1` reaches a given error sooner, and knows the
+    NTK, while this one takes activations whose dual is not known.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, d)
+        Inputs, one sample a row: an array, a memory map, or anything else with `shape` that takes an ascending array
+        of row numbers in brackets. Every row is read once.
+    labels : sequence, length n
+        Class of each sample: any hashable values, in any order.
+    features : int
+        Units of the last hidden layer, in all; at depth 2 and more the largest multiple of 32 in it, spread over 16
+        independent networks whose hidden layers are all of one width.
+    activation, depth, weight_variance, bias_variance
+        As for `nngp`; an `Activation` need only be callable.
+    weighting : {"paper", "sample", "class", "published"}
+        As for `nc1`.
+    confidence : float
+        Probability with which the interval is to cover the ratio.
+    seed : int
+        Seed of the generator.
+    rows : int
+        Samples whose features are held at once.
+
+    Returns
+    -------
+    NC1Estimate
+        `within` and `between` are unbiased at depth 1; at depth 2 and more their bias of first order in 1 / width
+        is taken out. Where the class means coincide, the ratio is NaN and `reason` says so.
+
+    Raises
+    ------
+    ValueError
+        If labels do not fit the rows, there is only one class, a parameter is out of its range, or a row or a feature
+        is not finite.
+
+    References
+    ----------
+    Rahimi and Recht (2007), "Random features for large-scale kernel machines"; the interval of a ratio: Cochran (1977),
+    "Sampling Techniques", chapter 6.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> data = kc.data.gaussian_classes(300, 8)
+    >>> estimate = kc.random_feature_nc1(data.x, data.labels, features=4096)
+    >>> exact = kc.nc1(kc.nngp(data.x), data.labels).ratio
+    >>> estimate.low < exact < estimate.high, estimate.relative_error < 0.02
+    (True, True)
+    """
+    _validate.choice(weighting, WEIGHTINGS, "weighting")
+    layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
+    shallow = layers.depth == 1
+    features = _validate.count(features, "features", least=2 if shallow else NETWORKS * NARROWEST)
+    confidence = _validate.probability(confidence, "confidence")
+    rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
+    block = _validate.count(rows, "rows")
+    codes, classes = _validate.encode_labels(labels)
+    data = Rows(x, len(codes))
+    network = _Shallow(data.dim, features, layers, rng) if shallow else _Deep(data.dim, features, layers, rng)
+
+    moments = _ClassMoments(len(classes))
+    for start in range(0, len(codes), block):
+        numbers = np.arange(start, min(start + block, len(codes)))
+        moments.add(_finite(network, data[numbers]), codes[numbers])
+    within, between = (network.replicates(trace) for trace in moments.traces(weighting))
+    # Means err by round-off of the features, then squared, as in nc1_from_features.
+    round_off = (4.0 * EPS) ** 2 * len(codes) * moments.largest
+    return _estimate(within, between, round_off, confidence, network.features, data.read)
+
+
+def _finite(network: _Shallow | _Deep, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m f"]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        phi = network(x)
+    # Squares are what is summed, so they are what must be finite.
+    if not np.abs(phi).max() < 1e150:
+        raise ValueError(
+            "the features are not finite or their squares pass the largest float64, expected smaller ones; scale x, "
+            "weight_variance or depth down."
+        )
+    return phi
+
+
+def _estimate(
+    within: Float[np.ndarray, " k"],
+    between: Float[np.ndarray, " k"],
+    round_off: float,
+    confidence: float,
+    features: int,
+    rows: int,
+) -> NC1Estimate:
+    """Return the estimate from independent replicates of both traces."""
+    count = len(within)
+    mean_within, mean_between = float(within.mean()), float(between.mean())
+    mean_within = 0.0 if abs(mean_within) <= round_off else mean_within
+    mean_between = 0.0 if abs(mean_between) <= round_off else mean_between
+    residual = within - (mean_within / mean_between if mean_between else 0.0) * between
+    ratio, half, reason = ratio_interval(
+        mean_within,
+        mean_between,
+        variance=0.0 if mean_within == 0.0 else float(residual.var(ddof=1)) / count,
+        between_variance=float(between.var(ddof=1)) / count,
+        quantile=student_quantile(confidence, count - 1.0),
+        round_off=round_off,
+    )
+    return NC1Estimate(
+        ratio,
+        ratio - half,
+        ratio + half,
+        mean_within,
+        mean_between,
+        confidence,
+        rows=rows,
+        features=features,
+        reason=reason,
+    )
+
+
+class _Shallow:
+    """The hidden units of one layer, each a replicate by itself."""
+
+    def __init__(self, dim: int, features: int, layers: Layers, rng: np.random.Generator) -> None:
+        self.activation, self.features = layers.activation, features
+        self.weights = rng.normal(scale=np.sqrt(layers.weight_variance / dim), size=(dim, features))
+        self.bias = rng.normal(scale=np.sqrt(layers.bias_variance), size=features)
+
+    def __call__(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m f"]:
+        return self.activation(x @ self.weights + self.bias)
+
+    def replicates(self, trace: Float[np.ndarray, " f"]) -> Float[np.ndarray, " f"]:
+        return trace
+
+
+class _Deep:
+    """Independent networks, each with the two networks that its halves make, which share its first layer."""
+
+    def __init__(self, dim: int, features: int, layers: Layers, rng: np.random.Generator) -> None:
+        activation, depth, weight_variance, bias_variance = layers
+        self.width = 2 * (features // (2 * NETWORKS))
+        self.activation, self.features = activation, NETWORKS * self.width
+        self.first = _Shallow(dim, self.features, layers, rng)
+        half = self.width // 2
+        self.weights, self.bias, self.half_weights = [], [], []
+        for _ in range(depth - 1):
+            scale = np.sqrt(weight_variance / self.width)
+            weights = rng.normal(scale=scale, size=(NETWORKS, self.width, self.width))
+            self.weights.append(weights)
+            # A layer half as wide has weights of twice the variance.
+            blocks = np.stack([weights[:, :half, :half], weights[:, half:, half:]], axis=1)
+            self.half_weights.append(np.sqrt(2.0) * blocks.reshape(2 * NETWORKS, half, half))
+            self.bias.append(rng.normal(scale=np.sqrt(bias_variance), size=self.features))
+
+    def __call__(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m f"]:
+        """Return the features of the networks, and after them those of their halves."""
+        first = self.first(x)
+        return np.hstack([self._forward(first, self.weights), self._forward(first, self.half_weights)])
+
+    def _forward(
+        self, h: Float[np.ndarray, "m f"], weights: list[Float[np.ndarray, "k w w"]]
+    ) -> Float[np.ndarray, "m f"]:
+        for layer, bias in zip(weights, self.bias, strict=True):
+            h = h.reshape(len(h), *layer.shape[:2]).transpose(1, 0, 2) @ layer
+            h = self.activation(h.transpose(1, 0, 2).reshape(h.shape[1], -1) + bias)
+        return h
+
+    def replicates(self, trace: Float[np.ndarray, " f"]) -> Float[np.ndarray, " k"]:
+        """Return each network's trace, without the bias of its width."""
+        whole, halves = trace.reshape(2, NETWORKS, self.width).mean(axis=2)
+        return 2.0 * whole - halves
+
+
+class _ClassMoments:
+    """Mean and sum of squared deviations of each feature in each class, merged block by block (Chan et al., 1983)."""
+
+    def __init__(self, n_classes: int) -> None:
+        self.sizes = np.zeros((n_classes, 1))
+        self.mean: np.ndarray = np.zeros((n_classes, 1))
+        self.squares: np.ndarray = np.zeros((n_classes, 1))
+
+    def add(self, phi: Float[np.ndarray, "m f"], codes: Int[np.ndarray, " m"]) -> None:
+        """Take in the features of samples of these classes."""
+        order = np.argsort(codes, kind="stable")
+        c, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
+        phi, added = phi[order], counts[:, None]
+        mean = np.add.reduceat(phi, starts) / added
+        phi -= np.repeat(mean, counts, axis=0)
+        squares = np.add.reduceat(np.square(phi, out=phi), starts)
+        if not self.sizes.any():  # the number of features is known from here on
+            self.mean, self.squares = (np.zeros((len(self.sizes), phi.shape[1])) for _ in range(2))
+        total = self.sizes[c] + added
+        step = mean - self.mean[c]
+        self.squares[c] += squares + step**2 * (self.sizes[c] * added / total)
+        self.mean[c] += step * (added / total)
+        self.sizes[c] = total
+
+    @property
+    def largest(self) -> float:
+        """The largest mean square of a class's features."""
+        return float((self.squares / self.sizes + self.mean**2).mean(axis=1).max())
+
+    def traces(self, weighting: Weighting) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
+        """Return what each feature adds to tr S_W and tr S_B."""
+        share = self.sizes[:, 0] / self.sizes.sum()
+        spread = self.squares / self.sizes
+        if weighting == "published":
+            class_squares = (self.mean**2).mean(axis=0)
+            within = share @ (spread + self.mean**2) - class_squares
+            return within, class_squares - (share @ self.mean) ** 2
+        _, q, p = class_weights(weighting, share, share)
+        return p @ spread, q @ (self.mean - p @ self.mean) ** 2
