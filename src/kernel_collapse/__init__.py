@@ -21,6 +21,8 @@ from kernel_collapse.collapse import (
     nc1_weightings,
     random_feature_nc1,
     sampled_nc1,
+    streamed_collapse,
+    streamed_nc1,
 )
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
@@ -53,6 +55,8 @@ __all__ = [
     "random_feature_nc1",
     "sampled_nc1",
     "solve_adaptive",
+    "streamed_collapse",
+    "streamed_nc1",
 ]
 
 

@@ -244,7 +244,7 @@ def _tiled(
                 tangent=tangent,
             )
             entries = theta if tangent else features
-            _require_finite(np.isfinite(entries).all())
+            require_finite(np.isfinite(entries).all())
             if symmetric and top == left:
                 entries = np.triu(entries) + np.triu(entries, 1).T
             gram[rows, columns] = entries
@@ -267,11 +267,11 @@ def _whole(
         gram = theta if tangent else features
         gram = xp.triu(gram) + xp.permute_dims(xp.triu(gram, k=1), (1, 0))
     if not _arrays.traced(gram):
-        _require_finite(xp.all(xp.isfinite(gram)))
+        require_finite(xp.all(xp.isfinite(gram)))
     return gram
 
 
-def _require_finite(finite: Any) -> None:
+def require_finite(finite: Any) -> None:
     if not bool(finite):
         raise ValueError(
             "the kernel is not finite: its entries pass the largest number of their precision, expected smaller ones; "
@@ -414,7 +414,7 @@ def of_pairs(
     """Return the kernel of each row of `left` with the same row of `right`: Q^L, or T^{L+1} if `tangent`."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = _of_pairs(left, right, layers, tangent)
-    _require_finite(np.isfinite(values).all())
+    require_finite(np.isfinite(values).all())
     return values
 
 

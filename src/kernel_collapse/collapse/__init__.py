@@ -19,6 +19,7 @@ from kernel_collapse.collapse._nc1 import (
 )
 from kernel_collapse.collapse._random_features import random_feature_nc1
 from kernel_collapse.collapse._sampled import sampled_nc1
+from kernel_collapse.collapse._streamed import streamed_collapse, streamed_nc1
 
 __all__ = [
     "NC1",
@@ -38,4 +39,6 @@ __all__ = [
     "nc3",
     "random_feature_nc1",
     "sampled_nc1",
+    "streamed_collapse",
+    "streamed_nc1",
 ]
