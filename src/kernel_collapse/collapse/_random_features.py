@@ -10,8 +10,8 @@ whose means over units are unbiased for tr S_W and tr S_B.
 Depth 2 and more: units share the layers below, so that independent networks are the samples, `NETWORKS` of width w =
 features / `NETWORKS` each. The finite width biases the kernel by O(depth / w), which is less than the standard error
 of O(1 / sqrt(features)): few networks, then, and wide ones. Measured on 1,000 draws (500 of 1024 features) for two
-classes (n = 80, d = 4, bias_variance 0.1; in the second row 78 and 2 samples): the bias of the ratio as a share of its standard
-error, and how many intervals of 95 % cover it.
+classes (n = 80, d = 4, bias_variance 0.1; in the second row 78 and 2 samples): the bias of the ratio as a share of its
+standard error, and how many intervals of 95 % cover it.
 
 ==========  =====  ========  ======  =======
 activation  depth  features  bias    covered
