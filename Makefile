@@ -26,6 +26,7 @@ bench: .venv/development  ## timings; never part of the tests
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/posterior.py
 	$(BIN)/python benchmarks/mean_field.py
+	$(BIN)/python benchmarks/sampled.py
 
 browser:  # the report is tested in a real browser
 	@sh tests/install_browser.sh

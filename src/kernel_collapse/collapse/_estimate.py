@@ -26,8 +26,8 @@ class NC1Estimate:
     low, high : float
         Confidence interval of the ratio, symmetric about it.
     within, between : float
-        Unbiased estimates of tr S_W and tr S_B, in the squared units of the features (for random features
-        of depth 2 and more, without the bias of first order in 1 / width).
+        Estimates of tr S_W and tr S_B, in the squared units of the features; unbiased, but for random features at
+        depth 2 and more, whose bias is less than their error.
     confidence : float
         Probability with which such an interval covers the ratio.
     pairs : int

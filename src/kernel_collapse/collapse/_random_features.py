@@ -7,9 +7,25 @@ unit is a sample of both traces,
 
 whose means over units are unbiased for tr S_W and tr S_B.
 
-Depth 2 and more: units share the layers below, whose finite width w biases the kernel by O(1/w). `NETWORKS` independent
-networks are the samples then, and each is held against its own two halves, networks of width w/2 with twice the bias:
-2 trace(w) - trace(w/2) is biased by O(1/w^2) alone.
+Depth 2 and more: units share the layers below, so that independent networks are the samples, `NETWORKS` of width w =
+features / `NETWORKS` each. The finite width biases the kernel by O(depth / w), which is less than the standard error
+of O(1 / sqrt(features)): few networks, then, and wide ones. Measured on 1,000 draws (500 of 1024 features) for two
+classes (n = 80, d = 4, bias_variance 0.1; in the second row 78 and 2 samples): the bias of the ratio as a share of its
+standard error, and how many intervals of 95 % cover it.
+
+==========  =====  ========  ======  =======
+activation  depth  features  bias    covered
+==========  =====  ========  ======  =======
+erf         2      512        0.04   94.2 %
+erf         3      1024       0.03   95.8 %
+relu        2      512       -0.02   93.3 %
+relu        3      512       -0.09   93.4 %
+relu        3      1024      -0.09   95.0 %
+relu        5      1024      -0.17   91.8 %
+==========  =====  ========  ======  =======
+
+Taking the bias out by networks of half the width (2 trace(w) - trace(w/2)) widens the interval 1.4 to 1.9 times and
+covers no better.
 """
 
 from __future__ import annotations
@@ -33,9 +49,9 @@ from kernel_collapse.kernels import Layers
 __all__ = ["random_feature_nc1"]
 
 #: Independent networks at depth 2 and more: enough for a variance, and few enough to be wide.
-NETWORKS = 16
-#: Width of the narrowest network whose half is still a network.
-NARROWEST = 8
+NETWORKS = 8
+#: Width of the narrowest network whose bias is small against the error.
+NARROWEST = 64
 
 
 def random_feature_nc1(
@@ -54,7 +70,7 @@ def random_feature_nc1(
 ) -> NC1Estimate:
     r"""Estimate NC1 of the NNGP from random features, in one pass over the data.
 
-    The work is O(n features d), and O(n features^2 / 16) more for each layer after the first; the memory is
+    The work is O(n features d), and O(n features^2 / 8) more for each layer after the first; the memory is
     O(features C + rows features) and never that of all features. The interval is for the draw of the weights: all
     samples are used. Its width falls like 1 / sqrt(features); `sampled_nc1` reaches a given error sooner, and knows the
     NTK, while this one takes activations whose dual is not known.
@@ -67,8 +83,8 @@ def random_feature_nc1(
     labels : sequence, length n
         Class of each sample: any hashable values, in any order.
     features : int
-        Units of the last hidden layer, in all; at depth 2 and more the largest multiple of 32 in it, spread over 16
-        independent networks whose hidden layers are all of one width.
+        Units of the last hidden layer, in all. At depth 2 and more the largest multiple of 8 in it, spread over 8
+        independent networks whose hidden layers are all of one width; at least 512.
     activation, depth, weight_variance, bias_variance
         As for `nngp`; an `Activation` need only be callable.
     weighting : {"paper", "sample", "class", "published"}
@@ -83,8 +99,8 @@ def random_feature_nc1(
     Returns
     -------
     NC1Estimate
-        `within` and `between` are unbiased at depth 1; at depth 2 and more their bias of first order in 1 / width
-        is taken out. Where the class means coincide, the ratio is NaN and `reason` says so.
+        `within` and `between` are unbiased at depth 1; at depth 2 and more the width of the networks biases them, by
+        less than their error. Where the class means coincide, the ratio is NaN and `reason` says so.
 
     Raises
     ------
@@ -103,7 +119,7 @@ def random_feature_nc1(
     >>> data = kc.data.gaussian_classes(300, 8)
     >>> estimate = kc.random_feature_nc1(data.x, data.labels, features=4096)
     >>> exact = kc.nc1(kc.nngp(data.x), data.labels).ratio
-    >>> estimate.low < exact < estimate.high, estimate.relative_error < 0.02
+    >>> estimate.low < exact < estimate.high, estimate.relative_error < 0.1
     (True, True)
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
@@ -190,41 +206,25 @@ class _Shallow:
 
 
 class _Deep:
-    """Independent networks, each with the two networks that its halves make, which share its first layer."""
+    """Independent networks of equal width, each a replicate."""
 
     def __init__(self, dim: int, features: int, layers: Layers, rng: np.random.Generator) -> None:
         activation, depth, weight_variance, bias_variance = layers
-        self.width = 2 * (features // (2 * NETWORKS))
-        self.activation, self.features = activation, NETWORKS * self.width
+        width = features // NETWORKS
+        self.activation, self.features = activation, NETWORKS * width
         self.first = _Shallow(dim, self.features, layers, rng)
-        half = self.width // 2
-        self.weights, self.bias, self.half_weights = [], [], []
-        for _ in range(depth - 1):
-            scale = np.sqrt(weight_variance / self.width)
-            weights = rng.normal(scale=scale, size=(NETWORKS, self.width, self.width))
-            self.weights.append(weights)
-            # A layer half as wide has weights of twice the variance.
-            blocks = np.stack([weights[:, :half, :half], weights[:, half:, half:]], axis=1)
-            self.half_weights.append(np.sqrt(2.0) * blocks.reshape(2 * NETWORKS, half, half))
-            self.bias.append(rng.normal(scale=np.sqrt(bias_variance), size=self.features))
+        scale = np.sqrt(weight_variance / width)
+        self.weights = [rng.normal(scale=scale, size=(NETWORKS, width, width)) for _ in range(depth - 1)]
+        self.biases = rng.normal(scale=np.sqrt(bias_variance), size=(depth - 1, NETWORKS, 1, width))
 
     def __call__(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m f"]:
-        """Return the features of the networks, and after them those of their halves."""
-        first = self.first(x)
-        return np.hstack([self._forward(first, self.weights), self._forward(first, self.half_weights)])
-
-    def _forward(
-        self, h: Float[np.ndarray, "m f"], weights: list[Float[np.ndarray, "k w w"]]
-    ) -> Float[np.ndarray, "m f"]:
-        for layer, bias in zip(weights, self.bias, strict=True):
-            h = h.reshape(len(h), *layer.shape[:2]).transpose(1, 0, 2) @ layer
-            h = self.activation(h.transpose(1, 0, 2).reshape(h.shape[1], -1) + bias)
-        return h
+        h = self.first(x).reshape(len(x), NETWORKS, -1).transpose(1, 0, 2)
+        for weights, bias in zip(self.weights, self.biases, strict=True):
+            h = self.activation(h @ weights + bias)
+        return h.transpose(1, 0, 2).reshape(len(x), -1)
 
     def replicates(self, trace: Float[np.ndarray, " f"]) -> Float[np.ndarray, " k"]:
-        """Return each network's trace, without the bias of its width."""
-        whole, halves = trace.reshape(2, NETWORKS, self.width).mean(axis=2)
-        return 2.0 * whole - halves
+        return trace.reshape(NETWORKS, -1).mean(axis=1)
 
 
 class _ClassMoments:
