@@ -8,7 +8,7 @@ from sklearn.datasets import load_wine
 
 import kernel_collapse as kc
 from conftest import ROOT, run_cli
-from kernel_collapse import cli, experiments
+from kernel_collapse import cli, experiments, measure
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,65 @@ def test_measure_the_adaptive_kernel_of_a_real_table(wine):
     assert "adaptive" in done.stdout
 
 
+def test_measure_prints_every_metric_of_held_out_samples_too(wine, tmp_path):
+    page = tmp_path / "wine.html"
+    options = "--standardize --kernel ntk --activation erf --holdout 0.25 --seed 3"
+    done = run_cli("measure", wine, "--label", "cultivar", *options.split(), "--report", page)
+    assert done.returncode == 0, done.stderr
+    train, test = kc.data.split(kc.data.load(wine, label="cultivar"), 0.25, seed=3)
+    x, x_test = (kc.data.standardize(part, like=train).x for part in (train, test))
+    gram, cross = kc.ntk(x), kc.ntk(x_test, x)
+    found = kc.collapse(gram, train.labels, targets=train.targets)
+    held_out = kc.held_out_collapse(
+        gram, train.labels, cross, kc.ntk(x_test).diagonal(), test.labels, targets=train.targets
+    )
+    assert f"{held_out.nc1:.4g}" in done.stdout
+    for values in (found, held_out):
+        for name in ("nc1_pinv", "cdnv", "nc2_etf", "nc3", "nc3_cosine", "nc4", "ncm_accuracy", "accuracy"):
+            assert f"{getattr(values, name):.3g}" in done.stdout, name
+    assert "Method: dense" in done.stdout
+    assert "CDNV" in page.read_text(encoding="utf-8")
+    # The same split, in files.
+    for name, part in (("train", train), ("test", test)):
+        names = [train.classes[code] for code in part.labels]
+        pd.DataFrame(part.x, columns=train.features).assign(cultivar=names).to_csv(
+            tmp_path / f"{name}.csv", index=False
+        )
+    options = f"--label cultivar --standardize --kernel ntk --activation erf --test {tmp_path / 'test.csv'}"
+    again = run_cli("measure", tmp_path / "train.csv", *options.split())
+    assert f"{held_out.nc1:.4g}" in again.stdout
+
+
+@pytest.mark.parametrize("method", ["streamed", "sampled"])
+def test_measure_without_the_gram_matrix(wine, method):
+    options = f"--label cultivar --standardize --activation erf --method {method}"
+    done = run_cli("measure", wine, *options.split())
+    assert done.returncode == 0, done.stderr
+    data = kc.data.standardize(kc.data.load(wine, label="cultivar"))
+    assert (
+        f"{kc.nc1(kc.ntk(data.x), data.labels).ratio:.4g}" in done.stdout
+    )  # few enough pairs to take them all
+    assert f"Method: {method} (asked for)" in done.stdout
+    assert ("CDNV" in done.stdout) == (method == "streamed")
+    assert "accuracy" not in done.stdout.replace("NCM accuracy", "")
+    assert ("95 % interval" in done.stdout) == (method == "sampled")
+
+
+def test_the_method_is_chosen_by_size():
+    measurements = measure.specify(["nngp"], ["erf"])
+    assert [measure.choose_method(n, measurements)[0] for n in (8192, 8193, 65_536, 65_537, 10**9)] == [
+        "dense",
+        "streamed",
+        "streamed",
+        "sampled",
+        "sampled",
+    ]
+    with pytest.raises(ValueError, match="the Gram matrix of 1000000 samples takes 8000 GB"):
+        measure.choose_method(10**6, measurements, held_out=True)
+    with pytest.raises(ValueError, match="the adaptive kernel with the method 'sampled'"):
+        measure.choose_method(100, measure.specify(["adaptive"], ["erf"]), "sampled")
+
+
 def test_measure_says_why_there_is_no_number(tmp_path):
     pd.DataFrame({"a": [1.0, 1.0, 1.0, 1.0], "label": [0, 0, 1, 1]}).to_csv(
         tmp_path / "flat.csv", index=False
@@ -136,6 +195,11 @@ def test_measure_says_why_there_is_no_number(tmp_path):
         (["--label", "species"], "wine.csv has no column 'species'"),
         (["--label", "cultivar", "--depth", "0"], "depth is 0, expected a whole number that is at least 1"),
         (["--label", "cultivar", "--activation", "rleu"], "did you mean 'relu'"),
+        (["--label", "cultivar", "--holdout", "1.5"], "holdout is 1.5, expected a fraction"),
+        (["--label", "cultivar", "--holdout", "0.2", "--test", "wine.csv"], "expected one: held-out samples"),
+        (["--label", "cultivar", "--test", "nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (["--label", "cultivar", "--holdout", "0.2", "--method", "sampled"], "expected 'dense'"),
+        (["--label", "cultivar", "--method", "streaming"], "the method is 'streaming'"),
         (
             ["--label", "cultivar", "--kernel", "nkt"],
             "kernel is 'nkt', expected one of nngp, ntk, adaptive: did you mean 'ntk'",

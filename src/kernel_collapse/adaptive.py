@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _minimise, _validate, activations
+from kernel_collapse import _minimise, _validate, activations, kernels
 from kernel_collapse._free_energy import FreeEnergy, published_label_term
 
 __all__ = [
@@ -140,6 +140,7 @@ class AdaptiveSolution:
     readout_variance: float
     path: tuple[PathPoint, ...] = field(repr=False)
     starts: tuple[Start, ...] = field(repr=False)
+    activation: activations.Activation
     _scaled: Float[np.ndarray, "r r"] = field(repr=False)
     _basis: Float[np.ndarray, "d r"] | None = field(repr=False)
     _prior: tuple[int, float] = field(repr=False)
@@ -148,6 +149,47 @@ class AdaptiveSolution:
     def output_gram(self) -> Float[np.ndarray, "n n"]:
         """The kernel of the output, readout_variance times `gram`."""
         return self.readout_variance * self.gram
+
+    def kernel(self, x: ArrayLike, x_other: ArrayLike | None = None) -> Float[np.ndarray, "m n"]:
+        """Return the feature kernel kappa(x Sigma x_other') of other inputs: `gram` for those it was solved on.
+
+        Parameters
+        ----------
+        x : array_like, shape (m, d)
+            Inputs, of as many dimensions as those of the solution.
+        x_other : array_like, shape (n, d), optional
+            Inputs of the columns; `x` itself by default.
+
+        Raises
+        ------
+        ValueError
+            If the inputs are not finite, or not of d dimensions.
+
+        Examples
+        --------
+        >>> import numpy as np, kernel_collapse as kc
+        >>> data = kc.data.gaussian_classes(n=20, dim=3)
+        >>> solution = kc.solve_adaptive(data.x, data.targets)
+        >>> bool(np.allclose(solution.kernel(data.x[:5], data.x), solution.gram[:5]))
+        True
+        """
+        dim, variance = self._prior
+        values, vectors = np.linalg.eigh(self._scaled)
+        stretch = (vectors * (np.sqrt(values) - 1.0)) @ vectors.T
+
+        def stretched(inputs: ArrayLike, what: str) -> Float[np.ndarray, "m d"]:
+            clean = _validate.matrix(inputs, what)
+            if clean.shape[1] != dim:
+                raise ValueError(f"{what} has {clean.shape[1]} features, expected the {dim} of the solution.")
+            basis = np.eye(dim) if self._basis is None else self._basis
+            return clean + (clean @ basis) @ stretch @ basis.T
+
+        return kernels.nngp(
+            stretched(x, "x"),
+            None if x_other is None else stretched(x_other, "x_other"),
+            activation=self.activation,
+            weight_variance=variance * dim,
+        )
 
     @property
     def weight_covariance(self) -> Float[np.ndarray, "d d"]:
@@ -321,6 +363,7 @@ def solve_adaptive(
             Start(name, Status(run.status), run.residual, energies[name], run.evaluations)
             for name, run in runs.items()
         ),
+        activation=activations.get(activation),
         _scaled=scaled,
         _basis=basis,
         _prior=(dim, weight_variance / dim),

@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: --help stays fast
     import pandas as pd
+    from rich.console import Console
 
     from kernel_collapse.data import Dataset
     from kernel_collapse.experiments import Experiment, Preset
@@ -147,13 +148,25 @@ def measure(
     standardize: Annotated[
         bool, typer.Option("--standardize", help="Scale every feature to mean 0, deviation 1.")
     ] = False,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="A file of held-out samples, measured beside the others.", metavar="FILE"),
+    ] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(help="Hold this share of the samples out, class by class.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the samples that --holdout takes.")] = 0,
+    method: Annotated[
+        str, typer.Option(help="auto (by size), dense, streamed (exact) or sampled (with an interval).")
+    ] = "auto",
     report: Annotated[
         Path | None, typer.Option(help="Write a page, with figures beside it.", metavar="FILE.html")
     ] = None,
 ) -> None:
-    """Print how collapsed your own data are under each kernel.
+    """Print how collapsed your own data are under each kernel, by every metric, of held-out samples too.
 
-    Example: [bold]kernel-collapse measure flowers.csv --label species --activation relu --depth 3[/bold]
+    Example: [bold]kernel-collapse measure flowers.csv --label species --activation relu --depth 3 --holdout 0.2[/bold]
     """
     from kernel_collapse import _validate, data
     from kernel_collapse import measure as measuring
@@ -174,11 +187,27 @@ def measure(
         raise ValueError(
             f"--report is {str(report)!r}, expected the name of a page: try {report.with_suffix('.html')}."
         )
-    dataset = data.load(file, label=label)
+    if test is not None and holdout is not None:
+        raise ValueError(
+            "--test and --holdout are both given, expected one: held-out samples come from either."
+        )
+    dataset, held_out = data.load(file, label=label), None
+    if test is not None:
+        held_out = data.load(test, label=label)
+    elif holdout is not None:
+        dataset, held_out = data.split(dataset, holdout, seed=seed)
     if standardize:
-        dataset = measuring.standardize(dataset)
-    remarks = measuring.remarks(dataset)
-    table = measuring.measure(dataset, measurements, weighting)  # type: ignore[arg-type]
+        held_out = held_out and data.standardize(held_out, like=dataset)
+        dataset = data.standardize(dataset)
+    chosen, why = measuring.choose_method(len(dataset.x), measurements, method, held_out=held_out is not None)
+    remarks = [*measuring.remarks(dataset, held_out), f"Method: {chosen} ({why})."]
+    table = measuring.measure(
+        dataset,
+        measurements,
+        weighting,  # type: ignore[arg-type]
+        test=held_out,
+        method=chosen,
+    )
     _print_measurement(dataset, table, remarks, weighting)
     if report is not None:
         _write_measurement(report, dataset, table, remarks, weighting, standardize)
@@ -280,21 +309,56 @@ def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str]
     console.print(
         f"{dataset.name}: {n} samples, {d} features, {len(dataset.classes)} classes {_classes(dataset)}"
     )
+    columns = {
+        "kernel": [_kernel(row) for _, row in table.iterrows()],
+        "samples": table["samples"],
+        "NC1": table["NC1"].map("{:.4g}".format),
+    }
+    if "NC1 low" in table:
+        ends = zip(table["NC1 low"], table["NC1 high"], strict=True)
+        columns["95 % interval"] = [f"{low:.4g} to {high:.4g}" for low, high in ends]
+    if (table["samples"] == "training").all():
+        del columns["samples"]
+    columns |= {name: table[name].map("{:.4g}".format) for name in ("NC1 / NC1(data)", "tr S_W", "tr S_B")}
     printed = Table()
-    numbers = ["NC1", "NC1 / NC1(data)", "tr S_W", "tr S_B"]
-    for name in ("kernel", "activation", "depth"):
-        printed.add_column(name)
-    for name in numbers:
-        printed.add_column(name, justify="right")
-    for _, row in table.iterrows():
-        printed.add_row(row["kernel"], row["activation"], row["depth"], *(f"{row[c]:.4g}" for c in numbers))
+    for name in columns:
+        printed.add_column(name, justify="left" if name in ("kernel", "samples") else "right")
+    for cells in zip(*columns.values(), strict=True):
+        printed.add_row(*cells)
     console.print(printed)
+    _print_other_metrics(console, table)
     console.print(
         "NC1 = tr S_W / tr S_B, spread within classes over spread between them "
         f'(weighting "{weighting}"); 0 is complete collapse.'
     )
     for remark in [*dict.fromkeys(reason for reason in table["reason"] if reason), *remarks]:
         console.print(f"Note: {remark}", style="yellow", markup=False, highlight=False)
+
+
+def _kernel(row: pd.Series) -> str:
+    """Return what a kernel is called in a table."""
+    if row["activation"] == "–":
+        return str(row["kernel"])
+    return f"{row['activation']} {row['kernel']}" + (f", depth {row['depth']}" if row["depth"] != "1" else "")
+
+
+def _print_other_metrics(console: Console, table: pd.DataFrame) -> None:
+    """Print the metrics beside NC1, a line each and a column a kernel; what no kernel has is left out."""
+    from rich.table import Table
+
+    from kernel_collapse.measure import METRICS
+
+    for samples, rows in table.groupby("samples", sort=False):
+        known = [name for name in METRICS[3:] if rows[name].notna().any()]
+        if not known:
+            continue
+        printed = Table(title=f"Other metrics, {samples} samples", title_justify="left")
+        printed.add_column("metric", no_wrap=True)
+        for _, row in rows.iterrows():
+            printed.add_column(_kernel(row), justify="right")
+        for name in known:
+            printed.add_row(name, *(f"{value:.3g}" for value in rows[name]))
+        console.print(printed)
 
 
 def _classes(dataset: Dataset) -> str:
@@ -314,9 +378,10 @@ def _write_measurement(
     from kernel_collapse.experiments import Table
 
     n, d = dataset.x.shape
+    table = table.drop(columns=[name for name in measuring.METRICS[3:] if table[name].isna().all()])
     section = report.Section(
         "measurement",
-        "NC1 under each kernel",
+        "Collapse under each kernel",
         "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
         [measuring.figure(table, dataset.name)],
         [Table("Values", table if table["reason"].any() else table.drop(columns="reason"))],

@@ -261,13 +261,39 @@ def shipped(name: str) -> Dataset:
     )
 
 
-def standardize(dataset: Dataset) -> Dataset:
-    """Return the data set with every feature at mean 0 and standard deviation 1; constant ones become 0."""
-    centred = dataset.x - dataset.x.mean(axis=0)
-    scale = centred.std(axis=0)
+def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
+    """Return the data set with every feature at mean 0 and standard deviation 1; constant ones become 0.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to scale.
+    like : Dataset, optional
+        Whose means and deviations are used, of held-out samples those of the training samples; `dataset` by default.
+
+    Raises
+    ------
+    ValueError
+        If the two have not the same number of features.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.data.standardize(kc.data.from_arrays([[0.0, 5.0], [2.0, 5.0]], ["a", "b"])).x
+    array([[-1.,  0.],
+           [ 1.,  0.]])
+    """
+    known = dataset if like is None else like
+    if known.x.shape[1] != dataset.x.shape[1]:
+        raise ValueError(
+            f"the samples have {dataset.x.shape[1]} features and those they are scaled like {known.x.shape[1]}, "
+            "expected as many."
+        )
+    mean = known.x.mean(axis=0)
+    scale = (known.x - mean).std(axis=0)
     # A column that is constant up to round-off has no scale of its own.
-    constant = scale <= 1e-12 * np.abs(dataset.x).max(axis=0)
-    return replace(dataset, x=np.where(constant, 0.0, centred / np.where(constant, 1.0, scale)))
+    constant = scale <= 1e-12 * np.abs(known.x).max(axis=0)
+    return replace(dataset, x=np.where(constant, 0.0, (dataset.x - mean) / np.where(constant, 1.0, scale)))
 
 
 def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -12,8 +13,17 @@ from pydantic import ValidationError
 from kernel_collapse import _validate, trials
 from kernel_collapse import activations as duals
 from kernel_collapse.adaptive import Status
-from kernel_collapse.collapse import NC1, Weighting, nc1, nc1_from_features
-from kernel_collapse.data import Dataset, standardize
+from kernel_collapse.collapse import (
+    Collapse,
+    Weighting,
+    collapse,
+    collapse_from_features,
+    held_out_collapse,
+    nc1_from_features,
+    sampled_nc1,
+    streamed_collapse,
+)
+from kernel_collapse.data import Dataset
 from kernel_collapse.experiments._style import KERNEL_COLOURS, NAMES, style
 from kernel_collapse.experiments._types import Figure
 from kernel_collapse.measurements import AdaptiveNC1, KernelNC1, gram, solve
@@ -23,7 +33,29 @@ if TYPE_CHECKING:
 
 Measurement = KernelNC1 | AdaptiveNC1
 
-__all__ = ["figure", "measure", "remarks", "specify", "standardize"]
+METHODS = ("auto", "dense", "streamed", "sampled")
+#: Most samples for which the Gram matrix is made unasked (0.5 GB, seconds), and for which all pairs are (a minute).
+DENSE, STREAMED = 8192, 65_536
+
+#: The metrics as they are shown, and the attributes of a `Collapse` that hold them.
+METRICS_OF = {
+    "NC1": "nc1",
+    "tr S_W": "within",
+    "tr S_B": "between",
+    "NC1 pinv": "nc1_pinv",
+    "CDNV": "cdnv",
+    "NC2 norms": "nc2_norms",
+    "NC2 angles": "nc2_angles",
+    "NC2 ETF": "nc2_etf",
+    "NC3": "nc3",
+    "NC3 cosine": "nc3_cosine",
+    "NC4": "nc4",
+    "NCM accuracy": "ncm_accuracy",
+    "accuracy": "accuracy",
+}
+METRICS = tuple(METRICS_OF)
+
+__all__ = ["METHODS", "METRICS", "choose_method", "figure", "measure", "remarks", "specify"]
 
 
 def specify(
@@ -78,52 +110,189 @@ def specify(
         raise ValueError(trials.describe_errors(error)) from None
 
 
-def measure(
-    dataset: Dataset, measurements: Sequence[Measurement], weighting: Weighting = "paper"
-) -> pd.DataFrame:
-    """Return a row for each kernel: NC1, its traces, and NC1 relative to that of the data.
+def choose_method(
+    n: int, measurements: Sequence[Measurement], method: str = "auto", *, held_out: bool = False
+) -> tuple[str, str]:
+    """Return how a data set of n samples is measured, and why.
+
+    Dense: every metric, a classifier fitted, held-out samples. Streamed: exact, tile by tile, without a classifier.
+    Sampled: NC1 with an interval.
 
     Raises
     ------
     ValueError
-        If the Gram matrix would not fit into memory.
+        If the method is unknown, cannot do what is asked, or would not fit into memory.
+    """
+    _validate.choice(method, METHODS, "the method")
+    only_dense = [
+        what
+        for what, asked in (
+            ("held-out samples", held_out),
+            ("the adaptive kernel", any(isinstance(m, AdaptiveNC1) for m in measurements)),
+        )
+        if asked
+    ]
+    if method == "auto" and not only_dense:
+        if n <= DENSE:
+            return "dense", f"the Gram matrix of {n} samples fits into memory with ease"
+        if n <= STREAMED:
+            return "streamed", f"more than {DENSE} samples: exact, tile by tile, without a classifier"
+        return (
+            "sampled",
+            f"more than {STREAMED} samples: NC1 alone, to 1 % with 95 % confidence; --method streamed is exact",
+        )
+    if method in ("streamed", "sampled") and only_dense:
+        raise ValueError(
+            f"{only_dense[0]} with the method {method!r}: expected 'dense', which alone has the whole Gram matrix; "
+            "leave out either."
+        )
+    if method in ("auto", "dense"):
+        _fits_into_memory(n)
+        return "dense", "asked for" if method == "dense" else f"{only_dense[0]} take the whole Gram matrix"
+    return method, "asked for"
+
+
+def measure(
+    dataset: Dataset,
+    measurements: Sequence[Measurement],
+    weighting: Weighting = "paper",
+    *,
+    test: Dataset | None = None,
+    method: str = "auto",
+) -> pd.DataFrame:
+    """Return a row for each kernel, and one more for the held-out samples: every metric of collapse.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The samples; its targets are what the classifier of each kernel is fitted to, with the ridge of
+        `kernel_collapse.collapse`.
+    measurements : sequence
+        As `specify` gives them.
+    weighting
+        As for `kernel_collapse.nc1`.
+    test : Dataset, optional
+        Held-out samples, with classes among those of the data set.
+    method : {"auto", "dense", "streamed", "sampled"}
+        See `choose_method`.
+
+    Raises
+    ------
+    ValueError
+        If the method cannot do what is asked, or the held-out samples do not fit the others.
     """
     import pandas as pd
 
-    _fits_into_memory(len(dataset.x))
-    of_data = nc1_from_features(dataset.x, dataset.labels, weighting=weighting)
+    chosen, _ = choose_method(len(dataset.x), measurements, method, held_out=test is not None)
+    test_labels = None
+    if test is not None:
+        _validate.rows(test.x, dataset.x)
+        test_labels = [test.classes[code] for code in test.labels]
+        _validate.codes_among(test_labels, dataset.classes)
     rows = []
+    base: dict[str, float] = {}
     for what in measurements:
-        reason, value = "", of_data
-        if isinstance(what, AdaptiveNC1):
-            solution = solve(what, dataset, raise_on_failure=False)
-            if solution.status is not Status.CONVERGED:
-                reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
-                reason += solution.status.sentence
-            if np.isfinite(solution.gram).all():
-                value = nc1(solution.gram, dataset.labels, weighting=weighting)
-            else:
-                value = NC1(np.nan, np.nan, np.nan, reason)
-        elif what.kernel != "data":
-            value = nc1(gram(what, dataset.x), dataset.labels, weighting=weighting)
-        rows.append(
-            {
-                "kernel": NAMES[what.kernel],
-                "activation": "–" if what.activation is None else NAMES.get(what.activation, what.activation),
-                "depth": "–" if what.activation is None else str(getattr(what, "depth", 1)),
-                "NC1": value.ratio,
-                "NC1 / NC1(data)": value.ratio / of_data.ratio if of_data.ratio else float("nan"),
-                "tr S_W": value.within,
-                "tr S_B": value.between,
-                "reason": value.reason or reason,
-            }
+        reason = ""
+        found: dict[str, dict[str, float]] = {}
+        if chosen == "dense":
+            found, reason = _dense(what, dataset, test, test_labels, weighting)
+        elif isinstance(what, AdaptiveNC1):
+            raise AssertionError("choose_method gives the adaptive kernel a whole Gram matrix")
+        elif chosen == "streamed":
+            found["training"] = _streamed(what, dataset, weighting)
+        else:
+            found["training"], reason = _sampled(what, dataset, weighting)
+        for samples, values in found.items():
+            base.setdefault(samples, values["NC1"])
+            rows.append(
+                {
+                    "kernel": NAMES[what.kernel],
+                    "activation": "–"
+                    if what.activation is None
+                    else NAMES.get(what.activation, what.activation),
+                    "depth": "–" if what.activation is None else str(getattr(what, "depth", 1)),
+                    "samples": samples,
+                    "NC1 / NC1(data)": values["NC1"] / base[samples] if base[samples] else float("nan"),
+                    "reason": reason,
+                }
+                | values
+            )
+    order = ["kernel", "activation", "depth", "samples", "NC1", "NC1 / NC1(data)", *METRICS[1:]]
+    table = pd.DataFrame(rows)
+    return table[[*order, *(c for c in ("NC1 low", "NC1 high") if c in table), "reason"]]
+
+
+def _dense(
+    what: Measurement, dataset: Dataset, test: Dataset | None, test_labels: Any, weighting: Weighting
+) -> tuple[dict[str, dict[str, float]], str]:
+    """Return the metrics of training and held-out samples, and why some are not a number."""
+    reason = ""
+    between: Callable[[Any, Any], Any]
+    if isinstance(what, AdaptiveNC1):
+        solution = solve(what, dataset, raise_on_failure=False)
+        if solution.status is not Status.CONVERGED:
+            reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
+            reason += solution.status.sentence
+        if not np.isfinite(solution.gram).all():
+            nothing = dict.fromkeys(METRICS, float("nan"))
+            return {"training": nothing} | ({} if test is None else {"held-out": nothing}), reason
+        kernel, between = solution.gram, solution.kernel
+    else:
+        kernel, between = gram(what, dataset.x), partial(gram, what)
+    # No ridge in proportion to it makes a kernel of zeros definite; the rest can be said without a classifier.
+    targets = dataset.targets if kernel.diagonal().any() else None
+    found = collapse(kernel, dataset.labels, targets=targets, weighting=weighting)
+    values = {"training": _values(found)}
+    if what.kernel == "data":  # from the features themselves, which resolve smaller ratios
+        sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
+        values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
+    if test is not None:
+        cross = between(test.x, dataset.x)
+        diagonal = np.concatenate(
+            [np.diag(between(rows, rows)) for rows in np.array_split(test.x, -(-len(test.x) // 256))]
         )
-    return pd.DataFrame(rows)
+        held_out = held_out_collapse(
+            kernel,
+            [dataset.classes[code] for code in dataset.labels],
+            cross,
+            diagonal,
+            test_labels,
+            targets=targets,
+            weighting=weighting,
+        )
+        values["held-out"] = _values(held_out)
+    return values, reason or found.reason
 
 
-def remarks(dataset: Dataset) -> list[str]:
+def _streamed(what: KernelNC1, dataset: Dataset, weighting: Weighting) -> dict[str, float]:
+    if what.kernel == "data":
+        return _values(collapse_from_features(dataset.x, dataset.labels, weighting=weighting))
+    return _values(streamed_collapse(dataset.x, dataset.labels, weighting=weighting, **what.model_dump()))
+
+
+def _sampled(what: KernelNC1, dataset: Dataset, weighting: Weighting) -> tuple[dict[str, float], str]:
+    nothing = dict.fromkeys(METRICS, float("nan"))
+    if what.kernel == "data":
+        exact = nc1_from_features(dataset.x, dataset.labels, weighting=weighting)
+        found = {"NC1": exact.ratio, "tr S_W": exact.within, "tr S_B": exact.between}
+        return nothing | found | {"NC1 low": exact.ratio, "NC1 high": exact.ratio}, exact.reason
+    value = sampled_nc1(dataset.x, dataset.labels, weighting=weighting, **what.model_dump())
+    found = {"NC1": value.ratio, "tr S_W": value.within, "tr S_B": value.between}
+    return nothing | found | {"NC1 low": value.low, "NC1 high": value.high}, value.reason
+
+
+def _values(found: Collapse) -> dict[str, float]:
+    return {name: getattr(found, attribute) for name, attribute in METRICS_OF.items()}
+
+
+def remarks(dataset: Dataset, test: Dataset | None = None) -> list[str]:
     """Return what a reader of the numbers should know of the data."""
     found = []
+    if test is not None:
+        found.append(
+            f"{len(test.x)} samples are held out: their spread is that about the class means of the {len(dataset.x)} "
+            "training samples, whose NC2 and NC3 are shown."
+        )
     scale = dataset.x.std(axis=0)
     positive = scale[scale > 0]
     if len(positive) > 1 and positive.max() > 30 * positive.min():
@@ -150,7 +319,7 @@ def figure(table: pd.DataFrame, name: str) -> Figure:
     from matplotlib.figure import Figure as MatplotlibFigure
     from matplotlib.ticker import LogLocator
 
-    shown = table[table["NC1"] > 0].iloc[::-1]
+    shown = table[(table["NC1"] > 0) & (table["samples"] == "training")].iloc[::-1]
     colours = {NAMES[kernel]: colour for kernel, colour in KERNEL_COLOURS.items()}
     with style():
         drawn = MatplotlibFigure(figsize=(7.5, 1.2 + 0.4 * max(len(shown), 1)))

@@ -321,16 +321,21 @@ def certificate(solution: adaptive.AdaptiveSolution) -> Results:
     }
 
 
-def gram(what: KernelNC1, x: Any) -> Any:
-    """Return the Gram matrix of that kernel on these inputs."""
+def gram(what: KernelNC1, x: Any, x_other: Any = None) -> Any:
+    """Return the Gram matrix of that kernel on these inputs, or between these and others."""
     if what.kernel == "data":
-        return x @ x.T
+        return x @ (x if x_other is None else x_other).T
     if what.kernel == "ntk-published":
+        if x_other is not None:
+            raise ValueError(
+                "kernel 'ntk-published' between two sets of inputs: expected one, of which it is made."
+            )
         return kernels.ntk_published(x)
     assert what.activation is not None, "the specification was validated"
     kernel = {"nngp": kernels.nngp, "ntk": kernels.ntk}[what.kernel]
     return kernel(
         x,
+        x_other,
         activation=what.activation,
         depth=what.depth,
         weight_variance=what.weight_variance,
