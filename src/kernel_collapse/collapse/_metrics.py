@@ -172,12 +172,11 @@ def assemble(
         "accuracy": accuracy,
     }
     reason = value.reason
-    if not _arrays.traced(cosine):
-        found_nan = [name for name in ("cdnv", "nc2_etf") if np.isnan(_arrays.number(found[name]))]
-        if found_nan and not reason:
-            reason = (
-                f"class means coincide with one another or with the global mean, which {found_nan} divide by"
-            )
+    if not reason and not _arrays.traced(cosine):
+        undefined = [name for name in ("cdnv", "nc2_etf") if np.isnan(_arrays.number(found[name]))]
+        if undefined:
+            which = " and ".join(undefined)
+            reason = f"class means coincide, or one is the global mean: there is no {which}"
     if not _arrays.is_foreign(pairs):
         found = {name: float(number) for name, number in found.items()}
     return Collapse(**found, cdnv_pairs=pairs, noise_variance=noise_variance, reason=reason)
