@@ -77,6 +77,7 @@ def test_the_report_in_a_browser(quick_run, visit):
         "all-kernels": 5,
         "finite-width-ntk": 3,
         "training-path": 3,
+        "real-data": 4,
     }
     assert set(verdicts) == set(experiments.REGISTRY)
     assert page.locator(".verdicts .status").count() == sum(verdicts.values())
