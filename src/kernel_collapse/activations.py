@@ -33,7 +33,11 @@ Array = Any  # an array or a number; the three moments broadcast against one ano
 
 def determinant(q1: Array, q2: Array, c: Array) -> Array:
     """Return ``q1 q2 - c**2``, never negative: its relative error is that of a subtraction."""
-    difference = q1 * q2 - c * c
+    difference = q1 * q2
+    if isinstance(difference, np.ndarray) and difference.shape == np.shape(c):
+        difference -= c * c  # in place, as the entries of a tile pass through the cache often enough
+        return np.maximum(difference, 0.0, out=difference)
+    difference = difference - c * c
     return _arrays.namespace(difference).maximum(difference, 0.0)
 
 
@@ -125,11 +129,11 @@ class Erf(Activation):
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return (2/pi) asin(2c / sqrt(D1 D2)), the angle taken from its tangent."""
-        return self.kappa_and_c(q1, q2, c, det)[0]
+        return self._angle(self._inverse_root(q1, q2, c, det), c)
 
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return (4/pi) / sqrt(D1 D2 - 4c^2)."""
-        return self.kappa_and_c(q1, q2, c, det)[1]
+        return (2.0 / np.pi) * self._inverse_root(q1, q2, c, det)
 
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return -kappa_c c / D1."""
@@ -137,12 +141,30 @@ class Erf(Activation):
 
     def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
         """Return `kappa` and `kappa_c`, which share the square root."""
+        inverse_root = self._inverse_root(q1, q2, c, det)
+        return self._angle(inverse_root, c), (2.0 / np.pi) * inverse_root
+
+    @staticmethod
+    def _inverse_root(q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
+        """Return 2 / sqrt(D1 D2 - 4c^2); of NumPy's arrays in as few passes and as little memory as can be."""
         det = determinant(q1, q2, c) if det is None else det
-        # 2 / sqrt(D1 D2 - 4c^2), with as few passes over the entries as there can be.
-        scale = (0.25 + 0.5 * q1) + 0.5 * q2 + det
-        xp = _arrays.namespace(scale)
-        inverse_root = 1.0 / xp.sqrt(scale)
-        return (2.0 / np.pi) * xp.atan(c * inverse_root), (2.0 / np.pi) * inverse_root
+        scale = (0.25 + 0.5 * q1) + 0.5 * q2
+        if isinstance(scale, np.ndarray) and scale.shape == np.shape(det):
+            scale += det
+            np.sqrt(scale, out=scale)
+            return np.divide(1.0, scale, out=scale)
+        scale = scale + det
+        return 1.0 / _arrays.namespace(scale).sqrt(scale)
+
+    @staticmethod
+    def _angle(inverse_root: Array, c: Array) -> Array:
+        """Return (2/pi) atan(c inverse_root)."""
+        tangent = inverse_root * c
+        if isinstance(tangent, np.ndarray):
+            np.arctan(tangent, out=tangent)
+            tangent *= 2.0 / np.pi
+            return tangent
+        return (2.0 / np.pi) * _arrays.namespace(tangent).atan(tangent)
 
     def kappa_q_ratio(self, q1: Array) -> Array:
         """Return -1 / D1."""
