@@ -54,7 +54,7 @@ def trials(preset: Preset) -> list[Trial]:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw NC1 against the depth, a panel a table."""
-    rows = _limiting.prepare(rows)
+    rows = _prepare(rows)
     sizes = ", ".join(f"{rows.loc[rows['data'] == name, 'n'].max()} of {name}" for name in _tables_in(rows))
     return [
         Figure(
@@ -65,6 +65,11 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             _draw(rows),
         )
     ]
+
+
+def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of kernels, with depths as whole numbers: beside trials that have none they come as floats."""
+    return _limiting.prepare(rows).astype({"depth": int})
 
 
 def _tables_in(rows: pd.DataFrame) -> list[str]:
@@ -110,7 +115,7 @@ def _draw(rows: pd.DataFrame) -> MatplotlibFigure:
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate NC1 and NC1 relative to the data, by depth."""
-    rows = _limiting.prepare(rows)
+    rows = _prepare(rows)
     rows = rows.assign(ratio=rows["nc1_paper"] / 10 ** rows["log_nc1_data"])
 
     def by_depth(value: str) -> pd.DataFrame:
@@ -134,7 +139,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge the order of kernels and activations on real data, and whether they collapse it, and depth further."""
-    rows = _limiting.prepare(rows)
+    rows = _prepare(rows)
     shallow, deep = (rows[rows["depth"] == rows["depth"].agg(which)] for which in ("min", "max"))
     first, last = rows["depth"].min(), rows["depth"].max()
 
