@@ -221,7 +221,7 @@ def solve_adaptive(
     x: ArrayLike,
     targets: ArrayLike,
     *,
-    activation: str | activations.Activation = "erf",
+    activation: activations.ActivationLike = "erf",
     width: float = 500,
     weight_variance: float = 1.0,
     readout_variance: float = 1 / 128,
@@ -243,8 +243,8 @@ def solve_adaptive(
         leaves its prior: memory and time then depend on n.
     targets : array_like, shape (n,) or (n, k)
         Regression targets, in the units of the output.
-    activation : str or Activation
-        One with a `kappa_q`.
+    activation : str, Activation or callable
+        A name (`kernel_collapse.activations` lists them), an `Activation`, or an elementwise function; without jumps.
     width : float
         Number N of hidden units; the kernel tends to the NNGP as 1/N.
     weight_variance, readout_variance, noise_variance : float
@@ -306,10 +306,16 @@ def solve_adaptive(
     if dim > n:
         basis, triangle = np.linalg.qr(z.T)
         z = np.ascontiguousarray(triangle.T)
+    phi = activations.get(activation)
+    if phi.jumps:
+        raise ValueError(
+            f"the activation {phi.name} has a jump, so that the free energy has no gradient, expected one without: a "
+            "steep scaled_erf is close to a step."
+        )
     energy = FreeEnergy(
         z,
         y,
-        activations.get(activation),
+        phi,
         width=_validate.positive(width, "width"),
         readout_variance=_validate.positive(readout_variance, "readout_variance"),
         noise_variance=_validate.positive(noise_variance, "noise_variance"),
@@ -363,7 +369,7 @@ def solve_adaptive(
             Start(name, Status(run.status), run.residual, energies[name], run.evaluations)
             for name, run in runs.items()
         ),
-        activation=activations.get(activation),
+        activation=phi,
         _scaled=scaled,
         _basis=basis,
         _prior=(dim, weight_variance / dim),

@@ -35,7 +35,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _arrays, _validate, activations
-from kernel_collapse.activations import Activation
+from kernel_collapse.activations import Activation, ActivationLike
 
 __all__ = ["nngp", "ntk", "ntk_published"]
 
@@ -60,7 +60,7 @@ def nngp(
     x: ArrayLike,
     x_other: ArrayLike | None = None,
     *,
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
@@ -75,8 +75,8 @@ def nngp(
         Inputs, one sample a row.
     x_other : array_like, shape (m, d), optional
         Inputs of the columns; `x` itself by default.
-    activation : str or Activation
-        One of `kernel_collapse.activations.names` or an `Activation`.
+    activation : str, Activation or callable
+        A name (`kernel_collapse.activations` lists them), an `Activation`, or an elementwise function.
     depth : int
         Number of hidden layers L; the "two-layer network" of the literature is depth 1.
     weight_variance, bias_variance : float
@@ -120,7 +120,7 @@ def ntk(
     x: ArrayLike,
     x_other: ArrayLike | None = None,
     *,
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
@@ -199,9 +199,7 @@ def ntk_published(x: ArrayLike) -> Float[np.ndarray, "n n"]:
     return nngp(clean) + gram * ((4.0 / np.pi) / np.sqrt(scale @ scale - 4.0 * gram**2))
 
 
-def layers_of(
-    activation: str | Activation, depth: int, weight_variance: float, bias_variance: float
-) -> Layers:
+def layers_of(activation: ActivationLike, depth: int, weight_variance: float, bias_variance: float) -> Layers:
     return Layers(
         activations.get(activation),
         _validate.count(depth, "depth"),
@@ -324,8 +322,8 @@ def tile(
         elif itself is not None:
             det = xp.where(itself, xp.zeros_like(det), det)
         if tangent:
-            kappa, kappa_c = activation.kappa_and_c(q1, q2, gram, det)
-            theta = weight_variance * (theta * kappa_c + kappa) + bias_variance
+            kappa, slopes = activation.kappa_and_slopes(q1, q2, gram, det)
+            theta = weight_variance * (theta * slopes + kappa) + bias_variance
         else:
             kappa = activation.kappa(q1, q2, gram, det)
         if layer == depth - 1:
@@ -430,8 +428,8 @@ def _of_pairs(
     theta = c
     for layer in range(depth):
         q1, q2 = q[layer], q_other[layer]
-        kappa, kappa_c = activation.kappa_and_c(q1, q2, c, det)
-        theta = weight_variance * (theta * kappa_c + kappa) + bias_variance
+        kappa, slopes = activation.kappa_and_slopes(q1, q2, c, det)
+        theta = weight_variance * (theta * slopes + kappa) + bias_variance
         if det is not None and layer < depth - 1:
             det = _next_determinant(det, q1, q2, c, layers)
         c = weight_variance * kappa + bias_variance

@@ -36,7 +36,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate, kernels
-from kernel_collapse.activations import Activation
+from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import (
     NC1Estimate,
     Rows,
@@ -59,7 +59,7 @@ def random_feature_nc1(
     labels: Any,
     *,
     features: int = 1024,
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,

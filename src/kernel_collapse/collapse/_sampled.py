@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate, kernels
-from kernel_collapse.activations import Activation
+from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import (
     COINCIDE,
     NC1Estimate,
@@ -78,7 +78,7 @@ def sampled_nc1(
     max_pairs: int = 10_000_000,
     weighting: Weighting = "paper",
     seed: int = 0,
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
@@ -356,7 +356,7 @@ def _strata(sizes: Int[np.ndarray, " C"], weighting: Weighting) -> _Strata:
 
 def _pair_kernel(
     kernel: str | PairKernel,
-    activation: str | Activation,
+    activation: ActivationLike,
     depth: int,
     weight_variance: float,
     bias_variance: float,

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate, kernels
 from kernel_collapse._linalg import one_blas_thread
-from kernel_collapse.activations import Activation
+from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import Rows
 from kernel_collapse.collapse._from_gram import Sums, from_sums
 from kernel_collapse.collapse._metrics import Collapse, class_targets_of, columns_of
@@ -50,7 +50,7 @@ def streamed_nc1(
     tile: int | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
@@ -126,7 +126,7 @@ def streamed_collapse(
     tile: int | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernel_collapse import _validate
+from kernel_collapse import activations
 from kernel_collapse.activations import Activation
 
 __all__ = ["Phi", "get", "name_of"]
@@ -17,7 +17,8 @@ __all__ = ["Phi", "get", "name_of"]
 #: An elementwise function of one array, made of JAX operations.
 Phi = Callable[[Any], Any]
 
-_BY_NAME: dict[str, Phi] = {"erf": jax.lax.erf, "identity": lambda x: x, "relu": jax.nn.relu}
+#: Where JAX has a function of its own; ReLU's has the slope 0 at 0, where that of a maximum is 1/2.
+_OF_JAX: dict[str, Phi] = {"erf": jax.lax.erf, "relu": jax.nn.relu}
 
 
 def get(activation: str | Activation | Phi) -> Phi:
@@ -34,14 +35,15 @@ def get(activation: str | Activation | Phi) -> Phi:
         If there is none of that name, JAX cannot trace the function, or its derivative is not that of the function
         (one with jumps, say): a network with it cannot be trained or sampled by gradients.
     """
-    if isinstance(activation, Activation):
-        activation = activation.name
-    if isinstance(activation, str):
-        return _BY_NAME[_validate.choice(activation, sorted(_BY_NAME), "activation")]
-    if not callable(activation):
+    if isinstance(activation, str | Activation):
+        known = activations.get(activation)
+        if known.name in _OF_JAX:
+            return _OF_JAX[known.name]
+        activation = known
+    elif not callable(activation):
         raise ValueError(
-            f"activation is {activation!r}, expected one of {', '.join(sorted(_BY_NAME))} or a function made of "
-            "jax.numpy operations."
+            f"activation is {activation!r}, expected one of the names of kernel_collapse.activations or a function "
+            "made of jax.numpy operations."
         )
     _check_derivative(activation)
     return activation

@@ -1,0 +1,115 @@
+"""Any elementwise function as an activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kernel_collapse import _validate
+from kernel_collapse.activations._expansion import MAX_ORDERS, Expanded
+
+__all__ = ["expand"]
+
+
+def expand(
+    function: Callable[[Any], Any],
+    *,
+    name: str | None = None,
+    orders: int | None = None,
+    tail: float | None = None,
+    kinks: Sequence[float] | None = None,
+) -> Expanded:
+    r"""Return any elementwise function as an activation, whose dual is a Hermite expansion.
+
+    `get` does this for a callable, with everything at its default.
+
+    Parameters
+    ----------
+    function : callable
+        phi, from an array to an array of the same shape, each number by itself; of NumPy's arrays, and of another
+        library's where the kernel is to be of that library's.
+    name : str, optional
+        For titles and messages; the function's own by default.
+    orders : int, optional
+        Number of orders, 2 to 2046; by default as many as `tail` needs.
+    tail : float, optional
+        What may be missing of `kappa` and `kappa_c`, relative to their diagonals: 1e-11 by default, 1e-7 for a function
+        with kinks.
+    kinks : sequence of float, optional
+        Points where the function, its slope or its curvature jumps; by default they are looked for on [-40, 40].
+
+    Returns
+    -------
+    Activation
+        With `kinks` where it found them.
+
+    Raises
+    ------
+    ValueError
+        If the function is not elementwise, not finite, or not in double precision. Later, when a kernel is made: if it
+        grows too fast for a Gaussian expectation, or the tail cannot be reached.
+
+    References
+    ----------
+    Daniely, Frostig and Singer (2016), "Toward deeper understanding of neural networks", arXiv 1602.05897.
+
+    Examples
+    --------
+    >>> import numpy as np, kernel_collapse as kc
+    >>> bump = kc.activations.expand(lambda x: np.exp(-x**2), name="bump")
+    >>> closed = kc.activations.get("gaussian(1, -1)")
+    >>> float(bump.kappa(1.0, 2.0, 0.5)), float(closed.kappa(1.0, 2.0, 0.5))  # doctest: +ELLIPSIS
+    (0.2672612419..., 0.2672612419...)
+    """
+    if not callable(function):
+        raise ValueError(f"the activation is {function!r}, expected an elementwise function.")
+    if orders is not None and not 2 <= _validate.count(orders, "orders") <= MAX_ORDERS:
+        raise ValueError(f"orders is {orders}, expected 2 to {MAX_ORDERS}.")
+    if tail is not None:
+        _validate.positive(tail, "tail")
+    points = (
+        None
+        if kinks is None
+        else [float(k) for k in _validate.matrix([kinks], "kinks")[0]]
+        if len(kinks)
+        else []
+    )
+    label = name or str(getattr(function, "__name__", repr(function)))
+    _check(function, label)
+    return Expanded(function, label, orders=orders, tail=tail, kinks=points)
+
+
+def _check(function: Callable[[Any], Any], name: str) -> None:
+    """Refuse what is no elementwise function of NumPy's arrays with finite values in double precision."""
+    grid = np.linspace(-4.0, 4.0, 35)
+    try:
+        with np.errstate(all="ignore"):
+            whole = np.asarray(function(grid.reshape(5, 7)))
+            part = np.asarray(function(grid[10:20]))
+    except Exception as error:  # whatever the user's function raises
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"the activation {name} cannot be applied to an array of NumPy ({type(error).__name__}: {first}), "
+            "expected an elementwise function of one array."
+        ) from None
+    if whole.shape != (5, 7) or part.shape != (10,) or whole.dtype.kind not in "fiub":
+        raise ValueError(
+            f"the activation {name} returns shape {whole.shape} and type {whole.dtype} for an array of shape (5, 7), "
+            "expected one real number for each number."
+        )
+    if not np.isfinite(whole).all():
+        bad = grid[~np.isfinite(whole.ravel())][0]
+        raise ValueError(
+            f"the activation {name} is not finite at {bad:.3g}, expected a finite value for every number."
+        )
+    if np.abs(whole.ravel()[10:20] - part).max() > 1e-12 * (1.0 + np.abs(part).max()):
+        raise ValueError(
+            f"the activation {name} is not elementwise: its value at a number depends on the numbers beside it, "
+            "expected a function of each number alone."
+        )
+    if whole.dtype == np.float32:
+        raise ValueError(
+            f"the activation {name} returns float32 for float64, expected double precision: with JAX, enable x64."
+        )

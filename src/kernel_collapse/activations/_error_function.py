@@ -1,0 +1,160 @@
+"""Duals of the error function, shifted and scaled, and of GELU, which is made of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernel_collapse import _arrays
+from kernel_collapse.activations._base import Activation, Array, called, determinant, parameter
+
+__all__ = ["GELU", "Erf", "ScaledErf"]
+
+
+class Erf(Activation):
+    r"""phi(x) = erf(x) (Williams, 1997, "Computing with infinite networks").
+
+    With D = 1 + 2q: kappa = (2/pi) asin(2c / sqrt(D1 D2)), kappa_c = (4/pi) / sqrt(D1 D2 - 4c^2),
+    kappa_q = -kappa_c c / D1. Here D1 D2 - 4c^2 = 1 + 2(q1 + q2) + 4 det, which never cancels.
+    """
+
+    name = "erf"
+
+    def __call__(self, x: Array) -> Array:
+        """Return erf(x)."""
+        return _arrays.erf(x)
+
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return (2/pi) asin(2c / sqrt(D1 D2)), the angle taken from its tangent."""
+        return self._angle(self._inverse_root(q1, q2, c, det), c)
+
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return (4/pi) / sqrt(D1 D2 - 4c^2)."""
+        return (2.0 / np.pi) * self._inverse_root(q1, q2, c, det)
+
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return -kappa_c c / D1."""
+        return self.kappa_c(q1, q2, c, det) * c * self.kappa_q_ratio(q1)
+
+    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
+        """Return `kappa` and `kappa_c`, which share the square root."""
+        inverse_root = self._inverse_root(q1, q2, c, det)
+        return self._angle(inverse_root, c), (2.0 / np.pi) * inverse_root
+
+    @staticmethod
+    def _inverse_root(q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
+        """Return 2 / sqrt(D1 D2 - 4c^2); of NumPy's arrays in as few passes and as little memory as can be."""
+        det = determinant(q1, q2, c) if det is None else det
+        scale = (0.25 + 0.5 * q1) + 0.5 * q2
+        if isinstance(scale, np.ndarray) and scale.shape == np.shape(det):
+            scale += det
+            np.sqrt(scale, out=scale)
+            return np.divide(1.0, scale, out=scale)
+        scale = scale + det
+        return 1.0 / _arrays.namespace(scale).sqrt(scale)
+
+    @staticmethod
+    def _angle(inverse_root: Array, c: Array) -> Array:
+        """Return (2/pi) atan(c inverse_root)."""
+        tangent = inverse_root * c
+        if isinstance(tangent, np.ndarray):
+            np.arctan(tangent, out=tangent)
+            tangent *= 2.0 / np.pi
+            return tangent
+        return (2.0 / np.pi) * _arrays.namespace(tangent).atan(tangent)
+
+    def kappa_q_ratio(self, q1: Array) -> Array:
+        """Return -1 / D1."""
+        return -1.0 / (1.0 + 2.0 * q1)
+
+
+class ScaledErf(Activation):
+    r"""phi(x) = a erf(b x) + shift: the dual of erf at b^2 q and b^2 c, times a^2, plus shift^2.
+
+    The mixed terms vanish, for erf is odd. ``scaled_erf(0.5, 0.4163, 0.5)`` is close to the logistic sigmoid.
+    """
+
+    def __init__(self, a: float = 1.0, b: float = 1.0, shift: float = 0.0) -> None:
+        self.a, self.b = parameter(a, "a of scaled_erf"), parameter(b, "b of scaled_erf")
+        self.shift = parameter(shift, "shift of scaled_erf")
+        self.name = called("scaled_erf", self.a, self.b, self.shift)
+        self._erf = Erf()
+
+    def _scaled(self, q1: Array, q2: Array, c: Array, det: Array | None) -> tuple[Array, ...]:
+        square = self.b**2
+        return square * q1, square * q2, square * c, None if det is None else square**2 * det
+
+    def __call__(self, x: Array) -> Array:
+        """Return a erf(b x) + shift."""
+        return self.a * _arrays.erf(self.b * x) + self.shift
+
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return a^2 kappa_erf + shift^2."""
+        return self.a**2 * self._erf.kappa(*self._scaled(q1, q2, c, det)) + self.shift**2
+
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return a^2 b^2 times that of erf."""
+        return (self.a * self.b) ** 2 * self._erf.kappa_c(*self._scaled(q1, q2, c, det))
+
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return a^2 b^2 times that of erf."""
+        return (self.a * self.b) ** 2 * self._erf.kappa_q(*self._scaled(q1, q2, c, det))
+
+    def kappa_q_ratio(self, q1: Array) -> Array:
+        """Return -b^2 / (1 + 2 b^2 q1)."""
+        return self.b**2 * self._erf.kappa_q_ratio(self.b**2 * q1)
+
+
+class GELU(Activation):
+    r"""phi(x) = x Phi(x) with the normal distribution function Phi, the exact GELU (not its tanh approximation).
+
+    Twice by Stein's lemma from the dual of erf(x / sqrt 2); compare Tsuchida et al. (2021), "Avoiding kernel fixed
+    points: computing with ELU and GELU infinite networks". With D = 1 + q, E = 1 + q1 + q2 + det = D1 D2 - c^2 and
+    s = (1/2 pi) atan(c / sqrt E)::
+
+        kappa   = c/4 + s c + ( det + c^2 (2 + q1 + q2) / (D1 D2) ) / (2 pi sqrt E)
+        kappa_c = 1/4 + s + c ( (3 + q1 + q2) / (D1 D2) + c^2 / (D1 D2 E) ) / (2 pi sqrt E)
+        kappa_q = ( q2 (D1 (2 - q1) + 2 q2) + det (q1 q2 + q1^2 + 5 q1 + 5 q2 + 4) + det^2 (q1 + 3) )
+                  / (4 pi D1^2 E^(3/2))
+
+    Written in det, nothing cancels next to perfect correlation or at large variances.
+    """
+
+    name = "gelu"
+
+    def __call__(self, x: Array) -> Array:
+        """Return x Phi(x)."""
+        return 0.5 * x * (1.0 + _arrays.erf(x * np.sqrt(0.5)))
+
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return E[phi(u) phi(v)]."""
+        return self.kappa_and_c(q1, q2, c, det)[0]
+
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return its derivative in c."""
+        return self.kappa_and_c(q1, q2, c, det)[1]
+
+    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
+        """Return both, which share the angle."""
+        det = determinant(q1, q2, c) if det is None else det
+        total = q1 + q2
+        inner = 1.0 + total + det
+        xp = _arrays.namespace(inner)
+        root = 1.0 / xp.sqrt(inner)
+        product = (1.0 + q1) * (1.0 + q2)
+        slope = 0.25 + xp.atan(c * root) / (2.0 * np.pi)
+        square = c * c / product
+        kappa = slope * c + (det + square * (2.0 + total)) * root / (2.0 * np.pi)
+        kappa_c = slope + c * root * ((3.0 + total) / product + square / inner) / (2.0 * np.pi)
+        return kappa, kappa_c
+
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return its derivative in q1."""
+        det = determinant(q1, q2, c) if det is None else det
+        inner = 1.0 + q1 + q2 + det
+        numerator = (
+            q2 * ((1.0 + q1) * (2.0 - q1) + 2.0 * q2)
+            + det * (q1 * q2 + q1 * q1 + 5.0 * (q1 + q2) + 4.0)
+            + det * det * (q1 + 3.0)
+        )
+        scale = (1.0 + q1) * inner
+        return numerator / (scale * (1.0 + q1)) / (4.0 * np.pi * _arrays.namespace(inner).sqrt(inner))

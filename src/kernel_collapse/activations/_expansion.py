@@ -1,0 +1,391 @@
+r"""The dual of any activation, by expansion in Hermite polynomials.
+
+With phi(sqrt(q) z) = sum_m a_m(q) h_m(z), h_m orthonormal under the standard normal distribution, and rho the
+correlation (Mehler's formula; Daniely, Frostig and Singer, 2016)::
+
+    kappa   = sum_m a_m(q1) a_m(q2) rho^m
+    kappa_c = sum_m b_m(q1) b_m(q2) rho^m,         b_m = sqrt(m+1) a_{m+1} / sqrt(q)          of phi'
+    kappa_q = 1/2 sum_m d_m(q1) a_m(q2) rho^m,     d_m = sqrt((m+1)(m+2)) a_{m+2} / q         of phi''
+
+so that no derivative of phi is needed (Stein's lemma). The coefficients are integrals over one variable, a matrix
+product of phi at the nodes of a rule with the polynomials there; each order is one product of a column and a row.
+
+Where phi or one of its first derivatives jumps, the coefficients fall slowly. The piecewise polynomial P with the same
+jumps has a dual K and coefficients S_m in closed form, and with psi = phi - P, which falls faster::
+
+    kappa = K + sum_m ( a_m a_m' - S_m S_m' ) rho^m,   a_m = psi_m + S_m
+
+How far the sum must go is read off the coefficients and the largest correlation there is; that nothing was missed, off
+E psi^2 - sum_m psi_m^2, which Parseval's identity has at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import factorial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from kernel_collapse import _arrays
+from kernel_collapse.activations import _kinks
+from kernel_collapse.activations._base import Activation, Array, determinant
+from kernel_collapse.activations._hermite import Rule, like, power_series, rule_for, sum_over_orders
+from kernel_collapse.activations._truncated import Truncated
+
+__all__ = ["MAX_ORDERS", "TAIL", "Expanded"]
+
+#: Orders that are tried, and the most that are.
+FIRST_ORDERS, MAX_ORDERS = 62, 2046
+#: What may be missing of kappa and kappa_c, relative to their sizes on the diagonal; the second where there are kinks.
+TAIL, KINKED_TAIL = 1e-11, 1e-7
+#: Below this variance derivatives are those at it: coefficients of order m fall as q^{m/2} and drown in round-off.
+LEAST_VARIANCE = 1e-8
+#: Samples whose function values are held at once.
+CHUNK = 4096
+
+
+class Series(NamedTuple):
+    """Coefficients of a set of variances: psi_m and S_m, orders along the first axis."""
+
+    smooth: Any  # (m, ...)
+    kinked: Any | None
+
+
+class Expanded(Activation):
+    """Any elementwise function as an activation; see `kernel_collapse.activations.expand`."""
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        name: str,
+        *,
+        orders: int | None = None,
+        tail: float | None = None,
+        kinks: Sequence[float] | None = None,
+    ) -> None:
+        self.name = name
+        self._function = function
+        self._orders = orders
+        self._remembered = lru_cache(maxsize=8)(lambda q, orders: self._integrate(np.frombuffer(q), orders))
+        self._kinks = _kinks.find(self._values, kinks)
+        self.kinks = tuple(kink.at for kink in self._kinks)
+        self.jumps = any(kink.jumps[0] for kink in self._kinks)
+        self.tail = tail if tail is not None else (KINKED_TAIL if self._kinks else TAIL)
+
+    def __call__(self, x: Array) -> Array:
+        """Return phi(x)."""
+        return self._function(x) if _arrays.is_foreign(x) else self._values(np.asarray(x, dtype=float))
+
+    def _values(self, x: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+        with np.errstate(all="ignore"):
+            return np.asarray(self._function(x), dtype=float)
+
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return E[phi(u) phi(v)]."""
+        if q1 is q2 and q1 is c and not self._kinks:
+            return self._second_moment(q1)
+        return self._by_parts(q1, q2, c, det, (0, 0))[0]
+
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return its derivative in c."""
+        return self._by_parts(q1, q2, c, det, (1, 1))[0]
+
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return its derivative in q1."""
+        if self.jumps:
+            raise ValueError(
+                f"the activation {self.name} has a jump, so that its dual has no derivative in a variance, expected "
+                "one without: a steep tanh is close to a step."
+            )
+        return 0.5 * self._by_parts(q1, q2, c, det, (2, 0))[0]
+
+    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
+        """Return both, from the same coefficients."""
+        kappa, kappa_c = self._by_parts(q1, q2, c, det, (0, 0), (1, 1))
+        return kappa, kappa_c
+
+    def kappa_and_slopes(
+        self, q1: Array, q2: Array, c: Array, det: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Refuse a function with a jump: its NTK is infinite."""
+        if self.jumps:
+            raise ValueError(
+                f"the activation {self.name} has a jump, so that its NTK is infinite, expected one without, or the "
+                "kernel 'nngp'."
+            )
+        return self.kappa_and_c(q1, q2, c, det)
+
+    # -- the sums
+
+    def _by_parts(
+        self, q1: Array, q2: Array, c: Array, det: Array | None, *derivatives: tuple[int, int]
+    ) -> list[Array]:
+        """Return sum_m a^{(r)}_m(q1) a^{(s)}_m(q2) rho^m for each pair (r, s) of derivatives of phi asked for."""
+        xp = _arrays.namespace(q1, q2, c)
+        foreign = next((value for value in (q1, q2, c) if _arrays.is_foreign(value)), None)
+        if foreign is None:
+            q1, q2, c = (np.asarray(value, dtype=float) for value in (q1, q2, c))
+        else:
+            q1, q2, c = (v if _arrays.is_foreign(v) else like(foreign, np.asarray(v)) for v in (q1, q2, c))
+        if foreign is not None and self._kinks:
+            raise ValueError(
+                f"the activation {self.name} has kinks, whose dual is computed by NumPy alone, expected NumPy's "
+                "arrays: convert them, or take an activation with a closed form."
+            )
+        if foreign is None and q1.shape == q2.shape == c.shape and c.ndim == 1 and len(c) > CHUNK:
+            parts = []
+            for start in range(0, len(c), CHUNK):
+                some = slice(start, start + CHUNK)
+                of_det = None if det is None else np.asarray(det)[some]
+                parts.append(self._by_parts(q1[some], q2[some], c[some], of_det, *derivatives))
+            return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+        product = q1 * q2
+        positive = product > 0
+        rho = xp.where(positive, c / xp.sqrt(xp.where(positive, product, 1.0 + 0.0 * product)), 0.0 * c)
+        rho = xp.minimum(xp.maximum(rho, -1.0 + 0.0 * rho), 1.0 + 0.0 * rho)
+        orders = self._enough(q1, q2, rho)
+        found = []
+        for r, s in derivatives:
+            a, b = self._derivative(q1, orders, r), self._derivative(q2, orders, s)
+            # psi psi' + psi S' + S psi' = psi (psi' + S') + S psi'
+            pairs = [(a.smooth, b.smooth if b.kinked is None else b.smooth + b.kinked)]
+            if a.kinked is not None:
+                pairs.append((a.kinked, b.smooth))
+            total = sum_over_orders(pairs, rho, orders)
+            if self._kinks:
+                total = total + self._closed(q1, q2, c, determinant(q1, q2, c) if det is None else det, r, s)
+            found.append(total)
+        return found
+
+    def _enough(self, q1: Array, q2: Array, rho: Array) -> int:
+        """Return the number of orders whose tail is small enough for these variances and correlations."""
+        if self._orders is not None and any(_arrays.traced(q) for q in (q1, q2, rho)):
+            return self._orders
+        if any(_arrays.traced(q) for q in (q1, q2, rho)):
+            raise ValueError(
+                f"the order of the expansion of {self.name} is chosen from values that JAX does not know while it "
+                "traces, expected orders= to be given: activations.expand(..., orders=200)."
+            )
+        variances = np.concatenate([_extremes(q) for q in (q1, q2)])
+        largest = float(np.abs(_arrays.read(rho) if _arrays.is_foreign(rho) else rho).max(initial=0.0))
+        orders, left = _orders_for(
+            self, tuple(np.unique(variances)), round(min(largest + 5e-4, 1.0), 3), self._orders
+        )
+        if left > self.tail:
+            given = "" if self._orders is None else " (as many as orders= allows)"
+            raise ValueError(
+                f"the Hermite expansion of {self.name} leaves {left:.1e} of its mass at a variance of "
+                f"{variances.max():.3g} after {orders} orders{given}, expected at most {self.tail:.1e}: scale the "
+                "inputs or weight_variance down, allow more orders or a larger tail (activations.expand), or name "
+                "its kinks."
+            )
+        return orders
+
+    def _remainder(self, variances: Sequence[float], correlation: float, orders: int) -> tuple[int, float]:
+        """Return how many of the orders are enough, and what all of them leave, in units of the diagonal."""
+        q = np.array(variances)
+        series, moment, whole = self._coefficients(q, orders + 2)
+        m = np.arange(orders + 2)[:, None]
+        smooth = np.abs(series.smooth)
+        both = smooth if series.kinked is None else smooth + 2.0 * np.abs(series.kinked)
+        power = correlation ** m.astype(float)
+        # kappa_c has a factor m more than kappa; both are compared with their diagonals
+        size = np.maximum(np.sum(m * smooth * smooth * power, axis=0), whole)
+        size = np.where(size > 0, size, 1.0)
+        missing = np.maximum(moment - np.sum(smooth * smooth, axis=0), 0.0)
+        # round-off of Parseval's sum is no tail
+        missing = np.where(missing < 1e-14 * moment, 0.0, missing) * orders * correlation**orders / size
+        terms = m * smooth * both * power / size
+        # Beyond the orders at hand terms of a kink fall like a power of the order.
+        beyond = missing if series.kinked is None else missing + orders * terms[-8:].max(axis=0)
+        tails = (np.cumsum(terms[::-1], axis=0)[::-1] + beyond).max(axis=1)
+        enough = np.flatnonzero(tails[:orders] <= 0.3 * self.tail)
+        last = tails[orders - 1] if len(enough) == 0 else 0.0
+        return (max(int(enough[0]), 2) if len(enough) else orders), float(last)
+
+    def _derivative(self, q: Array, orders: int, r: int) -> Series:
+        """Return the coefficients of the r-th derivative of phi."""
+        if r == 0:
+            return self._series(q, orders)
+        xp = _arrays.namespace(q)
+        q = xp.maximum(q, LEAST_VARIANCE + 0.0 * q)
+        series, scale = self._series(q, orders), q ** (-0.5 * r)
+        m = np.arange(series.smooth.shape[0] - r, dtype=float)
+        factor: Any = np.sqrt(m + 1.0) if r == 1 else np.sqrt((m + 1.0) * (m + 2.0))
+        factor = like(q, factor.reshape((-1,) + (1,) * (series.smooth.ndim - 1)))
+        kinked = None if series.kinked is None else factor * series.kinked[r:] * scale
+        return Series(factor * series.smooth[r:] * scale, kinked)
+
+    def _series(self, q: Array, orders: int) -> Series:
+        """Return the coefficients of every variance, with two to spare."""
+        if not _arrays.is_foreign(q):
+            series, _, _ = self._coefficients(q.ravel(), orders + 2)
+            shape = (orders + 2, *q.shape)
+            kinked = None if series.kinked is None else series.kinked.reshape(shape)
+            return Series(series.smooth.reshape(shape), kinked)
+        xp = _arrays.namespace(q)
+        rule = rule_for(orders + 2)
+        above, below = self._both_sides(q, rule)
+        parts = [
+            side @ like(q, h) for side, h in zip((above + below, above - below), rule.hermite, strict=True)
+        ]
+        smooth = xp.reshape(xp.stack(parts, axis=2), (parts[0].shape[0], -1))[:, : orders + 2]
+        return Series(xp.reshape(xp.permute_dims(smooth, (1, 0)), (orders + 2, *q.shape)), None)
+
+    def _both_sides(self, q: Array, rule: Rule) -> tuple[Array, Array]:
+        """Return phi at the nodes and at their mirror images, a row a variance, of arrays of another library."""
+        xp = _arrays.namespace(q)
+        points = _arrays.sqrt(xp, xp.reshape(q, (-1, 1))) * like(q, rule.nodes)[None, :]
+        return self._function(points), self._function(-points)
+
+    def _coefficients(
+        self, q: Float[np.ndarray, " k"], orders: int
+    ) -> tuple[Series, Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """Return psi_m, S_m (orders, k), E psi^2 and E phi^2.
+
+        They are remembered, for the rows of a tile are those of the tiles beside it.
+        """
+        series, moment, whole = self._remembered(q.tobytes(), rule_for(orders).orders)
+        kinked = None if series.kinked is None else series.kinked[:orders]
+        return Series(series.smooth[:orders], kinked), moment, whole
+
+    def _integrate(
+        self, q: Float[np.ndarray, " k"], orders: int
+    ) -> tuple[Series, Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        rule = rule_for(orders)
+        smooth, moment, whole = np.empty((orders, len(q))), np.empty(len(q)), np.empty(len(q))
+        for start in range(0, len(q), CHUNK):
+            part = slice(start, start + CHUNK)
+            above, below, squares = self._squares(q[part], rule)
+            whole[part] = squares.sum(axis=1)
+            if self._kinks:
+                points = np.sqrt(q[part, None]) * rule.nodes
+                above, below = above - self._piecewise(points), below - self._piecewise(-points)
+                squares = (above * above + below * below) * rule.weights
+            moment[part] = squares.sum(axis=1)
+            for parity, side in enumerate((above + below, above - below)):
+                smooth[parity::2, part] = (side @ rule.hermite[parity]).T
+        # What is round-off would cost a pass over all entries each.
+        smooth[np.abs(smooth) < 1e-16 * np.sqrt(moment)] = 0.0
+        kinked = None
+        if self._kinks:
+            kinked = sum(
+                jump / factorial(p) * power_series(q, kink.at, p, orders)
+                for kink in self._kinks
+                for p, jump in enumerate(kink.jumps)
+                if jump
+            )
+        return Series(smooth, kinked), moment, whole
+
+    def _squares(
+        self, q: Float[np.ndarray, " k"], rule: Rule
+    ) -> tuple[Float[np.ndarray, "k l"], Float[np.ndarray, "k l"], Float[np.ndarray, "k l"]]:
+        """Return phi at the nodes and at their mirror images, and the terms of E phi^2."""
+        points = np.sqrt(q[:, None]) * rule.nodes
+        above, below = self._values(points), self._values(-points)
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = (above * above + below * below) * rule.weights
+        self._check_growth(squares, q)
+        return above, below, squares
+
+    def _check_growth(self, squares: Float[np.ndarray, "k l"], q: Float[np.ndarray, " k"]) -> None:
+        """Refuse what is not finite, or does not vanish against the density at the ends of the rule."""
+        finite = np.isfinite(squares).all(axis=1)
+        with np.errstate(invalid="ignore"):
+            edge = squares[:, -1] > 1e-12 * squares.sum(axis=1)
+        bad = ~finite | edge
+        if bad.any():
+            raise ValueError(
+                f"the activation {self.name} is not finite or grows too fast for a Gaussian expectation at a variance "
+                f"of {q[bad].max():.3g}, expected E[phi(u)^2] to be finite: scale the inputs down, or take one that "
+                "grows no faster than exp(|x|)."
+            )
+
+    def _second_moment(self, q: Array) -> Array:
+        """Return E[phi(u)^2]: on the diagonal no expansion is needed, but a rule fine enough."""
+        if _arrays.is_foreign(q):
+            xp = _arrays.namespace(q)
+            orders = self._enough(q, q, xp.oneslike(q))
+            rule = rule_for(orders + 2)
+            above, below = self._both_sides(q, rule)
+            return xp.reshape((above * above + below * below) @ like(q, rule.weights), q.shape)
+        q = np.asarray(q, dtype=float)
+        rule = rule_for(self._enough(q, q, np.ones(1)) + 2)
+        flat = q.ravel()
+        found = [self._squares(flat[i : i + CHUNK], rule)[2].sum(axis=1) for i in range(0, len(flat), CHUNK)]
+        return np.concatenate(found).reshape(q.shape)
+
+    # -- the part with kinks, in closed form
+
+    def _piecewise(self, x: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+        """Return P(x) = sum of jump / p! (x - kink)_+^p."""
+        total = np.zeros_like(x)
+        for kink in self._kinks:
+            above = np.maximum(x - kink.at, 0.0)
+            for p, jump in enumerate(kink.jumps):
+                if jump:
+                    total += jump / factorial(p) * (above**p if p else (x > kink.at))
+        return total
+
+    def _closed(self, q1: Array, q2: Array, c: Array, det: Array, r: int, s: int) -> Array:
+        """Return E[P^{(r)}(u) P^{(s)}(v)]."""
+        det = np.asarray(det, dtype=float)
+        total: Any = np.zeros(np.broadcast_shapes(q1.shape, q2.shape, c.shape))
+        for first in self._kinks:
+            for second in self._kinks:
+                moments = Truncated(q1, q2, c, det, first.at, second.at)
+                for p, jump in enumerate(first.jumps):
+                    for o, other in enumerate(second.jumps):
+                        if jump and other:
+                            # the p! of the powers go as they are differentiated
+                            factor = jump / factorial(max(p - r, 0)) * other / factorial(max(o - s, 0))
+                            total = total + factor * _above(moments, p - r, o - s)
+        return total
+
+
+def _above(moments: Truncated, m: int, n: int) -> Array:
+    """Return E[(u - h)_+^m (v - k)_+^n], where a power of -1 is a delta function and lower ones do not occur."""
+    if m >= 0 and n >= 0:
+        return moments.moment(m, n)
+    if m == -1 and n == -1:
+        return moments.density()
+    if m == -1:
+        return moments.at_u(n)
+    return moments.at_v(m)
+
+
+def _extremes(q: Array) -> Float[np.ndarray, " k"]:
+    """Return the least and the largest variance, and some between: coefficients change slowly with them."""
+    values = _arrays.read(q) if _arrays.is_foreign(q) else q
+    if values.size == 0:
+        return np.zeros(0)
+    low, high = float(values.min()), float(values.max())
+    # rounded up to two digits, so that the tiles of a matrix ask the same question
+    return np.array([_rounded(low), _rounded(high)])
+
+
+def _rounded(value: float) -> float:
+    if value <= 0 or not np.isfinite(value):
+        return max(value, 0.0)
+    step = 10.0 ** (np.floor(np.log10(value)) - 1.0)
+    return float(np.ceil(value / step) * step)
+
+
+@lru_cache(maxsize=4096)
+def _orders_for(
+    activation: Expanded, variances: tuple[float, ...], correlation: float, fixed: int | None
+) -> tuple[int, float]:
+    """Return how many orders are needed, and what is left at the most that are allowed."""
+    if fixed is not None:
+        _, left = activation._remainder(variances, correlation, fixed)
+        return fixed, left
+    orders, tried, left = FIRST_ORDERS, 0, np.inf
+    while orders <= MAX_ORDERS:
+        enough, left = activation._remainder(variances, correlation, orders)
+        if left == 0.0:
+            return enough, 0.0
+        tried, orders = orders, 2 * orders + 2  # with two to spare, for phi'', the size of a rule
+    return tried, left

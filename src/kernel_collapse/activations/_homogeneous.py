@@ -1,0 +1,274 @@
+"""Duals of functions that are homogeneous on each side of zero: rectifiers, the sign, rectified powers.
+
+All are functions of the angle t between u and v, cos t = c / sqrt(q1 q2) and sqrt(det) = sqrt(q1 q2) sin t, which comes
+from atan2(sqrt(det), c): acos would lose half the digits next to the diagonal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from math import gamma, sqrt
+from typing import Any
+
+import numpy as np
+
+from kernel_collapse import _arrays
+from kernel_collapse.activations._base import Activation, Array, called, degree, determinant, parameter
+
+__all__ = ["ABReLU", "Abs", "LeakyReLU", "ReLU", "RectifiedMonomial", "Sign", "Step"]
+
+
+class ABReLU(Activation):
+    r"""phi(x) = a min(x, 0) + b max(x, 0) (Cho and Saul, 2009, "Kernel methods for deep learning", order 1).
+
+    phi is a line and an absolute value, (a + b)/2 x + (b - a)/2 |x|, whose mixed terms vanish. With
+    A = (a + b)^2 / 4 and B = (b - a)^2 / 4::
+
+        kappa_c = A + B (1 - 2t/pi),   kappa = (2B/pi) sqrt(det) + kappa_c c,
+        kappa_q = (kappa - c kappa_c) / (2 q1) = B sqrt(det) / (pi q1)
+
+    Where a variance is zero, kappa is 0, and the derivatives (which do not exist there) take the values A + B and 0;
+    no kernel of this library multiplies them by anything but 0.
+    """
+
+    needs_determinant = True
+    kinks = (0.0,)
+
+    def __init__(self, a: float = -0.5, b: float = 1.0) -> None:
+        self._set(parameter(a, "a of abrelu"), parameter(b, "b of abrelu"))
+        self.name = called("abrelu", self.a, self.b)
+
+    def _set(self, a: float, b: float) -> None:
+        self.a, self.b = a, b
+        self._line, self._bend = (a + b) ** 2 / 4.0, (b - a) ** 2 / 4.0
+
+    def __call__(self, x: Array) -> Array:
+        """Return a min(x, 0) + b max(x, 0)."""
+        xp = _arrays.namespace(x)
+        above = xp.maximum(x, 0.0)
+        if self.a == 0.0:
+            return above if self.b == 1.0 else self.b * above
+        return self.b * above + self.a * xp.minimum(x, 0.0)
+
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return (2B/pi) sqrt(det) + kappa_c c."""
+        return self.kappa_and_c(q1, q2, c, det)[0]
+
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return A + B (1 - 2t/pi)."""
+        return self.kappa_and_c(q1, q2, c, det)[1]
+
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return B sqrt(det) / (pi q1)."""
+        det = determinant(q1, q2, c) if det is None else det
+        xp = _arrays.namespace(det)
+        zero = 0.0 * q1
+        factor = xp.where(q1 > 0, self._bend / np.pi / xp.where(q1 > 0, q1, zero + 1.0), zero)
+        return _arrays.sqrt(xp, det) * factor
+
+    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
+        """Return `kappa` and `kappa_c`, which share the angle."""
+        det = determinant(q1, q2, c) if det is None else det
+        xp = _arrays.namespace(det)
+        root = _arrays.sqrt(xp, det)
+        bend = 2.0 * self._bend / np.pi
+        kappa_c = (self._line + self._bend) - bend * xp.atan2(root, c)
+        return bend * root + kappa_c * c, kappa_c
+
+    def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
+        """Return (A + B)^2 q1 q2 (1 - J^2), J the correlation of phi(u) and phi(v), keeping every digit of 1 - J."""
+        xp = _arrays.namespace(det)
+        root = _arrays.sqrt(xp, det)
+        t = xp.atan2(root, c)
+        acute = xp.atan2(root, xp.abs(c))  # the absolute value sees no more of the angle than this
+        of_abs = (
+            2.0 * xp.sin(acute / 2.0) ** 2 * (1.0 - acute / (np.pi / 2.0))
+            + _less_sine(xp, acute) * 2.0 / np.pi
+        )
+        whole = self._line + self._bend
+        less = (self._line * 2.0 * xp.sin(t / 2.0) ** 2 + self._bend * of_abs) / whole
+        more = (self._line * 2.0 * xp.cos(t / 2.0) ** 2 + self._bend * (2.0 - of_abs)) / whole
+        return whole**2 * q1 * q2 * less * more
+
+
+def _less_sine(xp: Any, t: Array) -> Array:
+    """Return t - sin t without cancellation."""
+    return xp.where(t < 1e-2, t**3 / 6.0 * (1.0 - t**2 / 20.0 * (1.0 - t**2 / 42.0)), t - xp.sin(t))
+
+
+class ReLU(ABReLU):
+    r"""phi(x) = max(x, 0) (Cho and Saul, 2009, order 1): kappa_c = (pi - t) / (2 pi)."""
+
+    name = "relu"
+
+    def __init__(self) -> None:
+        self._set(0.0, 1.0)
+
+
+class LeakyReLU(ABReLU):
+    r"""phi(x) = max(x, 0) + slope min(x, 0): `ABReLU` with a = slope and b = 1."""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self._set(parameter(slope, "the slope of leaky_relu"), 1.0)
+        self.name = called("leaky_relu", self.a)
+
+
+class Abs(ABReLU):
+    r"""phi(x) = |x|: `ABReLU` with a = -1 and b = 1."""
+
+    name = "abs"
+
+    def __init__(self) -> None:
+        self._set(-1.0, 1.0)
+
+
+class Sign(Activation):
+    r"""phi(x) = sign(x), 0 at 0: kappa = 1 - 2t/pi (Sheppard, 1899; Cho and Saul, 2009, order 0).
+
+    kappa_c = (2/pi) / sqrt(det) and kappa_q = -c kappa_c / (2 q1) are infinite at perfect correlation. The NTK takes
+    the slope that sign has almost everywhere, which is 0.
+    """
+
+    name = "sign"
+    needs_determinant = True
+    jumps = True
+    kinks = (0.0,)
+
+    def __call__(self, x: Array) -> Array:
+        """Return sign(x)."""
+        return _arrays.namespace(x).sign(x)
+
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return 1 - 2t/pi; 0 where a variance is 0."""
+        det = determinant(q1, q2, c) if det is None else det
+        xp = _arrays.namespace(det)
+        cosine = 1.0 - xp.atan2(_arrays.sqrt(xp, det), c) * (2.0 / np.pi)
+        return xp.where((q1 > 0) & (q2 > 0), cosine, 0.0 * cosine)
+
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return (2/pi) / sqrt(det), infinite at perfect correlation."""
+        det = determinant(q1, q2, c) if det is None else det
+        xp = _arrays.namespace(det)
+        positive = det > 0
+        inverse = (2.0 / np.pi) / xp.sqrt(xp.where(positive, det, xp.ones_like(det)))
+        return xp.where(positive, inverse, xp.full_like(inverse, np.inf))
+
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return -c kappa_c / (2 q1); 0 where the variance of u is 0."""
+        xp = _arrays.namespace(q1, q2, c)
+        one = 1.0 + 0.0 * q1
+        ratio = xp.where(q1 > 0, -0.5 * c / xp.where(q1 > 0, q1, one), 0.0 * c * q1)
+        product = xp.where(ratio != 0, ratio, 1.0 + 0.0 * ratio) * self.kappa_c(q1, q2, c, det)
+        return xp.where(ratio != 0, product, 0.0 * ratio)
+
+    def kappa_and_slopes(
+        self, q1: Array, q2: Array, c: Array, det: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Return `kappa`, and 0."""
+        kappa = self.kappa(q1, q2, c, det)
+        return kappa, 0.0 * kappa
+
+    def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
+        """Return 1 - kappa^2 = (2t/pi) (2 - 2t/pi), of the acute angle."""
+        xp = _arrays.namespace(det)
+        share = xp.atan2(_arrays.sqrt(xp, det), xp.abs(c)) * (2.0 / np.pi)
+        return share * (2.0 - share)
+
+
+class Step(Sign):
+    r"""phi(x) = 1 for x > 0 and 0 for x < 0 (1/2 at 0), which is (1 + sign(x)) / 2: kappa = (pi - t) / (2 pi)."""
+
+    name = "step"
+
+    def __call__(self, x: Array) -> Array:
+        """Return (1 + sign(x)) / 2."""
+        return 0.5 + 0.5 * super().__call__(x)
+
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return (pi - t) / (2 pi); 1/4 where a variance is 0."""
+        return 0.25 + 0.25 * super().kappa(q1, q2, c, det)
+
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return 1 / (2 pi sqrt(det)), infinite at perfect correlation."""
+        return 0.25 * super().kappa_c(q1, q2, c, det)
+
+    def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
+        """Return 1/4 - kappa^2 = (t/2 pi) (1 - t/2 pi)."""
+        xp = _arrays.namespace(det)
+        share = xp.atan2(_arrays.sqrt(xp, det), c) / (2.0 * np.pi)
+        return share * (1.0 - share)
+
+
+class RectifiedMonomial(Activation):
+    r"""phi(x) = max(x, 0)^p, p >= 1 (Cho and Saul, 2009, order p).
+
+    All from the moments M(m, n) = E[u_+^m v_+^n]: kappa = M(p, p), kappa_c = p^2 M(p-1, p-1) and
+    kappa_q = p(p-1)/2 M(p-2, p). They follow from M(0, 0) = (pi - t) / (2 pi) by Stein's lemma::
+
+        M(m, n) = q1 (m-1) M(m-2, n) + c n M(m-1, n-1),   with E[delta(u) v_+^n] in the place of (m-1) M(m-2, n) for m=1
+    """
+
+    kinks = (0.0,)
+
+    def __init__(self, p: float = 2) -> None:
+        self.p = degree(p, "p of rectified_monomial", least=1)
+        self.name = called("rectified_monomial", self.p)
+        self.needs_determinant = self.p == 1
+
+    def __call__(self, x: Array) -> Array:
+        """Return max(x, 0)^p."""
+        return _arrays.namespace(x).maximum(x, 0.0) ** self.p
+
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return M(p, p)."""
+        return _rectified_moments(q1, q2, c, det)[0](self.p, self.p)
+
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return p^2 M(p-1, p-1)."""
+        return self.p**2 * _rectified_moments(q1, q2, c, det)[0](self.p - 1, self.p - 1)
+
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+        """Return p(p-1)/2 M(p-2, p)."""
+        moment, at_zero = _rectified_moments(q1, q2, c, det)
+        if self.p == 1:
+            return 0.5 * at_zero(1)
+        return 0.5 * self.p * (self.p - 1) * moment(self.p - 2, self.p)
+
+    def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
+        """Return that of ReLU for p = 1."""
+        return ReLU().kappa_det(q1, q2, c, det) if self.p == 1 else super().kappa_det(q1, q2, c, det)
+
+
+def _rectified_moments(
+    q1: Array, q2: Array, c: Array, det: Array | None
+) -> tuple[Callable[[int, int], Array], Callable[[int], Array]]:
+    """Return the functions M(m, n) and E[delta(u) v_+^n]."""
+    det = determinant(q1, q2, c) if det is None else det
+    xp = _arrays.namespace(det)
+    root = _arrays.sqrt(xp, det)
+
+    def inverse(value: Array) -> Array:  # 0 where the variance is 0: so are the terms that it is in
+        positive = value > 0
+        return xp.where(positive, 1.0 / xp.where(positive, value, 1.0 + 0.0 * value), 0.0 * value)
+
+    roots = tuple(_arrays.sqrt(xp, inverse(q + 0.0 * det)) for q in (q1, q2))
+
+    def at_zero(n: int, of: int = 0) -> Array:
+        half = 2.0 ** (n / 2.0) * gamma((n + 1) / 2.0) / (2.0 * sqrt(np.pi))  # E|z|^n / 2
+        return half / sqrt(2.0 * np.pi) * roots[of] * (root * roots[of]) ** n
+
+    @cache
+    def moment(m: int, n: int) -> Array:
+        if m == 0 and n == 0:
+            return 0.5 - xp.atan2(root, c) / (2.0 * np.pi)
+        if m == 0:
+            first = (n - 1) * moment(0, n - 2) if n > 1 else at_zero(0, 1)
+            return q2 * first + c * at_zero(n - 1)
+        if n == 0:
+            first = (m - 1) * moment(m - 2, 0) if m > 1 else at_zero(0)
+            return q1 * first + c * at_zero(m - 1, 1)
+        first = (m - 1) * moment(m - 2, n) if m > 1 else at_zero(n)
+        return q1 * first + n * c * moment(m - 1, n - 1)
+
+    return moment, at_zero
