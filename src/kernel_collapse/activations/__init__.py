@@ -73,6 +73,7 @@ from kernel_collapse.activations._homogeneous import (
     Sign,
     Step,
 )
+from kernel_collapse.activations._logistic import MIXTURES
 from kernel_collapse.activations._named import NAMED
 from kernel_collapse.activations._polynomial import Hermite, Identity, Monomial, Polynomial
 
@@ -198,7 +199,7 @@ def _named(text: str) -> Activation:
     if base in NAMED:
         if parameters:
             raise ValueError(f"activation is {text!r}, expected no parameters: write {base!r}.")
-        return Expanded(NAMED[base].function, base, kinks=NAMED[base].kinks)
+        return Expanded(NAMED[base].function, base, kinks=NAMED[base].kinks, wide=MIXTURES.get(base))
     try:
         return _CLOSED_FORMS[base](*parameters)
     except TypeError:  # more of them than it has

@@ -6,6 +6,7 @@ import numpy as np
 
 from kernel_collapse import _arrays
 from kernel_collapse.activations._base import Activation, Array, called, determinant, parameter
+from kernel_collapse.activations._logistic import gelu_moments
 
 __all__ = ["GELU", "Erf", "ScaledErf"]
 
@@ -107,16 +108,12 @@ class ScaledErf(Activation):
 class GELU(Activation):
     r"""phi(x) = x Phi(x) with the normal distribution function Phi, the exact GELU (not its tanh approximation).
 
-    Twice by Stein's lemma from the dual of erf(x / sqrt 2); compare Tsuchida et al. (2021), "Avoiding kernel fixed
-    points: computing with ELU and GELU infinite networks". With D = 1 + q, E = 1 + q1 + q2 + det = D1 D2 - c^2 and
-    s = (1/2 pi) atan(c / sqrt E)::
+    See Tsuchida et al. (2021), "Avoiding kernel fixed points: computing with ELU and GELU infinite networks". With
+    D = 1 + q, E = 1 + q1 + q2 + det = D1 D2 - c^2 and s = 1/4 + atan(c / sqrt E) / (2 pi)::
 
-        kappa   = c/4 + s c + ( det + c^2 (2 + q1 + q2) / (D1 D2) ) / (2 pi sqrt E)
-        kappa_c = 1/4 + s + c ( (3 + q1 + q2) / (D1 D2) + c^2 / (D1 D2 E) ) / (2 pi sqrt E)
-        kappa_q = ( q2 (D1 (2 - q1) + 2 q2) + det (q1 q2 + q1^2 + 5 q1 + 5 q2 + 4) + det^2 (q1 + 3) )
-                  / (4 pi D1^2 E^(3/2))
-
-    Written in det, nothing cancels next to perfect correlation or at large variances.
+        kappa   = s c + ( det + c^2 (1/D1 + 1/D2) ) / (2 pi sqrt E)
+        kappa_c = s + c (1/D1 + 1/D2 + 1/E) / (2 pi sqrt E)
+        kappa_q = ( (det - 1) / (2 D1) + E / D1^2 - D2 / (2 E) ) / (2 pi sqrt E)
     """
 
     name = "gelu"
@@ -127,34 +124,20 @@ class GELU(Activation):
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return E[phi(u) phi(v)]."""
-        return self.kappa_and_c(q1, q2, c, det)[0]
+        return self._moments(q1, q2, c, det)[0]
 
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return its derivative in c."""
-        return self.kappa_and_c(q1, q2, c, det)[1]
-
-    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
-        """Return both, which share the angle."""
-        det = determinant(q1, q2, c) if det is None else det
-        total = q1 + q2
-        inner = 1.0 + total + det
-        xp = _arrays.namespace(inner)
-        root = 1.0 / xp.sqrt(inner)
-        product = (1.0 + q1) * (1.0 + q2)
-        slope = 0.25 + xp.atan(c * root) / (2.0 * np.pi)
-        square = c * c / product
-        kappa = slope * c + (det + square * (2.0 + total)) * root / (2.0 * np.pi)
-        kappa_c = slope + c * root * ((3.0 + total) / product + square / inner) / (2.0 * np.pi)
-        return kappa, kappa_c
+        return self._moments(q1, q2, c, det)[1]
 
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return its derivative in q1."""
-        det = determinant(q1, q2, c) if det is None else det
-        inner = 1.0 + q1 + q2 + det
-        numerator = (
-            q2 * ((1.0 + q1) * (2.0 - q1) + 2.0 * q2)
-            + det * (q1 * q2 + q1 * q1 + 5.0 * (q1 + q2) + 4.0)
-            + det * det * (q1 + 3.0)
-        )
-        scale = (1.0 + q1) * inner
-        return numerator / (scale * (1.0 + q1)) / (4.0 * np.pi * _arrays.namespace(inner).sqrt(inner))
+        return self._moments(q1, q2, c, det)[2]
+
+    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
+        """Return both, which share the angle."""
+        return self._moments(q1, q2, c, det)[:2]
+
+    @staticmethod
+    def _moments(q1: Array, q2: Array, c: Array, det: Array | None) -> tuple[Array, Array, Array]:
+        return gelu_moments(q1, q2, c, determinant(q1, q2, c) if det is None else det, 1.0, 1.0)

@@ -33,6 +33,7 @@ from kernel_collapse import _arrays
 from kernel_collapse.activations import _kinks
 from kernel_collapse.activations._base import Activation, Array, determinant
 from kernel_collapse.activations._hermite import Rule, like, power_series, rule_for, sum_over_orders
+from kernel_collapse.activations._logistic import Mixture
 from kernel_collapse.activations._truncated import Truncated
 
 __all__ = ["MAX_ORDERS", "TAIL", "Expanded"]
@@ -65,10 +66,13 @@ class Expanded(Activation):
         orders: int | None = None,
         tail: float | None = None,
         kinks: Sequence[float] | None = None,
+        wide: Mixture | None = None,
     ) -> None:
         self.name = name
         self._function = function
         self._orders = orders
+        #: Another way to the dual, where the expansion would take too many orders.
+        self._wide = wide
         self._remembered = lru_cache(maxsize=8)(lambda q, orders: self._integrate(np.frombuffer(q), orders))
         self._kinks = _kinks.find(self._values, kinks)
         self.kinks = tuple(kink.at for kink in self._kinks)
@@ -147,6 +151,10 @@ class Expanded(Activation):
         rho = xp.where(positive, c / xp.sqrt(xp.where(positive, product, 1.0 + 0.0 * product)), 0.0 * c)
         rho = xp.minimum(xp.maximum(rho, -1.0 + 0.0 * rho), 1.0 + 0.0 * rho)
         orders = self._enough(q1, q2, rho)
+        if self._wide is not None and orders is None:
+            kappa, kappa_c, kappa_q = self._wide.moments(q1, q2, c, det)
+            return [{(0, 0): kappa, (1, 1): kappa_c, (2, 0): 2.0 * kappa_q}[which] for which in derivatives]
+        assert orders is not None
         found = []
         for r, s in derivatives:
             a, b = self._derivative(q1, orders, r), self._derivative(q2, orders, s)
@@ -160,11 +168,11 @@ class Expanded(Activation):
             found.append(total)
         return found
 
-    def _enough(self, q1: Array, q2: Array, rho: Array) -> int:
-        """Return the number of orders whose tail is small enough for these variances and correlations."""
-        if self._orders is not None and any(_arrays.traced(q) for q in (q1, q2, rho)):
-            return self._orders
+    def _enough(self, q1: Array, q2: Array, rho: Array) -> int | None:
+        """Return how many orders leave a small enough tail for these moments; None where it takes the other way."""
         if any(_arrays.traced(q) for q in (q1, q2, rho)):
+            if self._orders is not None:
+                return self._orders
             raise ValueError(
                 f"the order of the expansion of {self.name} is chosen from values that JAX does not know while it "
                 "traces, expected orders= to be given: activations.expand(..., orders=200)."
@@ -175,6 +183,8 @@ class Expanded(Activation):
             self, tuple(np.unique(variances)), round(min(largest + 5e-4, 1.0), 3), self._orders
         )
         if left > self.tail:
+            if self._wide is not None:
+                return None
             given = "" if self._orders is None else " (as many as orders= allows)"
             raise ValueError(
                 f"the Hermite expansion of {self.name} leaves {left:.1e} of its mass at a variance of "
@@ -308,12 +318,17 @@ class Expanded(Activation):
         """Return E[phi(u)^2]: on the diagonal no expansion is needed, but a rule fine enough."""
         if _arrays.is_foreign(q):
             xp = _arrays.namespace(q)
-            orders = self._enough(q, q, xp.oneslike(q))
+            orders = self._enough(q, q, xp.ones_like(q))
+            if orders is None:
+                return self._by_parts(q, q, q, xp.zeros_like(q), (0, 0))[0]
             rule = rule_for(orders + 2)
             above, below = self._both_sides(q, rule)
             return xp.reshape((above * above + below * below) @ like(q, rule.weights), q.shape)
         q = np.asarray(q, dtype=float)
-        rule = rule_for(self._enough(q, q, np.ones(1)) + 2)
+        orders = self._enough(q, q, np.ones(1))
+        if orders is None:
+            return self._by_parts(q, q, q, np.zeros_like(q), (0, 0))[0]
+        rule = rule_for(orders + 2)
         flat = q.ravel()
         found = [self._squares(flat[i : i + CHUNK], rule)[2].sum(axis=1) for i in range(0, len(flat), CHUNK)]
         return np.concatenate(found).reshape(q.shape)
