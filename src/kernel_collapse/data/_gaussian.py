@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse.data import _covariance
 from kernel_collapse.data._dataset import Dataset, column, default_targets
 
 __all__ = ["D1_MEANS", "D2_MEANS", "gaussian_classes"]
@@ -17,7 +18,7 @@ __all__ = ["D1_MEANS", "D2_MEANS", "gaussian_classes"]
 #: Coordinates of the class means of the paper's two data sets; the standard deviation is 0.5.
 D1_MEANS = (-2.0, 2.0)
 D2_MEANS = (-6.0, -2.0, 2.0, 6.0)
-_D2_TARGETS = (-3.0, -1.0, 1.0, 3.0)
+D2_TARGETS = (-3.0, -1.0, 1.0, 3.0)
 
 
 def gaussian_classes(
@@ -26,8 +27,9 @@ def gaussian_classes(
     *,
     class_means: Sequence[ArrayLike] = D1_MEANS,
     class_stds: ArrayLike | Sequence[ArrayLike] = 0.5,
-    class_covariances: Sequence[ArrayLike] | None = None,
+    class_covariances: str | Sequence[ArrayLike | str] | None = None,
     class_sizes: Sequence[int] | None = None,
+    imbalance: float | None = None,
     class_targets: ArrayLike | None = None,
     seed: int = 0,
 ) -> Dataset:
@@ -36,7 +38,8 @@ def gaussian_classes(
     The paper's D1 is the default; its D2 is ``class_means=D2_MEANS``. The samples are those of
     ``rng = numpy.random.default_rng(seed)``, class after class ``mean + std * rng.normal(size=(n_c, dim))``,
     so that anyone can make them again. A full covariance S takes the place of the standard deviation by its
-    lower Cholesky factor: ``mean + rng.normal(size=(n_c, dim)) @ cholesky(S).T``.
+    lower Cholesky factor: ``mean + rng.normal(size=(n_c, dim)) @ cholesky(S).T``; one that is singular has none,
+    and its symmetric square root is used instead.
 
     Parameters
     ----------
@@ -46,10 +49,14 @@ def gaussian_classes(
         A number stands for the same mean in every coordinate.
     class_stds : number, or sequence of C numbers or of C arrays of shape (dim,)
         Standard deviation in every coordinate.
-    class_covariances : sequence of C numbers, of shape (dim,) or of shape (dim, dim), optional
-        Variance, variances of the coordinates, or covariance matrix of each class; in place of `class_stds`.
+    class_covariances : sequence of C numbers, of shape (dim,) or of shape (dim, dim), or names, optional
+        Variance, variances of the coordinates, or covariance matrix (positive semi-definite) of each class; in
+        place of `class_stds`. A name is a structure of `covariance`, as "ar1(0.9)", whose entry S_ij is scaled by
+        the standard deviations of coordinates i and j in `class_stds`; a name alone is that of every class.
     class_sizes : sequence of C int, optional
         Samples in each class; as equal as can be by default.
+    imbalance : number, optional
+        Largest class over the smallest, geometric in between and class 0 the largest; in place of `class_sizes`.
     class_targets : array_like, shape (C,) or (C, k), optional
         Regression target of each class. By default -1, +1 for two classes, -3, -1, 1, 3 for D2, else one-hot.
     seed : int
@@ -63,7 +70,8 @@ def gaussian_classes(
     Raises
     ------
     ValueError
-        If sizes do not add up, a class is empty, a variance is not positive, or shapes do not match.
+        If sizes do not add up, a class is empty, a variance is negative, a standard deviation is not positive, a
+        covariance is not positive semi-definite, or shapes do not match.
 
     Examples
     --------
@@ -74,7 +82,7 @@ def gaussian_classes(
     n, dim = _validate.count(n, "n"), _validate.count(dim, "dim")
     seed = _validate.count(seed, "seed", least=0)
     means = _means(class_means, dim)
-    sizes = _validate.class_sizes(class_sizes, n, len(means))
+    sizes = _validate.class_sizes(class_sizes, n, len(means), imbalance)
     scales = _scales(class_stds, class_covariances, len(means), dim)
     targets = _class_targets(class_targets, class_means, len(means))
     rng = np.random.default_rng(seed)
@@ -122,45 +130,51 @@ def _means(class_means: Sequence[ArrayLike], dim: int) -> list[Float[np.ndarray,
 
 
 def _scales(
-    stds: ArrayLike | Sequence[ArrayLike], covariances: Sequence[ArrayLike] | None, n_classes: int, dim: int
+    stds: ArrayLike | Sequence[ArrayLike],
+    covariances: str | Sequence[ArrayLike | str] | None,
+    n_classes: int,
+    dim: int,
 ) -> list[np.ndarray]:
-    """Return standard deviations (d,), or a Cholesky factor (d, d), for each class."""
-    given: Any
-    given, what = (stds, "class_stds") if covariances is None else (covariances, "class_covariances")
-    values: list[Any] = list(given) if hasattr(given, "__len__") else [given] * n_classes
+    """Return standard deviations (d,), or a square root of the covariance (d, d), for each class."""
+    if covariances is None:
+        return _stds(stds, n_classes, dim)
+    scales: list[np.ndarray] = []
+    for c, value in enumerate(_one_a_class(covariances, "class_covariances", n_classes)):
+        if isinstance(value, str):
+            scales.append(_covariance.scaled(value, _stds(stds, n_classes, dim)[c]))
+        elif np.ndim(value) == 2:
+            scales.append(_covariance.root(value, f"the covariance of class {c}", dim))
+        else:
+            variances = _class_vector(value, f"the variance of class {c}", dim)
+            if (variances < 0).any():
+                raise ValueError(
+                    f"the variance of class {c} is {value!r}, expected zero or more in every coordinate."
+                )
+            scales.append(np.sqrt(variances))
+    return scales
+
+
+def _stds(stds: ArrayLike | Sequence[ArrayLike], n_classes: int, dim: int) -> list[np.ndarray]:
+    scales = []
+    for c, value in enumerate(_one_a_class(stds, "class_stds", n_classes)):
+        vector = _class_vector(value, f"the standard deviation of class {c}", dim)
+        if (vector <= 0).any():
+            raise ValueError(
+                f"the standard deviation of class {c} is {value!r}, expected more than zero in every coordinate."
+            )
+        scales.append(vector)
+    return scales
+
+
+def _one_a_class(given: Any, what: str, n_classes: int) -> list[Any]:
+    """Return what is given of each class; a number or a name alone is that of all."""
+    alone = isinstance(given, str) or not hasattr(given, "__len__")
+    values: list[Any] = [given] * n_classes if alone else list(given)
     if len(values) != n_classes:
         raise ValueError(
             f"{what} has {len(values)} entries, expected {n_classes}: one a class, as in class_means."
         )
-    scales = []
-    for c, value in enumerate(values):
-        if covariances is not None and np.ndim(value) == 2:
-            scales.append(_cholesky(value, c, dim))
-            continue
-        name = "standard deviation" if covariances is None else "variance"
-        vector = _class_vector(value, f"the {name} of class {c}", dim)
-        if (vector <= 0).any():
-            raise ValueError(
-                f"the {name} of class {c} is {value!r}, expected more than zero in every coordinate."
-            )
-        scales.append(vector if covariances is None else np.sqrt(vector))
-    return scales
-
-
-def _cholesky(value: ArrayLike, c: int, dim: int) -> Float[np.ndarray, "d d"]:
-    covariance = _validate.matrix(value, f"the covariance of class {c}")
-    if covariance.shape != (dim, dim) or not np.allclose(covariance, covariance.T, rtol=1e-12, atol=0.0):
-        raise ValueError(
-            f"the covariance of class {c} has shape {covariance.shape}, expected a symmetric {dim} x {dim} matrix."
-        )
-    try:
-        return np.linalg.cholesky(covariance)
-    except np.linalg.LinAlgError:
-        lowest = np.linalg.eigvalsh(covariance)[0]
-        raise ValueError(
-            f"the covariance of class {c} has the eigenvalue {lowest:.3g}, expected all to be positive: "
-            "no direction may have zero or negative variance."
-        ) from None
+    return values
 
 
 def _class_targets(
@@ -168,7 +182,7 @@ def _class_targets(
 ) -> Float[np.ndarray, "C k"]:
     if targets is None:
         if _as_numbers(class_means) == D2_MEANS:
-            return np.array(_D2_TARGETS)[:, None]
+            return np.array(D2_TARGETS)[:, None]
         return default_targets(n_classes)
     clean = column(targets, "class_targets")
     if len(clean) != n_classes:
