@@ -11,6 +11,7 @@ import json
 
 from pydantic import Field, NonNegativeInt, ValidationError
 
+from kernel_collapse import _validate
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.laws import LAWS, Data, GaussianClasses, ShippedData
 from kernel_collapse.measurements import KERNELS, Measurement, Results, Specification
@@ -51,18 +52,34 @@ def describe_errors(error: ValidationError) -> str:
     """Return a validation error as one sentence a fault, without pydantic's own decoration."""
     faults = []
     for fault in error.errors():
-        path = [str(part) for part in fault["loc"]]
-        choices = {"data": LAWS, "measurement": KERNELS}.get(path[0] if path else "", ())
-        if path[1:2] and path[1] in choices:
-            del path[1]  # the name by which pydantic chose a specification is no key of what was written
-        where = ".".join(path) or "the specification"
+        path = _written([str(part) for part in fault["loc"]])
+        where, given = ".".join(path) or "the specification", fault["input"]
+        message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            faults.append(f"{where} is not a key of this specification: remove it or check its spelling")
+            text = f"{where} is not a key of this specification: remove it or check its spelling"
         elif fault["type"] == "union_tag_invalid":
-            context = fault["ctx"]
-            key = {"data": "law"}.get(where, "kernel")
-            faults.append(f"{where}.{key} is {context['tag']!r}, expected one of {context['expected_tags']}")
+            key, names = ("kernel", KERNELS) if where == "measurement" else ("law", LAWS)
+            what = ".".join([*path, key])
+            try:
+                text = _validate.choice(fault["ctx"]["tag"], names, what)
+            except ValueError as unknown:
+                text = str(unknown)
+        elif fault["type"] == "value_error" and isinstance(given, dict | Specification):
+            # Fields that do not go together: the message names them, and need not repeat all the others.
+            text = f"{'.'.join(path)}: {message}" if path else message
         else:
-            message = fault["msg"].removeprefix("Value error, ")
-            faults.append(f"{where} is {fault['input']!r}: {message[0].lower() + message[1:]}".rstrip("."))
-    return "; ".join(faults) + "."
+            text = f"{where} is {given!r}: {message[0].lower() + message[1:]}"
+        faults.append(text.rstrip("."))
+    text = "; ".join(faults)
+    return text if text.endswith("?") else text + "."
+
+
+def _written(path: list[str]) -> list[str]:
+    """Return the path without the names by which pydantic chose a specification: nobody wrote them as keys."""
+    choices = {"data": LAWS, "base": LAWS, "measurement": KERNELS}
+    kept: list[str] = []
+    for i, part in enumerate(path):
+        chosen = (kept[-1:] and part in choices.get(kept[-1], ())) or (i == 0 and part in LAWS)
+        if not chosen:
+            kept.append(part)
+    return kept

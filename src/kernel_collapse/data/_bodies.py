@@ -240,6 +240,8 @@ def tree(
     <Dataset tree: 18 samples, 5 features, classes of 2, 2, 2, 2, 2, 2, 2, 2, 2>
     """
     depth, branching = _validate.count(depth, "depth"), _validate.count(branching, "branching", least=2)
+    if depth > 60:  # before a number of leaves is computed that has more digits than there are samples
+        raise ValueError(f"depth is {depth}, expected at most 60: there are branching^depth classes.")
     room = frame(n, dim, branching**depth, separation, class_sizes, imbalance, seed)
     shrink, std = _validate.positive(shrink, "shrink"), _validate.positive(std, "std")
     if shrink > 1:

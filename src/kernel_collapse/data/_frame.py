@@ -58,11 +58,9 @@ def frame(
     class_sizes: Sequence[int] | None,
     imbalance: float | None,
     seed: int,
-    *,
-    least_dim: int = 1,
 ) -> Frame:
     """Return the frame, or refuse what it cannot be made of."""
-    n, dim = _validate.count(n, "n"), _validate.count(dim, "dim", least=least_dim)
+    n, dim = _validate.count(n, "n"), _validate.count(dim, "dim")
     n_classes = _validate.count(n_classes, "n_classes", least=2)
     separation = _validate.positive(separation, "separation", zero_allowed=True)
     sizes = _validate.class_sizes(class_sizes, n, n_classes, imbalance)
