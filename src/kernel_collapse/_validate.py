@@ -292,6 +292,8 @@ def class_sizes(
             f"n is {n} for {n_classes} classes, expected at least one sample a class: raise n to {n_classes} "
             "or more."
         )
+    if value is not None and not isinstance(value, Iterable):
+        raise ValueError(f"class_sizes is {value!r}, expected {n_classes} sizes: one a class.")
     if imbalance is not None:
         if value is not None:
             raise ValueError(

@@ -20,6 +20,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SerializerFunctionWrapHandler,
+    StrictBool,
     Tag,
     field_validator,
     model_serializer,
@@ -185,7 +186,7 @@ class StudentT(_Placed):
 
     law: Literal["student-t"] = "student-t"
     df: PositiveFloat = 3.0
-    scaled: bool = True
+    scaled: StrictBool = True
 
 
 class Laplace(_Placed):
@@ -200,7 +201,7 @@ class Contaminated(_Placed):
     law: Literal["contaminated"] = "contaminated"
     fraction: Fraction = 0.1
     factor: PositiveFloat = 5.0
-    scaled: bool = True
+    scaled: StrictBool = True
 
 
 class Skewed(_Placed):
@@ -209,7 +210,7 @@ class Skewed(_Placed):
     law: Literal["skewed"] = "skewed"
     family: Literal["gamma", "log-normal"] = "gamma"
     skewness: float = 2.0
-    mirrored: bool = True
+    mirrored: StrictBool = True
 
 
 class Ball(_Apart):

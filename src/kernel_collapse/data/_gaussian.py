@@ -113,12 +113,21 @@ def _as_numbers(values: Any) -> tuple[Any, ...]:
 
 def _class_vector(value: ArrayLike, what: str, dim: int) -> Float[np.ndarray, " d"]:
     """Return a vector of `dim` finite numbers, a single number repeated."""
-    array = np.asarray(value)
+    array = np.asarray(None if _ragged(value) else value)
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all() or array.shape not in ((), (dim,)):
         raise ValueError(
             f"{what} is {value!r}, expected a finite number or one for each of {dim} coordinates."
         )
     return np.broadcast_to(array, (dim,)).astype(float)
+
+
+def _ragged(value: Any) -> bool:
+    """Whether these are rows of different lengths, of which NumPy makes no array."""
+    try:
+        np.ndim(value)
+    except ValueError:
+        return True
+    return False
 
 
 def _means(class_means: Sequence[ArrayLike], dim: int) -> list[Float[np.ndarray, " d"]]:
@@ -142,7 +151,7 @@ def _scales(
     for c, value in enumerate(_one_a_class(covariances, "class_covariances", n_classes)):
         if isinstance(value, str):
             scales.append(_covariance.scaled(value, _stds(stds, n_classes, dim)[c]))
-        elif np.ndim(value) == 2:
+        elif not _ragged(value) and np.ndim(value) == 2:
             scales.append(_covariance.root(value, f"the covariance of class {c}", dim))
         else:
             variances = _class_vector(value, f"the variance of class {c}", dim)

@@ -148,7 +148,11 @@ def student_t(
     unit = std * np.sqrt((df - 2.0) / df) if _validate.flag(scaled, "scaled") and df > 2 else std
     normals = room.normals()
     mixing = np.sqrt(room.rng.chisquare(df, size=room.n) / df)
-    return room.dataset(room.centres + unit * normals / mixing[:, None], "student-t", on_a_line=True)
+    with np.errstate(divide="ignore", over="ignore"):
+        x = room.centres + unit * normals / mixing[:, None]
+    if not np.isfinite(x).all():
+        raise ValueError(f"df is {df:g}, at which samples lie beyond the range of float64: try 1 or more.")
+    return room.dataset(x, "student-t", on_a_line=True)
 
 
 def laplace(
