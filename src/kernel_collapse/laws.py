@@ -2,6 +2,11 @@
 
 A specification is a frozen pydantic model, named by its `law`. Its `sample` returns the data set of a seed, and what
 its function in `kernel_collapse.data` would refuse is refused when it is made.
+
+>>> from kernel_collapse import laws
+>>> law = laws.StudentT(n=10, dim=3, df=2.5, imbalance=4)
+>>> law.name, law.sample(0).class_sizes
+('student-t(imbalance=4.0, df=2.5)', (8, 2))
 """
 
 from __future__ import annotations
