@@ -86,7 +86,10 @@ def test_the_data_themselves():
             {"data": {"n": 20, "dim": 3, "class_size": [1, 19]}},
             "data.class_size is not a key of this specification",
         ),
-        ({"data": {"n": 20, "dim": 3, "class_sizes": [10, 11]}}, r"class_sizes \(10, 11\) do not fit"),
+        (
+            {"data": {"n": 20, "dim": 3, "class_sizes": [10, 11]}},
+            r"^data: class_sizes \(10, 11\) add up to 21, expected n = 20: change either\.$",
+        ),
         ({"data": {"n": 20, "dim": 3, "class_stds": [0.5]}}, "class_stds has 1 entries"),
         ({"data": {"n": 20, "dim": 3, "class_stds": 0.0}}, "data.class_stds.* is 0.0"),
         ({"data": {"n": 0, "dim": 3}}, "data.n is 0: input should be greater than 0"),
@@ -102,7 +105,10 @@ def test_the_data_themselves():
             "weight_variance",
         ),
         ({"seed": -1}, "seed is -1"),
-        ({"data": {"law": "shiped"}}, "data.law is 'shiped', expected one of 'gaussian_classes', 'shipped'"),
+        (
+            {"data": {"law": "shiped"}},
+            "data.law is 'shiped', expected one of ball, .*: did you mean 'shipped'",
+        ),
         ({"data": {"law": "shipped", "name": "digit", "n": 20}}, "data.name.* did you mean 'digits'"),
         ({"data": {"law": "shipped", "name": "wine", "n": 179}}, "n is 179, expected 3 to 178 samples"),
         ({"data": {"law": "shipped", "name": "wine", "n": 2}}, "n is 2, expected 3 to 178 samples"),

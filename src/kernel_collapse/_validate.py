@@ -23,12 +23,15 @@ __all__ = [
     "codes_among",
     "count",
     "encode_labels",
+    "finite",
+    "flag",
     "gram",
     "matrix",
     "positive",
     "probability",
     "rows",
     "shaped",
+    "share",
 ]
 
 
@@ -62,6 +65,29 @@ def positive(value: Any, what: str, *, zero_allowed: bool = False) -> float:
         kind = "zero or more" if zero_allowed else "more than zero"
         raise ValueError(f"{what} is {value!r}, expected a finite number that is {kind}.")
     return float(value)
+
+
+def finite(value: Any, what: str) -> float:
+    """Return a finite number as a float."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not np.isfinite(value):
+        raise ValueError(f"{what} is {value!r}, expected a finite number.")
+    return float(value)
+
+
+def flag(value: Any, what: str) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{what} is {value!r}, expected True or False.")
+    return bool(value)
+
+
+def share(value: Any, what: str) -> float:
+    """Return a number from 0 to less than 1 as a float."""
+    number = positive(value, what, zero_allowed=True)
+    if number >= 1.0:
+        raise ValueError(f"{what} is {value!r}, expected 0 or more and less than 1, say 0.1.")
+    return number
 
 
 def probability(value: Any, what: str) -> float:
@@ -253,26 +279,55 @@ def encode_labels(labels: Any, *, two_classes: bool = True) -> tuple[Int[np.ndar
     return np.array([index[v] for v in values], dtype=np.int64), tuple(classes)
 
 
-def class_sizes(value: Iterable[Any] | None, n: int, n_classes: int) -> tuple[int, ...]:
-    """Return sizes, one a class, that add up to n; equal sizes (the first ones larger by one) by default."""
+def class_sizes(
+    value: Iterable[Any] | None, n: int, n_classes: int, imbalance: Any = None
+) -> tuple[int, ...]:
+    """Return sizes, one a class, that add up to n; equal sizes (the first ones larger by one) by default.
+
+    With an imbalance r the sizes are geometric: class c has r^(-c / (C - 1)) of what class 0 has, rounded to the
+    largest remainders, and a sample at least.
+    """
     if n < n_classes:
         raise ValueError(
             f"n is {n} for {n_classes} classes, expected at least one sample a class: raise n to {n_classes} "
             "or more."
         )
+    if value is not None and not isinstance(value, Iterable):
+        raise ValueError(f"class_sizes is {value!r}, expected {n_classes} sizes: one a class.")
+    if imbalance is not None:
+        if value is not None:
+            raise ValueError(
+                f"class_sizes {tuple(value)} and imbalance {imbalance!r} are both given, expected one of them: "
+                "drop the other."
+            )
+        return _geometric(n, n_classes, imbalance)
     if value is None:
         share, rest = divmod(n, n_classes)
         return tuple(share + (c < rest) for c in range(n_classes))
     sizes = tuple(count(v, "a class size", least=0) for v in value)
     if len(sizes) != n_classes:
-        raise ValueError(
-            f"class_sizes has {len(sizes)} entries, expected {n_classes}: one a class, as in class_means."
-        )
+        raise ValueError(f"class_sizes has {len(sizes)} entries, expected {n_classes}: one a class.")
     if 0 in sizes:
         raise ValueError(
             f"class_sizes {sizes} leaves class {sizes.index(0)} without a sample, expected at least one each: "
-            "drop the class from class_means instead."
+            "drop the class instead."
         )
     if sum(sizes) != n:
         raise ValueError(f"class_sizes {sizes} add up to {sum(sizes)}, expected n = {n}: change either.")
     return sizes
+
+
+def _geometric(n: int, n_classes: int, imbalance: Any) -> tuple[int, ...]:
+    ratio = positive(imbalance, "imbalance")
+    if ratio < 1:
+        raise ValueError(
+            f"imbalance is {imbalance!r}, expected 1 or more: it is the largest class over the smallest."
+        )
+    share = ratio ** (-np.arange(n_classes) / max(n_classes - 1, 1))
+    share *= n / share.sum()
+    sizes = np.floor(share).astype(int)
+    sizes[np.argsort(sizes - share, kind="stable")[: n - sizes.sum()]] += 1
+    while sizes.min() == 0:  # the largest classes give what the empty ones need
+        sizes[np.argmax(sizes)] -= 1
+        sizes[np.argmin(sizes)] += 1
+    return tuple(int(size) for size in sizes)

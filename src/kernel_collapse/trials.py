@@ -8,131 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    Discriminator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Tag,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, ValidationError
 
-from kernel_collapse import _validate, data
+from kernel_collapse import _validate
 from kernel_collapse._linalg import one_blas_thread
+from kernel_collapse.laws import LAWS, Data, GaussianClasses, ShippedData
 from kernel_collapse.measurements import KERNELS, Measurement, Results, Specification
 
 __all__ = ["LAWS", "GaussianClasses", "ShippedData", "Trial", "compute", "describe_errors"]
-
-
-class GaussianClasses(Specification):
-    """Specification of `kernel_collapse.data.gaussian_classes`, without its seed."""
-
-    law: Literal["gaussian_classes"] = "gaussian_classes"
-    n: PositiveInt
-    dim: PositiveInt
-    class_means: tuple[float, ...] = data.D1_MEANS
-    class_stds: PositiveFloat | tuple[PositiveFloat, ...] = 0.5
-    class_sizes: tuple[PositiveInt, ...] | None = None
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if isinstance(self.class_stds, tuple) and len(self.class_stds) != len(self.class_means):
-            raise ValueError(
-                f"class_stds has {len(self.class_stds)} entries, expected one a class as in class_means."
-            )
-        if self.class_sizes is not None and (
-            sum(self.class_sizes) != self.n or len(self.class_sizes) != len(self.class_means)
-        ):
-            raise ValueError(
-                f"class_sizes {self.class_sizes} do not fit, expected {len(self.class_means)} sizes that add up to "
-                f"n = {self.n}."
-            )
-        return self
-
-    @property
-    def name(self) -> str:
-        """D1 or D2 for the paper's data sets."""
-        paper = {data.D1_MEANS: "D1", data.D2_MEANS: "D2"}
-        return paper.get(self.class_means, self.law) if self.class_stds == 0.5 else self.law
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_means)
-
-    def sample(self, seed: int) -> data.Dataset:
-        """Return the data set of that seed."""
-        fields = self.model_dump(exclude={"law"})
-        return data.gaussian_classes(**fields, seed=seed)
-
-
-class ShippedData(Specification):
-    """Specification of a `kernel_collapse.data.subset` of a `kernel_collapse.data.shipped` table, without its seed.
-
-    Where `standardized`, every feature has mean 0 and standard deviation 1 over the samples that were drawn.
-    """
-
-    law: Literal["shipped"] = "shipped"
-    name: str
-    n: PositiveInt
-    standardized: bool = True
-    #: As of Gaussian classes whose sizes were not asked for: here they are the table's, in proportion.
-    class_sizes: ClassVar[None] = None
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return _validate.choice(name, data.SHIPPED, "name")
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        most = data.SHIPPED[self.name][0]
-        if not self.n_classes <= self.n <= most:
-            raise ValueError(
-                f"n is {self.n}, expected {self.n_classes} to {most} samples: one a class to all of {self.name}."
-            )
-        return self
-
-    @property
-    def dim(self) -> int:
-        """Number of features."""
-        return data.SHIPPED[self.name][1]
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return data.SHIPPED[self.name][2]
-
-    def sample(self, seed: int) -> data.Dataset:
-        """Return the samples that this seed draws."""
-        drawn = data.subset(_table(self.name), self.n, seed=seed)
-        return data.standardize(drawn) if self.standardized else drawn
-
-
-@lru_cache
-def _table(name: str) -> data.Dataset:
-    """Return the table, read once a process; a subset of it is a copy."""
-    return data.shipped(name)
-
-
-def _law(value: Any) -> str:
-    """Return what chooses a specification of data; whoever names no law means Gaussian classes, the first there was."""
-    default = GaussianClasses.model_fields["law"].default
-    return str(value.get("law", default) if isinstance(value, dict) else getattr(value, "law", default))
-
-
-#: Every law that chooses a specification of data.
-LAWS = ("gaussian_classes", "shipped")
-Data = Annotated[
-    Annotated[GaussianClasses, Tag("gaussian_classes")] | Annotated[ShippedData, Tag("shipped")],
-    Discriminator(_law),
-]
 
 
 class Trial(Specification):
@@ -168,18 +52,34 @@ def describe_errors(error: ValidationError) -> str:
     """Return a validation error as one sentence a fault, without pydantic's own decoration."""
     faults = []
     for fault in error.errors():
-        path = [str(part) for part in fault["loc"]]
-        choices = {"data": LAWS, "measurement": KERNELS}.get(path[0] if path else "", ())
-        if path[1:2] and path[1] in choices:
-            del path[1]  # the name by which pydantic chose a specification is no key of what was written
-        where = ".".join(path) or "the specification"
+        path = _written([str(part) for part in fault["loc"]])
+        where, given = ".".join(path) or "the specification", fault["input"]
+        message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            faults.append(f"{where} is not a key of this specification: remove it or check its spelling")
+            text = f"{where} is not a key of this specification: remove it or check its spelling"
         elif fault["type"] == "union_tag_invalid":
-            context = fault["ctx"]
-            key = {"data": "law"}.get(where, "kernel")
-            faults.append(f"{where}.{key} is {context['tag']!r}, expected one of {context['expected_tags']}")
+            key, names = ("kernel", KERNELS) if where == "measurement" else ("law", LAWS)
+            what = ".".join([*path, key])
+            try:
+                text = _validate.choice(fault["ctx"]["tag"], names, what)
+            except ValueError as unknown:
+                text = str(unknown)
+        elif fault["type"] == "value_error" and isinstance(given, dict | Specification):
+            # Fields that do not go together: the message names them, and need not repeat all the others.
+            text = f"{'.'.join(path)}: {message}" if path else message
         else:
-            message = fault["msg"].removeprefix("Value error, ")
-            faults.append(f"{where} is {fault['input']!r}: {message[0].lower() + message[1:]}".rstrip("."))
-    return "; ".join(faults) + "."
+            text = f"{where} is {given!r}: {message[0].lower() + message[1:]}"
+        faults.append(text.rstrip("."))
+    text = "; ".join(faults)
+    return text if text.endswith("?") else text + "."
+
+
+def _written(path: list[str]) -> list[str]:
+    """Return the path without the names by which pydantic chose a specification: nobody wrote them as keys."""
+    choices = {"data": LAWS, "base": LAWS, "measurement": KERNELS}
+    kept: list[str] = []
+    for i, part in enumerate(path):
+        chosen = (kept[-1:] and part in choices.get(kept[-1], ())) or (i == 0 and part in LAWS)
+        if not chosen:
+            kept.append(part)
+    return kept

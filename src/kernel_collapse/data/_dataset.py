@@ -1,0 +1,114 @@
+"""Samples with their classes and regression targets, and how they are made from arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from kernel_collapse import _validate
+
+__all__ = ["Dataset", "column", "dataset_of", "default_targets", "from_arrays"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples with their classes and regression targets.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n, d)
+        Inputs, one sample a row.
+    labels : ndarray of int, shape (n,)
+        Class of each sample, 0..C-1.
+    targets : ndarray, shape (n, k)
+        Regression targets.
+    name : str
+        For titles and tables.
+    classes : tuple, length C
+        The label that the user gave to each class.
+    features : tuple of str, length d
+        Names of the columns of `x`; empty where they have none.
+    """
+
+    x: Float[np.ndarray, "n d"]
+    labels: Int[np.ndarray, " n"]
+    targets: Float[np.ndarray, "n k"]
+    name: str = "data"
+    classes: tuple[Any, ...] = ()
+    features: tuple[str, ...] = ()
+
+    @property
+    def class_sizes(self) -> tuple[int, ...]:
+        """Number of samples in each class."""
+        return tuple(int(size) for size in np.bincount(self.labels))
+
+    def __repr__(self) -> str:
+        n, d = self.x.shape
+        return f"<Dataset {self.name}: {n} samples, {d} features, classes of {', '.join(map(str, self.class_sizes))}>"
+
+
+def from_arrays(
+    x: ArrayLike, labels: Any, targets: ArrayLike | None = None, *, name: str = "data"
+) -> Dataset:
+    """Return a data set from arrays in memory.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, d)
+        Inputs, one sample a row.
+    labels : sequence, length n
+        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order.
+    targets : array_like, shape (n,) or (n, k), optional
+        Regression targets; by default -1, +1 for two classes, else one-hot.
+    name : str
+        For titles and tables.
+
+    Returns
+    -------
+    Dataset
+        With `classes` holding the original labels.
+
+    Raises
+    ------
+    ValueError
+        If an entry is not a finite number, lengths differ, a label is missing, or there is only one class.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> data = kc.data.from_arrays([[0.0], [1.0], [5.0]], ["cat", "dog", "cat"])
+    >>> data.labels.tolist(), data.classes, data.targets.ravel().tolist()
+    ([0, 1, 0], ('cat', 'dog'), [-1.0, 1.0, -1.0])
+    """
+    return dataset_of(_validate.matrix(x, "x"), labels, targets, name)
+
+
+def default_targets(n_classes: int) -> Float[np.ndarray, "C k"]:
+    return np.array([[-1.0], [1.0]]) if n_classes == 2 else np.eye(n_classes)
+
+
+def column(values: ArrayLike, what: str) -> Float[np.ndarray, "n k"]:
+    array = np.asarray(values)
+    return _validate.matrix(array[:, None] if array.ndim == 1 else array, what)
+
+
+def dataset_of(
+    x: Float[np.ndarray, "n d"],
+    labels: Any,
+    targets: ArrayLike | None,
+    name: str,
+    features: tuple[str, ...] = (),
+) -> Dataset:
+    codes, classes = _validate.encode_labels(labels)
+    if len(codes) != len(x):
+        raise ValueError(
+            f"x has {len(x)} rows and there are {len(codes)} labels, expected as many labels as rows."
+        )
+    values = default_targets(len(classes))[codes] if targets is None else column(targets, "targets")
+    if len(values) != len(x):
+        raise ValueError(f"x has {len(x)} rows and targets {len(values)}, expected as many targets as rows.")
+    return Dataset(x, codes, values, name, classes, features)

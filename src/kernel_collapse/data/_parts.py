@@ -1,0 +1,152 @@
+"""Parts and scales of a data set: what is held out, a stratified part, standardized features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Int
+
+from kernel_collapse import _validate
+from kernel_collapse.data._dataset import Dataset
+
+__all__ = ["split", "standardize", "subset"]
+
+
+def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
+    """Return the data set with every feature at mean 0 and standard deviation 1; constant ones become 0.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to scale.
+    like : Dataset, optional
+        Whose means and deviations are used, of held-out samples those of the training samples; `dataset` by default.
+
+    Raises
+    ------
+    ValueError
+        If the two have not the same number of features.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.data.standardize(kc.data.from_arrays([[0.0, 5.0], [2.0, 5.0]], ["a", "b"])).x
+    array([[-1.,  0.],
+           [ 1.,  0.]])
+    """
+    known = dataset if like is None else like
+    if known.x.shape[1] != dataset.x.shape[1]:
+        raise ValueError(
+            f"the samples have {dataset.x.shape[1]} features and those they are scaled like {known.x.shape[1]}, "
+            "expected as many."
+        )
+    mean = known.x.mean(axis=0)
+    scale = (known.x - mean).std(axis=0)
+    # A column that is constant up to round-off has no scale of its own.
+    constant = scale <= 1e-12 * np.abs(known.x).max(axis=0)
+    return replace(dataset, x=np.where(constant, 0.0, (dataset.x - mean) / np.where(constant, 1.0, scale)))
+
+
+def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:
+    """Return a random part of `n` samples, with every class in it and in about its share, in the order of the table.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to draw from.
+    n : int
+        Number of samples, from one a class to all.
+    seed : int
+        Seed of the generator.
+
+    Raises
+    ------
+    ValueError
+        If `n` is more than there are samples, or less than there are classes.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.data.subset(kc.data.shipped("wine"), 30)
+    <Dataset wine: 30 samples, 13 features, classes of 10, 12, 8>
+    """
+    n, seed = _validate.count(n, "n"), _validate.count(seed, "seed", least=0)
+    least, most = len(_present(dataset)), len(dataset.labels)
+    if not least <= n <= most:
+        raise ValueError(
+            f"n is {n}, expected {least} to {most}: a sample of each class at least, and all of them at most."
+        )
+    return _rows(dataset, _stratified(dataset, n, seed))
+
+
+def split(dataset: Dataset, holdout: float = 0.2, *, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """Return a random training and test set, with every class in about its share in both, in the table's order.
+
+    Every class keeps at least one training sample; one that is small may be missing in the test set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to split.
+    holdout : float
+        Fraction of the samples that is the test set, more than 0 and less than 1.
+    seed : int
+        Seed of the generator.
+
+    Returns
+    -------
+    train, test : Dataset
+        `train` is the `subset` of that size and seed.
+
+    Raises
+    ------
+    ValueError
+        If `holdout` is out of range, holds out no sample, or leaves fewer training samples than there are classes.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> train, test = kc.data.split(kc.data.shipped("wine"), holdout=0.25)
+    >>> train.class_sizes, test.class_sizes
+    ((45, 53, 36), (14, 18, 12))
+    """
+    fraction = _validate.positive(holdout, "holdout")
+    n, seed = len(dataset.labels), _validate.count(seed, "seed", least=0)
+    if fraction >= 1:
+        raise ValueError(
+            f"holdout is {holdout!r}, expected a fraction of the samples, more than 0 and less than 1: try 0.2."
+        )
+    held, classes = round(fraction * n), len(_present(dataset))
+    if held == 0 or held > n - classes:
+        raise ValueError(
+            f"holdout {holdout!r} makes a test set of {held} of {n} samples, expected 1 to {n - classes}: one sample "
+            f"at least to test with, and one of each of {classes} classes to train with."
+        )
+    train = _stratified(dataset, n - held, seed)
+    return _rows(dataset, train), _rows(dataset, np.setdiff1d(np.arange(n), train))
+
+
+def _present(dataset: Dataset) -> Int[np.ndarray, " C"]:
+    """Return the classes that have a sample."""
+    return np.unique(dataset.labels)
+
+
+def _rows(dataset: Dataset, index: Int[np.ndarray, " m"]) -> Dataset:
+    return replace(dataset, x=dataset.x[index], labels=dataset.labels[index], targets=dataset.targets[index])
+
+
+def _stratified(dataset: Dataset, n: int, seed: int) -> Int[np.ndarray, " n"]:
+    """Return `n` rows in ascending order: one of each class, the rest in proportion to what each has left."""
+    classes, sizes = np.unique(dataset.labels, return_counts=True)
+    spare = sizes - 1
+    share = (n - len(classes)) * spare / max(spare.sum(), 1)
+    whole = np.floor(share).astype(int)
+    missing = n - len(classes) - whole.sum()  # rounded up are the shares that rounding down takes most from
+    whole[np.argsort(whole - share, kind="stable")[:missing]] += 1
+    rng = np.random.default_rng(seed)
+    chosen = [
+        rng.permutation(np.flatnonzero(dataset.labels == c))[: 1 + extra]
+        for c, extra in zip(classes, whole, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
