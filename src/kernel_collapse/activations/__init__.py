@@ -56,6 +56,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 from kernel_collapse import _validate
@@ -200,13 +201,15 @@ def _named(text: str) -> Activation:
         if parameters:
             raise ValueError(f"activation is {text!r}, expected no parameters: write {base!r}.")
         return Expanded(NAMED[base].function, base, kinks=NAMED[base].kinks, wide=MIXTURES.get(base))
+    form = _CLOSED_FORMS[base]
     try:
-        return _CLOSED_FORMS[base](*parameters)
-    except TypeError:  # more of them than it has
+        signature(form).bind(*parameters)
+    except TypeError:
         raise ValueError(
-            f"activation is {text!r}, expected fewer than {len(parameters)} parameters: see the table of "
+            f"activation is {text!r}, expected fewer parameters than {len(parameters)}: see the table of "
             "kernel_collapse.activations."
         ) from None
+    return form(*parameters)
 
 
 def _parameters(text: str, inside: str | None) -> list[float]:

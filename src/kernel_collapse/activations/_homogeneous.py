@@ -194,10 +194,12 @@ class Step(Sign):
         return 0.25 * super().kappa_c(q1, q2, c, det)
 
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
-        """Return 1/4 - kappa^2 = (t/2 pi) (1 - t/2 pi)."""
+        """Return 1/4 - kappa^2 = (t/2 pi) (1 - t/2 pi); 1/2 1/4 - 1/16 where one of the variances is 0."""
         xp = _arrays.namespace(det)
         share = xp.atan2(_arrays.sqrt(xp, det), c) / (2.0 * np.pi)
-        return share * (1.0 - share)
+        first, second = q1 > 0, q2 > 0
+        one_of_two = 0.0625 * xp.where(first == second, 0.0 * share, 1.0 + 0.0 * share)
+        return xp.where(first & second, share * (1.0 - share), one_of_two)
 
 
 class RectifiedMonomial(Activation):
@@ -211,9 +213,9 @@ class RectifiedMonomial(Activation):
 
     kinks = (0.0,)
 
-    def __init__(self, p: float = 2) -> None:
+    def __init__(self, p: float = 2.0) -> None:
         self.p = degree(p, "p of rectified_monomial", least=1)
-        self.name = called("rectified_monomial", self.p)
+        self.name = called("rectified_monomial", float(self.p))
         self.needs_determinant = self.p == 1
 
     def __call__(self, x: Array) -> Array:

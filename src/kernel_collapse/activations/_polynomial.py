@@ -112,17 +112,17 @@ def _horner(coefficients: list[float], x: Array) -> Array:
 class Monomial(Polynomial):
     r"""phi(x) = x^p."""
 
-    def __init__(self, p: float = 2) -> None:
+    def __init__(self, p: float = 2.0) -> None:
         power = degree(p, "p of monomial")
         self._set([0.0] * power + [1.0])
-        self.name = called("monomial", power)
+        self.name = called("monomial", float(power))
 
 
 class Hermite(Polynomial):
     r"""phi(x) = h_p(x), orthonormal under the standard normal distribution, so that kappa = c^p where q1 = q2 = 1."""
 
-    def __init__(self, p: float = 2) -> None:
+    def __init__(self, p: float = 2.0) -> None:
         order = degree(p, "p of hermite")
         series = np.polynomial.hermite_e.herme2poly([0.0] * order + [1.0]) / sqrt(factorial(order))
         self._set([float(a) for a in series])
-        self.name = called("hermite", order)
+        self.name = called("hermite", float(order))
