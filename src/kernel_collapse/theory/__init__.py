@@ -4,6 +4,7 @@
 say why it is what it is.
 """
 
+from kernel_collapse.theory._asymptotics import far_separated_nc1, large_dimension_nc1
 from kernel_collapse.theory._expected import ExpectedNC1, expected_nc1
 from kernel_collapse.theory._mixture import GaussianMixture, gaussian_mixture
 
@@ -11,5 +12,7 @@ __all__ = [
     "ExpectedNC1",
     "GaussianMixture",
     "expected_nc1",
+    "far_separated_nc1",
     "gaussian_mixture",
+    "large_dimension_nc1",
 ]

@@ -158,7 +158,9 @@ def expected_nc1(
         if one == "quadrature" and (count is None or count > 2):
             continue
         found.append(_run(one, problem, sizes, weighting, accuracy or ACCURACY[one], max_points, seed))
-        if found[-1].status == "converged":
+        # Sampling is no use where quadrature is already as accurate as sampling would be asked to be.
+        enough = found[-1].ratio_error <= (accuracy or ACCURACY["qmc"]) * abs(found[-1].ratio)
+        if found[-1].status == "converged" or enough:
             return found[-1]
     return min(found, key=lambda result: result.ratio_error)
 

@@ -27,7 +27,7 @@ from kernel_collapse.theory._moments import Problem, Sizes, add_up, traces
 __all__ = ["Rule", "directions", "integrate", "rule"]
 
 #: Steps of the trapezoidal rule at level 0: in logarithms, and in standard deviations of a peak that is narrower.
-STEP = 0.3
+STEP = 0.26
 STEP_IN_PEAK = 1.2
 #: Densities are cut where they have fallen by this exponent; a finer level goes further, which shows what was cut.
 DEPTH_OF_CUT = 36.0
@@ -35,7 +35,8 @@ DEPTH_OF_CUT = 36.0
 GAUSS_NODES = 16
 #: Most nodes of the finest level: in closed form, and where the activation is integrated numerically.
 MAX_NODES = 2**22
-MAX_NODES_NUMERICAL = 2**18
+MAX_NODES_NUMERICAL = 2**19
+MAX_LEVEL = 12
 #: A change between levels that says that there is nothing to converge to.
 NO_LIMIT = 0.5
 
@@ -67,14 +68,13 @@ def integrate(
         MAX_NODES if _conditional.closed(problem.network.activation) else MAX_NODES_NUMERICAL
     )
     scale = np.sqrt(problem.network.bias_variance)
+    growth = 2 if problem.dim + (problem.network.bias_variance > 0) == 1 else 4
     before, error, row, nodes = None, np.inf, np.zeros(0), 0
-    for level in range(12):
-        # Counted before it is made: a level has 2^J and more times the nodes of the one before it.
-        if before is not None and nodes * 2 ** (1 + (problem.dim > 1)) > limit and level > 1:
+    for level in range(MAX_LEVEL):
+        # Two levels at least; a further one has four times the nodes, but for a line in one dimension.
+        if level > 1 and nodes * growth > limit:
             break
         at = rule(problem, level)
-        if len(at.weights) > limit and level > 1:
-            break
         nodes = len(at.weights)
         row = add_up(problem, at.z, scale * at.bias, at.weights, level)
         value = traces(row, sizes, weighting)  # type: ignore[arg-type]
@@ -106,7 +106,8 @@ def rule(problem: Problem, level: int) -> Rule:
     with_bias = problem.network.bias_variance > 0
     total = problem.dim + with_bias
     cut = DEPTH_OF_CUT + 8.0 * level
-    log_radius, weights = _trapezoid(*_log_chi(total), cut, level)
+    # Of three dimensions the Gauss rules are the coarse ones: at level 1 that of log R has converged on any scale.
+    log_radius, weights = _trapezoid(*_log_chi(total), cut, min(level, 1) if count == 2 else level)
     grids, tensor = [np.exp(log_radius)], weights
     for j in range(count):
         if total - j == 1:
