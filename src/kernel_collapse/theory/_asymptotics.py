@@ -1,9 +1,10 @@
 r"""Limits of the expected NC1: classes far apart, and many dimensions.
 
-With alpha = sigma_w^2/d, G(x, x') = alpha x.x' + sigma_b^2 and q = G(x, x), the kernels of one hidden layer are functions
-K(q, q', c) of q, q' and c = G(x, x'): K = kappa for the NNGP and K = sigma_w^2 (kappa + c kappa_c) for the NTK, up to a constant.
-Both limits are Taylor expansions of K, so they hold for any activation. A prime at kappa_c is a derivative along the diagonal
-q = q' = c, kappa_cc = d kappa_c / dc; both are taken by finite differences of the activation's own functions.
+With alpha = sigma_w^2/d, G(x, x') = alpha x.x' + sigma_b^2 and q = G(x, x), the kernels of one hidden layer are
+functions K(q, q', c) of q, q' and c = G(x, x'): K = kappa for the NNGP and K = sigma_w^2 (kappa + c kappa_c) for the
+NTK, up to a constant. Both limits are Taylor expansions of K, so they hold for any activation. A prime at kappa_c is a
+derivative along the diagonal q = q' = c, and kappa_cc = d kappa_c / dc; both are taken by finite differences of the
+activation's own functions.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ def large_dimension_nc1(
 ) -> NC1:
     r"""Return E tr S_W / E tr S_B for many dimensions, where lengths and angles of samples concentrate.
 
-    With means and variances per coordinate that stay as they are while d grows, |x|^2/d approaches (|mu|^2 + tr S)/d and
-    x.x'/d of independent samples approaches mu.mu'/d, with fluctuations of order d^(-1/2) and means that are exactly these.
-    So the expectation of the kernel is the kernel at these values, with a relative error of order 1/d (`order` 0), and with
-    half the sum of its second derivatives times the covariances of the three, an error of order 1/d^2 (`order` 1)::
+    With means and variances per coordinate that stay as they are while d grows, |x|^2/d approaches (|mu|^2 + tr S)/d
+    and x.y/d of independent samples approaches mu.nu/d, with fluctuations of order d^(-1/2) and means that are exactly
+    these. So the expectation of the kernel is the kernel at these values, with a relative error of order 1/d (`order`
+    0), and with half the sum of its second derivatives times the covariances of the three, an error of order 1/d^2
+    (`order` 1). For x of mean mu and covariance S, y of mean nu and covariance T::
 
-        Var |x|^2 = 2 tr S^2 + 4 mu'S mu        Var x.x' = mu'S'mu + mu'S mu' + tr S S'        Cov(|x|^2, x.x') = 2 mu'S mu'
+        Var |x|^2 = 2 tr S^2 + 4 mu'S mu      Var x.y = mu'T mu + nu'S nu + tr S T      Cov(|x|^2, x.y) = 2 mu'S nu
 
     It holds where these are small beside d^2: not for covariances with a few directions of most of the variance. Noise
     never vanishes in this limit: that of the NNGP of D1 is 0.106 for erf however many dimensions there are.
@@ -82,7 +84,9 @@ def large_dimension_nc1(
     network = network_of(kernel, activation, depth, weight_variance, bias_variance)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     if order not in (0, 1):
-        raise ValueError(f"order is {order!r}, expected 0 (the limit) or 1 (with the correction of order 1/d).")
+        raise ValueError(
+            f"order is {order!r}, expected 0 (the limit) or 1 (with the correction of order 1/d)."
+        )
     sizes = sizes_of(mixture, class_sizes, class_shares)
     scale, bias = network.weight_variance / mixture.dim, network.bias_variance
     means, traces_ = mixture.means, mixture.traces
@@ -114,21 +118,21 @@ def far_separated_nc1(
 ) -> NC1:
     r"""Return E tr S_W / E tr S_B for classes whose means are far apart beside their spread.
 
-    A class is then a point, to first order, and its features vary by their gradient times the noise. With S the covariance
-    of a class, mu its mean, alpha = sigma_w^2/d and q = alpha |mu|^2 + sigma_b^2, its spread is::
+    A class is then a point, to first order, and its features vary by their gradient times the noise. With S the
+    covariance of a class, mu its mean, alpha = sigma_w^2/d and q = alpha |mu|^2 + sigma_b^2, its spread is::
 
         NNGP   alpha tr S kappa_c + 2 alpha^2 mu'S mu kappa_c'
-        NTK    sigma_w^2 [ alpha tr S (2 kappa_c + q kappa_cc) + 2 alpha^2 mu'S mu ((2 kappa_c + q kappa_cc)' - kappa_cc) ]
+        NTK    sigma_w^2 [ alpha tr S k + 2 alpha^2 mu'S mu (k' - kappa_cc) ],    k = 2 kappa_c + q kappa_cc
 
-    all at q = q' = c, and tr S_B is that of the kernel between the means. NC1 falls as the square of epsilon, the ratio of
-    standard deviation and distance, with a relative error of order epsilon^2 for smooth activations (epsilon for ReLU
-    in one dimension, exponentially small where no class is near 0).
+    all at q = q' = c, and tr S_B is that of the kernel between the means. NC1 falls as the square of epsilon, the ratio
+    of standard deviation and distance. The relative error is of order epsilon^2 for smooth activations, and epsilon for
+    ReLU (exponentially small in one dimension without a bias, where a unit sees a class as linear).
 
     The NTK of ReLU, or another activation with a kink, is different: a unit's derivative jumps between samples of one
-    class if its hyperplane is between them. With theta the angle of two samples of a class (with the bias as a coordinate)
-    its spread is, with a relative error of order epsilon, ::
+    class if its hyperplane is between them. With theta the angle of two samples of a class (with the bias as a
+    coordinate) its spread is, with a relative error of order epsilon, ::
 
-        sigma_w^2 q E theta lim (kappa_c(q, q, q) - kappa_c(q, q, q cos theta)) / theta        (the limit is 1/(2 pi) for ReLU)
+        sigma_w^2 q E theta lim (kappa_c(q, q, q) - kappa_c(q, q, q cos theta)) / theta      (limit 1/(2 pi) for ReLU)
 
     so that its NC1 falls as epsilon itself: in the limit it is *less* collapsed than that of any smooth activation.
 
@@ -263,11 +267,9 @@ def _far_spread(mixture: GaussianMixture, network: Network, c: int, q: float) ->
 
     if not network.tangent:
         return trace * kappa_c(q) + 2.0 * along * _derivative(kappa_c, q)
-    if activation.needs_determinant or getattr(activation, "kinks", ()):
+    if activation.needs_determinant or bool(getattr(activation, "kinks", None)):
         theta = 1e-3  # a tangent, by Richardson's extrapolation
-        slope = [
-            (kappa_c(q) - kappa_c(q, q * np.cos(angle))) / angle for angle in (theta, 0.5 * theta)
-        ]
+        slope = [(kappa_c(q) - kappa_c(q, q * np.cos(angle))) / angle for angle in (theta, 0.5 * theta)]
         jump = q * (2.0 * slope[1] - slope[0]) * _mean_angle(mixture, c, scale, q)
         return network.weight_variance * (jump + 2.0 * trace * kappa_c(q))
 
@@ -293,13 +295,16 @@ def _derivative(function: Callable[[float], float], q: float) -> float:
 def _mean_angle(mixture: GaussianMixture, c: int, scale: float, q: float) -> float:
     r"""Return the mean angle of two samples of a class about the origin, to first order.
 
-    It is sqrt(y'M y), y ~ N(0, 2S), M = alpha/q (I - alpha mu mu'/q), and E sqrt(Q) = pi^(-1/2) int t^(-1/2) E[Q exp(-tQ)] dt
-    with E exp(-tQ) = prod_i (1 + 2 t lambda_i)^(-1/2), lambda the eigenvalues.
+    It is sqrt(Q) with Q = y'M y, y ~ N(0, 2S), M = alpha/q (I - alpha mu mu'/q). E sqrt(Q) = pi^(-1/2) int t^(-1/2)
+    E[Q exp(-tQ)] dt, and E exp(-tQ) = prod_i (1 + 2 t lambda_i)^(-1/2), lambda the eigenvalues.
     """
     mu, covariance = mixture.means[c], mixture.covariances[c]
     radial = max(0.0, 1.0 - scale * float(mu @ mu) / q)
     if np.ndim(covariance) == 0:
-        eigenvalues, times = 2.0 * covariance * scale / q * np.array([1.0, radial]), np.array([mixture.dim - 1, 1])
+        eigenvalues, times = (
+            2.0 * covariance * scale / q * np.array([1.0, radial]),
+            np.array([mixture.dim - 1, 1]),
+        )
     else:
         root = np.linalg.cholesky(covariance) if np.ndim(covariance) == 2 else np.diag(np.sqrt(covariance))
         inner = root.T @ mu

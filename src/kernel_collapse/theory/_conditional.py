@@ -36,7 +36,8 @@ Values = Float[np.ndarray, " N"]
 
 #: Nodes of the integral for Var erf: it is smooth on the scale of its interval wherever it is not negligible.
 ERF_NODES = 20
-#: Numerical integrals go as far as this many standard deviations: the normal density is 1e-18 there.
+#: Numerical integrals go as far as this many standard deviations, where the normal density is 1e-18, and by one more at
+#: each further level, so that what a fast growing activation has beyond shows in the change.
 REACH = 9.0
 #: Nodes of every piece at level 0, and how many more at each further one. They crowd at the ends of a piece.
 NODES, MORE_NODES = 32, 16
@@ -44,17 +45,23 @@ NODES, MORE_NODES = 32, 16
 EVALUATIONS = 2**21
 
 
+class OfSlopes(NamedTuple):
+    """Second moments of phi'."""
+
+    square: Values  # E phi'^2
+    variance: Values  # Var phi'
+    cov: Values  # Cov(phi', phi' z)
+    z_variance: Values  # Var(phi' z)
+
+
 class Conditional(NamedTuple):
-    """Expectations over z; the last four, of phi'^2, only where they are known in closed form."""
+    """Expectations over z; second moments of phi' only where they are known in closed form."""
 
     mean: Values  # E phi
     variance: Values  # Var phi
     slope: Values  # E phi'
     curvature: Values  # E phi''
-    slope_square: Values | None = None  # E phi'^2
-    slope_variance: Values | None = None  # Var phi'
-    slope_cov: Values | None = None  # Cov(phi', phi' z)
-    slope_z_variance: Values | None = None  # Var(phi' z)
+    of_slopes: OfSlopes | None = None
 
 
 def closed(activation: Activation) -> bool:
@@ -85,10 +92,12 @@ def _erf_form(m: Values, v: Values) -> Conditional:
         variance=_erf_variance(square / d1, v, d2),
         slope=slope,
         curvature=curvature,
-        slope_square=slope_square,
-        slope_variance=slope_variance,
-        slope_cov=slope_square * shift - slope * curvature * np.sqrt(v),
-        slope_z_variance=slope_square * (spread + shift**2) - v * curvature**2,
+        of_slopes=OfSlopes(
+            slope_square,
+            slope_variance,
+            slope_square * shift - slope * curvature * np.sqrt(v),
+            slope_square * (spread + shift**2) - v * curvature**2,
+        ),
     )
 
 
@@ -118,16 +127,13 @@ def _relu_form(m: Values, v: Values) -> Conditional:
         variance=v * np.where(t > 0, 1.0 - 2.0 * tail + far, far),
         slope=above,
         curvature=density / s,
-        slope_square=above,
-        slope_variance=above * below,
-        slope_cov=density * below,
-        slope_z_variance=above - t * density - density**2,
+        of_slopes=OfSlopes(above, above * below, density * below, above - t * density - density**2),
     )
 
 
 def _identity_form(m: Values, v: Values) -> Conditional:
     one, zero = np.ones_like(m), np.zeros_like(m)
-    return Conditional(m, v, one, zero, one, zero, zero, one)
+    return Conditional(m, v, one, zero, OfSlopes(one, zero, zero, one))
 
 
 _CLOSED = {
@@ -144,24 +150,34 @@ def _numerical(activation: Activation, m: Values, v: Values, level: int) -> Cond
     ends = np.array(sorted({0.0, *map(float, getattr(activation, "kinks", ()))}))
     chunk = max(1, EVALUATIONS // (len(nodes) * (len(ends) + 1)))
     parts = [
-        _integrals(activation, m[start : start + chunk], v[start : start + chunk], ends, nodes, weights)
+        _integrals(
+            activation,
+            m[start : start + chunk],
+            v[start : start + chunk],
+            REACH + level,
+            ends,
+            nodes,
+            weights,
+        )
         for start in range(0, len(m), chunk)
     ]
-    return Conditional(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    mean, variance, slope, curvature = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Conditional(mean, variance, slope, curvature)
 
 
 def _integrals(
     activation: Activation,
     m: Values,
     v: Values,
+    reach: float,
     ends: Float[np.ndarray, " K"],
     nodes: Float[np.ndarray, " P"],
     weights: Float[np.ndarray, " P"],
 ) -> tuple[Values, Values, Values, Values]:
     """Return E phi, Var phi, E phi', E phi''."""
     s = np.sqrt(v)[:, None]
-    inner = np.clip((ends - m[:, None]) / s, -REACH, REACH)
-    edges = np.hstack([np.full_like(s, -REACH), inner, np.full_like(s, REACH)])
+    inner = np.clip((ends - m[:, None]) / s, -reach, reach)
+    edges = np.hstack([np.full_like(s, -reach), inner, np.full_like(s, reach)])
     lengths = np.diff(edges, axis=1)
     z = (edges[:, :-1, None] + lengths[:, :, None] * nodes).reshape(len(m), -1)
     weight = (lengths[:, :, None] * weights).reshape(len(m), -1)
@@ -175,7 +191,7 @@ def _integrals(
     if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
         raise ValueError(
             f"the activation {activation.name} is not finite for some pre-activations up to "
-            f"{np.max(np.abs(m) + REACH * s[:, 0]):.3g} in size, expected finite numbers that grow slowly: scale the "
+            f"{np.max(np.abs(m) + reach * s[:, 0]):.3g} in size, expected finite numbers that grow slowly: scale the "
             "data or weight_variance down, or take another activation."
         )
     weight *= values

@@ -34,7 +34,8 @@ class ExpectedNC1:
     ratio : float
         within / between; NaN where the classes have one mean.
     ratio_error : float
-        Bound (quadrature) or half of a 95 % interval (qmc) of the error of `ratio`, in its own units.
+        Bound (quadrature) or half of a 95 % interval (qmc) of the error of `ratio`, in its own units; infinite if the
+        rule does not converge with the points allowed.
     status : {"converged", "max_points"}
         Whether the error asked for was reached, or else what stopped it.
     method : {"quadrature", "qmc"}
@@ -182,7 +183,9 @@ def _run(
     value = traces(row, sizes, weighting)
     reason = value.reason
     if error > accuracy and not reason:
-        reason = f"the relative error is {error:.2g} with {points} points, not {accuracy:.2g}: raise max_points"
+        reason = (
+            f"the relative error is {error:.2g} with {points} points, not {accuracy:.2g}: raise max_points"
+        )
     return ExpectedNC1(
         value.within,
         value.between,
@@ -202,8 +205,8 @@ def network_of(
     _validate.choice(kernel, ("nngp", "ntk"), "kernel")
     if _validate.count(depth, "depth") != 1:
         raise ValueError(
-            f"depth is {depth!r}, expected 1: only one hidden layer makes the kernel an expectation over the weights of "
-            "one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
+            f"depth is {depth!r}, expected 1: only one hidden layer makes the kernel an expectation over the weights "
+            "of one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
         )
     return Network(
         activations.get(activation),
@@ -248,4 +251,6 @@ def _why_not(mixture: GaussianMixture, network: Network) -> str:
         )
     else:
         what, wanted = "means that are on no line", "means on a line"
-    return f"method is 'quadrature' for a mixture with {what}, expected {wanted}: use method='qmc', or 'auto'."
+    return (
+        f"method is 'quadrature' for a mixture with {what}, expected {wanted}: use method='qmc', or 'auto'."
+    )

@@ -115,7 +115,7 @@ def gaussian_mixture(
     means = np.array([_vector(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)])
     given: Any = class_stds if class_covariances is None else class_covariances
     what = "class_stds" if class_covariances is None else "class_covariances"
-    values: list[Any] = list(given) if np.ndim(given) or hasattr(given, "__len__") else [given] * len(means)
+    values: list[Any] = list(given) if hasattr(given, "__len__") else [given] * len(means)
     if len(values) != len(means):
         raise ValueError(
             f"{what} has {len(values)} entries, expected {len(means)}: one a class, as in class_means."
@@ -126,7 +126,7 @@ def gaussian_mixture(
     return GaussianMixture(means, tuple(_covariance(value, c, dim, known) for c, value in enumerate(values)))
 
 
-def _vector(value: ArrayLike, what: str, dim: int) -> Float[np.ndarray, " d"]:
+def _vector(value: Any, what: str, dim: int) -> Float[np.ndarray, " d"]:
     """Return a vector of `dim` finite numbers, a single number repeated."""
     array = np.asarray(value)
     if array.dtype.kind not in "biuf" or array.shape not in ((), (dim,)) or not np.isfinite(array).all():
@@ -136,9 +136,7 @@ def _vector(value: ArrayLike, what: str, dim: int) -> Float[np.ndarray, " d"]:
     return np.broadcast_to(array, (dim,)).astype(float)
 
 
-def _covariance(
-    value: ArrayLike, c: int, dim: int, known: Literal["standard deviation", "variance"]
-) -> Covariance:
+def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation", "variance"]) -> Covariance:
     """Return a covariance in its shortest form."""
     if known == "variance" and np.ndim(value) == 2:
         return _full(value, c, dim)
@@ -151,7 +149,7 @@ def _covariance(
     return _shortest(variances)
 
 
-def _full(value: ArrayLike, c: int, dim: int) -> Covariance:
+def _full(value: Any, c: int, dim: int) -> Covariance:
     covariance = _validate.matrix(value, f"the covariance of class {c}")
     if covariance.shape != (dim, dim) or not np.allclose(covariance, covariance.T, rtol=1e-12, atol=0.0):
         raise ValueError(
@@ -176,6 +174,12 @@ def _shortest(variances: Float[np.ndarray, " d"]) -> Covariance:
 def applied(covariance: Covariance, w: Float[np.ndarray, "N e"]) -> Float[np.ndarray, "N e"]:
     """Return S w for every row w."""
     return w @ covariance if np.ndim(covariance) == 2 else w * covariance
+
+
+def basis(means: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "k d"]:
+    """Return an orthonormal basis of what the means span."""
+    _, singular, rows = np.linalg.svd(means, full_matrices=False)
+    return rows[singular > IN_SPAN * singular[0]]
 
 
 def span(means: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C k"]:

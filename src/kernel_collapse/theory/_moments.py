@@ -6,7 +6,8 @@ With w the weights of a unit, b its bias and psi(x) what it adds to the kernel (
     NTK   psi(x) = sigma_w (phi(u), sigma_w/sqrt(d) phi'(u) x, sigma_b phi'(u))    and a constant, which drops out
 
 everything follows from a_c = E_x psi(x) of each class and from the spread E_x |psi(x) - a_c|^2, both given (w, b). By
-Stein's lemma E[phi'(u) x] = mu E phi' + S w E phi''. Centring before anything is squared keeps the digits of small traces.
+Stein's lemma E[phi'(u) x] = mu E phi' + S w E phi''. Centring
+before anything is squared keeps the digits of small traces.
 """
 
 from __future__ import annotations
@@ -74,9 +75,7 @@ def problem_of(mixture: GaussianMixture, network: Network, share: Float[np.ndarr
     if mixture.isotropic:
         inside = span(means)
         means = np.hstack([inside, np.zeros((len(means), 1))])
-    return Problem(
-        means, mixture.covariances, mixture.traces, mixture.dim, network, share, mixture.isotropic
-    )
+    return Problem(means, mixture.covariances, mixture.traces, mixture.dim, network, share, mixture.isotropic)
 
 
 def add_up(
@@ -123,10 +122,10 @@ def _sums(
         parts = [given.mean[:, None], np.sqrt(scale) * slopes]
         parts.append(np.sqrt(network.bias_variance) * given.slope[:, None])
         features.append(np.sqrt(network.weight_variance) * np.hstack(parts))
-        if given.slope_square is None:
+        if given.of_slopes is None:
             slope_spread = _slope_spread_by_dual(problem, c, z, parts)
         else:
-            slope_spread = _slope_spread(problem, c, given, w, sw, v)
+            slope_spread = _slope_spread(problem, c, given.of_slopes, w, sw, v)
         spreads.append(network.weight_variance * (given.variance + slope_spread))
     stacked = np.stack(features)  # classes, weights, features
     overall = np.tensordot(problem.share, stacked, axes=1)
@@ -146,7 +145,7 @@ def _sums(
 def _slope_spread(
     problem: Problem,
     c: int,
-    given: _conditional.Conditional,
+    given: _conditional.OfSlopes,
     w: Float[np.ndarray, "N e"],
     sw: Float[np.ndarray, "N e"],
     v: Float[np.ndarray, " N"],
@@ -155,27 +154,25 @@ def _slope_spread(
 
     x = mu + e z + y with e = S w / sqrt v, u = m + sqrt(v) z and y independent of z, of variance tr S - |e|^2.
     """
-    assert given.slope_square is not None and given.slope_variance is not None
-    assert given.slope_cov is not None and given.slope_z_variance is not None
     mu = problem.means[c]
     root = np.sqrt(np.maximum(v, np.finfo(float).tiny))
     along = (sw @ mu) / root
     length = np.einsum("ij,ij->i", sw, sw) / root**2
     vector = (
-        (mu @ mu) * given.slope_variance
-        + 2.0 * along * given.slope_cov
-        + length * given.slope_z_variance
-        + (problem.traces[c] - length) * given.slope_square
+        (mu @ mu) * given.variance
+        + 2.0 * along * given.cov
+        + length * given.z_variance
+        + (problem.traces[c] - length) * given.square
     )
-    return problem.scale * vector + problem.network.bias_variance * given.slope_variance
+    return problem.scale * vector + problem.network.bias_variance * given.variance
 
 
 def _slope_spread_by_dual(
-    problem: Problem, c: int, z: Float[np.ndarray, "N e"], parts: list[Float[np.ndarray, "N f"]]
+    problem: Problem, c: int, z: Float[np.ndarray, "N e"], parts: list[Float[np.ndarray, "N _"]]
 ) -> Float[np.ndarray, " N"]:
     """Return the same in the mean over weights: E_x[q kappa_c(q, q, q)] less the square of the mean feature.
 
-    The standard normal z that makes the weights makes a sample as well, mu + S^(1/2) z, of which only the length counts.
+    The standard normal z that makes the weights makes a sample as well, mu + S^(1/2) z; only its length counts.
     """
     network, covariance = problem.network, problem.covariances[c]
     root = np.linalg.cholesky(covariance).T if np.ndim(covariance) == 2 else np.sqrt(covariance)

@@ -1,9 +1,10 @@
 r"""Randomised quasi-Monte Carlo over the weights of one unit: any means and covariances.
 
 R independently scrambled Sobol sequences (Owen, 1995, "Randomly permuted (t,m,s)-nets and (t,s)-sequences") give R
-unbiased values of every expectation. The ratio of their means errs by t sqrt(Var(a - r b)/R) / b, the delta method for a
-ratio r = a/b, with the quantile t of Student's distribution with R - 1 degrees of freedom. Isotropic classes need only the
-coordinates in the span of the means and the length of the rest, a chi variable, in place of all d.
+unbiased values of every expectation. The ratio of their means errs by t sqrt(Var(a - r b)/R) / b, the delta method for
+a ratio r = a/b, with the quantile t of Student's distribution with R - 1 degrees of freedom. Isotropic classes need
+only the coordinates in the span of the means and the length of the rest, a chi variable, in place of all d. Of other
+classes the first coordinates of the sequence, which are its most even ones, are turned into the span of the means.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
 
+from kernel_collapse.theory._mixture import basis
 from kernel_collapse.theory._moments import Problem, Sizes, add_up, traces
 
 __all__ = ["integrate"]
@@ -46,6 +48,7 @@ def integrate(
             f"{MAX_DIM} for method='qmc': give isotropic covariances, for which any number will do."
         )
     limit = max(max_points or MAX_POINTS, SCRAMBLINGS * FIRST)
+    mirrors = [] if problem.reduced else _mirrors(problem.means)
     seeds = np.random.default_rng(seed).spawn(SCRAMBLINGS)
     engines = [qmc.Sobol(columns, scramble=True, bits=BITS, rng=rng) for rng in seeds]
     rows, points, new, error = np.zeros((SCRAMBLINGS, 0)), 0, FIRST, np.inf
@@ -55,8 +58,7 @@ def integrate(
             z = ndtri(engine.random(new) + 2.0 ** -(BITS + 1))
             bias = np.sqrt(problem.network.bias_variance) * z[:, -1] if with_bias else np.zeros(new)
             z = z[:, : columns - with_bias]
-            if problem.reduced:
-                z = _with_rest(z, left)
+            z = _with_rest(z, left) if problem.reduced else _turned(z, mirrors)
             sums.append(add_up(problem, z, bias, np.full(new, 1.0 / new)))
         rows = np.array(sums) if points == 0 else (rows + np.array(sums)) / 2.0
         points += new
@@ -72,6 +74,26 @@ def _with_rest(z: Float[np.ndarray, "N c"], left: int) -> Float[np.ndarray, "N e
         return np.column_stack([z, np.zeros(len(z))])
     rest = np.sqrt(2.0 * gammaincinv(0.5 * left, ndtr(z[:, -1])))
     return np.column_stack([z[:, :-1], rest])
+
+
+def _mirrors(means: Float[np.ndarray, "C d"]) -> list[Float[np.ndarray, " d"]]:
+    """Return normals of mirrors (Householder reflections) that turn the first axes into the span of the means."""
+    axes, normals = basis(means), []
+    for j in range(len(axes)):
+        normal = axes[j].copy()
+        normal[j] -= 1.0
+        length = np.linalg.norm(normal)
+        if length > 1e-8:
+            normals.append(normal / length)
+            axes = _turned(axes, normals[-1:])
+    return normals
+
+
+def _turned(z: Float[np.ndarray, "N d"], mirrors: list[Float[np.ndarray, " d"]]) -> Float[np.ndarray, "N d"]:
+    """Return rows seen in the mirrors, the last one first; a standard normal vector stays one."""
+    for normal in reversed(mirrors):
+        z = z - np.multiply.outer(2.0 * (z @ normal), normal)
+    return z
 
 
 def _error(rows: Float[np.ndarray, "R S"], sizes: Sizes, weighting: str) -> float:
