@@ -138,7 +138,7 @@ def expected_nc1(
     >>> round(kc.theory.expected_nc1(mixture, class_sizes=(512, 512)).log10_ratio, 4)
     -0.9768
     >>> round(kc.theory.expected_nc1(mixture, class_sizes=(512, 512), kernel="ntk").log10_ratio, 4)
-    -0.6744
+    -0.6741
     """
     network = network_of(kernel, activation, depth, weight_variance, bias_variance)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
