@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import eigh_tridiagonal
-from scipy.optimize import brentq
 
 from kernel_collapse.theory import _conditional
 from kernel_collapse.theory._moments import Problem, Sizes, add_up, traces
@@ -165,6 +164,8 @@ def _trapezoid(
 
     They are normalised rather than multiplied by a constant: of 10,000 dimensions it has lost five digits.
     """
+
+    from scipy.optimize import brentq  # takes a tenth of a second to import
 
     def above_cut(x: float) -> float:
         return log_density(x) - log_density(peak) + cut
