@@ -164,7 +164,6 @@ def _trapezoid(
 
     They are normalised rather than multiplied by a constant: of 10,000 dimensions it has lost five digits.
     """
-
     from scipy.optimize import brentq  # takes a tenth of a second to import
 
     def above_cut(x: float) -> float:
