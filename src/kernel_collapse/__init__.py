@@ -6,7 +6,7 @@ What is exported here is what scripts may rely on; ``import kernel_collapse as k
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kernel_collapse import activations, data, kernels
+from kernel_collapse import activations, data, kernels, theory
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
 from kernel_collapse.collapse import (
     NC1,
@@ -57,6 +57,7 @@ __all__ = [
     "solve_adaptive",
     "streamed_collapse",
     "streamed_nc1",
+    "theory",
 ]
 
 

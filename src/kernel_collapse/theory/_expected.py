@@ -1,0 +1,256 @@
+"""The ratio of expected traces of a Gaussian mixture, without a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from kernel_collapse import _validate, activations
+from kernel_collapse.activations import Activation
+from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting
+from kernel_collapse.theory import _qmc, _quadrature
+from kernel_collapse.theory._mixture import GaussianMixture
+from kernel_collapse.theory._moments import Network, Problem, Sizes, problem_of, traces
+
+__all__ = ["ExpectedNC1", "expected_nc1"]
+
+Method = Literal["quadrature", "qmc"]
+#: Relative errors of the ratio that are asked for by default, and the smallest that float64 can promise.
+ACCURACY: dict[Method, float] = {"quadrature": 1e-6, "qmc": 1e-3}
+
+
+@dataclass(frozen=True)
+class ExpectedNC1:
+    """Expected traces of a kernel and their ratio.
+
+    Attributes
+    ----------
+    within, between : float
+        E tr S_W and E tr S_B, in the squared units of the features.
+    ratio : float
+        within / between; NaN where the classes have one mean.
+    ratio_error : float
+        Bound (quadrature) or half of a 95 % interval (qmc) of the error of `ratio`, in its own units; infinite if the
+        rule does not converge with the points allowed.
+    status : {"converged", "max_points"}
+        Whether the error asked for was reached, or else what stopped it.
+    method : {"quadrature", "qmc"}
+        What was used.
+    points : int
+        Nodes of the quadrature, or points of all scramblings.
+    reason : str
+        Empty, or why `ratio` is not a number or less accurate than was asked for.
+    """
+
+    within: float
+    between: float
+    ratio: float
+    ratio_error: float
+    status: Literal["converged", "max_points"]
+    method: Method
+    points: int
+    reason: str = ""
+
+    @property
+    def log10_ratio(self) -> float:
+        """Logarithm of the ratio to base 10; NaN where it has none."""
+        return float(np.log10(self.ratio)) if self.ratio > 0 else float("nan")
+
+
+def expected_nc1(
+    mixture: GaussianMixture,
+    *,
+    kernel: Literal["nngp", "ntk"] = "nngp",
+    activation: str | Activation = "erf",
+    depth: int = 1,
+    weight_variance: float = 1.0,
+    bias_variance: float = 0.0,
+    class_sizes: Sequence[int] | None = None,
+    class_shares: Sequence[float] | None = None,
+    weighting: Weighting = "paper",
+    method: Literal["auto", "quadrature", "qmc"] = "auto",
+    accuracy: float | None = None,
+    max_points: int | None = None,
+    seed: int = 0,
+) -> ExpectedNC1:
+    r"""Return E tr S_W / E tr S_B of the kernel of a wide network of one hidden layer on a Gaussian mixture.
+
+    No data are sampled. For independent x and x' the expectation of E_w[phi(w.x) phi(w.x')] is E_w[m_c(w) m_c'(w)]
+    with m_c(w) = E phi(w.x), a Gaussian expectation in one variable; and likewise for the NTK. What is left is an
+    expectation over the weights of one unit. The mean of n_c samples has the expected squared norm diag / n_c +
+    (1 - 1/n_c) off-diagonal.
+
+    It is a ratio of expectations, which is what the mean of ratios over many data sets approaches as the classes grow.
+
+    Parameters
+    ----------
+    mixture : GaussianMixture
+        The law of the samples, from `gaussian_mixture`.
+    kernel : {"nngp", "ntk"}
+        `kernel_collapse.nngp` (of the features) or `kernel_collapse.ntk`.
+    activation : str or Activation
+        erf, ReLU and identity have closed forms. Of any other, phi is integrated numerically, split at the
+        points of its attribute `kinks` if it has one, and the NTK takes its `kappa_c` as well.
+    depth : int
+        Number of hidden layers; must be 1.
+    weight_variance, bias_variance : float
+        Prior variances, as for the kernels.
+    class_sizes : sequence of C int, optional
+        Samples in each class. By default the limit of infinitely many.
+    class_shares : sequence of C float, optional
+        In that limit, the share of each class in proportion; equal by default.
+    weighting : {"paper", "sample", "class", "published"}
+        As for `kernel_collapse.nc1`.
+    method : {"auto", "quadrature", "qmc"}
+        "quadrature": for isotropic classes whose means are on a line (without a bias, through the origin or not; with
+        a bias, through the origin); exact to the error that is returned. "qmc": randomised quasi-Monte Carlo, for any
+        mixture. "auto": quadrature where it applies and reaches the accuracy, else the more accurate of both.
+    accuracy : float, optional
+        Relative error of the ratio to reach; 1e-6 for quadrature and 1e-3 for qmc by default.
+    max_points : int, optional
+        Most nodes of a rule, or points of all scramblings.
+    seed : int
+        Seed of the scramblings.
+
+    Returns
+    -------
+    ExpectedNC1
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, the method does not apply to the mixture, or the activation grows too
+        fast for the expectation.
+
+    References
+    ----------
+    Williams (1997), "Computing with infinite networks"; Cho and Saul (2009), "Kernel methods for deep learning".
+    docs/theory.md has the formulas and the measured accuracy.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> mixture = kc.theory.gaussian_mixture(128)
+    >>> round(kc.theory.expected_nc1(mixture, class_sizes=(512, 512)).log10_ratio, 4)
+    -0.9768
+    >>> round(kc.theory.expected_nc1(mixture, class_sizes=(512, 512), kernel="ntk").log10_ratio, 4)
+    -0.6741
+    """
+    network = network_of(kernel, activation, depth, weight_variance, bias_variance)
+    _validate.choice(weighting, WEIGHTINGS, "weighting")
+    _validate.choice(method, ("auto", "quadrature", "qmc"), "method")
+    if accuracy is not None:
+        accuracy = _validate.positive(accuracy, "accuracy")
+    if max_points is not None:
+        max_points = _validate.count(max_points, "max_points")
+    seed = _validate.count(seed, "seed", least=0)
+    sizes = sizes_of(mixture, class_sizes, class_shares)
+    problem = problem_of(mixture, network, sizes.share)
+    count = _quadrature.directions(problem)
+    if method == "quadrature" and (count is None or count > 2):
+        raise ValueError(_why_not(mixture, network))
+    found: list[ExpectedNC1] = []
+    methods: tuple[Method, ...] = ("quadrature", "qmc") if method == "auto" else (method,)
+    for one in methods:
+        if one == "quadrature" and (count is None or count > 2):
+            continue
+        found.append(_run(one, problem, sizes, weighting, accuracy or ACCURACY[one], max_points, seed))
+        # Sampling is no use where quadrature is already as accurate as sampling would be asked to be.
+        enough = found[-1].ratio_error <= (accuracy or ACCURACY["qmc"]) * abs(found[-1].ratio)
+        if found[-1].status == "converged" or enough:
+            return found[-1]
+    return min(found, key=lambda result: result.ratio_error)
+
+
+def _run(
+    method: Method,
+    problem: Problem,
+    sizes: Sizes,
+    weighting: Weighting,
+    accuracy: float,
+    max_points: int | None,
+    seed: int,
+) -> ExpectedNC1:
+    row: Float[np.ndarray, " S"]
+    if method == "quadrature":
+        row, error, points = _quadrature.integrate(problem, sizes, weighting, accuracy, max_points)
+    else:
+        row, error, points = _qmc.integrate(problem, sizes, weighting, accuracy, max_points, seed)
+    value = traces(row, sizes, weighting)
+    reason = value.reason
+    if error > accuracy and not reason:
+        reason = (
+            f"the relative error is {error:.2g} with {points} points, not {accuracy:.2g}: raise max_points"
+        )
+    return ExpectedNC1(
+        value.within,
+        value.between,
+        value.ratio,
+        error * abs(value.ratio),
+        "converged" if error <= accuracy else "max_points",
+        method,
+        points,
+        reason,
+    )
+
+
+def network_of(
+    kernel: str, activation: str | Activation, depth: int, weight_variance: float, bias_variance: float
+) -> Network:
+    """Return the network, or refuse it."""
+    _validate.choice(kernel, ("nngp", "ntk"), "kernel")
+    if _validate.count(depth, "depth") != 1:
+        raise ValueError(
+            f"depth is {depth!r}, expected 1: only one hidden layer makes the kernel an expectation over the weights "
+            "of one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
+        )
+    return Network(
+        activations.get(activation),
+        kernel == "ntk",
+        _validate.positive(weight_variance, "weight_variance"),
+        _validate.positive(bias_variance, "bias_variance", zero_allowed=True),
+    )
+
+
+def sizes_of(
+    mixture: GaussianMixture, class_sizes: Sequence[int] | None, class_shares: Sequence[float] | None
+) -> Sizes:
+    """Return shares and inverse sizes, or refuse them."""
+    classes = mixture.n_classes
+    if class_sizes is not None and class_shares is not None:
+        raise ValueError(
+            "class_sizes and class_shares are both given, expected one of them: sizes imply the shares."
+        )
+    given: Any = class_shares if class_sizes is None else class_sizes
+    if given is None:
+        return Sizes(np.full(classes, 1.0 / classes), np.zeros(classes))
+    what = "class_shares" if class_sizes is None else "class_sizes"
+    if not hasattr(given, "__len__") or len(given) != classes:
+        raise ValueError(f"{what} is {given!r}, expected {classes} entries: one a class, as in class_means.")
+    if class_sizes is None:
+        shares = np.array([_validate.positive(share, "a class share") for share in given])
+        return Sizes(shares / shares.sum(), np.zeros(classes))
+    counts = np.array([_validate.count(size, "a class size") for size in given], dtype=float)
+    return Sizes(counts / counts.sum(), 1.0 / counts)
+
+
+def _why_not(mixture: GaussianMixture, network: Network) -> str:
+    if not mixture.isotropic:
+        what, wanted = (
+            "covariances that are not multiples of the unit matrix",
+            "isotropic classes with means on a line",
+        )
+    elif network.bias_variance > 0:
+        what, wanted = (
+            "means on no line through the origin, and a bias",
+            "with a bias, means on a line through the origin",
+        )
+    else:
+        what, wanted = "means that are on no line", "means on a line"
+    return (
+        f"method is 'quadrature' for a mixture with {what}, expected {wanted}: use method='qmc', or 'auto'."
+    )

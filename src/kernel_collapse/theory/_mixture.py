@@ -1,0 +1,189 @@
+"""Gaussian mixtures: the law that `kernel_collapse.data.gaussian_classes` draws from, without a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from kernel_collapse import _validate
+
+__all__ = ["GaussianMixture", "gaussian_mixture"]
+
+#: Means that leave a span by less than this share of the longest one are in it.
+IN_SPAN = 1e-12
+
+#: The covariance of a class: a number for s^2 I, a vector (d,) for a diagonal one, or a matrix (d, d).
+Covariance = float | Any
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """Gaussian classes in `dim` dimensions; made by `gaussian_mixture`.
+
+    Attributes
+    ----------
+    means : ndarray, shape (C, dim)
+        Mean of each class.
+    covariances : tuple of C floats or arrays of shape (dim,) or (dim, dim)
+        Covariance of each class, in the shortest form: a number s stands for s I, a vector for a diagonal matrix.
+    """
+
+    means: Float[np.ndarray, "C d"]
+    covariances: tuple[Covariance, ...]
+
+    @property
+    def dim(self) -> int:
+        """Number of features d."""
+        return int(self.means.shape[1])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes C."""
+        return len(self.means)
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether every covariance is a multiple of the unit matrix."""
+        return all(np.ndim(covariance) == 0 for covariance in self.covariances)
+
+    @property
+    def traces(self) -> Float[np.ndarray, " C"]:
+        """Trace of each class's covariance, the expected squared distance from its mean."""
+        d = self.dim
+        return np.array(
+            [
+                d * s if np.ndim(s) == 0 else np.sum(s) if np.ndim(s) == 1 else np.trace(s)
+                for s in self.covariances
+            ],
+            dtype=float,
+        )
+
+    def __repr__(self) -> str:
+        kinds = {0: "isotropic", 1: "diagonal", 2: "full"}
+        forms = dict.fromkeys(kinds[int(np.ndim(covariance))] for covariance in self.covariances)
+        return f"<GaussianMixture: {self.n_classes} classes, {self.dim} features, {' and '.join(forms)} covariances>"
+
+
+def gaussian_mixture(
+    dim: int,
+    *,
+    class_means: Sequence[ArrayLike] = (-2.0, 2.0),
+    class_stds: ArrayLike | Sequence[ArrayLike] = 0.5,
+    class_covariances: Sequence[ArrayLike] | None = None,
+) -> GaussianMixture:
+    """Return the law of the samples of `kernel_collapse.data.gaussian_classes` with the same arguments.
+
+    Nothing of the size dim x dim is made of numbers or vectors, so `dim` may be large.
+
+    Parameters
+    ----------
+    dim : int
+        Number of features d.
+    class_means : sequence of C numbers or of C arrays of shape (dim,)
+        A number stands for the same mean in every coordinate. The default is the paper's D1.
+    class_stds : number, or sequence of C numbers or of C arrays of shape (dim,)
+        Standard deviation in every coordinate.
+    class_covariances : sequence of C numbers, of shape (dim,) or of shape (dim, dim), optional
+        Variance, variances of the coordinates, or covariance matrix of each class; in place of `class_stds`.
+
+    Returns
+    -------
+    GaussianMixture
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes, shapes do not match, an entry is not finite, or a covariance is not
+        positive definite.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.theory.gaussian_mixture(10_000)
+    <GaussianMixture: 2 classes, 10000 features, isotropic covariances>
+    """
+    dim = _validate.count(dim, "dim")
+    if not hasattr(class_means, "__len__") or len(class_means) < 2:
+        raise ValueError(
+            f"class_means is {class_means!r}, expected the means of at least two classes, as in (-2, 2)."
+        )
+    means = np.array([_vector(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)])
+    given: Any = class_stds if class_covariances is None else class_covariances
+    what = "class_stds" if class_covariances is None else "class_covariances"
+    values: list[Any] = list(given) if hasattr(given, "__len__") else [given] * len(means)
+    if len(values) != len(means):
+        raise ValueError(
+            f"{what} has {len(values)} entries, expected {len(means)}: one a class, as in class_means."
+        )
+    known: Literal["standard deviation", "variance"] = (
+        "standard deviation" if class_covariances is None else "variance"
+    )
+    return GaussianMixture(means, tuple(_covariance(value, c, dim, known) for c, value in enumerate(values)))
+
+
+def _vector(value: Any, what: str, dim: int) -> Float[np.ndarray, " d"]:
+    """Return a vector of `dim` finite numbers, a single number repeated."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf" or array.shape not in ((), (dim,)) or not np.isfinite(array).all():
+        raise ValueError(
+            f"{what} is {value!r}, expected a finite number or one for each of {dim} coordinates."
+        )
+    return np.broadcast_to(array, (dim,)).astype(float)
+
+
+def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation", "variance"]) -> Covariance:
+    """Return a covariance in its shortest form."""
+    if known == "variance" and np.ndim(value) == 2:
+        return _full(value, c, dim)
+    vector = _vector(value, f"the {known} of class {c}", dim)
+    if (vector <= 0).any():
+        raise ValueError(
+            f"the {known} of class {c} is {value!r}, expected more than zero in every coordinate."
+        )
+    variances = vector**2 if known == "standard deviation" else vector
+    return _shortest(variances)
+
+
+def _full(value: Any, c: int, dim: int) -> Covariance:
+    covariance = _validate.matrix(value, f"the covariance of class {c}")
+    if covariance.shape != (dim, dim) or not np.allclose(covariance, covariance.T, rtol=1e-12, atol=0.0):
+        raise ValueError(
+            f"the covariance of class {c} has shape {covariance.shape}, expected a symmetric {dim} x {dim} matrix."
+        )
+    if np.count_nonzero(covariance) == np.count_nonzero(np.diag(covariance)):
+        lowest, shortest = np.diag(covariance).min(), _shortest(np.diag(covariance).copy())
+    else:
+        lowest, shortest = np.linalg.eigvalsh(covariance)[0], covariance
+    if lowest <= 0:
+        raise ValueError(
+            f"the covariance of class {c} has the eigenvalue {lowest:.3g}, expected all to be positive: "
+            "no direction may have zero or negative variance."
+        )
+    return shortest
+
+
+def _shortest(variances: Float[np.ndarray, " d"]) -> Covariance:
+    return float(variances[0]) if (variances == variances[0]).all() else variances
+
+
+def applied(covariance: Covariance, w: Float[np.ndarray, "N e"]) -> Float[np.ndarray, "N e"]:
+    """Return S w for every row w."""
+    return w @ covariance if np.ndim(covariance) == 2 else w * covariance
+
+
+def basis(means: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "k d"]:
+    """Return an orthonormal basis of what the means span."""
+    _, singular, rows = np.linalg.svd(means, full_matrices=False)
+    return rows[singular > IN_SPAN * singular[0]]
+
+
+def span(means: Float[np.ndarray, "C d"]) -> Float[np.ndarray, "C k"]:
+    """Return the coordinates of the means in an orthonormal basis of what they span; k is 1 at least."""
+    left, singular, _ = np.linalg.svd(means, full_matrices=False)
+    rank = max(1, int(np.sum(singular > IN_SPAN * singular[0]))) if singular[0] > 0 else 1
+    return left[:, :rank] * singular[:rank]
