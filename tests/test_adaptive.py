@@ -97,7 +97,9 @@ def test_gradient_is_the_equations_of_state_and_finite_differences(activation, o
     assert total - 2 * np.log(sw2 / 4) == pytest.approx(energy_of(sigma), rel=1e-12)
 
 
-@pytest.mark.parametrize("activation", problems.WITHOUT_JUMPS)
+@pytest.mark.parametrize(
+    "activation", [n for n in problems.SMOOTH if n != "mish"]
+)  # whose expansion does not reach so far
 def test_gradient_in_the_logarithm(activation, rng):
     x, y = rng.normal(size=(12, 3)), rng.normal(size=(12, 2))
     energy = FreeEnergy(x, y, activations.get(activation), 20.0, 0.5, 0.1)
@@ -515,7 +517,7 @@ def test_overflow_is_not_finite(rng):
     assert energy.evaluate(np.eye(5)).finite  # though the memory has seen what was not
 
 
-@pytest.mark.parametrize("activation", problems.WITHOUT_JUMPS)
+@pytest.mark.parametrize("activation", problems.SMOOTH)
 def test_more_samples_than_a_tile(activation, rng):
     """The tiles off the diagonal too, where kappa_q has two orders, against the definition."""
     x, y = rng.normal(size=(300, 4)), rng.normal(size=(300, 2))

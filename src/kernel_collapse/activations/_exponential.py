@@ -40,7 +40,8 @@ class Sin(Activation):
         size, square = xp.abs(c), self.b**2
         scale = xp.exp(-square * _half_gap(q1, q2, c, det))
         twice = xp.expm1(-2.0 * square * size)
-        return -0.5 * xp.sign(c) * scale * twice, 0.5 * scale * (2.0 + twice)
+        half = 0.5 * scale * twice
+        return xp.where(c < 0, half, -half), scale + half
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return the mixture of sinh and cosh."""

@@ -12,13 +12,13 @@ c E[(u - h)_+^{m-1} delta(v - k)].
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 __all__ = ["Truncated", "density", "moments_above"]
 
-Array = Float[np.ndarray, "..."]
+Array = Any  # of NumPy, of any shape, or one of its numbers
 
 #: A variance or a deviation below these is taken for them, so that nothing is divided by zero: what it is in is 0 then.
 TINY_VARIANCE, TINY_DEVIATION = 1e-290, 1e-100
