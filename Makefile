@@ -21,6 +21,7 @@ format: .venv/development  ## mend what ruff can mend
 
 bench: .venv/development  ## timings; never part of the tests
 	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/activations.py
 	$(BIN)/python benchmarks/collapse.py
 	$(BIN)/python benchmarks/adaptive.py
 	$(BIN)/python benchmarks/convergence.py

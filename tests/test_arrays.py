@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import kernel_collapse as kc
+import problems
 from kernel_collapse import _arrays
 
 METRICS = (
@@ -196,3 +197,56 @@ def test_means_that_coincide_are_a_reason_in_every_library():
 def test_bad_input(x, call, message, unchecked):
     with pytest.raises(ValueError, match=message):
         call(x)
+
+
+@pytest.mark.parametrize(
+    ("library", "dtype"), [("torch", "float64"), ("jax", "float64"), ("strict", "float64")]
+)
+@pytest.mark.parametrize("kernel", [kc.nngp, kc.ntk])
+@pytest.mark.parametrize("activation", [*problems.CLOSED, "mish", "sigmoid", "silu", "softplus", "tanh"])
+def test_every_activation_in_other_libraries(x, library, dtype, kernel, activation):
+    options = {"activation": activation, "depth": 2, "weight_variance": 0.8}
+    expected = kernel(0.5 * x, **options)
+    with jax.enable_x64(True):
+        gram = kernel(0.5 * LIBRARIES[library](x, dtype), **options)
+        found = _arrays.read(gram)
+    # beside the diagonal the angle keeps half of the digits, where no pair is looked at by itself
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "activation", ["gelu", "rbf", "polynomial", "sin", "rectified_monomial", "tanh", "mish"]
+)
+def test_gradients_through_other_activations(x, activation):
+    x = 0.3 * x
+    phi = kc.activations.get(activation)
+    if activation in kc.activations.names(expanded=True):
+        phi = kc.activations.expand(phi, name=activation, orders=100)
+
+    def ratio(values):
+        return kc.nc1(kc.ntk(values, activation=phi, weight_variance=0.8), LABELS).ratio
+
+    with jax.enable_x64(True):
+        of_jax = np.asarray(jax.grad(ratio)(jnp.asarray(x)))
+    values = torch.tensor(x, requires_grad=True)
+    ratio(values).backward()
+    of_torch = values.grad.numpy()
+    np.testing.assert_allclose(of_jax, of_torch, rtol=0, atol=1e-10 * np.abs(of_torch).max())
+    for i, j in ((0, 0), (7, 3), (23, 4)):
+        step = np.zeros_like(x)
+        step[i, j] = 1e-4
+        f = [ratio(x + s * step) for s in (-2, -1, 1, 2)]
+        slope = (8 * (f[2] - f[1]) - (f[3] - f[0])) / 12e-4
+        assert of_torch[i, j] == pytest.approx(slope, abs=1e-6 * np.abs(of_torch).max())
+
+
+def test_an_expansion_under_a_tracer_wants_its_orders(x):
+    def ratio(values):
+        return kc.nc1(kc.nngp(values, activation="tanh"), LABELS).ratio
+
+    with pytest.raises(
+        ValueError, match="chosen from values that JAX does not know while it traces, expected orders="
+    ):
+        jax.jit(ratio)(jnp.asarray(x))
+    with pytest.raises(ValueError, match="elu has kinks, whose dual is computed by NumPy alone"):
+        kc.nngp(torch.tensor(x), activation="elu")

@@ -537,3 +537,22 @@ def test_activations_that_are_not_finite_are_refused():
     for method in ("quadrature", "qmc"):
         with pytest.raises(ValueError, match="is not finite for some pre-activations"):
             expected(mixture_of(3), activation=Logarithm(), method=method)
+
+
+def test_a_singular_covariance(rng):
+    """A direction without spread: the limit of one with little."""
+    means, factor = [np.zeros(3), np.array([2.0, 1.0, 0.0])], rng.normal(size=(3, 2))
+    singular = factor @ factor.T
+
+    def at(epsilon):
+        mixture = kc.theory.gaussian_mixture(
+            3, class_means=means, class_covariances=[singular + epsilon * np.eye(3), [1.0, 0.0, 0.5]]
+        )
+        return kc.theory.expected_nc1(mixture, kernel="ntk", accuracy=1e-2)
+
+    assert at(0.0).ratio == pytest.approx(at(1e-6).ratio, rel=1e-4)
+    for bad in (np.zeros((3, 3)), np.diag([1.0, 1.0, -1e-3])):
+        with pytest.raises(ValueError, match="positive semi-definite, or zero"):
+            kc.theory.gaussian_mixture(3, class_means=means, class_covariances=[bad, 1.0])
+    with pytest.raises(ValueError, match="or zero in some of them"):
+        kc.theory.gaussian_mixture(3, class_means=means, class_covariances=[[0.0, 0.0, 0.0], 1.0])

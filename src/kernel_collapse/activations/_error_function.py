@@ -120,7 +120,7 @@ class GELU(Activation):
 
     def __call__(self, x: Array) -> Array:
         """Return x Phi(x)."""
-        return 0.5 * x * (1.0 + _arrays.erf(x * np.sqrt(0.5)))
+        return 0.5 * x * (1.0 + _arrays.erf(x * float(np.sqrt(0.5))))
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return E[phi(u) phi(v)]."""

@@ -40,6 +40,8 @@ __all__ = ["MAX_ORDERS", "TAIL", "Expanded"]
 
 #: Orders that are tried, and the most that are.
 FIRST_ORDERS, MAX_ORDERS = 62, 2046
+#: Where there is another way, it is the shorter one beyond these.
+ENOUGH_ORDERS = 1022
 #: What may be missing of kappa and kappa_c, relative to their sizes on the diagonal; the second where there are kinks.
 TAIL, KINKED_TAIL = 1e-11, 1e-7
 #: Below this variance derivatives are those at it: coefficients of order m fall as q^{m/2} and drown in round-off.
@@ -73,6 +75,7 @@ class Expanded(Activation):
         self._orders = orders
         #: Another way to the dual, where the expansion would take too many orders.
         self._wide = wide
+        self.most_orders = MAX_ORDERS if wide is None else ENOUGH_ORDERS
         self._remembered = lru_cache(maxsize=8)(lambda q, orders: self._integrate(np.frombuffer(q), orders))
         self._kinks = _kinks.find(self._values, kinks)
         self.kinks = tuple(kink.at for kink in self._kinks)
@@ -226,8 +229,8 @@ class Expanded(Activation):
         m = np.arange(series.smooth.shape[0] - r, dtype=float)
         factor: Any = np.sqrt(m + 1.0) if r == 1 else np.sqrt((m + 1.0) * (m + 2.0))
         factor = like(q, factor.reshape((-1,) + (1,) * (series.smooth.ndim - 1)))
-        kinked = None if series.kinked is None else factor * series.kinked[r:] * scale
-        return Series(factor * series.smooth[r:] * scale, kinked)
+        kinked = None if series.kinked is None else factor * series.kinked[r:, ...] * scale
+        return Series(factor * series.smooth[r:, ...] * scale, kinked)
 
     def _series(self, q: Array, orders: int) -> Series:
         """Return the coefficients of every variance, with two to spare."""
@@ -398,7 +401,7 @@ def _orders_for(
         _, left = activation._remainder(variances, correlation, fixed)
         return fixed, left
     orders, tried, left = FIRST_ORDERS, 0, np.inf
-    while orders <= MAX_ORDERS:
+    while orders <= activation.most_orders:
         enough, left = activation._remainder(variances, correlation, orders)
         if left == 0.0:
             return enough, 0.0

@@ -28,7 +28,7 @@ class Sin(Activation):
         self.a, self.b = parameter(a, f"a of {self._base}"), parameter(b, f"b of {self._base}")
         self.shift = parameter(shift, f"shift of {self._base}")
         self.name = called(self._base, self.a, self.b, self.shift)
-        self._odd, self._even = np.cos(self.shift) ** 2, np.sin(self.shift) ** 2
+        self._odd, self._even = float(np.cos(self.shift) ** 2), float(np.sin(self.shift) ** 2)
 
     def __call__(self, x: Array) -> Array:
         """Return a sin(b x + shift)."""
@@ -94,7 +94,9 @@ class RBF(Activation):
 
     def __call__(self, x: Array) -> Array:
         """Return sqrt(2) sin(sqrt(2 gamma) x + pi/4)."""
-        return np.sqrt(2.0) * _arrays.namespace(x).sin(float(np.sqrt(2.0 * self.gamma)) * x + np.pi / 4.0)
+        return float(np.sqrt(2.0)) * _arrays.namespace(x).sin(
+            float(np.sqrt(2.0 * self.gamma)) * x + np.pi / 4.0
+        )
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return exp(-gamma (q1 + q2 - 2c))."""

@@ -88,7 +88,7 @@ def sum_over_orders(pairs: list[tuple[Array, Array]], rho: Array, orders: int) -
     """Return the sum over m of left_m right_m rho^m, by Horner's rule in rho^2 for even and odd orders apart."""
     square = rho * rho
     even, odd = (
-        _horner([(left[parity:orders:2], right[parity:orders:2]) for left, right in pairs], square)
+        _horner([(left[parity:orders:2, ...], right[parity:orders:2, ...]) for left, right in pairs], square)
         for parity in (0, 1)
     )
     return even + rho * odd
@@ -105,7 +105,7 @@ def _horner(pairs: list[tuple[Array, Array]], x: Array) -> Array:
     for m in range(left.shape[0] - 1, -1, -1):
         total = total * x
         for left, right in pairs:
-            total = total + left[m] * right[m]
+            total = total + left[m, ...] * right[m, ...]
     return total
 
 

@@ -69,7 +69,9 @@ def _places(function: Function) -> list[float]:
     """Return points where fifth differences are large, and stay so on finer and finer grids."""
     grid = np.arange(-REACH, REACH, STEP) + 1.2345e-3
     values = function(grid)
-    values = np.where(np.abs(values) < 1e100, values, np.nan)  # what overflows far out has no kinks to be seen
+    values = np.where(
+        np.abs(values) < 1e100, values, np.nan
+    )  # what overflows far out has no kinks to be seen
     scale = 1.0 + np.abs(values[5:])
     # Of a function that is smooth on the scale of 1 they are below 1e-7; of one whose curvature jumps by 1, 1e-4.
     suspects = np.flatnonzero(_roughness(values) > 1e-7 * scale)

@@ -12,6 +12,7 @@ from kernel_collapse.experiments import (
     limiting_kernels_balanced,
     limiting_kernels_imbalanced,
     real_data,
+    theory_vs_samples,
     trained_networks_balanced,
     trained_networks_imbalanced,
     training_path,
@@ -25,6 +26,7 @@ REGISTRY: dict[str, Experiment] = {
     for module in (
         limiting_kernels_balanced,
         limiting_kernels_imbalanced,
+        theory_vs_samples,
         real_data,
         adaptive_balanced,
         adaptive_imbalanced,

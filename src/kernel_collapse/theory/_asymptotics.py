@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
-from kernel_collapse.activations import Activation
+from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._nc1 import NC1, WEIGHTINGS, Weighting
 from kernel_collapse.theory._expected import network_of, sizes_of
 from kernel_collapse.theory._mixture import Covariance, GaussianMixture, applied
@@ -34,7 +34,7 @@ def large_dimension_nc1(
     *,
     order: Literal[0, 1] = 1,
     kernel: Literal["nngp", "ntk"] = "nngp",
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
@@ -108,7 +108,7 @@ def far_separated_nc1(
     mixture: GaussianMixture,
     *,
     kernel: Literal["nngp", "ntk"] = "nngp",
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
@@ -267,7 +267,7 @@ def _far_spread(mixture: GaussianMixture, network: Network, c: int, q: float) ->
 
     if not network.tangent:
         return trace * kappa_c(q) + 2.0 * along * _derivative(kappa_c, q)
-    if activation.needs_determinant or bool(getattr(activation, "kinks", None)):
+    if activation.needs_determinant or activation.kinks:
         theta = 1e-3  # a tangent, by Richardson's extrapolation
         slope = [(kappa_c(q) - kappa_c(q, q * np.cos(angle))) / angle for angle in (theta, 0.5 * theta)]
         jump = q * (2.0 * slope[1] - slope[0]) * _mean_angle(mixture, c, scale, q)

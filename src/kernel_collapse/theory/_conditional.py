@@ -147,7 +147,7 @@ def _numerical(activation: Activation, m: Values, v: Values, level: int) -> Cond
     nodes, weights = np.polynomial.legendre.leggauss(NODES + MORE_NODES * level)
     nodes, weights = 0.5 * (1.0 + nodes), 0.5 * weights
     # Pieces end at the kinks, and at 0, about which activations change on scales that only they know.
-    ends = np.array(sorted({0.0, *map(float, getattr(activation, "kinks", ()))}))
+    ends = np.array(sorted({0.0, *activation.kinks}))
     chunk = max(1, EVALUATIONS // (len(nodes) * (len(ends) + 1)))
     parts = [
         _integrals(

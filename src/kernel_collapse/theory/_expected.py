@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate, activations
-from kernel_collapse.activations import Activation
+from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting
 from kernel_collapse.theory import _qmc, _quadrature
 from kernel_collapse.theory._mixture import GaussianMixture
@@ -65,7 +65,7 @@ def expected_nc1(
     mixture: GaussianMixture,
     *,
     kernel: Literal["nngp", "ntk"] = "nngp",
-    activation: str | Activation = "erf",
+    activation: ActivationLike = "erf",
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
@@ -199,7 +199,7 @@ def _run(
 
 
 def network_of(
-    kernel: str, activation: str | Activation, depth: int, weight_variance: float, bias_variance: float
+    kernel: str, activation: ActivationLike, depth: int, weight_variance: float, bias_variance: float
 ) -> Network:
     """Return the network, or refuse it."""
     _validate.choice(kernel, ("nngp", "ntk"), "kernel")

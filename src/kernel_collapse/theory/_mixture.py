@@ -14,6 +14,8 @@ from kernel_collapse import _validate
 
 __all__ = ["GaussianMixture", "gaussian_mixture"]
 
+#: A covariance whose eigenvalues are negative by less than this share of the largest is singular up to round-off.
+SEMI_DEFINITE = 1e-12
 #: Means that leave a span by less than this share of the longest one are in it.
 IN_SPAN = 1e-12
 
@@ -99,7 +101,7 @@ def gaussian_mixture(
     ------
     ValueError
         If there are fewer than two classes, shapes do not match, an entry is not finite, or a covariance is not
-        positive definite.
+        positive semi-definite.
 
     Examples
     --------
@@ -141,9 +143,10 @@ def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation
     if known == "variance" and np.ndim(value) == 2:
         return _full(value, c, dim)
     vector = _vector(value, f"the {known} of class {c}", dim)
-    if (vector <= 0).any():
+    if (vector < 0).any() or not (vector > 0).any() or (known == "standard deviation" and not vector.all()):
         raise ValueError(
-            f"the {known} of class {c} is {value!r}, expected more than zero in every coordinate."
+            f"the {known} of class {c} is {value!r}, expected more than zero in every coordinate"
+            + ("." if known == "standard deviation" else ", or zero in some of them.")
         )
     variances = vector**2 if known == "standard deviation" else vector
     return _shortest(variances)
@@ -156,13 +159,13 @@ def _full(value: Any, c: int, dim: int) -> Covariance:
             f"the covariance of class {c} has shape {covariance.shape}, expected a symmetric {dim} x {dim} matrix."
         )
     if np.count_nonzero(covariance) == np.count_nonzero(np.diag(covariance)):
-        lowest, shortest = np.diag(covariance).min(), _shortest(np.diag(covariance).copy())
+        values, shortest = np.sort(np.diag(covariance)), _shortest(np.diag(covariance).copy())
     else:
-        lowest, shortest = np.linalg.eigvalsh(covariance)[0], covariance
-    if lowest <= 0:
+        values, shortest = np.linalg.eigvalsh(covariance), covariance
+    if values[0] < -SEMI_DEFINITE * values[-1] or values[-1] <= 0:
         raise ValueError(
-            f"the covariance of class {c} has the eigenvalue {lowest:.3g}, expected all to be positive: "
-            "no direction may have zero or negative variance."
+            f"the covariance of class {c} has the eigenvalue {values[0]:.3g}, expected none to be negative and some to "
+            "be positive: it is not positive semi-definite, or zero."
         )
     return shortest
 
