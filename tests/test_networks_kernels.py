@@ -29,7 +29,7 @@ def jacobian(network, x, output):
         return np.hstack([np.asarray(p).reshape(len(x), -1) for p in parts])
 
 
-@pytest.mark.parametrize("activation", ["erf", "relu", "identity", jnp.tanh])
+@pytest.mark.parametrize("activation", ["erf", "relu", "identity", jnp.tanh, "softplus"])
 @pytest.mark.parametrize("parameterisation", ["standard", "ntk"])
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize("widths", [(7,), (7, 5, 6)])
@@ -78,8 +78,11 @@ def wide_networks():
     ]
 
 
-@pytest.mark.parametrize("activation", ["erf", "relu"])
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("activation", "depth"),
+    [(a, d) for a in ("erf", "relu") for d in (1, 2, 3)]
+    + [("gelu", 2), ("silu", 2), ("elu", 1), ("leaky_relu(0.1)", 3), ("rbf", 1)],
+)
 def test_width_4096_within_sampling_error_of_infinite_width(wide_networks, activation, depth):
     """Mean over networks within 5 standard errors of the limit, entry by entry, and the error is small."""
     x = X[[0, 1, 6, 7]]
@@ -149,6 +152,7 @@ def test_layers_are_counted_from_either_end():
         ),
         (lambda: kc.networks.initialise(dim=3, activation="relo"), "did you mean 'relu'"),
         (lambda: kc.networks.initialise(dim=3, activation=jnp.sign), "not differentiable where it must be"),
+        (lambda: kc.networks.initialise(dim=3, activation="sign"), "not differentiable where it must be"),
         (lambda: kc.networks.initialise(dim=3, activation=jnp.sum), "expected an elementwise function"),
         (lambda: kc.networks.initialise(dim=3, activation=np.tanh), "cannot be differentiated by JAX"),
         (lambda: kc.networks.initialise(dim=3, activation=7), "activation is 7, expected one of"),

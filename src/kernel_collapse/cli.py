@@ -131,7 +131,8 @@ def measure(
     activation: Annotated[
         list[str] | None,
         typer.Option(
-            help="erf, relu, identity; repeat for several (default: erf, relu).", show_default=False
+            help="erf, relu, gelu, tanh, 'leaky_relu(0.1)', ...; repeat for several (default: erf, relu).",
+            show_default=False,
         ),
     ] = None,
     depth: Annotated[int, typer.Option(help="Number of hidden layers.")] = 1,
