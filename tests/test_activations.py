@@ -562,3 +562,16 @@ def test_jumps_are_refused_where_they_have_no_meaning():
     with pytest.raises(ValueError, match="has a jump, so that its NTK is infinite"):
         kc.ntk(data.x, activation=lambda x: (x > 0) + 0.5 * x)
     assert np.isfinite(kc.ntk(data.x, activation="sign", depth=3)).all()
+
+
+def test_a_solve_ends_where_the_tail_does():
+    """The moments of elu are known to 1e-8: a residual below that error is not asked of them."""
+    data = kc.data.gaussian_classes(n=48, dim=4)
+    options = {"width": 50, "noise_variance": 1e-6, "raise_on_failure": False}
+    solution = kc.solve_adaptive(data.x, data.targets, activation="elu", **options)
+    assert solution.status in (kc.adaptive.Status.CONVERGED, kc.adaptive.Status.PRECISION_LIMIT)
+    assert solution.residual < 1e-4
+    assert solution.evaluations < 300
+    assert (
+        activations.get(lambda x: np.maximum(x - 0.3, 0)).accuracy < 1e-15 < activations.get("elu").accuracy
+    )

@@ -84,7 +84,7 @@ class FreeEnergy:
 
     def extended(self) -> FreeEnergy | None:
         """Return the same in extended precision, where the machine has it."""
-        better = np.finfo(np.longdouble).eps < np.finfo(self.dtype).eps
+        better = np.finfo(np.longdouble).eps < np.finfo(self.dtype).eps and self.activation.accuracy <= EPS
         return replace(self, dtype=np.longdouble) if better else None
 
     def kernel(self, scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "n n"]:
@@ -122,7 +122,10 @@ class FreeEnergy:
         )
         squares = np.einsum("ij,ij->i", solved, solved)
         slope_q = float(np.sum(squares * np.asarray(q * kappa_c[diagonal], dtype=np.float64)))
-        round_off = scale * slope_q * float(np.finfo(self.dtype).eps)
+        # In extended precision the entries are better than EPS, whatever an activation says of float64.
+        eps = float(np.finfo(self.dtype).eps)
+        eps = eps if self.activation.accuracy <= EPS else self.activation.accuracy
+        round_off = scale * slope_q * eps
         if certify:
             change = self._solve_error(factor, solved, squares, variances)
             tilt = -product(change, solved.T) - product(solved, change.T)
@@ -134,7 +137,7 @@ class FreeEnergy:
         return Evaluation(
             value / self.width,
             scale * self._pull_back(weights, kappa_c, kappa_q, w, root),
-            EPS / (2.0 * self.width) * float(squares @ variances),
+            max(EPS, self.activation.accuracy) / (2.0 * self.width) * float(squares @ variances),
             round_off,
             float(pivots.min() ** 2),
             float((pivots.max() / pivots.min()) ** 2),

@@ -34,6 +34,8 @@ class Activation(ABC):
     needs_determinant: bool = False
     #: Whether phi has a jump: then d kappa / d c grows without bound towards perfect correlation.
     jumps: bool = False
+    #: Relative error of the three moments on their diagonals.
+    accuracy: float = float(np.finfo(np.float64).eps)
     #: Where phi or its derivatives have a jump; an integral over phi is split there.
     kinks: tuple[float, ...] = ()
 

@@ -40,6 +40,8 @@ __all__ = ["MAX_ORDERS", "TAIL", "Expanded"]
 
 #: Orders that are tried, and the most that are.
 FIRST_ORDERS, MAX_ORDERS = 62, 2046
+#: A piecewise polynomial takes no more than these.
+FEW_ORDERS = 16
 #: Where there is another way, it is the shorter one beyond these.
 ENOUGH_ORDERS = 1022
 #: What may be missing of kappa and kappa_c, relative to their sizes on the diagonal; the second where there are kinks.
@@ -81,6 +83,9 @@ class Expanded(Activation):
         self.kinks = tuple(kink.at for kink in self._kinks)
         self.jumps = any(kink.jumps[0] for kink in self._kinks)
         self.tail = tail if tail is not None else (KINKED_TAIL if self._kinks else TAIL)
+        # An expansion that ends soon is better than its tail by far; one of kinks that no polynomial takes out is not.
+        if self._kinks and _orders_for(self, (1.0,), 1.0, orders)[0] > FEW_ORDERS:
+            self.accuracy = 0.1 * self.tail
 
     def __call__(self, x: Array) -> Array:
         """Return phi(x)."""
