@@ -66,7 +66,8 @@ class FixedPoint:
     def phase(self) -> Phase:
         """What becomes of two inputs.
 
-        Their correlation tends to 1 (ordered; critical: slowly) or to less (chaotic), or their variance to 0 or infinity.
+        Their correlation tends to 1 (ordered; critical: slowly) or to less (chaotic), or their variance to 0 or
+        infinity.
         """
         if not 0.0 < self.variance < np.inf:
             return "unbounded" if self.variance else "vanishing"
@@ -201,6 +202,8 @@ def _settle(variance_map: Callable[[float], float], name: str) -> float:
             # Where steps shrink by a constant factor, the sum of all that are to come (Aitken).
             newer = variance_map(new)
             factor = (newer - new) / (new - q)
+            if i > 1000 and new > q and abs(factor - 1.0) <= 1e-9:
+                return np.inf  # it grows by the same step for ever
             if 0.0 < factor < 1.0 - 1e-9:
                 ahead = newer + (newer - new) * factor / (1.0 - factor)
                 if ahead <= SMALLEST:

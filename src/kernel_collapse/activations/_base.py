@@ -90,7 +90,7 @@ class Activation(ABC):
 ActivationLike = str | Activation | Callable[[Any], Any]
 
 
-def called(base: str, *parameters: float) -> str:
+def called(base: str, *parameters: float | int) -> str:
     """Return the name of an activation with parameters, as `kernel_collapse.activations.get` reads it."""
     return f"{base}({', '.join(repr(p).removesuffix('.0') for p in parameters)})"
 

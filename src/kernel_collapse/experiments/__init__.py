@@ -2,6 +2,7 @@
 
 from kernel_collapse import _validate
 from kernel_collapse.experiments import (
+    activations,
     adaptive_balanced,
     adaptive_imbalanced,
     adaptive_minima,
@@ -29,6 +30,7 @@ REGISTRY: dict[str, Experiment] = {
         limiting_kernels_imbalanced,
         real_data,
         beyond_gaussian,
+        activations,
         depth,
         adaptive_balanced,
         adaptive_imbalanced,

@@ -7,11 +7,12 @@ Limits of a balanced data set of C classes with n_c samples each, from the maps 
   chance of their samples alone: NC1 = (n_c - 1) / (1 - 1/C). The diagonal of the NTK grows by chi a layer and what is
   beside it does not, with the same result. 1/NC1 of the NNGP nears it by R'(c*) a layer; at criticality distances fall
   like 1/(l + l_0) with an l_0 of each pair, so that NC1 grows linearly before it levels off.
-- *Ordered*: squared distances of features near the fixed point all shrink by chi a layer, so that NC1 of the NNGP freezes
-  at a value that is the data's. The next order is smaller by chi^l (by chi^(l/2) where the activation has a kink, as
-  ReLU's kappa has a term (1 - c)^(3/2)), or by V'(q*)^l if that is larger: the rate at which NC1 nears its end. Squared
-  distances of the NTK obey T' = chi T + a multiple of those of the NNGP, hence grow like l chi^l, and its NC1 nears the
-  NNGP's like 1/l; with a kink the source is their root, which shrinks more slowly and takes over: NC1 of root distances.
+- *Ordered*: squared distances of features near the fixed point all shrink by chi a layer, so that NC1 of the NNGP
+  freezes at a value that is the data's. The next order is smaller by chi^l (by chi^(l/2) where the activation has a
+  kink, as ReLU's kappa has a term (1 - c)^(3/2)), or by V'(q*)^l if that is larger: the rate at which NC1 nears its
+  end. Squared distances of the NTK obey T' = chi T + a multiple of those of the NNGP, hence grow like l chi^l, and its
+  NC1 nears the NNGP's like 1/l; with a kink the source is their root, which shrinks more slowly and takes over: NC1 of
+  root distances.
 - *ReLU without a fixed point* (weight variance 2 and no bias, or more than 2): angles vanish like 3 pi / l and relative
   lengths r_i stay. NNGP: r_i r_j, NC1 of the lengths alone. NTK: the product of slopes 1 - 3/k from layer m to l is
   (m/l)^3, whose mean over m is 1/4: r_i r_j (1 + 3 delta_ij) / 4.
@@ -206,15 +207,15 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     return [
         Figure(
             "depth-panels",
-            "NC1 against depth, a column a prior. Dashed: predicted limits; the NNGP of the ordered phase has none, and "
-            f"that of its NTK comes from the NNGP at depth {rows['depth'].max()}. Dotted: of the data themselves. "
+            "NC1 against depth, a column a prior. Dashed: predicted limits; the NNGP of the ordered phase has none, "
+            f"and that of its NTK comes from the NNGP at depth {rows['depth'].max()}. Dotted: of the data themselves. "
             f"{about[0].upper()}{about[1:]}.",
             _draw(rows),
         ),
         Figure(
             "depth-rates",
-            "Left: correlation maps R(c) at the fixed point of the variance; above the diagonal they draw correlations to "
-            "1. Middle: how far 1/NC1 of the NNGP is from its end (ordered: from its value at depth "
+            "Left: correlation maps R(c) at the fixed point of the variance; above the diagonal they draw correlations "
+            "to 1. Middle: how far 1/NC1 of the NNGP is from its end (ordered: from its value at depth "
             f"{rows['depth'].max()}), and lines that fall by the predicted rate a layer. Right: at criticality NC1 of "
             f"erf grows linearly with depth; the line is through depths {RATE_DEPTHS[0]} and {RATE_DEPTHS[-1]}. Two "
             f"Gaussians, {about}.",
