@@ -324,7 +324,14 @@ def _label(axes: Axes, x: pd.Series[float], y: pd.Series[float], texts: list[str
             fontsize=7,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "#999999",
+                "linewidth": 0.4,
+                "shrinkA": 1,
+                "shrinkB": 2,
+                "relpos": (0, 0.5),
+            },
         )
     axes.set_xlim(left, right)
     axes.set_ylim(low, high)
@@ -455,7 +462,7 @@ def _predicts(single: pd.DataFrame, means: pd.DataFrame, what: str) -> Verdict:
     answer += (
         f". R² leaving one out runs from {ends[0]} to {ends[1]}; there its slope is {_signed(most['slope'])} decades a "
         "standard deviation. Without the even activations R² reaches "
-        f"{ENOUGH:g} in {int((table['r2_out_uneven'] >= ENOUGH).sum())} cells."
+        f"{ENOUGH:g} in {int((table['r2_out_uneven'] >= ENOUGH).sum())} of them."
     )
     return Verdict(claim, status, answer, TEST, table)
 

@@ -347,17 +347,21 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     by_law = pd.DataFrame(summary)
     by_law = by_law.sort_values(["gap", "law"], key=lambda c: c.map(order.index) if c.name == "law" else c)
     wide = rows.pivot_table(
-        index=["data", "separation", "dim"],
-        columns=["activation", "kernel", "depth"],
-        values="log_nc1",
-        sort=False,
+        index=["data", "separation", "dim"], columns=["activation", "kernel", "depth"], values="log_nc1"
+    ).sort_index(
+        level="data", key=lambda c: c.map(order.index) if c.name == "data" else c, sort_remaining=True
     )
     names = ACTIVATION_NAMES | KERNEL_NAMES
     wide.columns = [f"{names[a]} {names[k]}, depth {depth}" for a, k, depth in wide.columns]
     of_data = rows.groupby(["data", "separation", "dim"], sort=False)["log_nc1_data"].mean()
     return [
         Table("Gaps by law, in decades", by_law, "Ties count as holding. Median over cells."),
-        Table("Cells with the order reversed", pd.concat(reversed_cells)[columns]),
+        Table(
+            "Cells with the order reversed",
+            pd.concat(reversed_cells)[columns],
+            "The checkerboard in two dimensions is the same at either separation but for its scale, which ReLU without "
+            "bias does not see.",
+        ),
         Table(
             "log10 NC1, mean over seeds",
             wide.assign(**{"data themselves": of_data}).reset_index().rename(columns={"data": "law"}),
