@@ -216,7 +216,8 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "depth-rates",
             "Left: correlation maps R(c) at the fixed point of the variance; above the diagonal they draw correlations "
             "to 1. Middle: how far 1/NC1 of the NNGP is from its end (ordered: from its value at depth "
-            f"{rows['depth'].max()}), and lines that fall by the predicted rate a layer. Right: at criticality NC1 of "
+            f"{rows['depth'].max()}, which bends the last points down), and lines that fall by the predicted "
+            "rate a layer. Right: at criticality NC1 of "
             f"erf grows linearly with depth; the line is through depths {RATE_DEPTHS[0]} and {RATE_DEPTHS[-1]}. Two "
             f"Gaussians, {about}.",
             _draw_rates(rows[rows["data"] == "two Gaussians"]),
