@@ -78,6 +78,9 @@ def test_the_report_in_a_browser(quick_run, visit):
         "finite-width-ntk": 3,
         "training-path": 3,
         "real-data": 4,
+        "beyond-gaussian": 4,
+        "activations": 8,
+        "depth": 6,
     }
     assert set(verdicts) == set(experiments.REGISTRY)
     assert page.locator(".verdicts .status").count() == sum(verdicts.values())

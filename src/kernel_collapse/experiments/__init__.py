@@ -2,12 +2,15 @@
 
 from kernel_collapse import _validate
 from kernel_collapse.experiments import (
+    activations,
     adaptive_balanced,
     adaptive_imbalanced,
     adaptive_minima,
     adaptive_path,
     adaptive_width,
     all_kernels,
+    beyond_gaussian,
+    depth,
     finite_width_ntk,
     limiting_kernels_balanced,
     limiting_kernels_imbalanced,
@@ -28,6 +31,9 @@ REGISTRY: dict[str, Experiment] = {
         limiting_kernels_imbalanced,
         theory_vs_samples,
         real_data,
+        beyond_gaussian,
+        activations,
+        depth,
         adaptive_balanced,
         adaptive_imbalanced,
         adaptive_width,
