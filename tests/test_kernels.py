@@ -128,6 +128,35 @@ def test_duplicates_are_equal_to_round_off(kernel, activation, rng):
         np.testing.assert_allclose(block, diagonal[start], rtol=5e-15)
 
 
+@pytest.mark.parametrize("kernel", [kc.nngp, kc.ntk])
+@pytest.mark.parametrize("activation", ["sin", "erf", "relu", "tanh"])
+def test_a_chaotic_network_does_not_part_a_sample_from_itself(kernel, activation, rng):
+    """Round-off of the covariance of a sample with itself would grow by chi > 1 in every layer."""
+    x = rng.normal(size=(12, 5))
+    x[7], x[8] = x[2], x[2]
+    options = {"activation": activation, "depth": 60, "weight_variance": 4.0, "bias_variance": 0.05}
+    gram = kernel(x, **options)
+    one = np.array([kernel(row[None, :], **options).item() for row in x])
+    accuracy = 1e-9 if activation == "tanh" else 1e-12  # of an expansion, sixty layers deep
+    np.testing.assert_allclose(np.diag(gram), one, rtol=accuracy)
+    np.testing.assert_allclose(gram[[2, 2, 7], [7, 8, 8]], one[2], rtol=accuracy)
+    layers = kernels.layers_of(activation, 60, 4.0, 0.05)
+    pairs = kernels.of_pairs(x[[2, 3]], x[[7, 3]], layers, tangent=kernel is kc.ntk)
+    np.testing.assert_allclose(pairs, one[[2, 3]], rtol=accuracy)
+    # The exact recursion of the variance, in 60 digits.
+    if kernel is kc.nngp and activation in ("sin", "erf"):
+        with mpmath.workdps(60):
+            q = mpmath.mpf(float(x[0] @ x[0])) * 4 / 5 + mpmath.mpf(0.05)
+            for _ in range(60):
+                dual = (
+                    (1 - mpmath.exp(-2 * q)) / 2
+                    if activation == "sin"
+                    else 2 / mpmath.pi * mpmath.asin(2 * q / (1 + 2 * q))
+                )
+                q = 4 * dual + mpmath.mpf(0.05)
+        assert gram[0, 0] == pytest.approx(float(dual), rel=1e-13)
+
+
 def test_zero_rows_and_one_sample():
     gram = kc.ntk([[0.0, 0.0], [1.0, 1.0]], activation="relu", depth=2)
     np.testing.assert_array_equal(gram[0], 0.0)

@@ -31,7 +31,7 @@ from typing import Any, Literal, NamedTuple
 
 import array_api_compat
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _arrays, _validate, activations
@@ -308,14 +308,23 @@ def tile(
     activation, depth, weight_variance, bias_variance = layers
     xp = _arrays.namespace(x)
     gram = (x @ xp.permute_dims(other, (1, 0))) * (weight_variance / x.shape[1]) + bias_variance
-    near = itself = None
-    if activation.needs_determinant and isinstance(x, np.ndarray):
-        near = _Near(x, other, gram, q[0], q_other[0], layers)
+    near = itself = equal = None
+    if isinstance(x, np.ndarray):
+        if activation.needs_determinant:
+            near = _Near(x, other, gram, q[0], q_other[0], layers)
+        if depth > 1:
+            equal = _equal_rows(x, other, gram, q[0], q_other[0])
     elif diagonal:
         itself = xp.eye(x.shape[0], dtype=xp.bool, device=array_api_compat.device(x))
     theta = gram
     for layer in range(depth):
         q1, q2 = q[layer][:, None], q_other[layer][None, :]
+        # The covariance of a sample with itself is its variance: left to itself, its round-off would grow from layer to
+        # layer where the network is chaotic.
+        if equal is not None:
+            gram[equal] = q[layer][equal[0]]
+        elif itself is not None:
+            gram = xp.where(itself, q1, gram)
         det = activations.determinant(q1, q2, gram)
         if near is not None:
             det[near.index] = near.det
@@ -332,6 +341,26 @@ def tile(
             near.advance(q[layer], q_other[layer], gram)
         gram = weight_variance * kappa + bias_variance
     raise AssertionError("depth is at least 1")
+
+
+def _equal_rows(
+    x: Float[np.ndarray, "r d"],
+    other: Float[np.ndarray, "s d"],
+    gram: Float[np.ndarray, "r s"],
+    q: Float[np.ndarray, " r"],
+    q_other: Float[np.ndarray, " s"],
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the pairs of rows that are the same numbers: the diagonal, and duplicates."""
+    slack = 64.0 * np.sqrt(x.shape[1]) * np.finfo(gram.dtype).eps
+    like = np.abs(gram - q[:, None]) <= slack * q[:, None]
+    like &= np.abs(gram - q_other) <= slack * q_other
+    i, j = np.nonzero(like)
+    same = np.empty(len(i), dtype=bool)
+    chunk = max(1, TILE**2 // x.shape[1])
+    for start in range(0, len(i), chunk):
+        part = slice(start, start + chunk)
+        same[part] = (x[i[part]] == other[j[part]]).all(axis=1)
+    return i[same], j[same]
 
 
 class _Near:
@@ -425,9 +454,11 @@ def _of_pairs(
     det = None
     if activation.needs_determinant:
         det = q[0] * q_other[0] * _sine(_unit(left, layers), _unit(right, layers)) ** 2
+    equal = (left == right).all(axis=1)  # of a sample with itself, as in a tile
     theta = c
     for layer in range(depth):
         q1, q2 = q[layer], q_other[layer]
+        c = np.where(equal, q1, c)
         kappa, slopes = activation.kappa_and_slopes(q1, q2, c, det)
         theta = weight_variance * (theta * slopes + kappa) + bias_variance
         if det is not None and layer < depth - 1:
