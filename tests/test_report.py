@@ -78,6 +78,7 @@ def test_the_report_in_a_browser(quick_run, visit):
         "finite-width-ntk": 3,
         "training-path": 3,
         "real-data": 4,
+        "theory-vs-samples": 3,
         "beyond-gaussian": 4,
         "activations": 8,
         "depth": 6,

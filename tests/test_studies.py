@@ -6,7 +6,7 @@ import pytest
 
 import kernel_collapse as kc
 from kernel_collapse import correlation_map, experiments, sweep
-from kernel_collapse.experiments import _properties, activations, beyond_gaussian, depth
+from kernel_collapse.experiments import _properties, activations, beyond_gaussian, depth, theory_vs_samples
 from kernel_collapse.store import Store
 
 
@@ -433,3 +433,49 @@ def test_laws_whose_class_means_coincide():
             assert apart > 0.5, label
         else:
             assert apart < 0.5, label
+
+
+# -- exact expectations and samples
+
+
+@pytest.fixture(scope="module")
+def sampled_rows(tmp_path_factory):
+    trials = experiments.REGISTRY["theory-vs-samples"].trials("quick")
+    some = [trial for trial in trials if trial.data.dim in (1, 8) and trial.data.name == "D1"]
+    return ran(some, tmp_path_factory.mktemp("theory"))
+
+
+def test_samples_agree_with_theory(sampled_rows):
+    agreement, kernels, activations_ = theory_vs_samples.verdicts(sampled_rows)
+    assert agreement.status == "holds"
+    assert len(agreement.evidence) == 2 * 2 * 2  # dimensions, activations, kernels
+    assert kernels.status == "holds"
+    assert activations_.status == "holds in part"
+    assert "NTK, separation 256" in activations_.answer
+
+
+def test_samples_that_do_not_agree_are_named(sampled_rows):
+    off = sampled_rows.copy()
+    off.loc[(off["kernel"] == "ntk") & (off["dim"] == 8), "within_paper"] *= 1.2
+    verdict = theory_vs_samples.verdicts(off)[0]
+    assert verdict.status == "does not hold"
+    assert "not: erf NTK, D1, d=8, ReLU NTK, D1, d=8" in verdict.answer
+    one_seed = theory_vs_samples.verdicts(sampled_rows[sampled_rows["seed"] == 0])[0]
+    assert (one_seed.status, one_seed.answer) == ("undecided", "No cell has two seeds.")
+
+
+def test_the_exact_values_are_those_of_the_theory():
+    mixture = kc.theory.gaussian_mixture(8)
+    exact = kc.theory.expected_nc1(mixture, kernel="ntk", class_sizes=(256, 256)).ratio
+    assert theory_vs_samples.expected("D1", 512, 8, "ntk", "erf").ratio == pytest.approx(exact, rel=1e-4)
+
+
+def test_an_order_in_expectation():
+    held = theory_vs_samples._order("claim", [("a", 0.2), ("b", 0.0)], "gap")
+    assert held.status == "holds"
+    mixed = theory_vs_samples._order("claim", [("a", 0.2), ("b", -0.1)], "gap")
+    assert (mixed.status, mixed.answer.startswith("In 1 of 2 cells; fails in 1 (b).")) == (
+        "holds in part",
+        True,
+    )
+    assert theory_vs_samples._order("claim", [("a", -0.2)], "gap").status == "does not hold"
