@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: The point that every factor starts from: D1 with N samples in d dimensions, and the prior.
 N, DIM = 64, 4
-PRIOR: dict[str, float] = {"width": 100.0, "readout_variance": 1 / 128, "noise_variance": 1e-2}
+PRIOR: dict[str, Any] = {"width": 100.0, "readout_variance": 1 / 128, "noise_variance": 1e-2}
 #: Overlapping classes: both means are one standard deviation from the middle between them, in few dimensions with many
 #: samples, and in more dimensions than samples. (Samples, dimensions.)
 CROWDED, SPREAD = (256, 2), (64, 128)
@@ -42,6 +42,8 @@ KERNELS = ("adaptive", "mean-field")
 ENDS, FLOORS = 3, 5
 #: A fall of less than this many decades of NC1 a decade of the factor is none.
 FLAT = 0.02
+#: A power law is drawn where the means lie this near to it, in decades.
+STRAIGHT = 0.05
 #: A floor is one that NC1 has come near to: it is at least this share of the lowest value.
 REACHED = 0.5
 
@@ -68,8 +70,9 @@ class Factor:
     mean_field: dict[Preset, tuple[float, ...]]
     law: Callable[[float], Gaussian] = lambda _: Gaussian(n=N, dim=DIM)
     varies: str | None = None  # a field of the prior
+    corner: Literal["left", "right"] = "left"  # of the panel, where there is room for a line of text
 
-    def prior(self, value: float) -> dict[str, float]:
+    def prior(self, value: float) -> dict[str, Any]:
         """Return the prior at that value."""
         return PRIOR | ({self.varies: value} if self.varies else {})
 
@@ -91,7 +94,7 @@ FACTORS = (
     ),
     Factor(
         "width, overlapping classes",
-        "width, classes overlap, n = {} > d = {}".format(*CROWDED),
+        "width, overlapping classes, d < n",
         "N",
         "NC1 falls without a floor as the width falls, where the classes overlap (n = {}, d = {}).".format(
             *CROWDED
@@ -103,7 +106,7 @@ FACTORS = (
     ),
     Factor(
         "width, overlapping classes, d > n",
-        "width, classes overlap, n = {} < d = {}".format(*SPREAD),
+        "width, overlapping classes, d > n",
         "N",
         "NC1 falls without a floor as the width falls, where the classes overlap but have more dimensions than "
         "samples.",
@@ -120,6 +123,7 @@ FACTORS = (
         READOUTS,
         {"quick": tuple(s for s in READOUTS if s < 2), "paper": READOUTS},
         varies="readout_variance",
+        corner="right",
     ),
     Factor(
         "noise variance",
@@ -147,6 +151,7 @@ FACTORS = (
         DIMS,
         {"quick": (), "paper": DIMS},
         law=lambda d: Gaussian(n=N, dim=int(d)),
+        corner="right",
     ),
     Factor(
         "samples",
@@ -156,6 +161,7 @@ FACTORS = (
         SIZES,
         {"quick": (), "paper": SIZES[:-1]},
         law=lambda n: Gaussian(n=int(n), dim=DIM),
+        corner="right",
     ),
 )
 
@@ -243,9 +249,11 @@ def fits(rows: pd.DataFrame) -> pd.DataFrame:
         for kernel in KERNELS
         if ((logs["factor"] == factor.name) & (logs["kernel"] == kernel)).any()
     ]
-    level = 1.0 - (1.0 - CONFIDENCE) / max(len(cells), 1)
+    if not cells:
+        return pd.DataFrame(columns=["factor", "kernel", "verdict"])
+    level = 1.0 - (1.0 - CONFIDENCE) / len(cells)
     found = pd.DataFrame([_fit(logs, factor, kernel, level) for factor, kernel in cells])
-    return found.assign(verdict=[_judge(row) for _, row in found.iterrows()]) if len(found) else found
+    return found.assign(verdict=[_judge(row) for _, row in found.iterrows()])
 
 
 def _fit(logs: pd.DataFrame, factor: Factor, kernel: str, level: float) -> dict[str, Any]:
@@ -318,8 +326,8 @@ def _say(factor: Factor, row: pd.Series[Any]) -> str:
         text = f"{name}: down to NC1 {row['lowest NC1']:.3g} at {symbol} = {row['at']:g}"
         if np.isfinite(row["of the NNGP"]):
             text += f" ({row['of the NNGP']:.2g} of the NNGP's)"
-        power = _between(row, "slope at the end", "slope at the end, low", "slope at the end, high", ".2f")
-        share = _between(row, "floor", "floor low", "floor high", ".2f")
+        power = _between(row, "slope at the end")
+        share = _between(row, "floor")
         if row["verdict"] == "holds":
             text += f", falling on as {symbol}^{power}"
         elif row["rise low"] > 0:
@@ -338,8 +346,20 @@ def _say(factor: Factor, row: pd.Series[Any]) -> str:
     return text.replace("-", "−")
 
 
-def _between(row: pd.Series[Any], mean: str, low: str, high: str, digits: str) -> str:
-    return f"{row[mean]:{digits}} ({row[low]:{digits}} to {row[high]:{digits}})"
+def _between(row: pd.Series[Any], name: str) -> str:
+    """Return a mean with its interval, to two decimals, or three where the interval is that narrow."""
+    low, high = ("{}, low", "{}, high") if name.startswith("slope") else ("{} low", "{} high")
+    mean, ends = row[name], (row[low.format(name)], row[high.format(name)])
+    digits = _digits(ends[1] - ends[0])
+    return f"{_round(mean, digits)} ({_round(ends[0], digits)} to {_round(ends[1], digits)})"
+
+
+def _digits(width: float) -> int:
+    return 3 if width < 0.02 else 2
+
+
+def _round(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before a zero
 
 
 def _plain(symbol: str) -> str:
@@ -355,8 +375,12 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f"Two Gaussian classes, erf. Where not varied: n = {N}, d = {DIM}, separation 4 in every coordinate, width "
             f"N = {PRIOR['width']:g}, readout variance 1/128, noise variance {PRIOR['noise_variance']:g}. Mean and one "
             f"standard deviation of log10 NC1 over {_seeds(logs)} seeds; dotted: the NNGP; dashed: power law "
-            f"fitted to the last {ENDS} values, with its exponent and 95 % interval (all curves together). The end "
-            "asked about is on the right. Open marks: the solver did not certify its solution; crosses at the upper "
+            f"fitted to the last {ENDS} values (where they are straight), with its exponent and 95 % interval (all "
+            "curves together). The end asked about is on the right. Overlapping classes, whose means are one standard "
+            "deviation from the middle "
+            "between them: "
+            f"n = {CROWDED[0]}, d = {CROWDED[1]}, and n = {SPREAD[0]}, d = {SPREAD[1]}. "
+            "Open marks: the solver did not certify its solution; crosses at the upper "
             "edge: trials that failed. Widths below 1 are no network's: 1/N is how strongly the data act.",
             _draw(logs, fits(rows)),
         )
@@ -392,7 +416,9 @@ def _draw_factor(axes: Axes, factor: Factor, logs: pd.DataFrame, fitted: pd.Data
         good = part[part["ended"] == "converged"]
         if not good.empty:
             table = summarise(good, "log_nc1", ["value"]).fillna({"std": 0.0})
-            marker = {"linestyle": ":"} if kernel == "nngp" else {"marker": KERNEL_MARKERS[kernel]}
+            marker: dict[str, Any] = (
+                {"linestyle": ":"} if kernel == "nngp" else {"marker": KERNEL_MARKERS[kernel]}
+            )
             axes.plot(table["value"], 10 ** table["mean"], color=colour, label=KERNEL_NAMES[kernel], **marker)
             low, high = (10 ** (table["mean"] + sign * table["std"]) for sign in (-1, 1))
             axes.fill_between(table["value"], low, high, color=colour, alpha=0.15, linewidth=0)
@@ -408,28 +434,47 @@ def _draw_factor(axes: Axes, factor: Factor, logs: pd.DataFrame, fitted: pd.Data
             color=colour,
             transform=axes.get_xaxis_transform(),
         )
-        fit = fitted[(fitted["factor"] == factor.name) & (fitted["kernel"] == kernel)] if len(fitted) else []
-        table = _usable(_converged(logs, factor, kernel)).iloc[-ENDS:]
-        if len(fit) and len(table) >= 2:
-            row = fit.iloc[0]
-            power = row["slope at the end"]
-            x = np.geomspace(*table.index[[0, -1]].to_numpy(), 2)
-            middle = 10 ** (
-                table.mean(axis=1).mean() + power * (np.log10(x) - np.log10(table.index.to_numpy()).mean())
-            )
-            axes.plot(x, middle, color="#222222", linestyle="--", linewidth=1, zorder=5)
-            half = (row["slope at the end, high"] - row["slope at the end, low"]) / 2
-            spread = rf"\pm{half:.2f}" if np.isfinite(half) else ""
-            base = f"({factor.symbol})" if "^" in factor.symbol else factor.symbol
-            texts.append((rf"${base}^{{\,{power:.2f}{spread}}}$", colour))
+        fit = fitted[(fitted["factor"] == factor.name) & (fitted["kernel"] == kernel)]
+        means = _usable(_converged(logs, factor, kernel)).iloc[-ENDS:].mean(axis=1)
+        if fit.empty or len(means) < 2:
+            continue
+        power, low, high = fit.iloc[0][
+            ["slope at the end", "slope at the end, low", "slope at the end, high"]
+        ]
+        logs_of_x = np.log10(means.index.to_numpy())
+        line = means.mean() + power * (logs_of_x - logs_of_x.mean())
+        if np.abs(line - means).max() > STRAIGHT:
+            continue
+        axes.plot(means.index, 10**line, color="#222222", linestyle="--", linewidth=1, zorder=5)
+        digits = _digits(high - low)
+        spread = rf"\pm{(high - low) / 2:.{digits}f}" if np.isfinite(high - low) else ""
+        base = f"({factor.symbol})" if "^" in factor.symbol else factor.symbol
+        texts.append((rf"${base}^{{\,{_round(power, digits)}{spread}}}$", colour))
     axes.set_xscale("log")
     axes.set_yscale("log")
-    if factor.values[-1] < factor.values[0]:
-        axes.invert_xaxis()
+    pad = (factor.values[-1] / factor.values[0]) ** 0.05
+    axes.set_xlim(factor.values[0] / pad, factor.values[-1] * pad)  # so that the end asked about is on the right
     axes.set_title(factor.title)
     axes.set_xlabel(f"${factor.symbol}$")
+    _ticks(axes, factor)
     for i, (text, colour) in enumerate(reversed(texts)):
-        axes.annotate(text, (0.03, 0.04 + 0.1 * i), xycoords="axes fraction", color=colour, fontsize=11)
+        where = (0.97 if factor.corner == "right" else 0.03, 0.04 + 0.1 * i)
+        axes.annotate(text, where, xycoords="axes fraction", ha=factor.corner, color=colour, fontsize=11)
+
+
+def _ticks(axes: Axes, factor: Factor) -> None:
+    """Put ticks at powers of ten, and beside them where an axis spans few of those."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if min(factor.values) >= 0.5 and max(factor.values) < 1e3:
+        axes.set_xticks(list(factor.values), [f"{value:g}" for value in factor.values])
+        axes.xaxis.set_minor_locator(NullLocator())
+    low, high = axes.get_ylim()
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if high / low < 30:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0) if high / low < 10 else (1.0, 3.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
@@ -472,8 +517,8 @@ def _without_floor(factor: Factor, fitted: pd.DataFrame) -> Verdict:
         "excluded; it fails where NC1 rises towards the end, no longer falls, or has a floor above that share (and "
         "the F test against a pure power law rejects). Trials that did not converge are in no fit."
     )
-    mine = fitted[fitted["factor"] == factor.name] if len(fitted) else fitted
-    if not len(mine):
+    mine = fitted[fitted["factor"] == factor.name]
+    if mine.empty:
         return Verdict(factor.claim, "undecided", "Too few finished trials to fit.", test, mine)
     said = mine["verdict"]
     status = (
