@@ -33,6 +33,7 @@ class FloorFit(NamedTuple):
     """
 
     share: float
+    floor: float
     exponent: float
     misfit: float
     misfit_of_power_law: float
@@ -68,11 +69,23 @@ def fit_floor(away: Float[np.ndarray, " m"], y: Float[np.ndarray, " m"]) -> Floo
         end, share, exponent = theta
         return end + np.log10(share + (1.0 - share) * 10.0 ** (exponent * away)) - logs
 
+    def slopes(theta: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "m 3"]:
+        _, share, exponent = theta
+        power = 10.0 ** (exponent * away)
+        curve = share + (1.0 - share) * power
+        columns = (
+            np.ones_like(away),
+            (1.0 - power) / (curve * np.log(10)),
+            (1.0 - share) * power * away / curve,
+        )
+        return np.column_stack(columns)
+
     bounds = tuple(zip((-np.inf, np.inf), SHARES, EXPONENTS, strict=True))
     fits = [
         least_squares(
             misfits,
             (line[1], share, np.clip(line[0] / (1.0 - share), 2 * EXPONENTS[0], 0.5 * EXPONENTS[1])),
+            jac=slopes,
             bounds=bounds,
             x_scale=(0.1, 0.1, 0.1),
             xtol=1e-12,
@@ -82,7 +95,8 @@ def fit_floor(away: Float[np.ndarray, " m"], y: Float[np.ndarray, " m"]) -> Floo
         for share in (0.0, 0.8)
     ]
     best = min(fits, key=lambda fit: fit.cost)
-    return FloorFit(float(best.x[1]), float(best.x[2]), 2.0 * float(best.cost), power_law, len(y))
+    end, share, exponent = map(float, best.x)
+    return FloorFit(share, share * 10.0**end, exponent, 2.0 * float(best.cost), power_law, len(y))
 
 
 def floor_p_value(fits: Sequence[FloorFit]) -> float:

@@ -40,8 +40,12 @@ KERNELS = ("adaptive", "mean-field")
 
 #: Values at an end of a curve to which the power law and the floor are fitted.
 ENDS, FLOORS = 3, 5
-#: A fall of less than this many decades of NC1 a decade of the factor is none.
+#: A fall of less than this many decades of NC1 a decade of the factor is none, nor is a rise of as little.
 FLAT = 0.02
+#: A floor that sinks further than to this with one value more is a curve that flattens, and no floor yet.
+STAYS = 0.98
+#: So many decades from the NNGP is more than the Monte Carlo error of the mean field.
+LEFT = 0.01
 #: A power law is drawn where the means lie this near to it, in decades.
 STRAIGHT = 0.05
 #: A floor is one that NC1 has come near to: it is at least this share of the lowest value.
@@ -131,7 +135,7 @@ FACTORS = (
         r"\sigma^2",
         "NC1 falls without a floor as the noise variance falls.",
         tuple(reversed(NOISES)),
-        {"quick": (), "paper": tuple(s for s in reversed(NOISES) if s >= 1e-4)},
+        {"quick": (), "paper": tuple(s for s in reversed(NOISES) if s >= 1e-6)},
         varies="noise_variance",
     ),
     Factor(
@@ -262,7 +266,7 @@ def _fit(logs: pd.DataFrame, factor: Factor, kernel: str, level: float) -> dict[
     table = _usable(_converged(logs, factor, kernel))
     nan = Interval(np.nan, np.nan, np.nan)
     row: dict[str, Any] = {"factor": factor.name, "kernel": kernel}
-    start = end = rise = share = nan
+    start = end = rise = share = kept = nan
     p, lowest, at, last, of_nngp = (np.nan,) * 5
     if len(table) >= 2:
         start, end = (interval(_slopes(t), level) for t in (table.iloc[:ENDS], table.iloc[-ENDS:]))
@@ -272,7 +276,10 @@ def _fit(logs: pd.DataFrame, factor: Factor, kernel: str, level: float) -> dict[
         nngp = _converged(logs, factor, "nngp")
         of_nngp = lowest / 10 ** nngp.loc[at].mean() if at in nngp.index else np.nan
         if at == last:
-            share, p = _floor(table.iloc[-FLOORS:], level)
+            every = _floors(table.iloc[-FLOORS:])
+            share = interval([fit.share for fit in every], level)
+            p = floor_p_value(list(every))
+            kept = _stays(table, level)
         else:  # the lowest was chosen among all values
             rise = interval(table.loc[last] - table.loc[at], 1.0 - (1.0 - level) / (len(table) - 1))
     towards = 1.0 if factor.values[-1] > factor.values[0] else -1.0
@@ -292,26 +299,35 @@ def _fit(logs: pd.DataFrame, factor: Factor, kernel: str, level: float) -> dict[
         "floor low": share.low,
         "floor high": share.high,
         "floor p": p,
+        "floor kept": kept.mean,
+        "floor kept, high": kept.high,
         "trials": len(all_of_it),
         "not converged": ", ".join(f"{count} {status}" for status, count in lost.items()),
     }
 
 
-def _floor(table: pd.DataFrame, level: float) -> tuple[Interval, float]:
-    """Return the floor as a share of NC1 at the end, and the p value of the test against a pure power law."""
+def _floors(table: pd.DataFrame) -> pd.Series[Any]:
+    """Return the floor that is fitted to each seed, where it has four values or more."""
     decades = np.abs(np.log10(table.index.to_numpy()) - np.log10(table.index[-1]))
-    every = []
+    found = {}
     for seed in table:
         there = table[seed].notna().to_numpy()
         if there.sum() >= 4:
-            every.append(fit_floor(decades[there], 10 ** table[seed].to_numpy()[there]))
-    return interval([fit.share for fit in every], level), floor_p_value(every)
+            found[seed] = fit_floor(decades[there], 10 ** table[seed].to_numpy()[there])
+    return pd.Series(found, dtype=object)
+
+
+def _stays(table: pd.DataFrame, level: float) -> Interval:
+    """Return the floor over the one that is fitted without the last value."""
+    before, after = (_floors(part.iloc[-FLOORS:]) for part in (table.iloc[:-1], table))
+    pairs = [(before[seed].floor, after[seed].floor) for seed in after.index.intersection(before.index)]
+    return interval([now / then for then, now in pairs if then > 0], level)
 
 
 def _judge(row: pd.Series[Any]) -> str:
     """Return "holds" for a fall without a floor in sight, "fails" for a rise, no fall, or a floor."""
-    floor = row["floor low"] > REACHED and row["floor p"] < 1 - CONFIDENCE
-    if row["rise low"] > 0 or row["fall high"] < FLAT or floor:
+    floor = row["floor low"] > REACHED and row["floor p"] < 1 - CONFIDENCE and row["floor kept, high"] > STAYS
+    if row["rise low"] > FLAT or row["fall high"] < FLAT or floor:
         return "fails"
     falls = row["fall low"] > FLAT and row["at"] == row["end"]
     return "holds" if falls and row["floor high"] < REACHED else "undecided"
@@ -330,7 +346,7 @@ def _say(factor: Factor, row: pd.Series[Any]) -> str:
         share = _between(row, "floor")
         if row["verdict"] == "holds":
             text += f", falling on as {symbol}^{power}"
-        elif row["rise low"] > 0:
+        elif row["rise low"] > FLAT:
             text += (
                 f", from where it rises by {row['rise to the end']:.2f} decades to {symbol} = {row['end']:g}"
             )
@@ -340,6 +356,8 @@ def _say(factor: Factor, row: pd.Series[Any]) -> str:
             text += f", of which the floor is {share}"
         else:
             floor = f", floor {share} of it" if np.isfinite(row["floor"]) else ""
+            if row["floor low"] > REACHED and row["floor kept, high"] <= STAYS:
+                floor += f", which sank to {row['floor kept']:.2f} of what it was without the last value"
             text += f"; undecided at the end (slope {power}{floor})"
     if row["not converged"]:
         text += f"; of {row['trials']} trials {row['not converged']} did not converge"
@@ -453,16 +471,18 @@ def _draw_factor(axes: Axes, factor: Factor, logs: pd.DataFrame, fitted: pd.Data
     axes.set_xscale("log")
     axes.set_yscale("log")
     pad = (factor.values[-1] / factor.values[0]) ** 0.05
-    axes.set_xlim(factor.values[0] / pad, factor.values[-1] * pad)  # so that the end asked about is on the right
+    axes.set_xlim(
+        factor.values[0] / pad, factor.values[-1] * pad
+    )  # so that the end asked about is on the right
     axes.set_title(factor.title)
     axes.set_xlabel(f"${factor.symbol}$")
-    _ticks(axes, factor)
+    _ticks(axes, factor, len(texts))
     for i, (text, colour) in enumerate(reversed(texts)):
         where = (0.97 if factor.corner == "right" else 0.03, 0.04 + 0.1 * i)
         axes.annotate(text, where, xycoords="axes fraction", ha=factor.corner, color=colour, fontsize=11)
 
 
-def _ticks(axes: Axes, factor: Factor) -> None:
+def _ticks(axes: Axes, factor: Factor, lines: int) -> None:
     """Put ticks at powers of ten, and beside them where an axis spans few of those."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
@@ -471,6 +491,9 @@ def _ticks(axes: Axes, factor: Factor) -> None:
         axes.set_xticks(list(factor.values), [f"{value:g}" for value in factor.values])
         axes.xaxis.set_minor_locator(NullLocator())
     low, high = axes.get_ylim()
+    if lines:  # room for the text
+        low *= (low / high) ** (0.11 * lines)
+        axes.set_ylim(low, high)
     axes.yaxis.set_minor_formatter(NullFormatter())
     if high / low < 30:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0) if high / low < 10 else (1.0, 3.0)))
@@ -495,7 +518,8 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     note = (
         f"Slopes of log10 NC1 against log10 of the factor over the first and the last {ENDS} values, a fit a seed; the "
         f"floor, as a share of NC1 at the end, of floor + a x^b over the last {FLOORS} values, negative where the "
-        "curve bends down; its F test against the power law. t intervals over seeds, 95 % for all curves together."
+        "curve bends down; its F test against the power law; and what is kept of the floor that is fitted "
+        "without the last value. t intervals over seeds, 95 % for all curves together."
     )
     return [
         Table("Power laws and floors", fitted.drop(columns=["fall low", "fall high"], errors="ignore"), note),
@@ -514,8 +538,9 @@ def _without_floor(factor: Factor, fitted: pd.DataFrame) -> Verdict:
         f"Slopes over the last {ENDS} values and floors over the last {FLOORS}, fitted seed by seed, with t intervals "
         f"over seeds that hold together for all curves with {CONFIDENCE:.0%} confidence. It holds where NC1 is lowest "
         f"at the end, falls there by more than {FLAT:g} decades a decade, and a floor of {REACHED:.0%} of it is "
-        "excluded; it fails where NC1 rises towards the end, no longer falls, or has a floor above that share (and "
-        "the F test against a pure power law rejects). Trials that did not converge are in no fit."
+        "excluded; it fails where NC1 rises towards the end, no longer falls, or has a floor above that share (the F "
+        f"test against a pure power law rejects, and the last value does not lower it below {STAYS:g} of what it was). "
+        "Trials that did not converge are in no fit."
     )
     mine = fitted[fitted["factor"] == factor.name]
     if mine.empty:
@@ -536,17 +561,15 @@ def _without_floor(factor: Factor, fitted: pd.DataFrame) -> Verdict:
 
 
 def _faster(logs: pd.DataFrame) -> Verdict:
-    """Judge whether the mean field is the lower of the two wherever both were solved."""
+    """Judge whether the mean field is the lower of the two wherever there is something to tell."""
     good = logs[(logs["ended"] == "converged") & logs["log_nc1"].notna()]
-    table = paired(
-        good[good["kernel"] == "mean-field"],
-        good[good["kernel"] == "adaptive"],
-        "log_nc1",
-        ["factor", "value"],
-    )
+    nngp, adaptive, field = (good[good["kernel"] == kernel] for kernel in ("nngp", *KERNELS))
+    left = paired(nngp, adaptive, "log_nc1", ["factor", "value"])
+    left = left[left["difference"].abs() > LEFT]
+    table = paired(field, adaptive, "log_nc1", ["factor", "value"])
     return above_zero(
-        "The mean field goes lower than the Gaussian adaptive kernel.",
-        table,
+        f"Where the adaptive kernel leaves the NNGP (by {LEFT:g} decades), the mean field goes lower.",
+        table.merge(left[["factor", "value"]]),
         lambda row: f"{row['factor']} = {row['value']:g}",
         gap="gap log10 NC1(adaptive) − log10 NC1(mean field)",
         by="factor",
