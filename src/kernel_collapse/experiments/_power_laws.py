@@ -88,9 +88,9 @@ def fit_floor(away: Float[np.ndarray, " m"], y: Float[np.ndarray, " m"]) -> Floo
             jac=slopes,
             bounds=bounds,
             x_scale=(0.1, 0.1, 0.1),
-            xtol=1e-12,
-            ftol=1e-12,
-            gtol=1e-12,
+            xtol=1e-10,
+            ftol=1e-10,
+            gtol=1e-10,
         )
         for share in (0.0, 0.8)
     ]

@@ -360,7 +360,7 @@ def _say(factor: Factor, row: pd.Series[Any]) -> str:
                 floor += f", which sank to {row['floor kept']:.2f} of what it was without the last value"
             text += f"; undecided at the end (slope {power}{floor})"
     if row["not converged"]:
-        text += f"; of {row['trials']} trials {row['not converged']} did not converge"
+        text += f"; not converged, of {row['trials']} trials: {row['not converged']}"
     return text.replace("-", "−")
 
 
