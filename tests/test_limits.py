@@ -309,8 +309,11 @@ def test_the_page_is_put_together_from_verdicts():
         in page
     )
     ntk, deeper, activation, limit = parts_of(page)
-    assert "Of 2 verdicts: 1 holds, 1 does not hold." in ntk
-    assert f"- {order} – **holds** in `limiting-kernels-balanced`; **does not hold** in `real-data`" in ntk
+    assert "2 verdicts: holds 1, does not hold 1." in ntk
+    assert (
+        f"- {order.rstrip('.')}: **holds** in `limiting-kernels-balanced`; **does not hold** in `real-data`"
+        in ntk
+    )
     assert f"| Real-Data | {order} | does not hold | Fails in \\|one\\|. |" in ntk
     assert "- A test \\| of its own." in ntk
     assert "erf" not in ntk

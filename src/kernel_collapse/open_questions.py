@@ -96,6 +96,8 @@ QUESTIONS = (
         ),
         "A curve that falls on where these have a floor, or levels off further out than these go; a bound that is "
         "proved; posteriors of networks as narrow as the equations of state are taken to here.",
+        "Both kernels of `collapse-limits` are those of the limit of large width, taken down to where no network is (a "
+        "width of 0.1): what falls there without a floor is the theory, in which 1 / width is how strongly the data act.",
     ),
 )
 
@@ -182,7 +184,7 @@ def _summary(found: list[tuple[Section, Verdict]]) -> str:
     claims: dict[str, dict[str, list[str]]] = {}
     for section, verdict in found:
         claims.setdefault(verdict.claim, {}).setdefault(verdict.status, []).append(section.name)
-    counts = [f"{n} {status}" for status in STATUSES if (n := sum(v.status == status for _, v in found))]
+    counts = [f"{status} {n}" for status in STATUSES if (n := sum(v.status == status for _, v in found))]
     lines = []
     for claim, statuses in claims.items():
         told = [
@@ -190,8 +192,8 @@ def _summary(found: list[tuple[Section, Verdict]]) -> str:
             for status in STATUSES
             if status in statuses
         ]
-        lines.append(f"- {_escape(claim)} – {'; '.join(told)}")
-    return f"Of {len(found)} verdicts: {', '.join(counts)}.\n\n" + "\n".join(lines)
+        lines.append(f"- {_escape(claim.rstrip('.'))}: {'; '.join(told)}")
+    return f"{len(found)} verdicts: {', '.join(counts)}.\n\n" + "\n".join(lines)
 
 
 def _evidence(found: list[tuple[Section, Verdict]]) -> str:
