@@ -97,7 +97,7 @@ QUESTIONS = (
         "A curve that falls on where these have a floor, or levels off further out than these go; a bound that is "
         "proved; posteriors of networks as narrow as the equations of state are taken to here.",
         "Both kernels of `collapse-limits` are those of the limit of large width, taken down to where no network is (a "
-        "width of 0.1): what falls there without a floor is the theory, in which 1 / width is how strongly the data act.",
+        "width of 0.1): what falls there without a floor is the theory, in which 1 / width is how strong the data are.",
     ),
 )
 

@@ -135,7 +135,7 @@ FACTORS = (
         r"\sigma^2",
         "NC1 falls without a floor as the noise variance falls.",
         tuple(reversed(NOISES)),
-        {"quick": (), "paper": tuple(s for s in reversed(NOISES) if s >= 1e-6)},
+        {"quick": (), "paper": tuple(s for s in reversed(NOISES) if s >= 1e-5)},
         varies="noise_variance",
     ),
     Factor(
