@@ -279,7 +279,7 @@ def _fit(logs: pd.DataFrame, factor: Factor, kernel: str, level: float) -> dict[
             every = _floors(table.iloc[-FLOORS:])
             share = interval([fit.share for fit in every], level)
             p = floor_p_value(list(every))
-            kept = _stays(table, level)
+            kept = _stays(table, level) if share.low > REACHED else nan
         else:  # the lowest was chosen among all values
             rise = interval(table.loc[last] - table.loc[at], 1.0 - (1.0 - level) / (len(table) - 1))
     towards = 1.0 if factor.values[-1] > factor.values[0] else -1.0
