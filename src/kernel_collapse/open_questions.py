@@ -92,7 +92,7 @@ QUESTIONS = (
             Source("adaptive-path"),
             Source("adaptive-width"),
             Source("all-kernels", "posterior"),
-            Source("training-path", "Collapse"),
+            Source("training-path", "goes on falling"),
         ),
         "A curve that falls on where these have a floor, or levels off further out than these go; a bound that is "
         "proved; posteriors of networks as narrow as the equations of state are taken to here.",
