@@ -72,6 +72,7 @@ def test_the_report_in_a_browser(quick_run, visit):
         "adaptive-width": 1,
         "adaptive-path": 1,
         "adaptive-minima": 1,
+        "collapse-limits": 10,
         "trained-networks-balanced": 3,
         "trained-networks-imbalanced": 3,
         "all-kernels": 5,

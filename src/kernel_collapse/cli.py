@@ -216,14 +216,26 @@ def measure(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")],
+    open_questions: Annotated[
+        Path | None,
+        typer.Option(help="Write what the run says of the paper's open questions.", metavar="FILE.md"),
+    ] = None,
+) -> None:
     """Write the report of a run again from its stored rows, finished or not.
 
     Example: [bold]kernel-collapse report runs/quick[/bold]
     """
+    from kernel_collapse import open_questions as questions
     from kernel_collapse import report as reporting
 
-    typer.echo(f"Report: {reporting.build(folder).path}")
+    if open_questions is not None:
+        questions.check(open_questions)
+    built = reporting.build(folder)
+    typer.echo(f"Report: {built.path}")
+    if open_questions is not None:
+        typer.echo(f"Open questions: {questions.write(open_questions, built)}")
 
 
 def _trials(chosen: list[Experiment], preset: Preset) -> list[Trial]:

@@ -41,10 +41,12 @@ class Section:
 
 
 class Built(NamedTuple):
-    """The page that was written, and what is on it."""
+    """The page that was written, and what is on it: of which experiments and preset, and how far they went."""
 
     path: Path
     sections: list[Section]
+    experiments: list[str]
+    facts: dict[str, str]
 
 
 def build(folder: str | Path) -> Built:
@@ -104,7 +106,7 @@ def build(folder: str | Path) -> Built:
         failures=failed[["key", "data", "n", "dim", "seed", "kernel", "activation", "message"]],
         about=about["environment"],
     )
-    return Built(page, sections)
+    return Built(page, sections, [e.name for e in experiments], facts)
 
 
 def write_page(
