@@ -100,7 +100,10 @@ class FreeEnergy:
         n, k = self.targets.shape
         scale = self.readout_variance / self.width
         with np.errstate(over="ignore", invalid="ignore"):
-            w, root = self._scale(scaled)
+            try:
+                w, root = self._scale(scaled)
+            except np.linalg.LinAlgError:  # S is so ill-conditioned that it is indefinite in float64
+                return NOT_FINITE
             matrix, kappa_c, kappa_q, q = self._kappas(w, self._memory[0], self.readout_variance)
         diagonal = np.diag_indices(n)
         linear = 0.0
