@@ -8,7 +8,7 @@ reproduce: .venv/runtime  ## install, then the quick version of the whole compar
 	$(BIN)/kernel-collapse reproduce all --preset quick --out runs/quick
 
 test: .venv/development browser lint  ## install, then every check and test
-	$(BIN)/python -m pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/development  ## style and types
 	$(BIN)/ruff check .

@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[1]
@@ -18,10 +20,15 @@ def run_cli(*arguments: object, **options) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
-    """Folder of a complete quick run of everything, made once by the command line."""
-    folder = tmp_path_factory.mktemp("runs") / "quick"
-    done = run_cli("reproduce", "all", "--out", folder, "--workers", 2)
-    assert done.returncode == 0, done.stderr
+    """Folder of a complete quick run of everything, made once by the command line, whichever process asks first."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / "quick"
+    with FileLock(base / "quick.lock"):
+        if not (folder / "report.html").exists():
+            done = run_cli("reproduce", "all", "--out", folder, "--workers", 2)
+            assert done.returncode == 0, done.stderr
     return folder
 
 

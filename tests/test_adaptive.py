@@ -509,6 +509,15 @@ def test_symmetric_matrices_are_upper_triangles(dtype, rng):
             )
 
 
+def test_an_indefinite_step_is_no_error():
+    """Strong adaptation takes S to where the next step of the search is indefinite in float64."""
+    law = kc.data.sample("gaussian", n=64, dim=4, separation=0.5, seed=9)
+    solution = kc.solve_adaptive(law.x, law.targets, width=0.01, noise_variance=1e-2, raise_on_failure=False)
+    assert solution.status is Status.CONVERGED
+    energy = FreeEnergy(law.x, law.targets, activations.get("erf"), 0.01, 1 / 128, 1e-2)
+    assert not energy.evaluate(np.diag([1.0, 1.0, 1.0, -1e-12])).finite
+
+
 def test_overflow_is_not_finite(rng):
     energy = FreeEnergy(
         rng.normal(size=(9, 5)), rng.normal(size=(9, 1)), activations.get("erf"), 10.0, 0.7, 0.2

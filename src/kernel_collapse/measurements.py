@@ -142,7 +142,7 @@ class MeanFieldNC1(_Prior):
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
-        return 5.0 + 2e-4 * n**2
+        return 1.0 + 2e-4 * n**2
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, the error of the paper's, and how the solver ended."""
