@@ -79,6 +79,8 @@ def faults(error: ValidationError) -> list[tuple[tuple[str, ...], str]]:
         elif fault["type"] == "value_error" and isinstance(given, dict | Specification):
             # Fields that do not go together: the message names them, and need not repeat all the others.
             text = f"{'.'.join(path)}: {message}" if path else message
+        elif path and message.startswith(f"{path[-1]} is "):
+            text = ".".join([*path[:-1], message])
         else:
             text = f"{where} is {given!r}: {message[0].lower() + message[1:]}"
         found.append((tuple(path), text.rstrip(".")))

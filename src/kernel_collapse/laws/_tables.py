@@ -114,11 +114,11 @@ class FileData(Specification):
         if not isinstance(written, Mapping) or written.get("content") is not None:
             return written
         path, label = written.get("path"), written.get("label")
-        if not isinstance(path, str | Path) or not isinstance(label, str | None):
-            raise ValueError(
-                f"path is {path!r} and label {label!r}, expected the name of a {', '.join(ENDINGS)} file, and that of "
-                "its column of classes."
-            )
+        if not isinstance(path, str | Path):
+            said = "missing" if path is None else repr(path)
+            raise ValueError(f"path is {said}, expected the name of a {', '.join(ENDINGS)} file.")
+        if not isinstance(label, str | None):
+            raise ValueError(f"label is {label!r}, expected the name of the column of classes.")
         content = _content(Path(path), label)
         size = {"n": content.rows} if written.get("n") is None else {}
         return {**written, **size, "path": str(path), "content": content}
@@ -161,7 +161,7 @@ def _content(path: Path, label: str | None) -> FileContent:
     """Return what the file holds, read once as long as it is not written to."""
     _validate.choice(path.suffix.lower(), ENDINGS, f"the ending of {path.name!r}")
     if not path.is_file():
-        raise ValueError(f"there is no file {str(path)!r}, expected a table: check the path.")
+        raise ValueError(f"path is {str(path)!r}, where there is no file: check it.")
     about = path.stat()
     return _content_as_of(path, label, about.st_mtime_ns, about.st_size)
 
