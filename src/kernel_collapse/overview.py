@@ -25,7 +25,9 @@ MOST_LINES, MOST_PANELS = 12, 9
 #: Most rows of the table in a page; the others are in the store.
 MOST_ROWS = 2000
 
-_LINESTYLES = ("-", "--", ":", "-.")
+#: What tells which law or table the data are.
+_SOURCE = ("data", "data_law", "data_name")
+_LINESTYLES = ("-", "--", ":", "-.", (0, (1, 2)), (0, (6, 1)), (0, (5, 1, 1, 1, 1, 1)))
 
 
 def swept(frame: pd.DataFrame) -> dict[str, int]:
@@ -43,16 +45,17 @@ def swept(frame: pd.DataFrame) -> dict[str, int]:
 
 def table(frame: pd.DataFrame) -> Table:
     """Return mean and standard deviation of NC1 over seeds, a row for each cell of the grid."""
-    cells = [name for name in swept(frame) if not (name.startswith("data_") and _is_said(name, frame))]
-    cells = list(dict.fromkeys(["data", "kernel", *cells]))
-    plain = _hashable(frame, cells)
+    varied = [name for name in swept(frame) if name not in ("data", "data_law", "data_name")]
+    cells = ["data", *(name for name in varied if name not in MEASUREMENT)]
+    cells += ["kernel", *(name for name in varied if name in MEASUREMENT and name != "kernel")]
+    plain = _hashable(frame.assign(data=[_source(row) for row in _records(frame, _SOURCE)]), cells)
     means = summarise(plain, VALUE, cells).rename(columns={"mean": "NC1", "std": "standard deviation"})
     for name in cells:
-        means[name] = means[name].map(_said) if means[name].dtype == object else means[name]
+        means[name] = means[name].map(_said) if means[name].isna().any() else means[name]
     note = "NC1 under the weighting of the paper, mean and standard deviation over seeds."
     if len(means) > MOST_ROWS:
         note += f" The first {MOST_ROWS} of {len(means)} rows; `kernel-collapse results` writes them all."
-    return Table("NC1 of every cell", means.head(MOST_ROWS), note)
+    return Table("NC1 of every cell", means.head(MOST_ROWS).rename(columns=_short), note)
 
 
 def figure(frame: pd.DataFrame) -> Figure:
@@ -84,11 +87,16 @@ def figure(frame: pd.DataFrame) -> Figure:
             axes.set_axis_off()
         _scales(grid[: len(panels)], rows, axes_.x)
         if axes_.x is not None:
-            handles = {h.get_label(): h for axes in grid for h in axes.get_legend_handles_labels()[0]}
+            handles: dict[Any, Any] = {}
+            for axes in grid:
+                for handle in axes.get_legend_handles_labels()[0]:
+                    handles.setdefault(handle.get_label(), handle)
             drawn.legend(handles=list(handles.values()), loc="outside right upper")
-    caption = "NC1, mean and one standard deviation over seeds" + (f", against {axes_.x}" if axes_.x else "")
+    caption = "NC1, mean and one standard deviation over seeds" + (
+        f", against {_short(axes_.x)}" if axes_.x else ""
+    )
     left_out = len(set(rows["line"])) - len(lines) + len(set(rows["panel"])) - len(panels)
-    caption += "".join(f"; {name} = {_said(value)}" for name, value in held.items())
+    caption += "".join(f"; {_short(name)} = {value}" for name, value in held.items())
     caption += "." + (" Not every line or panel is drawn: the table has all." if left_out or held else "")
     return Figure("nc1", caption, drawn)
 
@@ -105,25 +113,26 @@ def _choose(rows: pd.DataFrame) -> _Axes:
     varied = swept(rows)
     numeric = [name for name in varied if rows[name].dtype.kind in "iuf"]
     x = max(numeric, key=lambda name: varied[name], default=None)
-    lines = [name for name in varied if name in MEASUREMENT and name not in (x, "kernel", "activation")]
-    panels = [name for name in varied if name not in MEASUREMENT and name not in (x, "data", "data_law")]
-    names = [name for name in ("data_law", "data_name", "data") if name in rows]
-    return _Axes(x, ["kernel", "activation", *lines], list(dict.fromkeys([*names, *panels])))
+    told = [name for name, values in varied.items() if values > 1 and name != x]
+    lines = [name for name in told if name in MEASUREMENT and name not in ("kernel", "activation")]
+    panels = [name for name in told if name not in MEASUREMENT and name not in _SOURCE]
+    return _Axes(x, ["kernel", "activation", *lines], [*(name for name in _SOURCE if name in rows), *panels])
 
 
-def _hold(rows: pd.DataFrame, axes_: _Axes) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _hold(rows: pd.DataFrame, axes_: _Axes) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the rows of fewer lines and panels, and the parameters that are held for it, at their first values."""
-    held: dict[str, Any] = {}
+    held: dict[str, str] = {}
     for names, most, label in ((axes_.lines[2:], MOST_LINES, _line), (axes_.panels, MOST_PANELS, _panel)):
         chosen = axes_.lines if label is _line else axes_.panels
-        spare = [name for name in names if name not in ("data", "data_law", "data_name")]
+        spare = [name for name in names if name not in _SOURCE]
         while spare and len({label(row) for row in _records(rows, chosen)}) > most:
             name = max(spare, key=lambda name: rows[name].nunique())
             spare.remove(name)
-            known = rows[name].dropna()
-            if known.nunique() > 1:
-                held[name] = known.iloc[0]
-                rows = rows[rows[name].isna() | (rows[name] == held[name])]
+            groups = rows.groupby("kernel" if name in MEASUREMENT else "data_law")[name]
+            first = groups.transform("first")
+            several = groups.transform("nunique") > 1
+            held[name] = " or ".join(map(_said, dict.fromkeys(first[several])))
+            rows = rows[~several | (rows[name] == first)]
     return rows, held
 
 
@@ -137,18 +146,24 @@ def _line(row: dict[str, Any]) -> str:
     rest = [
         f"{k} {_said(v)}" for k, v in row.items() if k not in ("kernel", "activation") and not _missing(v)
     ]
-    return ", ".join([named, *rest])
+    return textwrap.fill(", ".join([named, *rest]), 40)
+
+
+def _source(row: dict[str, Any]) -> str:
+    """Return the name of the law, or of the table."""
+    law = row["data_law"]
+    return str(row["data_name"] if law == "shipped" else row["data"] if law == "file" else law)
 
 
 def _panel(row: dict[str, Any]) -> str:
-    law = row["data_law"]
-    named = row.get("data_name") if law == "shipped" else row["data"] if law == "file" else law
-    rest = [
-        f"{k.removeprefix('data_')} {_said(v)}"
-        for k, v in row.items()
-        if k not in ("data", "data_law", "data_name") and not _missing(v)
-    ]
-    return ", ".join([str(named), *rest])
+    rest = [f"{_short(k)} {_said(v)}" for k, v in row.items() if k not in _SOURCE and not _missing(v)]
+    return ", ".join([_source(row), *rest])
+
+
+def _short(name: str) -> str:
+    """Return an option of a law as the sweep names it, unless a measurement has one of that name."""
+    option = name.removeprefix("data_")
+    return name if option in MEASUREMENT else option
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, x: str, lines: list[str]) -> None:
@@ -197,7 +212,7 @@ def _scales(grid: Sequence[Axes], rows: pd.DataFrame, x: str | None) -> None:
             axes.set_xlabel("NC1")
             continue
         axes.set_yscale("log" if positive else "linear")
-        axes.set_xlabel(x)
+        axes.set_xlabel(_short(x))
         axes.set_ylabel("NC1")
         values = np.unique(rows[x].dropna())
         if values.min() > 0 and values.max() >= 8 * values.min():
@@ -207,19 +222,10 @@ def _scales(grid: Sequence[Axes], rows: pd.DataFrame, x: str | None) -> None:
             axes.minorticks_off()
 
 
-def _is_said(name: str, frame: pd.DataFrame) -> bool:
-    """Whether the name of the data says an option of the law: rows of one name have one value of it."""
-    return bool((frame[name].map(repr).groupby(frame["data"]).nunique() == 1).all())
-
-
 def _hashable(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return the table with lists as text, so that rows can be grouped by them."""
-    lists = {
-        name: frame[name].map(lambda v: str(v) if isinstance(v, list | tuple) else v)
-        for name in names
-        if name in frame and frame[name].dtype == object
-    }
-    return frame.assign(**lists)
+    """Return the table with text in place of what is neither that nor a number, so that rows can be grouped by it."""
+    objects = [name for name in names if name in frame and frame[name].dtype.kind == "O"]
+    return frame.assign(**{name: [None if _missing(v) else str(v) for v in frame[name]] for name in objects})
 
 
 def _missing(value: Any) -> bool:

@@ -162,6 +162,8 @@ def _entries(document: Document, family: _Family, shared: Table) -> list[_Axes]:
 def _axes(document: Document, family: _Family, entry: Table, place: Place, shared: Table) -> list[_Axes]:
     """Return the grid of an entry under each law, or kernel, that it names."""
     named = entry.get(family.key, shared.get(family.key, []))
+    if isinstance(named, dict):
+        named = named.get("values", named)
     names = named if isinstance(named, list) else [named]
     chosen = []
     if not names:
@@ -171,17 +173,28 @@ def _axes(document: Document, family: _Family, entry: Table, place: Place, share
         with document.noting((*place, family.key)):
             _validate.choice(name, sorted(family.classes), family.key)
             chosen.append(name)
-    return [_axes_of(document, family, name, entry, place, shared) for name in chosen]
+    return [_axes_of(document, family, name, chosen, entry, place, shared) for name in chosen]
 
 
 def _axes_of(
-    document: Document, family: _Family, name: str, entry: Table, place: Place, shared: Table
+    document: Document,
+    family: _Family,
+    name: str,
+    others: list[str],
+    entry: Table,
+    place: Place,
+    shared: Table,
 ) -> _Axes:
     """Return the grid of an entry under one law or kernel."""
     specification = family.classes[name]
     keys = _keys(specification)
     for key in entry:
         with document.noting((*place, key)):
+            if key not in keys and any(key in _keys(family.classes[other]) for other in others):
+                raise ValueError(
+                    f"{key} is no key of {family.key} {name!r}, expected one that every {family.key} of the entry has: "
+                    "write an entry for each."
+                )
             _validate.choice(key, keys, f"a key of {family.key} {name!r}")
     options = {k: v for k, v in (shared | entry).items() if k in keys and k != family.key}
     places = {k: (*place, k) if k in entry else ("defaults", family.table, k) for k in options}

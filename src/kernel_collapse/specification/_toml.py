@@ -25,6 +25,7 @@ SEVERAL = ("data", "measurement")
 Place = tuple[str | int, ...]
 
 _HEADER = re.compile(r"\s*(\[\[?)([^\[\]=]+)\]")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|#.*')
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*(?:=|\.)""")
 
 
@@ -79,7 +80,7 @@ def read(path: Path) -> Document:
             f"{path.name} cannot be read ({error.strerror}), expected a sweep in TOML: check the rights."
         ) from None
     try:
-        content = tomllib.loads(text.replace("\r\n", "\n"))
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         said = re.fullmatch(r"(.*) \(at (.*)\)", str(error), re.DOTALL)
         what, at = said.groups() if said else (str(error), "an unknown line")
@@ -94,7 +95,16 @@ def _lines(text: str) -> dict[Place, int]:
     lines: dict[Place, int] = {}
     entries: Counter[str] = Counter()
     table: Place = ()
+    depth, in_text = 0, False
     for number, line in enumerate(text.splitlines(), 1):
+        inside = in_text or depth > 0
+        if (line.count('"""') + line.count("'''")) % 2:
+            in_text = not in_text
+        elif not in_text:
+            plain = _QUOTED.sub("", line)
+            depth += sum(plain.count(opening) for opening in "[{") - sum(plain.count(end) for end in "]}")
+        if inside:  # of a list or a text of several lines
+            continue
         if header := _HEADER.match(line):
             brackets, name = header.groups()
             root, *below = [part.strip().strip("\"'") for part in name.split(".")]
