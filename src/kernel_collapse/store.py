@@ -90,7 +90,11 @@ class Store:
                 "written: move the file away or choose another folder."
             ) from None
         if run is not None:
-            self._claim_run(run, about or {})
+            try:
+                self._claim_run(run, about or {})
+            except ValueError:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -239,7 +243,7 @@ def _refuse_other_files(folder: Path) -> None:
 def _refuse_other_run(folder: Path, known: dict[str, Any], run: dict[str, Any]) -> None:
     for name, value in run.items():
         if known.get(name) != json.loads(json.dumps(value)):
-            here = f"{name} {known[name]!r}, here {value!r}" if name in known else f"not of a {name}"
+            here = f"{name} {known[name]!r}, here {value!r}" if name in known else f"it has no {name}"
             raise ValueError(
                 f"the folder {str(folder)!r} holds another run ({here}), expected an empty one or that of the same "
                 "run: choose another with --out."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -251,9 +252,8 @@ def _build(document: Document, axes: _Axes) -> list[Any]:
 
 
 def _key_at_fault(document: Document, axes: _Axes, sentence: str) -> str:
-    """Return the key that a sentence about a whole specification is about: its first word, or that of its file."""
-    first = sentence.split()[0]
-    if first in axes.places or (*axes.place, first) in document.lines:
-        return first
-    quoted = any(repr(label) in sentence for label in axes.values.get("label", []))
-    return "label" if quoted else "path"
+    """Return the key that a sentence about a whole specification is about: the first that it names."""
+    if any(repr(label) in sentence for label in axes.values.get("label", [])):
+        return "label"
+    words = re.findall(r"[\w-]+", sentence)
+    return next((w for w in words if w in axes.places or (*axes.place, w) in document.lines), "path")

@@ -68,8 +68,8 @@ def read(path: Path) -> Document:
     """Return what a TOML file holds, or refuse it."""
     if not path.is_file():
         raise ValueError(
-            f"there is no file {str(path)!r}, expected a sweep in TOML: check the path, or let `kernel-collapse init "
-            f"{path.with_suffix('.toml')}` write an example."
+            f"there is no file {str(path)!r}, expected a sweep in TOML: check the path, or let "
+            "`kernel-collapse init sweep.toml` write an example."
         )
     try:
         text = path.read_bytes().decode("utf-8-sig")  # what Notepad puts before it is no part of it
