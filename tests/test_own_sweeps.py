@@ -301,7 +301,10 @@ BAD = [
     (DATA + "stds = 2\n" + MEASUREMENT, "line 5, [[data]] 1: a key of law 'gaussian' is 'stds'"),
     (DATA + "content = {}\n" + MEASUREMENT, "line 5, [[data]] 1: a key of law 'gaussian' is 'content'"),
     (DATA + "class_sizes = [5, 5]\n" + MEASUREMENT, "line 5, [[data]] 1: class_sizes (5, 5) add up to 10"),
-    (DATA + "covariance = 'round'\n" + MEASUREMENT, "line 5, [[data]] 1: covariance"),
+    (
+        DATA + "covariance = 'round'\n" + MEASUREMENT,
+        "line 5, [[data]] 1: the name of a covariance is 'round'",
+    ),
     (
         DATA.replace("dim = 2", "dim = { from = 4, to = 1 }") + MEASUREMENT,
         "line 4, [[data]] 1: dim runs from 4 to 1",
