@@ -17,6 +17,8 @@ __all__ = ["duration", "run_to_the_end", "say_how_it_went"]
 
 def duration(seconds: float) -> str:
     """Return a time as it is printed."""
+    if seconds < 1:
+        return "under 1 s"
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 

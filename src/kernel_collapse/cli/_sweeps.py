@@ -153,7 +153,8 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     if fixed and len(sweep.seeds) > 1:
         console.print(
             f"Note: every seed draws all of {', '.join(sorted(fixed))}, and kernels do not depend on seeds otherwise: "
-            "n makes each seed a random part."
+            "n makes each seed a random part.",
+            soft_wrap=True,
         )
 
 
