@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from kernel_collapse.cli import main
+
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[1]
 
@@ -16,6 +18,19 @@ def run_cli(*arguments: object, **options) -> subprocess.CompletedProcess:
     program = Path(sys.executable).with_name("kernel-collapse")
     command = [str(program), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=900, **options)
+
+
+def refuse(monkeypatch, capsys, *arguments):
+    """Run the program in this process, and give the sentence with which it refuses its input."""
+    monkeypatch.setattr(sys, "argv", ["kernel-collapse", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("kernel-collapse: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import pytest
 from sklearn.datasets import load_wine
 
 import kernel_collapse as kc
-from conftest import ROOT, run_cli
-from kernel_collapse import cli, experiments, measure
+from conftest import ROOT, refuse, run_cli
+from kernel_collapse import experiments, measure
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +25,9 @@ def planned(preset):
     return len({t.key for e in experiments.REGISTRY.values() for t in e.trials(preset)})
 
 
-def refuse(monkeypatch, capsys, *arguments):
-    """Run the program in this process, and give the sentence with which it refuses its input."""
-    monkeypatch.setattr(sys, "argv", ["kernel-collapse", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("kernel-collapse: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
-
-
-@pytest.mark.parametrize("command", [[], ["reproduce"], ["measure"], ["report"]])
+@pytest.mark.parametrize(
+    "command", [[], ["reproduce"], ["measure"], ["report"], ["init"], ["run"], ["results"]]
+)
 def test_help_shows_an_example(command):
     done = run_cli(*command, "--help")
     assert done.returncode == 0

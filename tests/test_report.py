@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from conftest import run_cli
-from kernel_collapse import experiments, report, sweep
+from kernel_collapse import experiments, report, specification, sweep
 from kernel_collapse.store import Store
 
 BROWSERS = (os.environ.get("KERNEL_COLLAPSE_BROWSER", ""), "chromium", "chromium-browser", "google-chrome")
@@ -139,6 +139,37 @@ def test_an_unfinished_run_is_reported_as_far_as_it_went(tmp_path, visit):
     text = page.inner_text("body")
     assert f"{len(trials)} finished, 0 failed, {planned - len(trials)} to go" in text
     assert "Too few trials of it have finished yet." in text
+
+
+def test_the_report_of_a_sweep(tmp_path, visit):
+    (tmp_path / "mine.toml").write_text(
+        """
+        title = "Mine & <yours>"
+        seeds = 2
+        [data]
+        law = "gaussian"
+        n = 20
+        dim = [1, 2, 4]
+        [measurement]
+        kernel = ["nngp", "ntk"]
+        activation = ["erf", "silu"]
+        """,
+        encoding="utf-8",
+    )
+    sweep_, _ = specification.read(tmp_path / "mine.toml")
+    with Store(tmp_path / "run", {"sweep": "mine"}, {"environment": report.environment()}) as store:
+        store.note({"specification": sweep_.model_dump(mode="json")})
+        sweep.run(sweep_.trials()[:-1], store)
+    page = visit(report.build(tmp_path / "run").path)
+    assert page.complaints == []
+    assert [url for url in page.requests_made if not url.startswith("data:")] == [page.url]
+    text = page.inner_text("body")
+    assert "Mine & <yours>" in text
+    assert "23 finished, 0 failed, 1 to go" in text
+    assert page.locator("table.numbers tbody tr").count() == 12
+    assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 300)")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator(".status").count() == 0  # no verdict
 
 
 def test_failures_are_listed(tmp_path):

@@ -29,6 +29,7 @@ from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
     from kernel_collapse import networks
+    from kernel_collapse.tidy import describe_columns, results
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "collapse",
     "collapse_from_features",
     "data",
+    "describe_columns",
     "held_out_collapse",
     "held_out_collapse_from_features",
     "kernels",
@@ -53,6 +55,7 @@ __all__ = [
     "nngp",
     "ntk",
     "random_feature_nc1",
+    "results",
     "sampled_nc1",
     "solve_adaptive",
     "streamed_collapse",
@@ -62,7 +65,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `networks`, and JAX with it, when it is first asked for."""
+    """Import `networks`, and JAX with it, and `results` with all that a run takes, when they are first asked for."""
     if name == "networks":
         return importlib.import_module("kernel_collapse.networks")
+    if name in ("results", "describe_columns"):
+        return getattr(importlib.import_module("kernel_collapse.tidy"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,6 +27,7 @@ from kernel_collapse.data import Dataset
 
 __all__ = [
     "KERNELS",
+    "SPECIFICATIONS",
     "AdaptiveNC1",
     "EmpiricalNC1",
     "KernelNC1",
@@ -282,12 +283,14 @@ Measurement = Annotated[
     KernelNC1 | AdaptiveNC1 | MeanFieldNC1 | PosteriorNC1 | NetworkNC1 | EmpiricalNC1,
     Field(discriminator="kernel"),
 ]
-#: Every name that chooses a specification.
-KERNELS: tuple[str, ...] = tuple(
-    name
+#: The specification of each name.
+SPECIFICATIONS: dict[str, type[Specification]] = {
+    name: specification
     for specification in get_args(get_args(Measurement)[0])
     for name in get_args(specification.model_fields["kernel"].annotation)
-)
+}
+#: Every name that chooses a specification.
+KERNELS: tuple[str, ...] = tuple(SPECIFICATIONS)
 
 
 def _flat(values: dict[Weighting, NC1]) -> Results:

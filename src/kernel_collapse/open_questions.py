@@ -125,6 +125,11 @@ def write(path: Path, built: Built) -> Path:
     ValueError
         If there can be no page at that path.
     """
+    if not built.experiments:
+        raise ValueError(
+            "the run is a sweep of your own, which judges no claim, expected one of experiments: see "
+            "`kernel-collapse reproduce --list`."
+        )
     text = page(built)
     try:
         check(path).parent.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kernel_collapse import overview, tidy
 from kernel_collapse.experiments import REGISTRY, Figure, Table, Verdict
 from kernel_collapse.experiments._style import NAMES, style
+from kernel_collapse.specification import Sweep
 from kernel_collapse.store import Store
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def build(folder: str | Path) -> Built:
     Parameters
     ----------
     folder : path
-        Folder of a run, as `kernel-collapse reproduce --out` made it; a run that is not complete is reported
+        Folder of a run, as `kernel-collapse reproduce` or `run` made it; a run that is not complete is reported
         as far as it went.
 
     Raises
@@ -65,12 +67,13 @@ def build(folder: str | Path) -> Built:
     """
     with Store(folder) as store:
         about = store.about()
+        if "specification" in about:
+            return _build_sweep(Path(folder), about)
         experiments = [REGISTRY[name] for name in about["experiments"]]
         wanted = {e.name: [trial.key for trial in e.trials(about["preset"])] for e in experiments}
         rows = store.frame(key for keys in wanted.values() for key in keys)
     planned = len({key for keys in wanted.values() for key in keys})
-    if rows.empty or not (rows["status"] == "ok").any():
-        raise ValueError(f"the run in {str(folder)!r} has no finished trial, expected some: resume it first.")
+    _refuse_unfinished(rows, folder)
     sections = []
     for experiment in experiments:
         mine = rows[rows["key"].isin(wanted[experiment.name])]
@@ -90,23 +93,66 @@ def build(folder: str | Path) -> Built:
                 experiment.verdicts(mine),
             )
         )
-    failed = rows[rows["status"] == "failed"]
-    facts = {
-        "Preset": about["preset"],
-        "Trials": f"{len(rows) - len(failed)} finished, {len(failed)} failed"
-        + (f", {planned - len(rows)} to go" if planned > len(rows) else ""),
-        "Computing time": f"{rows['seconds'].sum():.1f} s on one core",
-    }
+    facts = {"Preset": about["preset"], **_counts(rows, planned)}
     page = write_page(
         Path(folder) / FILE,
         title="How collapsed are kernels?",
         lead="Neural Collapse (NC1) measured from the Gram matrices of kernels, and what that says of each claim.",
         facts=facts,
         sections=sections,
-        failures=failed[["key", "data", "n", "dim", "seed", "kernel", "activation", "message"]],
+        failures=_failures(rows),
         about=about["environment"],
     )
     return Built(page, sections, [e.name for e in experiments], facts)
+
+
+def _build_sweep(folder: Path, about: dict[str, Any]) -> Built:
+    """Write the report of a sweep of the user's: means over seeds and a figure, without a verdict."""
+    sweep = Sweep.model_validate(about["specification"])
+    rows = tidy.results(folder)
+    _refuse_unfinished(rows, folder)
+    done = rows[rows["status"] == "ok"]
+    section = Section(
+        "sweep",
+        "NC1 of every cell",
+        "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
+        [overview.figure(done)] if done[overview.VALUE].notna().any() else [],
+        [overview.table(done)],
+    )
+    facts = {
+        "Sweep": f"{sweep.name}.toml",
+        "Seeds": str(len(sweep.seeds)),
+        **_counts(rows, len(sweep.trials())),
+    }
+    page = write_page(
+        folder / FILE,
+        title=sweep.title or sweep.name,
+        lead="A sweep of kernel-collapse: Neural Collapse (NC1) of every data set under every measurement.",
+        facts=facts,
+        sections=[section],
+        failures=_failures(rows),
+        about=about["environment"],
+    )
+    return Built(page, [section], [], facts)
+
+
+def _refuse_unfinished(rows: pd.DataFrame, folder: str | Path) -> None:
+    if rows.empty or not (rows["status"] == "ok").any():
+        raise ValueError(f"the run in {str(folder)!r} has no finished trial, expected some: resume it first.")
+
+
+def _failures(rows: pd.DataFrame) -> pd.DataFrame:
+    columns = ["key", "data", "n", "dim", "seed", "kernel", "activation", "message"]
+    return rows.loc[rows["status"] == "failed", columns]
+
+
+def _counts(rows: pd.DataFrame, planned: int) -> dict[str, str]:
+    failed = int((rows["status"] == "failed").sum())
+    to_go = f", {planned - len(rows)} to go" if planned > len(rows) else ""
+    return {
+        "Trials": f"{len(rows) - failed} finished, {failed} failed{to_go}",
+        "Computing time": f"{rows['seconds'].sum():.1f} s on one core",
+    }
 
 
 def write_page(

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from kernel_collapse.measurements import Results
 from kernel_collapse.trials import Trial
@@ -20,7 +20,7 @@ from kernel_collapse.trials import Trial
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FILE", "Store"]
+__all__ = ["FILE", "Row", "Store", "peek"]
 
 FILE = "results.sqlite"
 
@@ -36,6 +36,17 @@ CREATE TABLE IF NOT EXISTS trials (
     finished TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+
+class Row(NamedTuple):
+    """What is stored of a trial."""
+
+    key: str
+    trial: Trial
+    status: str
+    message: str
+    results: Results
+    seconds: float
 
 
 class Store:
@@ -79,7 +90,11 @@ class Store:
                 "written: move the file away or choose another folder."
             ) from None
         if run is not None:
-            self._claim_run(run, about or {})
+            try:
+                self._claim_run(run, about or {})
+            except ValueError:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +147,21 @@ class Store:
         """Return what identifies the run and what else is kept of it."""
         return {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM run")}
 
+    def note(self, about: dict[str, Any]) -> None:
+        """Keep this of the run, in place of what was kept under the same names."""
+        with self._db:
+            entries = [(name, json.dumps(value)) for name, value in about.items()]
+            self._db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", entries)
+
+    def rows(self, keys: Iterable[str] | None = None) -> Iterator[Row]:
+        """Yield the rows of those trials, or of all, in the order of their keys."""
+        wanted = None if keys is None else set(keys)
+        query = "SELECT key, specification, status, message, results, seconds FROM trials ORDER BY key"
+        for key, specification, status, message, results, seconds in self._db.execute(query):
+            if wanted is None or key in wanted:
+                trial = Trial.model_validate_json(specification)
+                yield Row(key, trial, status, message, json.loads(results), seconds)
+
     def frame(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """Return the rows as a tidy table: specification, status, results.
 
@@ -142,29 +172,24 @@ class Store:
         """
         import pandas as pd
 
-        wanted = None if keys is None else set(keys)
-        rows = []
-        query = "SELECT key, specification, status, message, results, seconds FROM trials ORDER BY key"
-        for key, specification, status, message, results, seconds in self._db.execute(query):
-            if wanted is not None and key not in wanted:
-                continue
-            trial = Trial.model_validate_json(specification)
-            rows.append(
+        return pd.DataFrame(
+            [
                 {
-                    "key": key,
-                    "data": trial.data.name,
-                    "n": trial.data.n,
-                    "dim": trial.data.dim,
-                    "class_sizes": trial.data.class_sizes,
-                    "seed": trial.seed,
-                    **trial.measurement.model_dump(),
-                    "status": status,
-                    "message": message,
-                    "seconds": seconds,
-                    **json.loads(results),
+                    "key": row.key,
+                    "data": row.trial.data.name,
+                    "n": row.trial.data.n,
+                    "dim": row.trial.data.dim,
+                    "class_sizes": row.trial.data.class_sizes,
+                    "seed": row.trial.seed,
+                    **row.trial.measurement.model_dump(),
+                    "status": row.status,
+                    "message": row.message,
+                    "seconds": row.seconds,
+                    **row.results,
                 }
-            )
-        return pd.DataFrame(rows)
+                for row in self.rows(keys)
+            ]
+        )
 
     def _claim_folder(self) -> None:
         """Make the folder, or refuse one that holds something else."""
@@ -177,12 +202,7 @@ class Store:
             raise ValueError(
                 f"the folder {str(self.folder)!r} cannot be written, expected one that can: choose another with --out."
             )
-        others = [p.name for p in self.folder.iterdir()]
-        if others and not self.path.is_file():
-            raise ValueError(
-                f"the folder {str(self.folder)!r} holds other files ({', '.join(sorted(others)[:3])}), expected an "
-                "empty one or that of the same run: choose another with --out."
-            )
+        _refuse_other_files(self.folder)
 
     def _claim_run(self, run: dict[str, Any], about: dict[str, Any]) -> None:
         """Sign an empty store, or refuse one that holds another run."""
@@ -192,9 +212,39 @@ class Store:
                 entries = [(name, json.dumps(value)) for name, value in {**about, **run}.items()]
                 self._db.executemany("INSERT INTO run VALUES (?, ?)", entries)
             return
-        for name, value in run.items():
-            if known.get(name) != json.loads(json.dumps(value)):
-                raise ValueError(
-                    f"the folder {str(self.folder)!r} holds another run ({name} {known.get(name)!r}, here {value!r}), "
-                    "expected an empty one or that of the same run: choose another with --out."
-                )
+        _refuse_other_run(self.folder, known, run)
+
+
+def peek(folder: str | Path, run: dict[str, Any]) -> set[str]:
+    """Return the keys that this run has rows of, and refuse what `Store` would; nothing is made or written."""
+    folder = Path(folder)
+    if not folder.exists():
+        return set()
+    if not folder.is_dir():
+        raise ValueError(f"{str(folder)!r} is a file, expected a folder: choose another with --out.")
+    _refuse_other_files(folder)
+    if not (folder / FILE).is_file():
+        return set()
+    with Store(folder) as store:
+        if known := store.about():
+            _refuse_other_run(folder, known, run)
+        return store.finished()
+
+
+def _refuse_other_files(folder: Path) -> None:
+    others = [p.name for p in folder.iterdir()]
+    if others and FILE not in others:
+        raise ValueError(
+            f"the folder {str(folder)!r} holds other files ({', '.join(sorted(others)[:3])}), expected an "
+            "empty one or that of the same run: choose another with --out."
+        )
+
+
+def _refuse_other_run(folder: Path, known: dict[str, Any], run: dict[str, Any]) -> None:
+    for name, value in run.items():
+        if known.get(name) != json.loads(json.dumps(value)):
+            here = f"{name} {known[name]!r}, here {value!r}" if name in known else f"it has no {name}"
+            raise ValueError(
+                f"the folder {str(folder)!r} holds another run ({here}), expected an empty one or that of the same "
+                "run: choose another with --out."
+            )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, ValidationError
 
@@ -16,7 +17,7 @@ from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.laws import LAWS, Data, GaussianClasses, ShippedData
 from kernel_collapse.measurements import KERNELS, Measurement, Results, Specification
 
-__all__ = ["LAWS", "GaussianClasses", "ShippedData", "Trial", "compute", "describe_errors"]
+__all__ = ["LAWS", "GaussianClasses", "ShippedData", "Trial", "compute", "describe_errors", "faults"]
 
 
 class Trial(Specification):
@@ -28,8 +29,11 @@ class Trial(Specification):
 
     @property
     def key(self) -> str:
-        """Hash of the full specification."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Hash of the full specification; where a file lies is no part of it, for its content is."""
+        no_path: dict[str, Any] = {"data": {"path": True, "base": {"path": True}}}
+        canonical = json.dumps(
+            self.model_dump(mode="json", exclude=no_path), sort_keys=True, separators=(",", ":")
+        )
         return hashlib.sha256(canonical.encode()).hexdigest()[:24]
 
     @property
@@ -49,14 +53,22 @@ def compute(trial: Trial) -> Results:
 
 
 def describe_errors(error: ValidationError) -> str:
-    """Return a validation error as one sentence a fault, without pydantic's own decoration."""
-    faults = []
+    """Return a validation error as one sentence, without pydantic's own decoration."""
+    text = "; ".join(said for _, said in faults(error))
+    return text if text.endswith("?") else text + "."
+
+
+def faults(error: ValidationError) -> list[tuple[tuple[str, ...], str]]:
+    """Return the key and a sentence, without its full stop, of every fault of a validation error."""
+    found = []
     for fault in error.errors():
         path = _written([str(part) for part in fault["loc"]])
         where, given = ".".join(path) or "the specification", fault["input"]
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             text = f"{where} is not a key of this specification: remove it or check its spelling"
+        elif fault["type"] == "missing":
+            text = f"{where} is missing, expected a value: add it"
         elif fault["type"] == "union_tag_invalid":
             key, names = ("kernel", KERNELS) if where == "measurement" else ("law", LAWS)
             what = ".".join([*path, key])
@@ -67,11 +79,12 @@ def describe_errors(error: ValidationError) -> str:
         elif fault["type"] == "value_error" and isinstance(given, dict | Specification):
             # Fields that do not go together: the message names them, and need not repeat all the others.
             text = f"{'.'.join(path)}: {message}" if path else message
+        elif path and message.startswith(f"{path[-1]} is "):
+            text = ".".join([*path[:-1], message])
         else:
             text = f"{where} is {given!r}: {message[0].lower() + message[1:]}"
-        faults.append(text.rstrip("."))
-    text = "; ".join(faults)
-    return text if text.endswith("?") else text + "."
+        found.append((tuple(path), text.rstrip(".")))
+    return found
 
 
 def _written(path: list[str]) -> list[str]:

@@ -1,13 +1,4 @@
-"""Specifications of data: which law, which size, without the seed. Adding a law is a class here, in `Data`.
-
-A specification is a frozen pydantic model, named by its `law`. Its `sample` returns the data set of a seed, and what
-its function in `kernel_collapse.data` would refuse is refused when it is made.
-
->>> from kernel_collapse import laws
->>> law = laws.StudentT(n=10, dim=3, df=2.5, imbalance=4)
->>> law.name, law.sample(0).class_sizes
-('student-t(imbalance=4.0, df=2.5)', (8, 2))
-"""
+"""Specifications of the laws of `kernel_collapse.data` that make samples of any number."""
 
 from __future__ import annotations
 
@@ -15,10 +6,9 @@ import hashlib
 import json
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    Discriminator,
     Field,
     NonNegativeFloat,
     PlainValidator,
@@ -26,8 +16,6 @@ from pydantic import (
     PositiveInt,
     SerializerFunctionWrapHandler,
     StrictBool,
-    Tag,
-    field_validator,
     model_serializer,
     model_validator,
 )
@@ -36,25 +24,23 @@ from kernel_collapse import _validate, data
 from kernel_collapse.measurements import Specification
 
 __all__ = [
-    "LAWS",
     "XOR",
     "Ball",
     "Checkerboard",
     "Contaminated",
-    "Data",
+    "Fraction",
     "Gaussian",
     "GaussianClasses",
-    "LabelNoise",
     "Laplace",
     "Law",
     "Manifolds",
     "Shell",
-    "ShippedData",
     "Skewed",
     "Spheres",
     "StudentT",
     "Subspace",
     "Tree",
+    "titled",
 ]
 
 Imbalance = Annotated[float, Field(ge=1)]
@@ -98,7 +84,7 @@ class Law(Specification):
     @property
     def name(self) -> str:
         """The law, with the options that are not the default."""
-        return _titled(self.law, self._options())
+        return titled(self.law, self._options())
 
     def _options(self) -> dict[str, Any]:
         """Return the options that are not the default, beside the sizes."""
@@ -120,7 +106,7 @@ def _check(law: Law) -> None:
     law._draw(0, n=law.n_classes, class_sizes=None, imbalance=None)
 
 
-def _titled(law: str, options: dict[str, Any]) -> str:
+def titled(law: str, options: dict[str, Any]) -> str:
     """Return the name of a law with options, in which a matrix is named by a hash of its entries."""
     said = []
     for key, value in options.items():
@@ -149,7 +135,7 @@ class GaussianClasses(Law):
         paper = {data.D1_MEANS: "D1", data.D2_MEANS: "D2"}
         law = paper.get(self.class_means, self.law) if self.class_stds == 0.5 else self.law
         young = {"imbalance": self.imbalance, "class_covariances": self.class_covariances}
-        return _titled(law, {k: v for k, v in young.items() if v is not None})
+        return titled(law, {k: v for k, v in young.items() if v is not None})
 
     @property
     def n_classes(self) -> int:
@@ -183,7 +169,7 @@ class Gaussian(_Placed):
         paper = {2: "D1", 4: "D2"}.get(self.n_classes)
         if paper is None or not options.keys() <= {"n_classes", "imbalance"}:
             return super().name
-        return _titled(paper, {k: v for k, v in options.items() if k == "imbalance"})
+        return titled(paper, {k: v for k, v in options.items() if k == "imbalance"})
 
 
 class StudentT(_Placed):
@@ -289,128 +275,3 @@ class Manifolds(_Placed):
     law: Literal["manifolds"] = "manifolds"
     shape: Literal["circles", "spiral", "swiss-roll"] = "spiral"
     turns: PositiveFloat = 1.0
-
-
-class ShippedData(Specification):
-    """Specification of a `kernel_collapse.data.subset` of a `kernel_collapse.data.shipped` table, without its seed.
-
-    Where `standardized`, every feature has mean 0 and standard deviation 1 over the samples that were drawn.
-    """
-
-    law: Literal["shipped"] = "shipped"
-    name: str
-    n: PositiveInt
-    standardized: bool = True
-    #: As of Gaussian classes whose sizes were not asked for: here they are the table's, in proportion.
-    class_sizes: ClassVar[None] = None
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return _validate.choice(name, data.SHIPPED, "name")
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        most = data.SHIPPED[self.name][0]
-        if not self.n_classes <= self.n <= most:
-            raise ValueError(
-                f"n is {self.n}, expected {self.n_classes} to {most} samples: one a class to all of {self.name}."
-            )
-        return self
-
-    @property
-    def dim(self) -> int:
-        """Number of features."""
-        return data.SHIPPED[self.name][1]
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return data.SHIPPED[self.name][2]
-
-    def sample(self, seed: int) -> data.Dataset:
-        """Return the samples that this seed draws."""
-        drawn = data.subset(_table(self.name), self.n, seed=seed)
-        return data.standardize(drawn) if self.standardized else drawn
-
-
-@lru_cache
-def _table(name: str) -> data.Dataset:
-    """Return the table, read once a process; a subset of it is a copy."""
-    return data.shipped(name)
-
-
-class LabelNoise(Specification):
-    """Specification of `kernel_collapse.data.label_noise` on the samples of another specification, of the same seed."""
-
-    law: Literal["label-noise"] = "label-noise"
-    base: Data
-    fraction: Fraction = 0.1
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if isinstance(self.base, LabelNoise):
-            raise ValueError("base is 'label-noise', expected another law: raise the fraction instead.")
-        return self
-
-    @property
-    def name(self) -> str:
-        """That of the other law, and the fraction."""
-        return f"{self.base.name}, {100 * self.fraction:g} % of labels flipped"
-
-    @property
-    def n(self) -> int:
-        """Number of samples."""
-        return self.base.n
-
-    @property
-    def dim(self) -> int:
-        """Number of features."""
-        return self.base.dim
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return self.base.n_classes
-
-    @property
-    def class_sizes(self) -> tuple[int, ...] | None:
-        """Sizes of the classes before labels are flipped, where they were asked for."""
-        return self.base.class_sizes
-
-    def sample(self, seed: int) -> data.Dataset:
-        """Return the data set of that seed."""
-        return data.label_noise(self.base.sample(seed), self.fraction, seed=seed)
-
-
-def _law(value: Any) -> str:
-    """Return what chooses a specification of data; whoever names no law means Gaussian classes, the first there was."""
-    default = GaussianClasses.model_fields["law"].default
-    return str(value.get("law", default) if isinstance(value, dict) else getattr(value, "law", default))
-
-
-Data = Annotated[
-    Annotated[GaussianClasses, Tag("gaussian_classes")]
-    | Annotated[Gaussian, Tag("gaussian")]
-    | Annotated[StudentT, Tag("student-t")]
-    | Annotated[Laplace, Tag("laplace")]
-    | Annotated[Contaminated, Tag("contaminated")]
-    | Annotated[Skewed, Tag("skewed")]
-    | Annotated[Ball, Tag("ball")]
-    | Annotated[Shell, Tag("shell")]
-    | Annotated[Subspace, Tag("subspace")]
-    | Annotated[Tree, Tag("tree")]
-    | Annotated[XOR, Tag("xor")]
-    | Annotated[Checkerboard, Tag("checkerboard")]
-    | Annotated[Spheres, Tag("spheres")]
-    | Annotated[Manifolds, Tag("manifolds")]
-    | Annotated[ShippedData, Tag("shipped")]
-    | Annotated[LabelNoise, Tag("label-noise")],
-    Discriminator(_law),
-]
-LabelNoise.model_rebuild()  # it holds another of these
-
-#: Every law that chooses a specification of data, sorted.
-LAWS: tuple[str, ...] = tuple(
-    sorted(get_args(choice)[0].model_fields["law"].default for choice in get_args(get_args(Data)[0]))
-)

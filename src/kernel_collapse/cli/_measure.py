@@ -1,119 +1,19 @@
-"""The command line: `kernel-collapse reproduce | measure | report`.
-
-Exit codes: 0 done; 1 the run finished but some trials failed; 2 bad input, refused before any work.
-"""
+"""`kernel-collapse measure`."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: --help stays fast
+from kernel_collapse.cli._app import app
+
+if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from kernel_collapse.data import Dataset
-    from kernel_collapse.experiments import Experiment, Preset
-    from kernel_collapse.report import Section
-    from kernel_collapse.store import Store
-    from kernel_collapse.sweep import Counts
-    from kernel_collapse.trials import Trial
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def main() -> None:
-    """Run the command line; bad input is one sentence and exit code 2."""
-    try:
-        app()
-    except ValueError as error:
-        sys.stderr.write(f"kernel-collapse: {error}\n")
-        raise SystemExit(2) from None
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from kernel_collapse import __version__
-
-        typer.echo(f"kernel-collapse {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Neural Collapse measured from kernels: data, kernel, Gram matrix, NC1, comparison.
-
-    Example: [bold]kernel-collapse measure flowers.csv --label species[/bold]
-    """
-
-
-@app.command()
-def reproduce(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Experiments, or 'all' (default).", metavar="[NAMES|all]")
-    ] = None,
-    list_: Annotated[
-        bool, typer.Option("--list", help="List the experiments with their cost, and run nothing.")
-    ] = False,
-    preset: Annotated[
-        str, typer.Option(help="'quick': fewer sizes and repeats; 'paper': the published grid.")
-    ] = "quick",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the run (default: runs/PRESET).", show_default=False)
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
-    ] = False,
-) -> None:
-    """Run the experiments of the paper and our studies, and write a report.
-
-    The same command continues a run that was interrupted; nothing finished is computed twice.
-
-    Example: [bold]kernel-collapse reproduce all --preset paper --out runs/paper --workers 2[/bold]
-    """
-    from kernel_collapse import __version__, _validate, experiments, report
-    from kernel_collapse.store import Store
-
-    chosen = experiments.choose(names or [])
-    _validate.choice(preset, experiments.PRESETS, "--preset")
-    processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
-    if list_:
-        _print_list(chosen, processes)
-        return
-    trials = _trials(chosen, preset)  # type: ignore[arg-type]
-    run = {"experiments": [e.name for e in chosen], "preset": preset, "version": __version__}
-    folder = Path("runs") / preset if out is None else out
-    with Store(folder, run, {"environment": report.environment()}) as store:
-        if retry_failed:
-            store.forget_failed()
-        counts = _run_with_progress(trials, store, processes, folder)
-        failed = store.failures({trial.key for trial in trials})
-    page = report.build(folder)
-    _print_verdicts(page.sections)
-    typer.echo(f"{counts.done + counts.failed} trials run, {counts.reused} found in {folder}.")
-    for key, message in failed[:10]:
-        typer.echo(f"failed: trial {key}: {message}", err=True)
-    typer.echo(f"Report: {page.path}")
-    if failed:
-        typer.echo(f"{len(failed)} trials failed; --retry-failed runs them again.", err=True)
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -213,104 +113,6 @@ def measure(
     if report is not None:
         _write_measurement(report, dataset, table, remarks, weighting, standardize)
         typer.echo(f"Report: {report}")
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")],
-    open_questions: Annotated[
-        Path | None,
-        typer.Option(help="Write what the run says of the paper's open questions.", metavar="FILE.md"),
-    ] = None,
-) -> None:
-    """Write the report of a run again from its stored rows, finished or not.
-
-    Example: [bold]kernel-collapse report runs/quick[/bold]
-    """
-    from kernel_collapse import open_questions as questions
-    from kernel_collapse import report as reporting
-
-    if open_questions is not None:
-        questions.check(open_questions)
-    built = reporting.build(folder)
-    typer.echo(f"Report: {built.path}")
-    if open_questions is not None:
-        typer.echo(f"Open questions: {questions.write(open_questions, built)}")
-
-
-def _trials(chosen: list[Experiment], preset: Preset) -> list[Trial]:
-    """Return the trials of the experiments, each once."""
-    return list({trial.key: trial for experiment in chosen for trial in experiment.trials(preset)}.values())
-
-
-def _print_list(chosen: list[Experiment], processes: int) -> None:
-    from rich.console import Console
-
-    from kernel_collapse.experiments import PRESETS
-
-    console = Console(highlight=False)
-    for experiment in chosen:
-        console.print(f"[bold]{experiment.name}[/bold]\n  {experiment.question}")
-        for preset in PRESETS:
-            costs = [trial.cost for trial in experiment.trials(preset)]
-            time = _duration(sum(costs) / processes)
-            console.print(f"  {preset}: {len(costs)} trials, about {time} on {processes} processes")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _run_with_progress(trials: list[Trial], store: Store, processes: int, folder: Path) -> Counts:
-    """Run what is missing; Ctrl-C keeps what is finished and says how to go on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from kernel_collapse import sweep
-
-    todo = sweep.missing(trials, store)
-    columns = (
-        TextColumn("{task.fields[done]} of {task.fields[total_trials]} trials"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-    )
-    done = len(trials) - len(todo)
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=sum(t.cost for t in todo), done=done, total_trials=len(trials))
-
-        def advance(trial: Trial, outcome: object) -> None:
-            nonlocal done
-            done += 1
-            progress.update(task, advance=trial.cost, done=done)
-
-        try:
-            return sweep.run(trials, store, workers=processes, report=advance)
-        except KeyboardInterrupt:
-            progress.stop()
-            typer.echo(
-                f"Stopped: {done} of {len(trials)} trials are kept in {folder}; the same command goes on from there.",
-                err=True,
-            )
-            raise typer.Exit(130) from None
-
-
-def _print_verdicts(sections: list[Section]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    colours = {"holds": "green", "holds in part": "yellow", "does not hold": "red"}
-    console = Console(highlight=False)
-    for section in sections:
-        console.print(f"[bold]{section.title}[/bold]")
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column()
-        for verdict in section.verdicts:
-            colour = colours.get(verdict.status, "white")
-            table.add_row(f"[{colour}]{verdict.status}[/{colour}]", verdict.claim)
-        console.print(table)
 
 
 def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str], weighting: str) -> None:

@@ -1,0 +1,9 @@
+"""The command line: `kernel-collapse init | run | results | reproduce | measure | report`, a file for each of them.
+
+Exit codes: 0 done; 1 the run finished but some trials failed; 2 bad input, refused before any work; 130 stopped.
+"""
+
+from kernel_collapse.cli import _measure, _report, _reproduce, _sweeps  # noqa: F401 (they register their commands)
+from kernel_collapse.cli._app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,101 @@
+"""`kernel-collapse reproduce`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kernel_collapse.cli._app import app
+from kernel_collapse.cli._runs import duration, run_to_the_end, say_how_it_went
+
+if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: --help stays fast
+    from kernel_collapse.experiments import Experiment, Preset
+    from kernel_collapse.report import Section
+    from kernel_collapse.trials import Trial
+
+
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Experiments, or 'all' (default).", metavar="[NAMES|all]")
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the experiments with their cost, and run nothing.")
+    ] = False,
+    preset: Annotated[
+        str, typer.Option(help="'quick': fewer sizes and repeats; 'paper': the published grid.")
+    ] = "quick",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run (default: runs/PRESET).", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
+    ] = False,
+) -> None:
+    """Run the experiments of the paper and our studies, and write a report.
+
+    The same command continues a run that was interrupted; nothing finished is computed twice.
+
+    Example: [bold]kernel-collapse reproduce all --preset paper --out runs/paper --workers 2[/bold]
+    """
+    from kernel_collapse import __version__, _validate, experiments, report
+    from kernel_collapse.store import Store
+
+    chosen = experiments.choose(names or [])
+    _validate.choice(preset, experiments.PRESETS, "--preset")
+    processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
+    if list_:
+        _print_list(chosen, processes)
+        return
+    trials = _trials(chosen, preset)  # type: ignore[arg-type]
+    run = {"experiments": [e.name for e in chosen], "preset": preset, "version": __version__}
+    folder = Path("runs") / preset if out is None else out
+    with Store(folder, run, {"environment": report.environment()}) as store:
+        if retry_failed:
+            store.forget_failed()
+        counts, failed = run_to_the_end(trials, store, processes)
+    page = report.build(folder)
+    _print_verdicts(page.sections)
+    say_how_it_went(counts, failed, folder, page.path)
+
+
+def _trials(chosen: list[Experiment], preset: Preset) -> list[Trial]:
+    """Return the trials of the experiments, each once."""
+    return list({trial.key: trial for experiment in chosen for trial in experiment.trials(preset)}.values())
+
+
+def _print_list(chosen: list[Experiment], processes: int) -> None:
+    from rich.console import Console
+
+    from kernel_collapse.experiments import PRESETS
+
+    console = Console(highlight=False)
+    for experiment in chosen:
+        console.print(f"[bold]{experiment.name}[/bold]\n  {experiment.question}")
+        for preset in PRESETS:
+            costs = [trial.cost for trial in experiment.trials(preset)]
+            time = duration(sum(costs) / processes)
+            console.print(f"  {preset}: {len(costs)} trials, about {time} on {processes} processes")
+
+
+def _print_verdicts(sections: list[Section]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"holds": "green", "holds in part": "yellow", "does not hold": "red"}
+    console = Console(highlight=False)
+    for section in sections:
+        console.print(f"[bold]{section.title}[/bold]")
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for verdict in section.verdicts:
+            colour = colours.get(verdict.status, "white")
+            table.add_row(f"[{colour}]{verdict.status}[/{colour}]", verdict.claim)
+        console.print(table)

@@ -1,0 +1,168 @@
+"""`kernel-collapse init | run | results`: sweeps of the user's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kernel_collapse.cli._app import app
+from kernel_collapse.cli._runs import duration, run_to_the_end, say_how_it_went
+
+if TYPE_CHECKING:
+    from kernel_collapse.specification import Sweep
+    from kernel_collapse.trials import Trial
+
+
+@app.command()
+def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar="SWEEP.toml")]) -> None:
+    """Write an example of a sweep, with comments, to begin with.
+
+    Example: [bold]kernel-collapse init sweep.toml[/bold]
+    """
+    from kernel_collapse import specification
+
+    if file.suffix != ".toml":
+        raise ValueError(
+            f"{str(file)!r} does not end in .toml, expected the name of a sweep: try {file.with_suffix('.toml')}."
+        )
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(specification.EXAMPLE.replace("FILE.toml", file.name))
+    except FileExistsError:
+        raise ValueError(
+            f"{str(file)!r} is there already, expected a new file: choose another name, nothing was written."
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"{str(file)!r} cannot be written ({error.strerror}), expected a file in a folder that can: make it first."
+        ) from None
+    typer.echo(f"Wrote {file}. Change it, then: kernel-collapse run {file} --dry")
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="The sweep.", metavar="SWEEP.toml")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run (default: runs/NAME).", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Say how many trials and how long; run and write nothing.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
+    ] = False,
+) -> None:
+    """Run a sweep of your own: your data or any law, any kernels or networks, a grid and seeds; write a report.
+
+    The same command continues a run that was interrupted, or whose file names more by now; nothing finished is
+    computed twice.
+
+    Example: [bold]kernel-collapse run sweep.toml --out runs/mine --workers 2[/bold]
+    """
+    from kernel_collapse import __version__, _validate, report, specification
+    from kernel_collapse.store import Store, peek
+
+    processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
+    sweep, text = specification.read(file)
+    folder = Path("runs") / sweep.name if out is None else out
+    identity = {"sweep": sweep.name, "version": __version__}
+    if dry:
+        _foretell(sweep, peek(folder, identity), folder, processes)
+        return
+    trials = sweep.trials()
+    with Store(folder, identity, {"environment": report.environment()}) as store:
+        store.note({"toml": text, "specification": sweep.model_dump(mode="json")})
+        if retry_failed:
+            store.forget_failed()
+        counts, failed = run_to_the_end(trials, store, processes)
+    page = None if len(failed) == len(trials) else report.build(folder).path
+    say_how_it_went(counts, failed, folder, page)
+
+
+@app.command()
+def results(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Write the rows as .csv or .parquet.", metavar="FILE", show_default=False),
+    ] = None,
+) -> None:
+    """Print what the rows of a run hold, a line a column, or write them to a file.
+
+    Example: [bold]kernel-collapse results runs/mine --to mine.parquet[/bold]
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from kernel_collapse import tidy
+
+    frame = tidy.results(folder)
+    if to is not None:
+        tidy.export(frame, to)
+        typer.echo(f"Wrote {len(frame)} rows of {len(frame.columns)} columns to {to}.")
+        return
+    table = Table("column", "unit", "meaning", box=None, title_justify="left", title=f"{len(frame)} rows")
+    for name, about in frame.attrs["columns"].items():
+        table.add_row(name, about["unit"], about["meaning"])
+    Console(highlight=False, markup=False).print(table)
+
+
+def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) -> None:
+    """Print what a run would do."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from kernel_collapse.laws import FileData
+
+    console = Console(highlight=False, markup=False)
+    table = Table("data", "measurement", box=None)
+    table.add_column("trials", justify="right")
+    table.add_column("time on one core", justify="right")
+    trials: dict[str, Trial] = {}
+    for block in sweep.blocks():
+        law = ", ".join(dict.fromkeys(t.data.law for t in block.trials))
+        kernel = ", ".join(dict.fromkeys(t.measurement.kernel for t in block.trials))
+        time = duration(sum(t.cost for t in block.trials))
+        table.add_row(
+            f"{block.data + 1}: {law}", f"{block.measurement + 1}: {kernel}", str(len(block.trials)), time
+        )
+        trials |= {t.key: t for t in block.trials}
+    console.print(table)
+    todo = sorted((t for key, t in trials.items() if key not in finished), key=lambda t: -t.cost)
+    reused = len(trials) - len(todo)
+    console.print(
+        f"{len(trials)} trials, each once; {reused} of them are in {folder}, {len(todo)} to run.",
+        soft_wrap=True,
+    )
+    if not todo:
+        return
+    seconds = max(sum(t.cost for t in todo) / processes, todo[0].cost)
+    console.print(f"About {duration(seconds)} on {processes} processes. The longest:")
+    distinct = {
+        (t.data, t.measurement): t for t in reversed(todo)
+    }  # whatever the seed; the longest come last
+    for trial in list(distinct.values())[-1:-4:-1]:
+        console.print(f"  {trial.cost:.2g} s: {_said(trial)}")
+    fixed = {t.data.name for t in todo if isinstance(t.data, FileData) and t.data.n == t.data.content.rows}
+    if fixed and len(sweep.seeds) > 1:
+        console.print(
+            f"Note: every seed draws all of {', '.join(sorted(fixed))}, and kernels do not depend on seeds otherwise: "
+            "n makes each seed a random part.",
+            soft_wrap=True,
+        )
+
+
+def _said(trial: Trial) -> str:
+    """Return what a trial is, for a reader."""
+    options = trial.measurement.model_dump(exclude_defaults=True) | {"kernel": trial.measurement.kernel}
+    kernel = options.pop("kernel")
+    said = ", ".join(f"{key}={value}" for key, value in options.items())
+    return f"{trial.data.name}, n={trial.data.n}, dim={trial.data.dim}, {kernel}" + (
+        f"({said})" if said else ""
+    )

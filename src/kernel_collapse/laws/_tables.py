@@ -1,0 +1,190 @@
+"""Specifications of tables: those that ship with scikit-learn, and files of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, PositiveInt, StrictBool, field_validator, model_validator
+
+from kernel_collapse import _validate, data
+from kernel_collapse.laws._samples import titled
+from kernel_collapse.measurements import Specification
+
+__all__ = ["FileContent", "FileData", "ShippedData"]
+
+ENDINGS = (".csv", ".parquet", ".npz")
+
+
+class ShippedData(Specification):
+    """Specification of a `kernel_collapse.data.subset` of a `kernel_collapse.data.shipped` table, without its seed.
+
+    Where `standardized`, every feature has mean 0 and standard deviation 1 over the samples that were drawn.
+    """
+
+    law: Literal["shipped"] = "shipped"
+    name: str
+    n: PositiveInt
+    standardized: bool = True
+    #: As of Gaussian classes whose sizes were not asked for: here they are the table's, in proportion.
+    class_sizes: ClassVar[None] = None
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _validate.choice(name, data.SHIPPED, "name")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        most = data.SHIPPED[self.name][0]
+        if not self.n_classes <= self.n <= most:
+            raise ValueError(
+                f"n is {self.n}, expected {self.n_classes} to {most} samples: one a class to all of {self.name}."
+            )
+        return self
+
+    @property
+    def dim(self) -> int:
+        """Number of features."""
+        return data.SHIPPED[self.name][1]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return data.SHIPPED[self.name][2]
+
+    def sample(self, seed: int) -> data.Dataset:
+        """Return the samples that this seed draws."""
+        drawn = data.subset(_shipped(self.name), self.n, seed=seed)
+        return data.standardize(drawn) if self.standardized else drawn
+
+
+@lru_cache
+def _shipped(name: str) -> data.Dataset:
+    """Return the table, read once a process; a subset of it is a copy."""
+    return data.shipped(name)
+
+
+class FileContent(Specification):
+    """What was in a file when it was read: a hash of its bytes, and its size."""
+
+    sha256: str
+    rows: PositiveInt
+    features: PositiveInt
+    classes: Annotated[int, Field(ge=2)]
+
+
+class FileData(Specification):
+    """Specification of a random, stratified part of a user's table (`kernel_collapse.data.load`), without its seed.
+
+    The file is read when the specification is made, unless its `content` is given as a stored row has it; the content
+    is part of a trial's key and the path is not, so that a changed file is not taken for the old one and a moved file
+    is.
+
+    Attributes
+    ----------
+    path : str
+        A .csv, .parquet or .npz file.
+    label : str, optional
+        As for `kernel_collapse.data.load`.
+    n : int
+        Number of samples that each seed draws; all of them by default, the same for every seed.
+    standardized : bool
+        Whether every feature has mean 0 and standard deviation 1 over the samples that were drawn.
+    content : FileContent
+        What the file held.
+    """
+
+    law: Literal["file"] = "file"
+    path: str
+    label: str | None = None
+    n: PositiveInt
+    standardized: StrictBool = True
+    content: FileContent
+    #: As of `ShippedData`: the table's, in proportion.
+    class_sizes: ClassVar[None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, written: Any) -> Any:
+        if not isinstance(written, Mapping) or written.get("content") is not None:
+            return written
+        path, label = written.get("path"), written.get("label")
+        if not isinstance(path, str | Path):
+            said = "missing" if path is None else repr(path)
+            raise ValueError(f"path is {said}, expected the name of a {', '.join(ENDINGS)} file.")
+        if not isinstance(label, str | None):
+            raise ValueError(f"label is {label!r}, expected the name of the column of classes.")
+        content = _content(Path(path), label)
+        size = {"n": content.rows} if written.get("n") is None else {}
+        return {**written, **size, "path": str(path), "content": content}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        least, most = self.content.classes, self.content.rows
+        if not least <= self.n <= most:
+            raise ValueError(
+                f"n is {self.n}, expected {least} to {most} samples: one a class to all of {Path(self.path).name}."
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The name of the file, with the options that are not the default."""
+        options = {} if self.label is None else {"label": self.label}
+        if not self.standardized:
+            options["standardized"] = "no"
+        return titled(Path(self.path).name, options)
+
+    @property
+    def dim(self) -> int:
+        """Number of features."""
+        return self.content.features
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return self.content.classes
+
+    def sample(self, seed: int) -> data.Dataset:
+        """Return the samples that this seed draws; a file that has changed since it was read is refused."""
+        drawn = data.subset(_file(self.path, self.label, self.content.sha256), self.n, seed=seed)
+        drawn = data.standardize(drawn) if self.standardized else drawn
+        return replace(drawn, name=self.name)
+
+
+def _content(path: Path, label: str | None) -> FileContent:
+    """Return what the file holds, read once as long as it is not written to."""
+    _validate.choice(path.suffix.lower(), ENDINGS, f"the ending of {path.name!r}")
+    if not path.is_file():
+        raise ValueError(f"path is {str(path)!r}, where there is no file: check it.")
+    about = path.stat()
+    return _content_as_of(path, label, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=64)  # a grid has many specifications of one file
+def _content_as_of(path: Path, label: str | None, changed: int, size: int) -> FileContent:
+    table = data.load(path, label=label)
+    return FileContent(
+        sha256=_hash(path), rows=len(table.x), features=table.x.shape[1], classes=len(table.classes)
+    )
+
+
+@lru_cache(maxsize=4)
+def _file(path: str, label: str | None, sha256: str) -> data.Dataset:
+    """Return the table of that content, read once a process; a subset of it is a copy."""
+    if not Path(path).is_file() or _hash(Path(path)) != sha256:
+        raise ValueError(
+            f"{path!r} is not the file that the trial was made for, expected the same content: run the sweep again, "
+            "which reads it anew."
+        )
+    return data.load(path, label=label)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,14 @@
+"""Sweeps of the user's own: a TOML file of data, measurements and seeds, read and checked before any work.
+
+The format is in docs/sweeps.md; `EXAMPLE` is a file to begin with.
+"""
+
+from importlib.resources import files
+
+from kernel_collapse.specification._read import read
+from kernel_collapse.specification._sweep import Block, Sweep
+
+__all__ = ["EXAMPLE", "Block", "Sweep", "read"]
+
+#: A sweep with comments, as `kernel-collapse init` writes it.
+EXAMPLE = files("kernel_collapse").joinpath("templates", "sweep.toml").read_text(encoding="utf-8")
