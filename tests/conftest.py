@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,12 @@ def quick_run(tmp_path_factory):
             done = run_cli("reproduce", "all", "--out", folder, "--workers", 2)
             assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def own_quick_run(quick_run, tmp_path):
+    """A copy of it, for a test that writes."""
+    return shutil.copytree(quick_run, tmp_path / "own")
 
 
 @pytest.fixture

@@ -55,8 +55,8 @@ def test_list_names_every_experiment():
     assert "paper: 2400 trials" in done.stdout
 
 
-def test_running_again_reuses_every_row(quick_run):
-    done = run_cli("reproduce", "all", "--out", quick_run)
+def test_running_again_reuses_every_row(own_quick_run):
+    done = run_cli("reproduce", "all", "--out", own_quick_run)
     assert done.returncode == 0
     assert f"0 trials run, {planned('quick')} found" in done.stdout
     assert "holds" in done.stdout

@@ -6,7 +6,7 @@ What is exported here is what scripts may rely on; ``import kernel_collapse as k
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kernel_collapse import activations, data, kernels, theory
+from kernel_collapse import activations, data, kernels
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
 from kernel_collapse.collapse import (
     NC1,
@@ -28,7 +28,7 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
-    from kernel_collapse import networks
+    from kernel_collapse import networks, theory
     from kernel_collapse.tidy import describe_columns, results
 
 __version__ = "0.1.0"
@@ -65,9 +65,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `networks`, and JAX with it, and `results` with all that a run takes, when they are first asked for."""
-    if name == "networks":
-        return importlib.import_module("kernel_collapse.networks")
+    """Import what is heavy when it is first asked for: `networks` with JAX, `theory` with SciPy, `results`."""
+    if name in ("networks", "theory"):
+        return importlib.import_module(f"kernel_collapse.{name}")
     if name in ("results", "describe_columns"):
         return getattr(importlib.import_module("kernel_collapse.tidy"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
