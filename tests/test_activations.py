@@ -547,7 +547,11 @@ def test_bad_options_of_an_expansion(options, message, unchecked):
         activations.expand(np.tanh, **options)
 
 
-@pytest.mark.parametrize("function", [lambda x: np.exp(x**2), lambda x: np.exp(0.3 * x**2), np.sinh], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: np.exp(x**2), lambda x: np.exp(0.3 * x**2), np.sinh],
+    ids=["square", "third", "sinh"],
+)
 def test_what_grows_too_fast(function):
     phi = activations.get(function)
     with pytest.raises(ValueError, match="grows too fast for a Gaussian expectation at a variance of 100"):
