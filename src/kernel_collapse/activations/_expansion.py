@@ -83,9 +83,15 @@ class Expanded(Activation):
         self.kinks = tuple(kink.at for kink in self._kinks)
         self.jumps = any(kink.jumps[0] for kink in self._kinks)
         self.tail = tail if tail is not None else (KINKED_TAIL if self._kinks else TAIL)
-        # An expansion that ends soon is better than its tail by far; one of kinks that no polynomial takes out is not.
-        if self._kinks and _orders_for(self, (1.0,), 1.0, orders)[0] > FEW_ORDERS:
+        if self._kinks and not self._ends_soon():
             self.accuracy = 0.1 * self.tail
+
+    def _ends_soon(self) -> bool:
+        """Tell whether no more is left of a function with kinks than a polynomial: its moments are exact then."""
+        try:
+            return _orders_for(self, (1.0,), 1.0, self._orders)[0] <= FEW_ORDERS
+        except ValueError:  # it grows too fast, which is said when a kernel is made
+            return False
 
     def __call__(self, x: Array) -> Array:
         """Return phi(x)."""
