@@ -391,4 +391,6 @@ def test_without_a_run_or_a_finished_trial_there_is_no_page(tmp_path):
 def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ValueError, match="cannot be written"):
-        open_questions.write(tmp_path / "file" / "page.md", built())
+        open_questions.write(tmp_path / "file" / "page.md", built(real_data=[]))
+    with pytest.raises(ValueError, match="the run is a sweep of your own, which judges no claim"):
+        open_questions.write(tmp_path / "page.md", built())
