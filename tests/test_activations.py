@@ -133,6 +133,22 @@ def test_two_ways_to_the_logistic_family(name, rng):
 
 
 @pytest.mark.parametrize("name", _logistic.MIXTURES)
+def test_heavy_tails_take_both_ways(name, rng):
+    """Variances from 0.01 to 10,000 in one block: the pairs with a large one go the way of the mixture."""
+    x = rng.normal(size=(30, 2)) * 10 ** rng.uniform(-1, 2, (30, 1))
+    q, c = np.sum(x * x, axis=1), x @ x.T
+    phi = activations.get(name)
+    mixture = _logistic.MIXTURES[name].moments(q[:, None], q[None, :], c, None)
+    for which, exact in zip(("kappa", "kappa_c", "kappa_q"), mixture, strict=True):
+        found = getattr(phi, which)(q[:, None], q[None, :], c)
+        np.testing.assert_allclose(found, exact, rtol=0, atol=1e-11 * np.abs(exact).max())
+    np.testing.assert_allclose(
+        phi.kappa(q, q[::-1], np.diag(c[:, ::-1])), np.diag(mixture[0][:, ::-1]), rtol=1e-9
+    )
+    np.testing.assert_allclose(phi.kappa(q, q, q), np.diag(mixture[0]), rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", _logistic.MIXTURES)
 def test_the_mixture_takes_over_without_a_step(name):
     phi = activations.get(name)
     q = np.exp(np.linspace(np.log(20.0), np.log(400.0), 200))

@@ -32,7 +32,14 @@ from jaxtyping import Float
 from kernel_collapse import _arrays
 from kernel_collapse.activations import _kinks
 from kernel_collapse.activations._base import Activation, Array, determinant
-from kernel_collapse.activations._hermite import Rule, like, power_series, rule_for, sum_over_orders
+from kernel_collapse.activations._hermite import (
+    Rule,
+    like,
+    nodes_for,
+    power_series,
+    rule_for,
+    sum_over_orders,
+)
 from kernel_collapse.activations._logistic import Mixture
 from kernel_collapse.activations._truncated import Truncated
 
@@ -50,6 +57,14 @@ TAIL, KINKED_TAIL = 1e-11, 1e-7
 LEAST_VARIANCE = 1e-8
 #: Samples whose function values are held at once.
 CHUNK = 4096
+
+
+class Orders(NamedTuple):
+    """How far a sum goes, and the size of the rule that its coefficients take."""
+
+    enough: int
+    size: int
+    left: float = 0.0  # what is missing if it is not enough
 
 
 class Series(NamedTuple):
@@ -89,7 +104,7 @@ class Expanded(Activation):
     def _ends_soon(self) -> bool:
         """Tell whether no more is left of a function with kinks than a polynomial: its moments are exact then."""
         try:
-            return _orders_for(self, (1.0,), 1.0, self._orders)[0] <= FEW_ORDERS
+            return _orders_for(self, (1.0,), 1.0, self._orders).enough <= FEW_ORDERS
         except ValueError:  # it grows too fast, which is said when a kernel is made
             return False
 
@@ -165,10 +180,10 @@ class Expanded(Activation):
         rho = xp.where(positive, c / xp.sqrt(xp.where(positive, product, 1.0 + 0.0 * product)), 0.0 * c)
         rho = xp.minimum(xp.maximum(rho, -1.0 + 0.0 * rho), 1.0 + 0.0 * rho)
         orders = self._enough(q1, q2, rho)
-        if self._wide is not None and orders is None:
-            kappa, kappa_c, kappa_q = self._wide.moments(q1, q2, c, det)
-            return [{(0, 0): kappa, (1, 1): kappa_c, (2, 0): 2.0 * kappa_q}[which] for which in derivatives]
-        assert orders is not None
+        if orders is None:
+            if foreign is not None:
+                return self._other_way(q1, q2, c, det, derivatives)
+            return self._two_ways(q1, q2, c, determinant(q1, q2, c) if det is None else det, rho, derivatives)
         found = []
         for r, s in derivatives:
             a, b = self._derivative(q1, orders, r), self._derivative(q2, orders, s)
@@ -176,61 +191,120 @@ class Expanded(Activation):
             pairs = [(a.smooth, b.smooth if b.kinked is None else b.smooth + b.kinked)]
             if a.kinked is not None:
                 pairs.append((a.kinked, b.smooth))
-            total = sum_over_orders(pairs, rho, orders)
+            total = sum_over_orders(pairs, rho, orders.enough)
             if self._kinks:
                 total = total + self._closed(q1, q2, c, determinant(q1, q2, c) if det is None else det, r, s)
             found.append(total)
         return found
 
-    def _enough(self, q1: Array, q2: Array, rho: Array) -> int | None:
+    def _other_way(
+        self, q1: Array, q2: Array, c: Array, det: Array | None, derivatives: tuple[tuple[int, int], ...]
+    ) -> list[Array]:
+        """Return the moments without an expansion."""
+        assert self._wide is not None, "asked for where there is another way"
+        kappa, kappa_c, kappa_q = self._wide.moments(q1, q2, c, det)
+        return [{(0, 0): kappa, (1, 1): kappa_c, (2, 0): 2.0 * kappa_q}[which] for which in derivatives]
+
+    def _two_ways(
+        self,
+        q1: Float[np.ndarray, ...],
+        q2: Float[np.ndarray, ...],
+        c: Float[np.ndarray, ...],
+        det: Any,
+        rho: Float[np.ndarray, ...],
+        derivatives: tuple[tuple[int, int], ...],
+    ) -> list[Array]:
+        """Return the moments where some variances are too large to expand: those pairs go the other, longer way."""
+        limit = max(q1.max(initial=0.0), q2.max(initial=0.0))
+        correlation = _rounded_correlation(rho)
+        while _orders_for(self, (_rounded(float(limit)),), correlation, self._orders).left > self.tail:
+            limit = 0.5 * limit
+        shape = np.broadcast_shapes(q1.shape, q2.shape, c.shape)
+        large = np.broadcast_to((q1 > limit) | (q2 > limit), shape)
+        given = tuple(np.broadcast_to(value, shape) for value in (q1, q2, c, det))
+        found = [np.empty(shape) for _ in derivatives]
+        u, v, w, d = (value[large] for value in given)
+        for total, part in zip(found, self._other_way(u, v, w, d, derivatives), strict=True):
+            total[large] = part
+        if large.all():
+            return found
+        if q1.shape[1:] == (1,) and q2.shape[:1] == (1,):  # a block of a Gram matrix remains one
+            rows, columns = q1[:, 0] <= limit, q2[0] <= limit
+            small: Any = np.ix_(rows, columns)
+            parts = self._by_parts(q1[rows], q2[:, columns], given[2][small], given[3][small], *derivatives)
+        else:
+            small = ~large
+            parts = self._by_parts(*(v[small] for v in given), *derivatives)
+        for total, part in zip(found, parts, strict=True):
+            total[small] = part
+        return found
+
+    def _enough(self, q1: Array, q2: Array, rho: Array) -> Orders | None:
         """Return how many orders leave a small enough tail for these moments; None where it takes the other way."""
         if any(_arrays.traced(q) for q in (q1, q2, rho)):
             if self._orders is not None:
-                return self._orders
+                return Orders(self._orders, rule_for(self._orders + 2).orders)
             raise ValueError(
                 f"the order of the expansion of {self.name} is chosen from values that JAX does not know while it "
                 "traces, expected orders= to be given: activations.expand(..., orders=200)."
             )
         variances = np.concatenate([_extremes(q) for q in (q1, q2)])
-        largest = float(np.abs(_arrays.read(rho) if _arrays.is_foreign(rho) else rho).max(initial=0.0))
-        orders, left = _orders_for(
-            self, tuple(np.unique(variances)), round(min(largest + 5e-4, 1.0), 3), self._orders
-        )
-        if left > self.tail:
+        orders = _orders_for(self, tuple(np.unique(variances)), _rounded_correlation(rho), self._orders)
+        if orders.left > self.tail:
             if self._wide is not None:
                 return None
             given = "" if self._orders is None else " (as many as orders= allows)"
             raise ValueError(
-                f"the Hermite expansion of {self.name} leaves {left:.1e} of its mass at a variance of "
-                f"{variances.max():.3g} after {orders} orders{given}, expected at most {self.tail:.1e}: scale the "
-                "inputs or weight_variance down, allow more orders or a larger tail (activations.expand), or name "
+                f"the Hermite expansion of {self.name} leaves {orders.left:.1e} of its mass at a variance of "
+                f"{variances.max():.3g} after {orders.enough} orders{given}, expected at most {self.tail:.1e}: scale "
+                "the inputs or weight_variance down, allow more orders or a larger tail (activations.expand), or name "
                 "its kinks."
             )
         return orders
 
-    def _remainder(self, variances: Sequence[float], correlation: float, orders: int) -> tuple[int, float]:
+    def _remainder(self, variances: Sequence[float], correlation: float, orders: int) -> Orders:
         """Return how many of the orders are enough, and what all of them leave, in units of the diagonal."""
         q = np.array(variances)
-        series, moment, whole = self._coefficients(q, orders + 2)
+        size = rule_for(orders + 2).orders
+        series, moment, whole = self._coefficients(q, orders + 2, size)
         m = np.arange(orders + 2)[:, None]
         smooth = np.abs(series.smooth)
         both = smooth if series.kinked is None else smooth + 2.0 * np.abs(series.kinked)
         power = correlation ** m.astype(float)
         # kappa_c has a factor m more than kappa; both are compared with their diagonals
-        size = np.maximum(np.sum(m * smooth * smooth * power, axis=0), whole)
-        size = np.where(size > 0, size, 1.0)
+        scale = np.maximum(np.sum(m * smooth * smooth * power, axis=0), whole)
+        scale = np.where(scale > 0, scale, 1.0)
         missing = np.maximum(moment - np.sum(smooth * smooth, axis=0), 0.0)
         # round-off of Parseval's sum is no tail
-        missing = np.where(missing < 1e-14 * moment, 0.0, missing) * orders * correlation**orders / size
-        terms = m * smooth * both * power / size
+        missing = np.where(missing < 1e-14 * moment, 0.0, missing) * orders * correlation**orders / scale
+        terms = m * smooth * both * power / scale
         # Beyond the orders at hand terms of a kink fall like a power of the order.
         beyond = missing if series.kinked is None else missing + orders * terms[-8:].max(axis=0)
         tails = (np.cumsum(terms[::-1], axis=0)[::-1] + beyond).max(axis=1)
         enough = np.flatnonzero(tails[:orders] <= 0.3 * self.tail)
-        last = tails[orders - 1] if len(enough) == 0 else 0.0
-        return (max(int(enough[0]), 2) if len(enough) else orders), float(last)
+        coarse = float((np.abs(self._finer_moment(q, 2 * size) - moment) / scale).max())
+        if (
+            coarse > 0.1 * self.tail
+        ):  # what varies between the nodes is in no coefficient, whatever the correlation
+            return Orders(orders, size, max(coarse, 10.0 * self.tail))
+        if len(enough) == 0:
+            return Orders(orders, size, float(tails[orders - 1]))
+        return Orders(max(int(enough[0]), 2), size)
 
-    def _derivative(self, q: Array, orders: int, r: int) -> Series:
+    def _finer_moment(self, q: Float[np.ndarray, " k"], size: int) -> Float[np.ndarray, " k"]:
+        """Return E psi^2 by the nodes of a larger rule."""
+        nodes, weights = nodes_for(size)
+        points = np.sqrt(q[:, None]) * nodes
+        total = np.zeros(len(q))
+        for side in (points, -points):
+            values = self._values(side)
+            if self._kinks:
+                values = values - self._piecewise(side)
+            with np.errstate(over="ignore", invalid="ignore"):
+                total += (values * values) @ weights
+        return total
+
+    def _derivative(self, q: Array, orders: Orders, r: int) -> Series:
         """Return the coefficients of the r-th derivative of phi."""
         if r == 0:
             return self._series(q, orders)
@@ -243,21 +317,21 @@ class Expanded(Activation):
         kinked = None if series.kinked is None else factor * series.kinked[r:, ...] * scale
         return Series(factor * series.smooth[r:, ...] * scale, kinked)
 
-    def _series(self, q: Array, orders: int) -> Series:
+    def _series(self, q: Array, orders: Orders) -> Series:
         """Return the coefficients of every variance, with two to spare."""
         if not _arrays.is_foreign(q):
-            series, _, _ = self._coefficients(q.ravel(), orders + 2)
-            shape = (orders + 2, *q.shape)
+            series, _, _ = self._coefficients(q.ravel(), orders.enough + 2, orders.size)
+            shape = (orders.enough + 2, *q.shape)
             kinked = None if series.kinked is None else series.kinked.reshape(shape)
             return Series(series.smooth.reshape(shape), kinked)
         xp = _arrays.namespace(q)
-        rule = rule_for(orders + 2)
+        rule = rule_for(orders.size)
         above, below = self._both_sides(q, rule)
         parts = [
             side @ like(q, h) for side, h in zip((above + below, above - below), rule.hermite, strict=True)
         ]
-        smooth = xp.reshape(xp.stack(parts, axis=2), (parts[0].shape[0], -1))[:, : orders + 2]
-        return Series(xp.reshape(xp.permute_dims(smooth, (1, 0)), (orders + 2, *q.shape)), None)
+        smooth = xp.reshape(xp.stack(parts, axis=2), (parts[0].shape[0], -1))[:, : orders.enough + 2]
+        return Series(xp.reshape(xp.permute_dims(smooth, (1, 0)), (orders.enough + 2, *q.shape)), None)
 
     def _both_sides(self, q: Array, rule: Rule) -> tuple[Array, Array]:
         """Return phi at the nodes and at their mirror images, a row a variance, of arrays of another library."""
@@ -266,13 +340,13 @@ class Expanded(Activation):
         return self._function(points), self._function(-points)
 
     def _coefficients(
-        self, q: Float[np.ndarray, " k"], orders: int
+        self, q: Float[np.ndarray, " k"], orders: int, size: int
     ) -> tuple[Series, Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-        """Return psi_m, S_m (orders, k), E psi^2 and E phi^2.
+        """Return psi_m, S_m (orders, k), E psi^2 and E phi^2, by the rule of that size.
 
         They are remembered, for the rows of a tile are those of the tiles beside it.
         """
-        series, moment, whole = self._remembered(q.tobytes(), rule_for(orders).orders)
+        series, moment, whole = self._remembered(q.tobytes(), size)
         kinked = None if series.kinked is None else series.kinked[:orders]
         return Series(series.smooth[:orders], kinked), moment, whole
 
@@ -335,14 +409,14 @@ class Expanded(Activation):
             orders = self._enough(q, q, xp.ones_like(q))
             if orders is None:
                 return self._by_parts(q, q, q, xp.zeros_like(q), (0, 0))[0]
-            rule = rule_for(orders + 2)
+            rule = rule_for(orders.size)
             above, below = self._both_sides(q, rule)
             return xp.reshape((above * above + below * below) @ like(q, rule.weights), q.shape)
         q = np.asarray(q, dtype=float)
         orders = self._enough(q, q, np.ones(1))
         if orders is None:
             return self._by_parts(q, q, q, np.zeros_like(q), (0, 0))[0]
-        rule = rule_for(orders + 2)
+        rule = rule_for(orders.size)
         flat = q.ravel()
         found = [self._squares(flat[i : i + CHUNK], rule)[2].sum(axis=1) for i in range(0, len(flat), CHUNK)]
         return np.concatenate(found).reshape(q.shape)
@@ -396,6 +470,12 @@ def _extremes(q: Array) -> Float[np.ndarray, " k"]:
     return np.array([_rounded(low), _rounded(high)])
 
 
+def _rounded_correlation(rho: Array) -> float:
+    """Return the largest correlation in size, rounded up so that the tiles of a matrix ask the same question."""
+    values = _arrays.read(rho) if _arrays.is_foreign(rho) else rho
+    return round(min(float(np.abs(values).max(initial=0.0)) + 5e-4, 1.0), 3)
+
+
 def _rounded(value: float) -> float:
     if value <= 0 or not np.isfinite(value):
         return max(value, 0.0)
@@ -406,15 +486,14 @@ def _rounded(value: float) -> float:
 @lru_cache(maxsize=4096)
 def _orders_for(
     activation: Expanded, variances: tuple[float, ...], correlation: float, fixed: int | None
-) -> tuple[int, float]:
-    """Return how many orders are needed, and what is left at the most that are allowed."""
+) -> Orders:
+    """Return how many orders are needed, or what is left at the most that are allowed."""
     if fixed is not None:
-        _, left = activation._remainder(variances, correlation, fixed)
-        return fixed, left
-    orders, tried, left = FIRST_ORDERS, 0, np.inf
-    while orders <= activation.most_orders:
-        enough, left = activation._remainder(variances, correlation, orders)
-        if left == 0.0:
-            return enough, 0.0
-        tried, orders = orders, 2 * orders + 2  # with two to spare, for phi'', the size of a rule
-    return tried, left
+        found = activation._remainder(variances, correlation, fixed)
+        return found._replace(enough=fixed)
+    orders = FIRST_ORDERS
+    while True:
+        found = activation._remainder(variances, correlation, orders)
+        orders = 2 * orders + 2  # with two to spare, for phi'', the size of a rule
+        if found.left == 0.0 or orders > activation.most_orders:
+            return found

@@ -14,7 +14,7 @@ from kernel_collapse import _arrays
 from kernel_collapse.activations._base import Array
 from kernel_collapse.activations._truncated import density, moments_above
 
-__all__ = ["Rule", "like", "power_series", "rule_for", "sum_over_orders"]
+__all__ = ["Rule", "like", "nodes_for", "power_series", "rule_for", "sum_over_orders"]
 
 #: Size of the smallest rule.
 FIRST_ORDERS = 64
@@ -41,9 +41,9 @@ def rule_for(orders: int) -> Rule:
     return _rule(max(FIRST_ORDERS, 1 << (orders - 1).bit_length()))
 
 
-@lru_cache(maxsize=8)
-def _rule(orders: int) -> Rule:
-    """Return a rule that integrates h_m times what varies no faster, for all m below `orders`."""
+@lru_cache(maxsize=16)
+def nodes_for(orders: int) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
+    """Return the positive nodes and the weights of that rule."""
     width = min(0.5, 8.0 / np.sqrt(orders))  # h_m has waves of length 2 pi / sqrt(m)
     points, weights = np.polynomial.legendre.leggauss(NODES)
     edges = np.linspace(0.0, REACH, int(np.ceil(REACH / width)) + 1)  # kinks are at zero most often
@@ -51,6 +51,13 @@ def _rule(orders: int) -> Rule:
     z = (edges[:-1, None] + half + half * points).ravel()
     w = (half * weights).ravel() * density(z)
     w /= 2.0 * w.sum()
+    return z, w
+
+
+@lru_cache(maxsize=8)
+def _rule(orders: int) -> Rule:
+    """Return a rule that integrates h_m times what varies no faster, for all m below `orders`."""
+    z, w = nodes_for(orders)
     h = np.empty((orders, len(z)))
     h[0], h[1] = 1.0, z
     for m in range(1, orders - 1):
