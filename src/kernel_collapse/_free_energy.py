@@ -84,7 +84,7 @@ class FreeEnergy:
 
     def extended(self) -> FreeEnergy | None:
         """Return the same in extended precision, where the machine has it."""
-        better = np.finfo(np.longdouble).eps < np.finfo(self.dtype).eps and self.activation.accuracy <= EPS
+        better = np.finfo(np.longdouble).eps < np.finfo(self.dtype).eps and not self.activation.accuracy
         return replace(self, dtype=np.longdouble) if better else None
 
     def kernel(self, scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "n n"]:
@@ -125,10 +125,7 @@ class FreeEnergy:
         )
         squares = np.einsum("ij,ij->i", solved, solved)
         slope_q = float(np.sum(squares * np.asarray(q * kappa_c[diagonal], dtype=np.float64)))
-        # In extended precision the entries are better than EPS, whatever an activation says of float64.
-        eps = float(np.finfo(self.dtype).eps)
-        eps = eps if self.activation.accuracy <= EPS else self.activation.accuracy
-        round_off = scale * slope_q * eps
+        round_off = scale * slope_q * max(float(np.finfo(self.dtype).eps), self.activation.accuracy)
         if certify:
             change = self._solve_error(factor, solved, squares, variances)
             tilt = -product(change, solved.T) - product(solved, change.T)

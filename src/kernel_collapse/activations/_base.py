@@ -34,8 +34,8 @@ class Activation(ABC):
     needs_determinant: bool = False
     #: Whether phi has a jump: then d kappa / d c grows without bound towards perfect correlation.
     jumps: bool = False
-    #: Relative error of the three moments on their diagonals.
-    accuracy: float = float(np.finfo(np.float64).eps)
+    #: Relative error of the three moments on their diagonals, beyond round-off.
+    accuracy: float = 0.0
     #: Where phi or its derivatives have a jump; an integral over phi is split there.
     kinks: tuple[float, ...] = ()
 
@@ -99,9 +99,8 @@ def called(base: str, *parameters: float) -> str:
 
 def parameter(value: Any, what: str) -> float:
     """Return a parameter as a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ValueError(f"{what} is {value!r}, expected a finite number.")
-    if not np.isfinite(value):
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not np.isfinite(value):
         raise ValueError(f"{what} is {value!r}, expected a finite number.")
     return float(value)
 

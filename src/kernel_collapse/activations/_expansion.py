@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import factorial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,12 +35,11 @@ from kernel_collapse.activations._hermite import (
     Rule,
     like,
     nodes_for,
-    power_series,
     rule_for,
     sum_over_orders,
 )
 from kernel_collapse.activations._logistic import Mixture
-from kernel_collapse.activations._truncated import Truncated
+from kernel_collapse.activations._piecewise import Piecewise
 
 __all__ = ["MAX_ORDERS", "TAIL", "Expanded"]
 
@@ -94,11 +92,12 @@ class Expanded(Activation):
         self._wide = wide
         self.most_orders = MAX_ORDERS if wide is None else ENOUGH_ORDERS
         self._remembered = lru_cache(maxsize=8)(lambda q, orders: self._integrate(np.frombuffer(q), orders))
-        self._kinks = _kinks.find(self._values, kinks)
-        self.kinks = tuple(kink.at for kink in self._kinks)
-        self.jumps = any(kink.jumps[0] for kink in self._kinks)
-        self.tail = tail if tail is not None else (KINKED_TAIL if self._kinks else TAIL)
-        if self._kinks and not self._ends_soon():
+        #: P, what is taken out of phi and put back in closed form.
+        self._bent = Piecewise(_kinks.find(self._values, kinks))
+        self.kinks = tuple(kink.at for kink in self._bent.kinks)
+        self.jumps = any(kink.jumps[0] for kink in self._bent.kinks)
+        self.tail = tail if tail is not None else (KINKED_TAIL if self._bent.kinks else TAIL)
+        if self._bent.kinks and not self._ends_soon():
             self.accuracy = 0.1 * self.tail
 
     def _ends_soon(self) -> bool:
@@ -118,7 +117,7 @@ class Expanded(Activation):
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return E[phi(u) phi(v)]."""
-        if q1 is q2 and q1 is c and not self._kinks:
+        if q1 is q2 and q1 is c and not self._bent.kinks:
             return self._second_moment(q1)
         return self._by_parts(q1, q2, c, det, (0, 0))[0]
 
@@ -163,7 +162,7 @@ class Expanded(Activation):
             q1, q2, c = (np.asarray(value, dtype=float) for value in (q1, q2, c))
         else:
             q1, q2, c = (v if _arrays.is_foreign(v) else like(foreign, np.asarray(v)) for v in (q1, q2, c))
-        if foreign is not None and self._kinks:
+        if foreign is not None and self._bent.kinks:
             raise ValueError(
                 f"the activation {self.name} has kinks, whose dual is computed by NumPy alone, expected NumPy's "
                 "arrays: convert them, or take an activation with a closed form."
@@ -192,8 +191,10 @@ class Expanded(Activation):
             if a.kinked is not None:
                 pairs.append((a.kinked, b.smooth))
             total = sum_over_orders(pairs, rho, orders.enough)
-            if self._kinks:
-                total = total + self._closed(q1, q2, c, determinant(q1, q2, c) if det is None else det, r, s)
+            if self._bent.kinks:
+                total = total + self._bent.moment(
+                    q1, q2, c, determinant(q1, q2, c) if det is None else det, r, s
+                )
             found.append(total)
         return found
 
@@ -298,8 +299,8 @@ class Expanded(Activation):
         total = np.zeros(len(q))
         for side in (points, -points):
             values = self._values(side)
-            if self._kinks:
-                values = values - self._piecewise(side)
+            if self._bent.kinks:
+                values = values - self._bent(side)
             with np.errstate(over="ignore", invalid="ignore"):
                 total += (values * values) @ weights
         return total
@@ -359,23 +360,16 @@ class Expanded(Activation):
             part = slice(start, start + CHUNK)
             above, below, squares = self._squares(q[part], rule)
             whole[part] = squares.sum(axis=1)
-            if self._kinks:
+            if self._bent.kinks:
                 points = np.sqrt(q[part, None]) * rule.nodes
-                above, below = above - self._piecewise(points), below - self._piecewise(-points)
+                above, below = above - self._bent(points), below - self._bent(-points)
                 squares = (above * above + below * below) * rule.weights
             moment[part] = squares.sum(axis=1)
             for parity, side in enumerate((above + below, above - below)):
                 smooth[parity::2, part] = (side @ rule.hermite[parity]).T
         # What is round-off would cost a pass over all entries each.
         smooth[np.abs(smooth) < 1e-16 * np.sqrt(moment)] = 0.0
-        kinked = None
-        if self._kinks:
-            kinked = sum(
-                jump / factorial(p) * power_series(q, kink.at, p, orders)
-                for kink in self._kinks
-                for p, jump in enumerate(kink.jumps)
-                if jump
-            )
+        kinked = self._bent.series(q, orders) if self._bent.kinks else None
         return Series(smooth, kinked), moment, whole
 
     def _squares(
@@ -420,44 +414,6 @@ class Expanded(Activation):
         flat = q.ravel()
         found = [self._squares(flat[i : i + CHUNK], rule)[2].sum(axis=1) for i in range(0, len(flat), CHUNK)]
         return np.concatenate(found).reshape(q.shape)
-
-    # -- the part with kinks, in closed form
-
-    def _piecewise(self, x: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
-        """Return P(x) = sum of jump / p! (x - kink)_+^p."""
-        total = np.zeros_like(x)
-        for kink in self._kinks:
-            above = np.maximum(x - kink.at, 0.0)
-            for p, jump in enumerate(kink.jumps):
-                if jump:
-                    total += jump / factorial(p) * (above**p if p else (x > kink.at))
-        return total
-
-    def _closed(self, q1: Array, q2: Array, c: Array, det: Array, r: int, s: int) -> Array:
-        """Return E[P^{(r)}(u) P^{(s)}(v)]."""
-        det = np.asarray(det, dtype=float)
-        total: Any = np.zeros(np.broadcast_shapes(q1.shape, q2.shape, c.shape))
-        for first in self._kinks:
-            for second in self._kinks:
-                moments = Truncated(q1, q2, c, det, first.at, second.at)
-                for p, jump in enumerate(first.jumps):
-                    for o, other in enumerate(second.jumps):
-                        if jump and other:
-                            # the p! of the powers go as they are differentiated
-                            factor = jump / factorial(max(p - r, 0)) * other / factorial(max(o - s, 0))
-                            total = total + factor * _above(moments, p - r, o - s)
-        return total
-
-
-def _above(moments: Truncated, m: int, n: int) -> Array:
-    """Return E[(u - h)_+^m (v - k)_+^n], where a power of -1 is a delta function and lower ones do not occur."""
-    if m >= 0 and n >= 0:
-        return moments.moment(m, n)
-    if m == -1 and n == -1:
-        return moments.density()
-    if m == -1:
-        return moments.at_u(n)
-    return moments.at_v(m)
 
 
 def _extremes(q: Array) -> Float[np.ndarray, " k"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import factorial
 from typing import NamedTuple
 
 import array_api_compat
@@ -12,9 +11,9 @@ from jaxtyping import Float
 
 from kernel_collapse import _arrays
 from kernel_collapse.activations._base import Array
-from kernel_collapse.activations._truncated import density, moments_above
+from kernel_collapse.activations._truncated import density
 
-__all__ = ["Rule", "like", "nodes_for", "power_series", "rule_for", "sum_over_orders"]
+__all__ = ["Rule", "like", "nodes_for", "rule_for", "sum_over_orders"]
 
 #: Size of the smallest rule.
 FIRST_ORDERS = 64
@@ -64,23 +63,6 @@ def _rule(orders: int) -> Rule:
         h[m + 1] = (z * h[m] - np.sqrt(m) * h[m - 1]) / np.sqrt(m + 1)
     h *= w
     return Rule(orders, z, w, (np.ascontiguousarray(h[::2].T), np.ascontiguousarray(h[1::2].T)))
-
-
-def power_series(q: Float[np.ndarray, " k"], at: float, p: int, orders: int) -> Float[np.ndarray, "m k"]:
-    """Return the coefficients of (x - at)_+^p: m derivatives of it, or p + 1 and the polynomial at the kink."""
-    root = np.sqrt(np.maximum(q, 1e-290))
-    z = np.clip(at / root, -1e100, 1e100)
-    found = np.zeros((orders, len(q)))
-    above = moments_above(np.clip(z, -1e100, 50.0), p)
-    for m in range(min(p + 1, orders)):
-        found[m] = factorial(p) / factorial(p - m) * above[p - m] / np.sqrt(float(factorial(m)))
-    clipped = np.clip(z, -60.0, 60.0)
-    before, now = np.zeros_like(z), density(clipped)
-    for m in range(p + 1, orders):  # now is h_{m-p-1}(z) times the density
-        order = m - p - 1
-        found[m] = factorial(p) * now / np.sqrt(np.prod(np.arange(order + 1.0, m + 1.0)))
-        before, now = now, (clipped * now - np.sqrt(order) * before) / np.sqrt(order + 1.0)
-    return found * root**p
 
 
 def like(array: Array, values: Float[np.ndarray, ...]) -> Array:
