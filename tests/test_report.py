@@ -68,7 +68,7 @@ def test_the_report_in_a_browser(quick_run, visit):
         "limiting-kernels-balanced": 4,
         "limiting-kernels-imbalanced": 4,
         "adaptive-balanced": 3,
-        "adaptive-imbalanced": 1,
+        "adaptive-imbalanced": 2,
         "adaptive-width": 1,
         "adaptive-path": 1,
         "adaptive-minima": 1,

@@ -124,7 +124,7 @@ class AdaptiveNC1(_Prior):
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
-        evaluations = (12 if classes == 2 else 40) * len(self.starts)
+        evaluations = (5 if classes == 2 else 25) * len(self.starts)
         return 5e-3 + evaluations * n**2 * (4e-11 * n + 4e-8 + 1e-10 * min(n, dim))
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -174,7 +174,10 @@ class PosteriorNC1(_Prior):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
         inner = min(n, self.width)
-        return 3.0 + self.chains * (self.draws + self.warmup) * 1e-8 * n * inner * (self.width + inner)
+        step = (
+            (1e-9 if classes == 2 else 1e-8) * n * inner * (self.width + inner)
+        )  # of many classes: longer ways
+        return 3.0 + self.chains * (self.draws + self.warmup) * step
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, the error of the paper's, and how the chains mixed."""
@@ -209,7 +212,7 @@ class _Trained(_Prior):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
         weights = self.width * (dim + (self.depth - 1) * self.width)
-        return 1.5 + self.epochs * n * (1.2e-9 * self.width * self.depth + 4e-11 * weights)
+        return 0.3 + self.epochs * n * (1.2e-9 * self.width * self.depth + 4e-11 * weights)
 
     def train(self, dataset: Dataset, seed: int, **options: Any) -> Any:
         """Return the training of one network of that seed."""

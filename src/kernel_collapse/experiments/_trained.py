@@ -17,7 +17,7 @@ from kernel_collapse.experiments._style import (
     ticks_at,
 )
 from kernel_collapse.experiments._types import Table, Verdict
-from kernel_collapse.measurements import KernelNC1, NetworkNC1
+from kernel_collapse.measurements import AdaptiveNC1, KernelNC1, NetworkNC1
 from kernel_collapse.trials import GaussianClasses, Trial
 
 if TYPE_CHECKING:
@@ -32,13 +32,20 @@ READOUT_NAMES = {"published": r"$\sigma_a^2 = 1.97^2$", "mean-field": r"$\sigma_
 READOUT_WORDS = {"published": "readout 1.97²", "mean-field": "readout 1/128"}
 
 
-def trials_of(laws: Sequence[GaussianClasses], seeds: int) -> list[Trial]:
-    """Return data, NNGP and networks at both readout scales; every seed has data and weights of its own."""
-    measurements: list[KernelNC1 | NetworkNC1] = [KernelNC1(kernel="data")]
+def trials_of(laws: Sequence[GaussianClasses], seeds: int, **training: Any) -> list[Trial]:
+    """Return data, NNGP, and networks and adaptive kernel (erf) at both readout scales.
+
+    Every seed has data and weights of its own. The networks are the published ones but for `training`.
+    """
+    measurements: list[KernelNC1 | NetworkNC1 | AdaptiveNC1] = [
+        KernelNC1(kernel="data"),
+        *(AdaptiveNC1(readout_variance=variance) for variance in READOUTS.values()),
+    ]
     for activation in ACTIVATIONS:
         measurements.append(KernelNC1(kernel="nngp", activation=activation))
         measurements += [
-            NetworkNC1(activation=activation, readout_variance=variance) for variance in READOUTS.values()
+            NetworkNC1(activation=activation, readout_variance=variance, **training)
+            for variance in READOUTS.values()
         ]
     return [
         Trial(data=law, measurement=m, seed=s) for law in laws for s in range(seeds) for m in measurements
@@ -111,7 +118,7 @@ def certificates(rows: pd.DataFrame, cells: Sequence[str]) -> Table:
     )
     table.columns = [name.replace("_", " ") for name in table.columns]
     note = (
-        "Means over networks after 1000 epochs. NC3: cosine between the readout and the centred class means. NC4: "
+        "Means over networks at the end of training. NC3: cosine between the readout and the centred class means. NC4: "
         "share of samples on which network and nearest class mean agree. Largest eigenvalue of W'W/N in units of its "
         "prior."
     )

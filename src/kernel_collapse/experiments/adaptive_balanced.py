@@ -33,18 +33,17 @@ CELLS = ["data", "n", "dim"]
 
 
 def trials(preset: Preset) -> list[Trial]:
-    """Return the grid on D1 and on D2, with the published label term at one size of D1."""
+    """Return the grid on D1 and on D2, with the published label term at one size of D1 and every size of D2."""
     first, second, repeats, published = GRIDS[preset]
+    both = (_adaptive.ADAPTIVE, _adaptive.PUBLISHED)
 
     def laws(means: tuple[float, ...], sizes: tuple[int, ...]) -> list[GaussianClasses]:
         return [GaussianClasses(n=n, dim=dim, class_means=means) for n in sizes for dim in _limiting.DIMS]
 
     return [
         *_adaptive.trials_of(laws(data.D1_MEANS, first), repeats),
-        *_adaptive.trials_of(
-            laws(data.D1_MEANS, (published,)), repeats, (_adaptive.ADAPTIVE, _adaptive.PUBLISHED)
-        ),
-        *_adaptive.trials_of(laws(data.D2_MEANS, second), repeats),
+        *_adaptive.trials_of(laws(data.D1_MEANS, (published,)), repeats, both),
+        *_adaptive.trials_of(laws(data.D2_MEANS, second), repeats, both),
     ]
 
 
@@ -146,6 +145,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             _statistics.paired(adaptive, published, "log_nc1", CELLS),
             _limiting.name_balanced,
             gap="fall of log10 NC1 by the labels",
+            by="data",
         ),
         _statistics.above_zero(
             "The adaptive kernel follows the trend of the NNGP over the dimension (rises and falls where that does).",

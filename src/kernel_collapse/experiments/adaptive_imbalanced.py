@@ -21,7 +21,7 @@ def trials(preset: Preset) -> list[Trial]:
         for e in EIGHTHS
         for d in _limiting.DIMS
     ]
-    return _adaptive.trials_of(laws, repeats)
+    return _adaptive.trials_of(laws, repeats, (_adaptive.ADAPTIVE, _adaptive.PUBLISHED))
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
@@ -54,14 +54,23 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge whether the adaptive kernel is more collapsed than the NNGP under imbalance."""
     logs = _adaptive.prepare(rows)
-    nngp, adaptive = (logs[logs["kernel"] == kernel] for kernel in ("nngp", "adaptive"))
+    nngp, adaptive, published = (
+        logs[logs["kernel"] == kernel] for kernel in ("nngp", "adaptive", "adaptive-published")
+    )
     return [
         _statistics.above_zero(
             "The adaptive kernel is more collapsed than the NNGP.",
             _statistics.paired(adaptive, nngp, "log_nc1", CELLS),
             _limiting.name_imbalanced,
             gap="fall of log10 NC1",
-        )
+        ),
+        _statistics.above_zero(
+            "With the labels as the equations of state have them, the adaptive kernel is more collapsed than in the "
+            "published code.",
+            _statistics.paired(adaptive, published, "log_nc1", CELLS),
+            _limiting.name_imbalanced,
+            gap="fall of log10 NC1 by the labels",
+        ),
     ]
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 GRIDS: dict[Preset, tuple[tuple[int, ...], int, dict[tuple[float, ...], tuple[tuple[int, ...], int]]]] = {
     "quick": ((32,), 600, {data.D1_MEANS: ((2, 8, 32), 3), data.D2_MEANS: ((8, 32), 1)}),
     "paper": (
-        (48, 128),
-        1000,
-        {data.D1_MEANS: ((1, 2, 8, 32), 5), data.D2_MEANS: ((1, 2, 8, 32), 5)},
+        (48, 96),
+        600,
+        {data.D1_MEANS: ((1, 2, 8, 32), 5), data.D2_MEANS: ((2, 8, 32), 3)},
     ),
 }
 WIDTH, READOUT, NOISE = 200, 1 / 128, 1e-2

@@ -4,35 +4,51 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kernel_collapse import data
 from kernel_collapse.experiments import _limiting, _statistics, _trained
 from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table, Verdict
 from kernel_collapse.trials import GaussianClasses, Trial
 
-#: Sizes, dimensions, repeats.
-GRIDS: dict[Preset, tuple[tuple[int, ...], tuple[int, ...], int]] = {
-    "quick": ((128,), (1, 8, 128), 3),
-    "paper": ((128, 256, 512, 1024), _limiting.DIMS, 10),
+#: Sizes and dimensions of D1 and of D2, repeats.
+Grid = tuple[tuple[int, ...], tuple[int, ...]]
+GRIDS: dict[Preset, tuple[Grid, Grid, int]] = {
+    "quick": (((128,), (1, 8, 128)), ((128,), (8,)), 3),
+    "paper": (((128, 256, 512, 1024), _limiting.DIMS), ((128,), _limiting.DIMS), 10),
 }
-CELLS = ["n", "dim"]
+CELLS = ["data", "n", "dim"]
+#: On D2 networks of ReLU diverge at the published learning rate of 1e-3.
+SMALL_STEPS = {"learning_rate": 1e-4, "epochs": 10_000}
+TRAINING = {
+    "D1": "1000 epochs of gradient descent as published",
+    "D2": "10,000 epochs of gradient descent at a tenth of the published learning rate",
+}
 
 
 def trials(preset: Preset) -> list[Trial]:
-    """Return the grid on D1."""
-    sizes, dims, repeats = GRIDS[preset]
-    return _trained.trials_of([GaussianClasses(n=n, dim=dim) for n in sizes for dim in dims], repeats)
+    """Return the grid on D1 and on D2."""
+    first, second, repeats = GRIDS[preset]
+
+    def laws(means: tuple[float, ...], grid: Grid) -> list[GaussianClasses]:
+        return [GaussianClasses(n=n, dim=dim, class_means=means) for n in grid[0] for dim in grid[1]]
+
+    return [
+        *_trained.trials_of(laws(data.D1_MEANS, first), repeats),
+        *_trained.trials_of(laws(data.D2_MEANS, second), repeats, **SMALL_STEPS),
+    ]
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    """Draw the panels."""
+    """Draw the panels of each law."""
     logs = _trained.prepare(rows)
     return [
         Figure(
-            "panels-networks-D1",
-            "D1, width 500, 1000 epochs of gradient descent as published: NC1 of the hidden layer (top) and relative "
-            f"to that of the data (bottom). Mean and one standard deviation over {logs['seed'].nunique()} networks, "
-            f"each with data of its own. Dotted: the NNGP at N = {logs['n'].max()}.",
-            _trained.panels(logs, "n", str, "samples N"),
+            f"panels-networks-{law}",
+            f"{law}, width 500, {TRAINING[law]}: NC1 of the hidden layer (top) and relative to that of the data "
+            f"(bottom). Mean and one standard deviation over {part['seed'].nunique()} networks, each with data of its "
+            f"own. Dotted: the NNGP at N = {part['n'].max()}.",
+            _trained.panels(part, "n", str, "samples N"),
         )
+        for law, part in logs.groupby("data")
     ]
 
 
@@ -50,7 +66,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge the claims on trained networks."""
-    return _trained.verdicts(_trained.prepare(rows), CELLS, lambda row: f"N={row['n']}, d={row['dim']}")
+    return _trained.verdicts(_trained.prepare(rows), CELLS, _limiting.name_balanced)
 
 
 EXPERIMENT = Experiment(
