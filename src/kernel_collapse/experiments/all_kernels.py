@@ -25,13 +25,13 @@ from kernel_collapse.trials import GaussianClasses, Trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-#: Sizes, draws a chain, and for each law its dimensions and repeats: the posterior of D2 takes several times as long.
-GRIDS: dict[Preset, tuple[tuple[int, ...], int, dict[tuple[float, ...], tuple[tuple[int, ...], int]]]] = {
-    "quick": ((32,), 600, {data.D1_MEANS: ((2, 8, 32), 3), data.D2_MEANS: ((8, 32), 1)}),
+#: Draws a chain, and for each law its sizes, dimensions and repeats: the posterior of D2 takes ten times as long.
+Grid = tuple[tuple[int, ...], tuple[int, ...], int]
+GRIDS: dict[Preset, tuple[int, dict[tuple[float, ...], Grid]]] = {
+    "quick": (600, {data.D1_MEANS: ((32,), (2, 8, 32), 3), data.D2_MEANS: ((32,), (8, 32), 1)}),
     "paper": (
-        (48, 96),
-        600,
-        {data.D1_MEANS: ((1, 2, 8, 32), 5), data.D2_MEANS: ((2, 8, 32), 3)},
+        1000,
+        {data.D1_MEANS: ((48, 96), (1, 2, 8, 32), 5), data.D2_MEANS: ((48,), (2, 8, 32), 3)},
     ),
 }
 WIDTH, READOUT, NOISE = 200, 1 / 128, 1e-2
@@ -55,10 +55,10 @@ NEAR = 1.10
 
 def trials(preset: Preset) -> list[Trial]:
     """Return every kernel and network on D1 and D2."""
-    sizes, draws, laws = GRIDS[preset]
+    draws, laws = GRIDS[preset]
     return [
         Trial(data=GaussianClasses(n=n, dim=dim, class_means=means), measurement=m, seed=seed)
-        for means, (dims, seeds) in laws.items()
+        for means, (sizes, dims, seeds) in laws.items()
         for n in sizes
         for dim in dims
         for seed in range(seeds)
@@ -103,15 +103,17 @@ def _explained(logs: pd.DataFrame) -> pd.DataFrame:
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw NC1 of everything, and how much of the posterior's collapse each explains."""
     logs = prepare(rows)
-    n, repeats = logs["n"].max(), logs["seed"].nunique()
+    largest = logs.groupby("data")["n"].transform("max")
+    drawn, repeats = logs[logs["n"] == largest], logs["seed"].nunique()
+    sizes = ", ".join(f"N = {part['n'].max()} on {law}" for law, part in drawn.groupby("data"))
     return [
         Figure(
             "all-kernels",
-            f"N = {n}, erf, width {WIDTH}, readout variance 1/128, noise variance {NOISE:g}: NC1 of every kernel, of "
+            f"{sizes}; erf, width {WIDTH}, readout variance 1/128, noise variance {NOISE:g}: NC1 of every kernel, of "
             "the posterior and of trained networks (left), relative to that of the data (middle), and the share of "
             "the posterior's change from the NNGP that each makes (right; 1: all of it). Mean and one standard "
             f"deviation over {repeats} seeds at most.",
-            _draw(logs[logs["n"] == n]),
+            _draw(drawn),
         )
     ]
 
