@@ -143,14 +143,15 @@ def _refuse_unfinished(rows: pd.DataFrame, folder: str | Path) -> None:
 
 def _failures(rows: pd.DataFrame) -> pd.DataFrame:
     columns = ["key", "data", "n", "dim", "seed", "kernel", "activation", "message"]
-    return rows.loc[rows["status"] == "failed", columns]
+    return rows.loc[rows["status"] != "ok", columns]
 
 
 def _counts(rows: pd.DataFrame, planned: int) -> dict[str, str]:
-    failed = int((rows["status"] == "failed").sum())
+    failed, late = (int((rows["status"] == status).sum()) for status in ("failed", "timeout"))
+    over = f", {late} over their time limit" if late else ""
     to_go = f", {planned - len(rows)} to go" if planned > len(rows) else ""
     return {
-        "Trials": f"{len(rows) - failed} finished, {failed} failed{to_go}",
+        "Trials": f"{len(rows) - failed - late} finished, {failed} failed{over}{to_go}",
         "Computing time": f"{rows['seconds'].sum():.1f} s on one core",
     }
 
@@ -183,8 +184,11 @@ def write_page(
         plotly=_plotly_script() if interactive else "",
     )
     part = path.with_suffix(".part")  # a killed run leaves the old page or the new one, never half of one
-    part.write_text(html, encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(html, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 
