@@ -183,12 +183,7 @@ def write_page(
         image=lambda figure: _embed(figure, figures),
         plotly=_plotly_script() if interactive else "",
     )
-    part = path.with_suffix(".part")  # a killed run leaves the old page or the new one, never half of one
-    try:
-        part.write_text(html, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    _write(path, html.encode())
     return path
 
 
@@ -225,8 +220,18 @@ def _embed(figure: Figure, folder: Path) -> str:
         for kind, about in (("pdf", {"CreationDate": None}), ("png", {}), ("svg", {"Date": None})):
             picture = io.BytesIO()
             figure.figure.savefig(picture, format=kind, metadata=about)
-            (folder / f"{figure.name}.{kind}").write_bytes(picture.getvalue())
+            _write(folder / f"{figure.name}.{kind}", picture.getvalue())
     return "data:image/svg+xml;base64," + base64.b64encode(picture.getvalue()).decode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file; a killed run and a full disk leave the old one or the new one, never half of one."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _plotly_script() -> str:

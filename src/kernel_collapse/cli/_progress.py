@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kernel_collapse.sweep import Outcome
     from kernel_collapse.trials import Trial
 
-__all__ = ["Forecast", "Shown", "duration"]
+__all__ = ["Forecast", "Shown", "about", "duration"]
 
 #: Seconds after which a log gets a line, should no tenth of the work have been done meanwhile.
 QUIET = 60.0
@@ -28,6 +28,11 @@ def duration(seconds: float) -> str:
     if seconds < 1:
         return "under 1 s"
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def about(seconds: float) -> str:
+    """Return a time that is an estimate as it is printed."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
 
 
 class Forecast:
@@ -116,10 +121,12 @@ class Shown:
         self.forecast.finish(trial, outcome)
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self._cost, done=self.done)
-        elif time.monotonic() - self._said > QUIET or self._cost - self._said_cost > self.forecast.total / 10:
+            return
+        tenth = self._cost - self._said_cost > self.forecast.total / 10
+        if self.done < self.total and (tenth or time.monotonic() - self._said > QUIET):
             self._said, self._said_cost = time.monotonic(), self._cost
-            left = duration(self.forecast.left())
-            typer.echo(f"{self.done} of {self.total} trials, about {left} left.", err=True)
+            left = about(self.forecast.left())
+            typer.echo(f"{self.done} of {self.total} trials, {left} left.", err=True)
 
 
 def _bar(forecast: Forecast) -> Progress:
@@ -131,7 +138,7 @@ def _bar(forecast: Forecast) -> Progress:
         """Time left, by the forecast: rich's own knows nothing of trials that are running."""
 
         def render(self, task: Task) -> Text:
-            return Text(f"about {duration(forecast.left())} left", style="progress.remaining")
+            return Text(f"{about(forecast.left())} left", style="progress.remaining")
 
     return Progress(
         TextColumn("{task.fields[done]} of {task.fields[total_trials]} trials"),

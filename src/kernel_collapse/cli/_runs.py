@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from kernel_collapse._pool import GRACE
-from kernel_collapse.cli._progress import Shown, duration
+from kernel_collapse.cli._progress import Shown, about, duration
 
 if TYPE_CHECKING:
     from kernel_collapse.report import Built
@@ -112,9 +112,10 @@ def _run_with_progress(
     todo = sweep.missing(trials, store)
     shown = Shown(todo, len(trials) - len(todo), len(trials), processes)
     if todo:
-        about = f"about {duration(shown.forecast.left())} on {processes} processes"
-        start = f"{len(trials)} trials: {shown.done} found in {folder}, {len(todo)} to run, {about}."
-        typer.echo(start, err=True)
+        time = f"{about(shown.forecast.left())} on {processes} processes"
+        typer.echo(
+            f"{len(trials)} trials: {shown.done} found in {folder}, {len(todo)} to run, {time}.", err=True
+        )
     stop = sweep.Stop(limits.grace)
 
     def hear() -> None:
