@@ -16,13 +16,15 @@ from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 import kernel_collapse as kc
 from conftest import refuse
 from faulty import Dies, Exits, Hogs, Naps, Sleeps, Spins, trials
-from kernel_collapse import _database, _pool, cli, sweep
+from kernel_collapse import _database, _pool, cli, experiments, sweep
 from kernel_collapse.cli import _progress, _runs
 from kernel_collapse.store import FILE, Store, StoreError
 from kernel_collapse.sweep import Outcome, Stop
@@ -51,6 +53,7 @@ kernel = "empirical-nngp"
 activation = "erf"
 width = 4
 """
+EMPIRICAL = {"kernel": "empirical-nngp", "activation": "erf", "width": 4}
 RUN = {"sweep": "mine", "version": kc.__version__}
 
 
@@ -324,6 +327,17 @@ def test_a_full_disk_from_the_command_line(here, say, small_files):
     assert say("report", "runs/mine")[0] == 0
 
 
+def test_a_full_disk_stops_any_command_in_order(here, say, small_files):
+    pd.DataFrame({"a": range(40), "label": [0, 1] * 20}).to_csv("own.csv", index=False)
+    small_files(1_000)
+    code, _, err = say("measure", "own.csv", "--activation", "erf", "--report", "own.html")
+    assert (code, err) == (
+        1,
+        "kernel-collapse: the disk is full or fails (File too large), expected room for a file: free some space.\n",
+    )
+    assert not list(here.rglob("*.part"))
+
+
 # -- trials that take too long or too much
 
 
@@ -331,15 +345,15 @@ def test_a_full_disk_from_the_command_line(here, say, small_files):
 def test_a_trial_beyond_its_time_is_a_row_and_hurts_no_other(tmp_path, workers):
     hang = [trials(1, Spins, n=20)[0], trials(1, Sleeps, n=21)[0]]
     others = trials(3, Naps) + trials(20, n=9)
-    counts = run(tmp_path, [*hang, *others], workers=workers, trial_timeout=3)
+    counts = run(tmp_path, [*hang, *others], workers=workers, trial_timeout=2)
     assert counts == (0, len(others), 2)
     late = {t.key for t in hang}
     by_status = {}
     for key, _, status, message, _, seconds, _ in whole_rows(tmp_path):
         by_status.setdefault(status, set()).add(key)
         if key in late:
-            assert message == "no result after 3 s, the time limit of a trial: it was ended."
-            assert 3 <= seconds < 20
+            assert message == "no result after 2 s, the time limit of a trial: it was ended."
+            assert 2 <= seconds < 20
     assert by_status == {"timeout": late, "ok": {t.key for t in others}}
     with Store(tmp_path, {"name": "test"}) as store:
         assert [key for key, _ in store.failures(late)] == sorted(late)
@@ -362,6 +376,21 @@ def test_a_time_limit_from_the_command_line(here, say):
     assert (code, "1 trials run, 0 found" in out) == (0, True)
     assert kc.results("runs/mine")["status"].tolist() == ["ok"]
     assert len(rows("runs/mine")) == 1
+
+
+def test_nothing_but_trials_that_take_too_long(tmp_path, say):
+    """None of them is done before JAX is imported; there is no report without a trial that finished."""
+    out = tmp_path / "run"
+    command = ["reproduce", "late", "--out", out, "--workers", 2, "--trial-timeout", 0.1]
+    late = [Trial(data=t.data, measurement=EMPIRICAL, seed=t.seed) for t in trials(2)]
+    experiments.REGISTRY["late"] = SimpleNamespace(name="late", trials=lambda preset: late)
+    try:
+        code, printed, err = say(*command)
+    finally:
+        del experiments.REGISTRY["late"]
+    assert code == 1
+    assert (printed, "2 trials failed; --retry-failed" in err) == (f"2 trials run, 0 found in {out}.\n", True)
+    assert [row[2] for row in rows(out)] == ["timeout"] * 2
 
 
 def test_a_report_counts_and_lists_what_took_too_long(here, say):

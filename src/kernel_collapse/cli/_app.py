@@ -33,7 +33,8 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _DISK and not isinstance(error, StoreError):
             raise
-        sys.stderr.write(f"kernel-collapse: {error}\n")
+        full = f"the disk is full or fails ({error.strerror}), expected room for a file: free some space."
+        sys.stderr.write(f"kernel-collapse: {error if isinstance(error, StoreError) else full}\n")
         raise SystemExit(1) from None
 
 

@@ -72,9 +72,9 @@ def reproduce(
         if retry_failed:
             store.forget_failed()
         counts, failed = run_to_the_end(trials, store, processes, limited)
-    page = write_report(folder)
-    _print_verdicts(page.sections)
-    say_how_it_went(counts, failed, folder, page.path)
+    page = None if len(failed) == len(trials) else write_report(folder)
+    _print_verdicts(page.sections if page else [])
+    say_how_it_went(counts, failed, folder, page and page.path)
 
 
 def _trials(chosen: list[Experiment], preset: Preset) -> list[Trial]:
