@@ -143,14 +143,15 @@ def _refuse_unfinished(rows: pd.DataFrame, folder: str | Path) -> None:
 
 def _failures(rows: pd.DataFrame) -> pd.DataFrame:
     columns = ["key", "data", "n", "dim", "seed", "kernel", "activation", "message"]
-    return rows.loc[rows["status"] == "failed", columns]
+    return rows.loc[rows["status"] != "ok", columns]
 
 
 def _counts(rows: pd.DataFrame, planned: int) -> dict[str, str]:
-    failed = int((rows["status"] == "failed").sum())
+    failed, late = (int((rows["status"] == status).sum()) for status in ("failed", "timeout"))
+    over = f", {late} over their time limit" if late else ""
     to_go = f", {planned - len(rows)} to go" if planned > len(rows) else ""
     return {
-        "Trials": f"{len(rows) - failed} finished, {failed} failed{to_go}",
+        "Trials": f"{len(rows) - failed - late} finished, {failed} failed{over}{to_go}",
         "Computing time": f"{rows['seconds'].sum():.1f} s on one core",
     }
 
@@ -182,9 +183,7 @@ def write_page(
         image=lambda figure: _embed(figure, figures),
         plotly=_plotly_script() if interactive else "",
     )
-    part = path.with_suffix(".part")  # a killed run leaves the old page or the new one, never half of one
-    part.write_text(html, encoding="utf-8")
-    part.replace(path)
+    _write(path, html.encode())
     return path
 
 
@@ -221,8 +220,18 @@ def _embed(figure: Figure, folder: Path) -> str:
         for kind, about in (("pdf", {"CreationDate": None}), ("png", {}), ("svg", {"Date": None})):
             picture = io.BytesIO()
             figure.figure.savefig(picture, format=kind, metadata=about)
-            (folder / f"{figure.name}.{kind}").write_bytes(picture.getvalue())
+            _write(folder / f"{figure.name}.{kind}", picture.getvalue())
     return "data:image/svg+xml;base64," + base64.b64encode(picture.getvalue()).decode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file; a killed run and a full disk leave the old one or the new one, never half of one."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _plotly_script() -> str:

@@ -1,7 +1,7 @@
 """Results in SQLite: one row a trial, written once and at once, never lost.
 
-The file is ``results.sqlite`` in the folder of the run. Only the parent process writes, in WAL mode and with a
-commit a row, so that a run killed at any moment has kept all that it had finished.
+The file is ``results.sqlite`` in the folder of the run. One process writes at a time, in WAL mode and with a commit
+a row, so that a run killed at any moment has kept all that it had finished; any number may read meanwhile.
 """
 
 from __future__ import annotations
@@ -10,32 +10,22 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from kernel_collapse import _database
+from kernel_collapse._database import StoreError
 from kernel_collapse.measurements import Results
 from kernel_collapse.trials import Trial
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FILE", "Row", "Store", "peek"]
+__all__ = ["FILE", "Row", "Store", "StoreError", "peek"]
 
 FILE = "results.sqlite"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS run (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS trials (
-    key TEXT PRIMARY KEY,
-    specification TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
-    message TEXT NOT NULL,
-    results TEXT NOT NULL,
-    seconds REAL NOT NULL,
-    finished TEXT NOT NULL
-) WITHOUT ROWID;
-"""
 
 
 class Row(NamedTuple):
@@ -65,7 +55,10 @@ class Store:
     Raises
     ------
     ValueError
-        If the folder holds another run or other files, cannot be written, or (without `run`) holds no run.
+        If the folder holds another run or other files, cannot be written, is written by another process, or (without
+        `run`) holds no run.
+    StoreError
+        If the disk is full or fails, now or at any later writing.
     """
 
     def __init__(
@@ -73,26 +66,24 @@ class Store:
     ) -> None:
         self.folder = Path(folder)
         self.path = self.folder / FILE
-        if run is None and not self.path.is_file():
+        self._lock: sqlite3.Connection | None = None
+        if run is not None:
+            self._claim_folder()
+            self._lock = _database.lock(self.folder, self.path)  # before the file is made: two may want to
+        elif not self.path.is_file():
             raise ValueError(
                 f"{str(self.folder)!r} holds no {FILE}, expected the folder of a run: check the path."
             )
-        if run is not None:
-            self._claim_folder()
         try:
-            self._db = sqlite3.connect(self.path)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            raise ValueError(
-                f"{str(self.path)!r} cannot be used ({error}), expected the results of a run in a folder that can be "
-                "written: move the file away or choose another folder."
-            ) from None
+            self._db = _database.connect(self.path)
+        except BaseException:
+            self._release()
+            raise
         if run is not None:
             try:
                 self._claim_run(run, about or {})
-            except ValueError:
+                self._begin_to_write()
+            except BaseException:
                 self.close()
                 raise
 
@@ -103,8 +94,21 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; another process may write."""
         self._db.close()
+        self._release()
+
+    def hold(self) -> None:
+        """Be the one that writes until this store is closed; a store that was given a `run` is from the beginning.
+
+        Raises
+        ------
+        ValueError
+            If another process writes.
+        """
+        if self._lock is None:
+            self._lock = _database.lock(self.folder, self.path)
+            self._begin_to_write()
 
     def add(
         self,
@@ -125,31 +129,32 @@ class Store:
             seconds,
             datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        with self._db:
+        with self._writing():
             self._db.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def finished(self) -> set[str]:
-        """Return the keys of the trials that have a row, failed ones included."""
+        """Return the keys of the trials that have a row, failed ones and those over their time limit included."""
         return {key for (key,) in self._db.execute("SELECT key FROM trials")}
 
     def forget_failed(self) -> int:
-        """Remove the rows of failed trials, so that they run again; return their number."""
-        with self._db:
-            return self._db.execute("DELETE FROM trials WHERE status = 'failed'").rowcount
+        """Remove the rows of trials that failed or ran into their time limit, for another try; return their number."""
+        with self._writing():
+            return self._db.execute("DELETE FROM trials WHERE status != 'ok'").rowcount
 
     def failures(self, keys: Iterable[str]) -> list[tuple[str, str]]:
-        """Return key and message of those of the trials that failed."""
+        """Return key and message of those of the trials that failed or ran into their time limit."""
         wanted = set(keys)
-        failed = self._db.execute("SELECT key, message FROM trials WHERE status = 'failed' ORDER BY key")
+        failed = self._db.execute("SELECT key, message FROM trials WHERE status != 'ok' ORDER BY key")
         return [(key, message) for key, message in failed if key in wanted]
 
     def about(self) -> dict[str, Any]:
         """Return what identifies the run and what else is kept of it."""
-        return {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM run")}
+        entries = self._db.execute("SELECT name, value FROM run WHERE name != ?", (_database.WRITER,))
+        return {name: json.loads(value) for name, value in entries}
 
     def note(self, about: dict[str, Any]) -> None:
         """Keep this of the run, in place of what was kept under the same names."""
-        with self._db:
+        with self._writing():
             entries = [(name, json.dumps(value)) for name, value in about.items()]
             self._db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", entries)
 
@@ -191,6 +196,20 @@ class Store:
             ]
         )
 
+    def _writing(self) -> AbstractContextManager[None]:
+        """Write a transaction, as the only process that does."""
+        self.hold()
+        return _database.writing(self._db, self.path)
+
+    def _begin_to_write(self) -> None:
+        _database.migrate(self._db, self.path)
+        self.note({_database.WRITER: _database.this_process()})
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def _claim_folder(self) -> None:
         """Make the folder, or refuse one that holds something else."""
         try:
@@ -208,7 +227,7 @@ class Store:
         """Sign an empty store, or refuse one that holds another run."""
         known = self.about()
         if not known:
-            with self._db:
+            with self._writing():
                 entries = [(name, json.dumps(value)) for name, value in {**about, **run}.items()]
                 self._db.executemany("INSERT INTO run VALUES (?, ?)", entries)
             return
@@ -232,7 +251,7 @@ def peek(folder: str | Path, run: dict[str, Any]) -> set[str]:
 
 
 def _refuse_other_files(folder: Path) -> None:
-    others = [p.name for p in folder.iterdir()]
+    others = [p.name for p in folder.iterdir() if p.name != _database.LOCK]
     if others and FILE not in others:
         raise ValueError(
             f"the folder {str(folder)!r} holds other files ({', '.join(sorted(others)[:3])}), expected an "

@@ -5,24 +5,24 @@ Each finished trial is in the store before the next is reported; a trial that fa
 
 from __future__ import annotations
 
-import multiprocessing
-import os
+import math
 import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
-from multiprocessing.connection import wait as wait_for_sentinel
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from typing import NamedTuple
 
+from kernel_collapse import _validate
+from kernel_collapse._pool import DIED, GRACE, Ended, Pool
 from kernel_collapse.measurements import Results
 from kernel_collapse.store import Store
 from kernel_collapse.trials import Trial, compute
 
-__all__ = ["Counts", "Outcome", "missing", "run"]
+__all__ = ["Counts", "Outcome", "Stop", "missing", "run"]
+
+#: Seconds after which a run looks up from its trials: whether it is told to stop.
+GLANCE = 0.2
 
 
 class Outcome(NamedTuple):
@@ -38,11 +38,48 @@ WORKER_DIED = Outcome("failed", "the worker process died (out of memory?)", {}, 
 
 
 class Counts(NamedTuple):
-    """What became of the trials of a sweep."""
+    """What became of the trials of a sweep; those beyond their time limit are among the failed."""
 
     reused: int
     done: int
     failed: int
+
+
+class Stop:
+    """Tells a run, from a signal handler or another thread, to start no more trials.
+
+    Parameters
+    ----------
+    grace : float
+        Seconds that the trials which are running get to finish; what has not finished then is given up.
+
+    Examples
+    --------
+    >>> stop = Stop(grace=5)
+    >>> stop.requested, stop.left
+    (False, inf)
+    >>> stop.request()
+    >>> stop.requested, 0 < stop.left <= 5
+    (True, True)
+    """
+
+    def __init__(self, grace: float = GRACE) -> None:
+        self.grace = _validate.positive(grace, "grace", zero_allowed=True)
+        self._since = math.inf
+
+    def request(self) -> None:
+        """Stop; the grace begins with the first request."""
+        self._since = min(self._since, time.monotonic())
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run has been told."""
+        return self._since < math.inf
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left to what is running."""
+        return self._since + self.grace - time.monotonic()
 
 
 def missing(trials: Iterable[Trial], store: Store) -> list[Trial]:
@@ -59,6 +96,8 @@ def run(
     workers: int = 1,
     executor: Executor | None = None,
     report: Callable[[Trial, Outcome], None] = lambda trial, outcome: None,
+    trial_timeout: float | None = None,
+    stop: Stop | None = None,
 ) -> Counts:
     """Run what is missing and return how many trials were reused, done and failed.
 
@@ -74,7 +113,29 @@ def run(
         Whatever runs trials elsewhere: a pool of your own, or dask.distributed's ``client.get_executor()``.
     report : callable
         Called with each trial and its `Outcome`, after its row has been written.
+    trial_timeout : float, optional
+        Seconds that a trial may take. Beyond them its process is ended, whatever it does, and its row has the status
+        "timeout"; the trials beside it go on. Not with an `executor`, whose processes are not ours to end.
+    stop : Stop, optional
+        What to ask whether to stop: the run returns early then, and goes on when it is called again.
+
+    Raises
+    ------
+    ValueError
+        If another process writes to the store, or an argument is out of its range.
+    StoreError
+        If the disk is full or fails; every row written until then is kept.
+    BrokenExecutor
+        If worker processes cannot even start.
     """
+    limit = math.inf if trial_timeout is None else _validate.positive(trial_timeout, "trial_timeout")
+    if executor is not None and trial_timeout is not None:
+        raise ValueError(
+            "trial_timeout and an executor are both given, expected one: a trial that runs elsewhere cannot be ended "
+            "from here."
+        )
+    stop = stop or Stop()
+    store.hold()
     trials = list(trials)
     todo = deque(missing(trials, store))
     counts = Counts(reused=len({trial.key for trial in trials}) - len(todo), done=0, failed=0)
@@ -87,17 +148,16 @@ def run(
         report(trial, outcome)
 
     if executor is not None:
-        for trial in _drain(executor, todo, keep, in_flight=64):
+        for trial in _drain(executor, todo, keep, in_flight=64, stop=stop):
             keep(trial, WORKER_DIED)
-        if todo:
+        if todo and not stop.requested:
             raise RuntimeError(f"the executor broke with {len(todo)} trials to go: run again with a new one.")
-    while todo:
-        with _pool(workers) as pool:
-            suspects = _drain(pool, todo, keep, in_flight=2 * workers)
-        for trial in suspects:  # a worker died of one of them: the one that dies again, alone, is the one
-            with _pool(1) as pool:
-                for culprit in _drain(pool, deque([trial]), keep, in_flight=1):
-                    keep(culprit, WORKER_DIED)
+        return counts
+    # A worker dies of one trial, or because the others have taken the memory: what dies again, alone, is the one.
+    for lost in _run_here(todo, keep, workers, limit, stop):
+        for culprit in _run_here(deque([lost.task]), keep, 1, limit, stop):
+            if not stop.requested:  # else it may have died of the same signal
+                keep(culprit.task, _died_twice(culprit))
     return counts
 
 
@@ -107,24 +167,31 @@ def attempt(trial: Trial) -> Outcome:
     try:
         results = compute(trial)
         return Outcome("ok", "", results, time.perf_counter() - start)
+    except MemoryError as error:
+        message = f"out of memory ({str(error).rstrip('.')}): fewer processes or a larger machine may do."
+        return Outcome("failed", message, {}, time.perf_counter() - start)
     except Exception as error:  # a sweep of thousands must not end because one trial did
         return Outcome("failed", f"{type(error).__name__}: {error}", {}, time.perf_counter() - start)
 
 
 def _drain(
-    executor: Executor, todo: deque[Trial], keep: Callable[[Trial, Outcome], None], in_flight: int
+    executor: Executor,
+    todo: deque[Trial],
+    keep: Callable[[Trial, Outcome], None],
+    in_flight: int,
+    stop: Stop,
 ) -> list[Trial]:
     """Run trials until none is left, or the executor breaks; return those that were in flight when it did."""
     running: dict[Future[Outcome], Trial] = {}
     lost: list[Trial] = []
-    while running or (todo and not lost):
-        while todo and not lost and len(running) < in_flight:
+    while (running and stop.left > 0) or (todo and not lost and not stop.requested):
+        while todo and not lost and not stop.requested and len(running) < in_flight:
             try:
                 running[executor.submit(attempt, todo[0])] = todo[0]
             except BrokenExecutor:
                 lost.append(todo[0])
             todo.popleft()
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
+        for future in wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED).done:
             trial = running.pop(future)
             try:
                 outcome = future.result()
@@ -134,32 +201,50 @@ def _drain(
                 keep(trial, Outcome("failed", f"{type(error).__name__}: {error}", {}, 0.0))
             else:
                 keep(trial, outcome)
+    for future in running:  # the grace is over
+        future.cancel()
     return lost
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    # "spawn" starts workers clean on every platform: a fork would copy BLAS threads and open database handles.
-    context = multiprocessing.get_context("spawn")
-    stopped, going = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(stopped,))
-    try:
-        yield pool
-    except BaseException:  # Ctrl-C: what runs is given up, for it may take minutes
-        going.close()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing new is started
+def _run_here(
+    todo: deque[Trial],
+    keep: Callable[[Trial, Outcome], None],
+    workers: int,
+    limit: float,
+    stop: Stop,
+) -> list[Ended[Trial, Outcome]]:
+    """Run trials on processes of this machine; return those whose process died."""
+    lost = []
+    ended: list[Ended[Trial, Outcome]] = []
+    with Pool(attempt, workers, limit) as pool:
+        while ended or (pool.running and stop.left > 0) or (todo and not stop.requested):
+            while todo and pool.free and not stop.requested:
+                pool.start(todo.popleft())
+            for end in ended:  # stored while the workers have begun with the next
+                if end.how == DIED:
+                    lost.append(end)
+                elif end.result is None:
+                    keep(end.task, _overdue(end, limit))
+                else:
+                    keep(end.task, end.result)
+            ended = pool.wait(min(GLANCE, max(0.0, stop.left))) if pool.running else []
+    return lost
 
 
-def _start_worker(stopped: Connection) -> None:
-    """Leave Ctrl-C to the parent, and end when it says so or is killed: a worker would wait for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+def _overdue(end: Ended[Trial, Outcome], limit: float) -> Outcome:
+    return Outcome(
+        "timeout", f"no result after {limit:g} s, the time limit of a trial: it was ended.", {}, end.seconds
+    )
 
-        def watch() -> None:
-            wait_for_sentinel([parent.sentinel, stopped])
-            os._exit(1)
 
-        threading.Thread(target=watch, daemon=True).start()
+def _died_twice(end: Ended[Trial, Outcome]) -> Outcome:
+    code = end.exit_code or 0
+    names = {known.value: known.name for known in signal.Signals}
+    how = (
+        f"ended with exit code {code}"
+        if code >= 0
+        else f"was killed by {names.get(-code, f'signal {-code}')}"
+    )
+    memory = ": it takes more memory than there is, most likely" if how.endswith("SIGKILL") else ""
+    message = f"its process {how} twice, the second time with no other trial beside it{memory}."
+    return Outcome("failed", message, {}, end.seconds)

@@ -89,7 +89,7 @@ _NAMES = {
     "published": "as the published code weights them",
 }
 OUTCOME = {
-    "status": ("ok, or failed", ""),
+    "status": ("ok, failed, or timeout: not finished within the time limit of a trial", ""),
     "message": ("why a trial failed", ""),
     "seconds": ("time of the trial on one core", "s"),
     **{
@@ -145,10 +145,10 @@ def results(folder: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        In the order of the sweep. A column that does not apply to a trial is missing there (NaN or None); failed
-        trials have ``status`` "failed", a ``message`` and no numbers. ``frame.attrs["columns"]`` holds meaning and
-        unit of every column, `describe_columns` the same as a table. Of a sweep these are the trials that its file
-        named when it was last run; rows of others stay in the folder.
+        In the order of the sweep. A column that does not apply to a trial is missing there (NaN or None); trials that
+        failed or ran into their time limit have ``status`` "failed" or "timeout", a ``message`` and no numbers.
+        ``frame.attrs["columns"]`` holds meaning and unit of every column, `describe_columns` the same as a table. Of a
+        sweep these are the trials that its file named when it was last run; rows of others stay in the folder.
 
     Raises
     ------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
 import typer
+
+from kernel_collapse._database import StoreError
 
 __all__ = ["app", "main"]
 
@@ -17,14 +20,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
 
 def main() -> None:
-    """Run the command line; bad input is one sentence and exit code 2."""
+    """Run the command line; bad input is one sentence and exit code 2, a disk that is full or fails one and 1."""
     try:
         app()
     except ValueError as error:
         sys.stderr.write(f"kernel-collapse: {error}\n")
         raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in _DISK and not isinstance(error, StoreError):
+            raise
+        full = f"the disk is full or fails ({error.strerror}), expected room for a file: free some space."
+        sys.stderr.write(f"kernel-collapse: {error if isinstance(error, StoreError) else full}\n")
+        raise SystemExit(1) from None
 
 
 def _version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kernel_collapse.cli._app import app
+from kernel_collapse.cli._runs import write_report
 
 
 @app.command()
@@ -23,11 +24,10 @@ def report(
     Example: [bold]kernel-collapse report runs/quick[/bold]
     """
     from kernel_collapse import open_questions as questions
-    from kernel_collapse import report as reporting
 
     if open_questions is not None:
         questions.check(open_questions)
-    built = reporting.build(folder)
+    built = write_report(folder)
     typer.echo(f"Report: {built.path}")
     if open_questions is not None:
         typer.echo(f"Open questions: {questions.write(open_questions, built)}")

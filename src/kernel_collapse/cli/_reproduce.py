@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kernel_collapse.cli._app import app
-from kernel_collapse.cli._runs import duration, run_to_the_end, say_how_it_went
+from kernel_collapse.cli._runs import (
+    GRACE,
+    Grace,
+    TrialTimeout,
+    duration,
+    limits,
+    run_to_the_end,
+    say_how_it_went,
+    write_report,
+)
 
 if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: --help stays fast
     from kernel_collapse.experiments import Experiment, Preset
@@ -37,6 +46,8 @@ def reproduce(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
     ] = False,
+    trial_timeout: TrialTimeout = None,
+    grace: Grace = GRACE,
 ) -> None:
     """Run the experiments of the paper and our studies, and write a report.
 
@@ -50,6 +61,7 @@ def reproduce(
     chosen = experiments.choose(names or [])
     _validate.choice(preset, experiments.PRESETS, "--preset")
     processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
+    limited = limits(trial_timeout, grace)
     if list_:
         _print_list(chosen, processes)
         return
@@ -59,10 +71,10 @@ def reproduce(
     with Store(folder, run, {"environment": report.environment()}) as store:
         if retry_failed:
             store.forget_failed()
-        counts, failed = run_to_the_end(trials, store, processes)
-    page = report.build(folder)
-    _print_verdicts(page.sections)
-    say_how_it_went(counts, failed, folder, page.path)
+        counts, failed = run_to_the_end(trials, store, processes, limited)
+    page = None if len(failed) == len(trials) else write_report(folder)
+    _print_verdicts(page.sections if page else [])
+    say_how_it_went(counts, failed, folder, page and page.path)
 
 
 def _trials(chosen: list[Experiment], preset: Preset) -> list[Trial]:

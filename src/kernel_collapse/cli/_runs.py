@@ -1,30 +1,72 @@
-"""How trials are run from the command line: a bar, Ctrl-C, and what is said at the end."""
+"""How trials are run from the command line: what ends them early, and what is said then and at the end."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from kernel_collapse._pool import GRACE
+from kernel_collapse.cli._progress import Shown, about, duration
+
 if TYPE_CHECKING:
+    from kernel_collapse.report import Built
     from kernel_collapse.store import Store
     from kernel_collapse.sweep import Counts
     from kernel_collapse.trials import Trial
 
-__all__ = ["duration", "run_to_the_end", "say_how_it_went"]
+__all__ = [
+    "GRACE",
+    "Grace",
+    "Limits",
+    "TrialTimeout",
+    "duration",
+    "limits",
+    "run_to_the_end",
+    "say_how_it_went",
+    "write_report",
+]
+
+#: Seconds within which a second SIGTERM is the first one again: `timeout` sends it to a process and to its group.
+SAME_SIGNAL = 1.0
+
+TrialTimeout = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds that a trial may take; beyond them it is ended.", metavar="SECONDS", show_default=False
+    ),
+]
+Grace = Annotated[
+    float, typer.Option(help="Seconds that running trials get after SIGTERM.", metavar="SECONDS")
+]
 
 
-def duration(seconds: float) -> str:
-    """Return a time as it is printed."""
-    if seconds < 1:
-        return "under 1 s"
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+class Limits(NamedTuple):
+    """Seconds: of a trial, and of those that run when the run is told to stop."""
+
+    trial_timeout: float | None
+    grace: float
 
 
-def run_to_the_end(trials: list[Trial], store: Store, processes: int) -> tuple[Counts, list[tuple[str, str]]]:
+def limits(trial_timeout: float | None, grace: float) -> Limits:
+    """Return the limits, checked."""
+    from kernel_collapse import _validate
+
+    if trial_timeout is not None:
+        trial_timeout = _validate.positive(trial_timeout, "--trial-timeout")
+    return Limits(trial_timeout, _validate.positive(grace, "--grace", zero_allowed=True))
+
+
+def run_to_the_end(
+    trials: list[Trial], store: Store, processes: int, limits: Limits
+) -> tuple[Counts, list[tuple[str, str]]]:
     """Run what is missing; return the counts, and key and message of what has failed, now or before."""
-    counts = _run_with_progress(trials, store, processes, store.folder)
+    counts = _run_with_progress(trials, store, processes, limits, store.folder)
     return counts, store.failures(trial.key for trial in trials)
 
 
@@ -40,36 +82,86 @@ def say_how_it_went(counts: Counts, failed: list[tuple[str, str]], folder: Path,
         raise typer.Exit(1)
 
 
-def _run_with_progress(trials: list[Trial], store: Store, processes: int, folder: Path) -> Counts:
-    """Run what is missing; Ctrl-C keeps what is finished and says how to go on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def write_report(folder: Path) -> Built:
+    """Write the report; if that is cut short, say that the trials are kept."""
+    from kernel_collapse import report
 
+    def give_up(why: str, code: int) -> typer.Exit:
+        later = f"`kernel-collapse report {folder}` writes it"
+        typer.echo(f"The trials are kept in {folder}, but not the report ({why}): {later}.", err=True)
+        return typer.Exit(code)
+
+    try:
+        with _on_sigterm(_terminate):
+            return report.build(folder)
+    except OSError as error:
+        raise give_up(f"{error.strerror or error}".rstrip(".") + ", free some space", 1) from None
+    except _Terminated:
+        raise give_up("stopped by SIGTERM", 143) from None
+    except KeyboardInterrupt:
+        raise give_up("stopped", 130) from None
+
+
+def _run_with_progress(
+    trials: list[Trial], store: Store, processes: int, limits: Limits, folder: Path
+) -> Counts:
+    """Run what is missing; whatever ends that early, what is finished is kept, and how to go on is said."""
     from kernel_collapse import sweep
+    from kernel_collapse._database import StoreError
 
     todo = sweep.missing(trials, store)
-    columns = (
-        TextColumn("{task.fields[done]} of {task.fields[total_trials]} trials"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-    )
-    done = len(trials) - len(todo)
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=sum(t.cost for t in todo), done=done, total_trials=len(trials))
+    shown = Shown(todo, len(trials) - len(todo), len(trials), processes)
+    if todo:
+        time = f"{about(shown.forecast.left())} on {processes} processes"
+        typer.echo(
+            f"{len(trials)} trials: {shown.done} found in {folder}, {len(todo)} to run, {time}.", err=True
+        )
+    stop = sweep.Stop(limits.grace)
 
-        def advance(trial: Trial, outcome: object) -> None:
-            nonlocal done
-            done += 1
-            progress.update(task, advance=trial.cost, done=done)
+    def hear() -> None:
+        if stop.requested and stop.grace - stop.left > SAME_SIGNAL:
+            raise KeyboardInterrupt
+        stop.request()
 
-        try:
-            return sweep.run(trials, store, workers=processes, report=advance)
-        except KeyboardInterrupt:
-            progress.stop()
-            typer.echo(
-                f"Stopped: {done} of {len(trials)} trials are kept in {folder}; the same command goes on from there.",
-                err=True,
+    def stopped(why: str, code: int) -> typer.Exit:
+        typer.echo(f"Stopped: {shown.done} of {len(trials)} trials are kept in {folder}; {why}", err=True)
+        return typer.Exit(code)
+
+    goes_on = "the same command goes on from there."
+    try:
+        with shown, _on_sigterm(hear):
+            counts = sweep.run(
+                trials,
+                store,
+                workers=processes,
+                report=shown.advance,
+                trial_timeout=limits.trial_timeout,
+                stop=stop,
             )
-            raise typer.Exit(130) from None
+    except BrokenExecutor as error:
+        raise stopped(str(error), 1) from None
+    except StoreError as error:
+        raise stopped(f"{str(error).rstrip('.')}, then {goes_on}", 1) from None
+    except KeyboardInterrupt:
+        raise stopped(goes_on, 143 if stop.requested else 130) from None
+    if stop.requested:
+        raise stopped(goes_on, 143)
+    return counts
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, where there is nothing to wait for."""
+
+
+def _terminate() -> None:
+    raise _Terminated
+
+
+@contextmanager
+def _on_sigterm(do: Callable[[], None]) -> Iterator[None]:
+    """Answer SIGTERM, which Slurm and `timeout` send before they kill."""
+    before = signal.signal(signal.SIGTERM, lambda *_: do())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kernel_collapse.cli._app import app
-from kernel_collapse.cli._runs import duration, run_to_the_end, say_how_it_went
+from kernel_collapse.cli._progress import Forecast
+from kernel_collapse.cli._runs import (
+    GRACE,
+    Grace,
+    TrialTimeout,
+    duration,
+    limits,
+    run_to_the_end,
+    say_how_it_went,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from kernel_collapse.specification import Sweep
@@ -57,6 +67,8 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
     ] = False,
+    trial_timeout: TrialTimeout = None,
+    grace: Grace = GRACE,
 ) -> None:
     """Run a sweep of your own: your data or any law, any kernels or networks, a grid and seeds; write a report.
 
@@ -69,6 +81,7 @@ def run(
     from kernel_collapse.store import Store, peek
 
     processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
+    limited = limits(trial_timeout, grace)
     sweep, text = specification.read(file)
     folder = Path("runs") / sweep.name if out is None else out
     identity = {"sweep": sweep.name, "version": __version__}
@@ -80,8 +93,8 @@ def run(
         store.note({"toml": text, "specification": sweep.model_dump(mode="json")})
         if retry_failed:
             store.forget_failed()
-        counts, failed = run_to_the_end(trials, store, processes)
-    page = None if len(failed) == len(trials) else report.build(folder).path
+        counts, failed = run_to_the_end(trials, store, processes, limited)
+    page = None if len(failed) == len(trials) else write_report(folder).path
     say_how_it_went(counts, failed, folder, page)
 
 
@@ -142,7 +155,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     )
     if not todo:
         return
-    seconds = max(sum(t.cost for t in todo) / processes, todo[0].cost)
+    seconds = Forecast(todo, processes).left()
     console.print(f"About {duration(seconds)} on {processes} processes. The longest:")
     distinct = {
         (t.data, t.measurement): t for t in reversed(todo)

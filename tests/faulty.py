@@ -1,0 +1,85 @@
+"""Trials that sleep, hang, die or ask for too much; and a program that runs trials whenever it is told to.
+
+The processes of a pool import what they run: this module is light.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kernel_collapse import sweep
+from kernel_collapse.store import Store
+from kernel_collapse.trials import GaussianClasses, Trial
+
+
+class Sleeps(GaussianClasses):
+    """For ever, in C."""
+
+    def sample(self, seed):
+        time.sleep(10_000)
+
+
+class Spins(GaussianClasses):
+    """For ever, in C, and lets no other thread of Python run: no signal, timer or thread inside can end it."""
+
+    def sample(self, seed):
+        return sum(iter(int, 1))
+
+
+class Dies(GaussianClasses):
+    """As if the kernel had killed it for its memory."""
+
+    def sample(self, seed):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Exits(GaussianClasses):
+    """As a library does that gives up."""
+
+    def sample(self, seed):
+        os._exit(3)
+
+
+class Hogs(GaussianClasses):
+    """Asks for more memory than there is."""
+
+    def sample(self, seed):
+        return np.empty(2**59)
+
+
+class Naps(GaussianClasses):
+    """Half a second, and then as ever."""
+
+    def sample(self, seed):
+        time.sleep(0.5)
+        return super().sample(seed)
+
+
+def trials(many, law=GaussianClasses, n=8):
+    """Trials of a millisecond."""
+    return [Trial(data=law(n=n, dim=2), measurement={"kernel": "data"}, seed=seed) for seed in range(many)]
+
+
+def run_when_told():
+    """Read how many trials, folder and workers from stdin, a line a run; print process id and exit code of each.
+
+    Each run is a fork of this program, which has everything imported, and the leader of a process group.
+    """
+    for line in sys.stdin:
+        many, folder, workers = line.split()
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            with Store(Path(folder), {"name": "test"}) as store:
+                sweep.run(trials(int(many)), store, workers=int(workers))
+            os._exit(0)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    run_when_told()
