@@ -1,0 +1,194 @@
+"""A claim judged twice, on the published code's numbers and on the right ones, and whether it survives.
+
+A claim of order is a gap of log10 NC1, positive where the claim holds, seed by seed. A claim that two kernels go
+different ways is judged step by step over the dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from kernel_collapse.experiments import Verdict, _limiting, _statistics
+from kernel_collapse.experiments._statistics import CONFIDENCE, TIE
+from kernel_collapse.experiments._style import NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SURVIVALS", "Judgement", "gaps", "judge", "judge_trend", "name_cell", "survival", "trend"]
+
+#: Everything that can be said of a claim, from best to worst.
+SURVIVALS = (
+    "survives, more strongly",
+    "survives",
+    "not touched",
+    "holds only with the right numbers",
+    "survives in part",
+    "does not survive",
+    "holds with neither",
+    "cannot be judged yet",
+)
+
+TREND_TEST = (
+    "Per step from one dimension to the next, the mean over seeds of the change of log10 NC1 of the network and of the "
+    f"kernel, each with a t interval; all intervals hold together with {CONFIDENCE:.0%} confidence (Bonferroni). A step "
+    "counts where neither interval holds 0."
+)
+
+
+class Judgement(NamedTuple):
+    """A claim with the verdict on either side, and what becomes of it (one of `SURVIVALS`)."""
+
+    claim: str
+    published: Verdict
+    right: Verdict
+    survives: str
+
+
+def name_cell(row: pd.Series[Any]) -> str:
+    """Name a cell by whichever of the columns of cells it has."""
+    where = _limiting.name_balanced(row) if "n" in row else _limiting.name_imbalanced(row)
+    what = " ".join(NAMES[row[column]] for column in ("activation", "kernel") if column in row)
+    at = f"both at {row['scale']}" if "scale" in row else ""
+    return ", ".join(part for part in (at, what, where) if part)
+
+
+def gaps(low: pd.DataFrame, high: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
+    """Return ``high - low`` in log10 NC1 of each cell and seed that both have, as the column ``gap``."""
+    on = [*cells, "seed"]
+    both = low[[*on, "log_nc1"]].merge(high[[*on, "log_nc1"]], on=on, suffixes=("_low", ""))
+    return both.assign(gap=both["log_nc1"] - both["log_nc1_low"])[[*on, "gap"]].dropna()
+
+
+def judge(
+    claim: str,
+    published: pd.DataFrame,
+    right: pd.DataFrame,
+    cells: Sequence[str],
+    *,
+    gap: str,
+    margin: float | None = None,
+    ties_hold: bool = False,
+    name: Callable[[Any], str] = name_cell,
+) -> Judgement:
+    """Judge "the gap is positive in every cell" (or below `margin` in size) on both tables of `gaps`."""
+
+    def verdict(of: pd.DataFrame) -> Verdict:
+        table = _statistics.paired(of.assign(gap=0.0), of, "gap", cells)
+        if margin is not None:
+            return _statistics.within(claim, table, name, margin=margin, gap=gap)
+        return _statistics.above_zero(claim, table, name, gap=gap, ties_hold=ties_hold)
+
+    def strength(of: pd.DataFrame) -> pd.DataFrame:
+        return of if margin is None else of.assign(gap=-of["gap"].abs())
+
+    before, after = verdict(published), verdict(right)
+    gain = _statistics.paired(strength(published), strength(right), "gap", cells)
+    gain = gain.assign(cell=[name(row) for _, row in gain.iterrows()])
+    return Judgement(claim, before, after, survival(before, after, gain))
+
+
+def survival(published: Verdict, right: Verdict, gain: pd.DataFrame) -> str:
+    """Return what becomes of a claim, from its two verdicts and what its gap gains in each cell.
+
+    Only cells that both verdicts judge count. It survives if it holds, with the right numbers, wherever it held with
+    the published ones; more strongly, if there the simultaneous interval of the gain is above zero in every cell.
+    """
+    if not {"cell", "verdict"} <= set(published.evidence) & set(right.evidence):
+        return "cannot be judged yet"
+    both = published.evidence[["cell", "verdict"]].merge(
+        right.evidence[["cell", "verdict"]], on="cell", suffixes=("_published", "_right")
+    )
+    both = both.merge(gain[["cell", "difference", "low"]], on="cell")
+    if both.empty:
+        return "cannot be judged yet"
+    if (both["difference"].abs() < TIE).all():
+        return "not touched"
+    held, holds = both["verdict_published"] == "holds", both["verdict_right"] == "holds"
+    if not held.any():
+        return "holds only with the right numbers" if holds.any() else "holds with neither"
+    if not (held & holds).any():
+        return "does not survive"
+    if (held & ~holds).any():
+        return "survives in part"
+    return "survives, more strongly" if (both.loc[held, "low"] > TIE).all() else "survives"
+
+
+def trend(claim: str, network: pd.DataFrame, kernel: pd.DataFrame, series: Sequence[str]) -> Verdict:
+    """Return the verdict on "somewhere over the dimension, NC1 of the kernel goes against that of the network".
+
+    Evidence: a row a step, ``network`` and ``kernel`` (mean changes of log10 NC1), ``verdict``: "holds" where they go
+    different ways, "fails" where they go the same way, "undecided" where one may not go anywhere.
+    """
+    sides = [_changes(rows, series).assign(side=side) for side, rows in (("n", network), ("k", kernel))]
+    cells = [*series, "step"]
+    shared = sides[0][cells].merge(sides[1][cells]).drop_duplicates()
+    changes = pd.concat(sides).merge(shared, on=cells)
+    if changes.empty:
+        empty = pd.DataFrame(columns=[*cells, "network", "kernel", "cell", "verdict"])
+        return Verdict(claim, "undecided", "No cell that both have.", TREND_TEST, empty)
+    found = _statistics.paired(changes.assign(change=0.0), changes, "change", ["side", *cells])
+    sure = (found["low"] > TIE) | (found["high"] < -TIE)
+    found["sign"] = np.where(sure, np.sign(found["difference"]), 0.0)
+    of = {side: found[found["side"] == side].set_index(cells) for side in "nk"}
+    product = of["n"]["sign"] * of["k"]["sign"]
+    table = pd.DataFrame(
+        {
+            "network": of["n"]["difference"],
+            "kernel": of["k"]["difference"],
+            "verdict": np.select([product < 0, product > 0], ["holds", "fails"], "undecided"),
+        }
+    ).reset_index()
+    where = [name_cell(row.rename({"step": "dim"})) for _, row in table.iterrows()]
+    table["cell"] = where
+    against, along = table["verdict"] == "holds", table["verdict"] == "fails"
+    status = "holds" if against.any() else "does not hold" if along.all() else "undecided"
+    answer = f"Against the network in {int(against.sum())} of {len(table)} steps"
+    if against.any():
+        answer += f" ({_statistics._some(table[against])})"
+    answer += f"; with it in {int(along.sum())}"
+    rest = len(table) - int(against.sum()) - int(along.sum())
+    answer += f"; undecided in {rest}." if rest else "."
+    return Verdict(claim, status, answer, TREND_TEST, table)
+
+
+def judge_trend(
+    claim: str,
+    published: tuple[pd.DataFrame, pd.DataFrame],
+    right: tuple[pd.DataFrame, pd.DataFrame],
+    series: Sequence[str],
+) -> Judgement:
+    """Judge a claim of `trend` on two pairs of network and kernel, in the cells that both pairs have."""
+    before, after = (trend(claim, *pair, series) for pair in (published, right))
+    return Judgement(claim, before, after, trend_survival(before, after))
+
+
+def trend_survival(published: Verdict, right: Verdict) -> str:
+    """Return what becomes of a claim that needs one step: more strongly is more steps."""
+    both = published.evidence.merge(right.evidence, on="cell", suffixes=("_published", "_right"))
+    if both.empty:
+        return "cannot be judged yet"
+    moved = [(both[f"{side}_published"] - both[f"{side}_right"]).abs() for side in ("network", "kernel")]
+    if max(part.max() for part in moved) < TIE:
+        return "not touched"
+    before, after = (int((both[f"verdict_{side}"] == "holds").sum()) for side in ("published", "right"))
+    if not before:
+        return "holds only with the right numbers" if after else "holds with neither"
+    if not after:
+        return "does not survive"
+    return "survives, more strongly" if after > before else "survives"
+
+
+def _changes(rows: pd.DataFrame, series: Sequence[str]) -> pd.DataFrame:
+    """Return the change of log10 NC1 from each dimension to the next, for each series and seed."""
+    wide = rows.pivot_table(index=[*series, "seed"], columns="dim", values="log_nc1")
+    parts = [
+        (wide[high] - wide[low]).rename("change").dropna().reset_index().assign(step=f"{low} to {high}")
+        for low, high in pairwise(wide.columns)
+    ]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=[*series, "seed", "change", "step"])
