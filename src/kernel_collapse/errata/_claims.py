@@ -31,6 +31,7 @@ SURVIVALS = (
     "survives in part",
     "does not survive",
     "holds with neither",
+    "undecided with the right numbers",
     "cannot be judged yet",
 )
 
@@ -67,8 +68,7 @@ def gaps(low: pd.DataFrame, high: pd.DataFrame, cells: Sequence[str]) -> pd.Data
 
 def judge(
     claim: str,
-    published: pd.DataFrame,
-    right: pd.DataFrame,
+    sides: Sequence[pd.DataFrame],
     cells: Sequence[str],
     *,
     gap: str,
@@ -76,7 +76,8 @@ def judge(
     ties_hold: bool = False,
     name: Callable[[Any], str] = name_cell,
 ) -> Judgement:
-    """Judge "the gap is positive in every cell" (or below `margin` in size) on both tables of `gaps`."""
+    """Judge "the gap is positive in every cell" (or below `margin` in size) on two tables of `gaps`, published and right."""
+    published, right = sides
 
     def verdict(of: pd.DataFrame) -> Verdict:
         table = _statistics.paired(of.assign(gap=0.0), of, "gap", cells)
@@ -110,19 +111,26 @@ def survival(published: Verdict, right: Verdict, gain: pd.DataFrame) -> str:
     if (both["difference"].abs() < TIE).all():
         return "not touched"
     held, holds = both["verdict_published"] == "holds", both["verdict_right"] == "holds"
-    if not held.any():
-        return "holds only with the right numbers" if holds.any() else "holds with neither"
+    if not held.any() and holds.any():
+        return "holds only with the right numbers"
     if not (held & holds).any():
-        return "does not survive"
+        return _lost(right, held.any())
     if (held & ~holds).any():
         return "survives in part"
     return "survives, more strongly" if (both.loc[held, "low"] > TIE).all() else "survives"
 
 
+def _lost(right: Verdict, held: bool) -> str:
+    """Return what becomes of a claim that the right numbers bear out in no cell."""
+    if right.status == "undecided":
+        return "undecided with the right numbers"
+    return "does not survive" if held else "holds with neither"
+
+
 def trend(claim: str, network: pd.DataFrame, kernel: pd.DataFrame, series: Sequence[str]) -> Verdict:
     """Return the verdict on "somewhere over the dimension, NC1 of the kernel goes against that of the network".
 
-    Evidence: a row a step, ``network`` and ``kernel`` (mean changes of log10 NC1), ``verdict``: "holds" where they go
+    Evidence: a row a step, ``of network`` and ``of kernel`` (mean changes of log10 NC1), ``verdict``: "holds" where they go
     different ways, "fails" where they go the same way, "undecided" where one may not go anywhere.
     """
     sides = [_changes(rows, series).assign(side=side) for side, rows in (("n", network), ("k", kernel))]
@@ -130,7 +138,7 @@ def trend(claim: str, network: pd.DataFrame, kernel: pd.DataFrame, series: Seque
     shared = sides[0][cells].merge(sides[1][cells]).drop_duplicates()
     changes = pd.concat(sides).merge(shared, on=cells)
     if changes.empty:
-        empty = pd.DataFrame(columns=[*cells, "network", "kernel", "cell", "verdict"])
+        empty = pd.DataFrame(columns=[*cells, "of network", "of kernel", "cell", "verdict"])
         return Verdict(claim, "undecided", "No cell that both have.", TREND_TEST, empty)
     found = _statistics.paired(changes.assign(change=0.0), changes, "change", ["side", *cells])
     sure = (found["low"] > TIE) | (found["high"] < -TIE)
@@ -139,8 +147,8 @@ def trend(claim: str, network: pd.DataFrame, kernel: pd.DataFrame, series: Seque
     product = of["n"]["sign"] * of["k"]["sign"]
     table = pd.DataFrame(
         {
-            "network": of["n"]["difference"],
-            "kernel": of["k"]["difference"],
+            "of network": of["n"]["difference"],
+            "of kernel": of["k"]["difference"],
             "verdict": np.select([product < 0, product > 0], ["holds", "fails"], "undecided"),
         }
     ).reset_index()
@@ -159,12 +167,11 @@ def trend(claim: str, network: pd.DataFrame, kernel: pd.DataFrame, series: Seque
 
 def judge_trend(
     claim: str,
-    published: tuple[pd.DataFrame, pd.DataFrame],
-    right: tuple[pd.DataFrame, pd.DataFrame],
+    sides: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
     series: Sequence[str],
 ) -> Judgement:
-    """Judge a claim of `trend` on two pairs of network and kernel, in the cells that both pairs have."""
-    before, after = (trend(claim, *pair, series) for pair in (published, right))
+    """Judge a claim of `trend` on two pairs of network and kernel, published and right."""
+    before, after = (trend(claim, network, kernel, series) for network, kernel in sides)
     return Judgement(claim, before, after, trend_survival(before, after))
 
 
@@ -173,14 +180,16 @@ def trend_survival(published: Verdict, right: Verdict) -> str:
     both = published.evidence.merge(right.evidence, on="cell", suffixes=("_published", "_right"))
     if both.empty:
         return "cannot be judged yet"
-    moved = [(both[f"{side}_published"] - both[f"{side}_right"]).abs() for side in ("network", "kernel")]
+    moved = [
+        (both[f"{side}_published"] - both[f"{side}_right"]).abs() for side in ("of network", "of kernel")
+    ]
     if max(part.max() for part in moved) < TIE:
         return "not touched"
     before, after = (int((both[f"verdict_{side}"] == "holds").sum()) for side in ("published", "right"))
-    if not before:
-        return "holds only with the right numbers" if after else "holds with neither"
+    if after and not before:
+        return "holds only with the right numbers"
     if not after:
-        return "does not survive"
+        return _lost(right, before > 0)
     return "survives, more strongly" if after > before else "survives"
 
 

@@ -12,7 +12,6 @@ from kernel_collapse.errata._claims import Judgement, gaps, judge, judge_trend
 from kernel_collapse.experiments import _adaptive, _limiting, _published, _trained
 from kernel_collapse.experiments import limiting_kernels_balanced as balanced
 from kernel_collapse.experiments._published import Sides
-from kernel_collapse.experiments._style import ACTIVATION_NAMES, KERNEL_NAMES
 
 __all__ = ["DEFECTS", "Defect", "Part", "Rows"]
 
@@ -63,13 +62,13 @@ def _ntk_claims(experiment: str, cells: Sequence[str]) -> Callable[[Rows], Itera
         order = [gaps(nngp, ntk, cells) for ntk in ntks]
         gap = "gap log10 NC1(NTK) − log10 NC1(NNGP)"
         yield judge(
-            "The NTK of erf is not more collapsed than the NNGP.", *order, cells, gap=gap, ties_hold=True
+            "The NTK of erf is not more collapsed than the NNGP.", order, cells, gap=gap, ties_hold=True
         )
         alike = f"NNGP and NTK of erf have similar NC1 (less than {balanced.SIMILAR} decades apart)."
-        yield judge(alike, *order, cells, gap=gap, margin=balanced.SIMILAR)
+        yield judge(alike, order, cells, gap=gap, margin=balanced.SIMILAR)
         yield judge(
             "The NTK of erf is more collapsed than that of ReLU.",
-            *(gaps(ntk, relu, cells) for ntk in ntks),
+            [gaps(ntk, relu, cells) for ntk in ntks],
             cells,
             gap="gap log10 NC1(ReLU) − log10 NC1(erf)",
         )
@@ -86,7 +85,7 @@ def _adapts(experiment: str, cells: Sequence[str]) -> Callable[[Rows], Iterator[
         logs = _adaptive.prepare(rows[experiment])
         nngp = _kernel(logs, "nngp")
         sides = [gaps(_kernel(logs, kernel), nngp, cells) for kernel in ("adaptive-published", "adaptive")]
-        yield judge(ADAPTS, *sides, cells, gap=FALL)
+        yield judge(ADAPTS, sides, cells, gap=FALL)
 
     return judged
 
@@ -102,8 +101,8 @@ def _adapts_and_follows(rows: Rows) -> Iterator[Judgement]:
     if trained is not None and "readout_variance" in trained and (trained["status"] == "ok").any():
         network = _networks(_trained.prepare(trained), "published")
         logs = _adaptive.prepare(rows["adaptive-balanced"])
-        pairs = ((network, _kernel(logs, kernel)) for kernel in ("adaptive-published", "adaptive"))
-        yield judge_trend(AGAINST, *pairs, ["data", "n"])
+        pairs = [(network, _kernel(logs, kernel)) for kernel in ("adaptive-published", "adaptive")]
+        yield judge_trend(AGAINST, pairs, ["data", "n"])
 
 
 def _networks(logs: pd.DataFrame, readout: str, kernel: str = "network") -> pd.DataFrame:
@@ -111,34 +110,32 @@ def _networks(logs: pd.DataFrame, readout: str, kernel: str = "network") -> pd.D
 
 
 def _weighting_claims(rows: Rows) -> Iterator[Judgement]:
-    published, right, _ = _published.weighting(rows["limiting-kernels-imbalanced"], IMBALANCED)
-    sides = (published, right)
-    for column, values, other, claim, gap in (
-        (
-            "kernel",
-            ("nngp", "ntk"),
-            "activation",
-            "The NTK is not more collapsed than the NNGP.",
-            f"{KERNEL_NAMES['ntk']} − {KERNEL_NAMES['nngp']}",
-        ),
-        (
-            "activation",
-            ("erf", "relu"),
-            "kernel",
-            "erf collapses more than ReLU.",
-            f"{ACTIVATION_NAMES['relu']} − {ACTIVATION_NAMES['erf']}",
-        ),
-    ):
-        cells = [other, *IMBALANCED]
-        found = [gaps(*(side[side[column] == value] for value in values), cells) for side in sides]
-        yield judge(claim, *found, cells, gap=f"gap {gap} of log10 NC1", ties_hold=column == "kernel")
-    cells = ["activation", "kernel", *IMBALANCED]
+    sides = _published.weighting(rows["limiting-kernels-imbalanced"], IMBALANCED)[:2]
+    cells = ["activation", *IMBALANCED]
+    yield judge(
+        "The NTK is not more collapsed than the NNGP.",
+        [gaps(*_pick(side, "kernel", ("nngp", "ntk")), cells) for side in sides],
+        cells,
+        gap="gap log10 NC1(NTK) − log10 NC1(NNGP)",
+        ties_hold=True,
+    )
+    cells = ["kernel", *IMBALANCED]
+    yield judge(
+        "erf collapses more than ReLU.",
+        [gaps(*_pick(side, "activation", ("erf", "relu")), cells) for side in sides],
+        cells,
+        gap="gap log10 NC1(ReLU) − log10 NC1(erf)",
+    )
     yield judge(
         "Imbalance lowers NC1, against classes of one size.",
-        *(_fall_with_imbalance(side) for side in sides),
-        cells,
+        [_fall_with_imbalance(side) for side in sides],
+        ["activation", "kernel", *IMBALANCED],
         gap=FALL,
     )
+
+
+def _pick(logs: pd.DataFrame, column: str, values: tuple[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return logs[logs[column] == values[0]], logs[logs[column] == values[1]]
 
 
 def _fall_with_imbalance(logs: pd.DataFrame) -> pd.DataFrame:
@@ -151,7 +148,7 @@ def _fall_with_imbalance(logs: pd.DataFrame) -> pd.DataFrame:
 def _adapts_weighted(rows: Rows) -> Iterator[Judgement]:
     sides = _published.weighting(rows["adaptive-imbalanced"], IMBALANCED)[:2]
     found = [gaps(_kernel(side, "adaptive"), _kernel(side, "nngp"), IMBALANCED) for side in sides]
-    yield judge(ADAPTS, *found, IMBALANCED, gap=FALL)
+    yield judge(ADAPTS, found, IMBALANCED, gap=FALL)
 
 
 def _readout_claims(experiment: str, series: Sequence[str]) -> Callable[[Rows], Iterator[Judgement]]:
@@ -166,15 +163,13 @@ def _readout_claims(experiment: str, series: Sequence[str]) -> Callable[[Rows], 
         for scale, name in _published.SCALES.items():
             yield judge_trend(
                 f"{AGAINST[:-1]} (both at {name}).",
-                (networks["published"], adaptive["mean-field"]),
-                (networks[scale], adaptive[scale]),
+                [(networks["published"], adaptive["mean-field"]), (networks[scale], adaptive[scale])],
                 series,
             )
         nngp = _kernel(logs, "nngp")
         yield judge(
             f"{ADAPTS[:-1]} (at {_published.SCALES['published']}, the scale of the published networks).",
-            gaps(adaptive["mean-field"], nngp, cells),
-            gaps(adaptive["published"], nngp, cells),
+            [gaps(adaptive[scale], nngp, cells) for scale in ("mean-field", "published")],
             cells,
             gap=FALL,
         )

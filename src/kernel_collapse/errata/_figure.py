@@ -65,7 +65,12 @@ def _kernels(axes: Axes, logs: pd.DataFrame, kernels: tuple[str, ...]) -> None:
             label=KERNEL_NAMES[kernel],
         )
     ticks_at(axes, sorted(logs["dim"].unique()))
-    axes.legend(loc="best")
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Put the legend below, where no line is."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize="small", columnspacing=1.2)
 
 
 def _largest(logs: pd.DataFrame) -> pd.DataFrame:
@@ -74,14 +79,16 @@ def _largest(logs: pd.DataFrame) -> pd.DataFrame:
     return logs[logs["n"] == logs["n"].max()]
 
 
-def _said(logs: pd.DataFrame) -> str:
-    return f"{logs['data'].iloc[0]}, N = {logs['n'].iloc[0]}"
+def _name(axes: Axes, logs: pd.DataFrame, value: str = "NC1") -> None:
+    """Say what is drawn along y, and of which law and size."""
+    axes.set_ylabel(rf"$\log_{{10}}$ {value}")
+    axes.set_title(f"{axes.get_title()} ({logs['data'].iloc[0]}, N = {logs['n'].iloc[0]})")
 
 
 def _erf_ntk(axes: Axes, rows: pd.DataFrame) -> None:
     logs = _largest(_limiting.prepare(rows))
     _kernels(axes, logs, ("ntk", "ntk-published", "nngp"))
-    axes.set_ylabel(rf"$\log_{{10}}$ NC1, {_said(logs)}")
+    _name(axes, logs)
 
 
 def _label_term(axes: Axes, rows: pd.DataFrame) -> None:
@@ -89,21 +96,22 @@ def _label_term(axes: Axes, rows: pd.DataFrame) -> None:
     published = _largest(logs[logs["kernel"] == "adaptive-published"])
     logs = logs[logs["data"].isin(published["data"]) & logs["n"].isin(published["n"])]
     _kernels(axes, logs, ("nngp", "adaptive-published", "adaptive"))
-    axes.set_ylabel(rf"$\log_{{10}}$ NC1, {_said(logs)}")
+    _name(axes, logs)
 
 
 def _weighting(axes: Axes, rows: pd.DataFrame) -> None:
     published, right, _ = _published.weighting(rows, ["class_sizes", "dim"])
     sizes = sorted((s for s in right["class_sizes"].unique() if len(set(s)) > 1), reverse=True)
     for pair, colour in zip(sizes, sizes_palette(len(sizes)), strict=True):
-        for logs, line, said in ((right, "-", ""), (published, "--", ", published code")):
-            mine = logs[
-                (logs["class_sizes"] == pair) & (logs["activation"] == "erf") & (logs["kernel"] == "nngp")
+        for side, line in ((right, "-"), (published, "--")):
+            mine = side[
+                (side["class_sizes"] == pair) & (side["activation"] == "erf") & (side["kernel"] == "nngp")
             ]
-            _line(axes, mine, color=colour, linestyle=line, label=f"{pair[0]} / {pair[1]}{said}")
+            said = f"{pair[0]} / {pair[1]}" + (", published" if line == "--" else "")
+            _line(axes, mine, color=colour, linestyle=line, label=said)
     ticks_at(axes, sorted(right["dim"].unique()))
-    axes.set_ylabel(r"$\log_{10}$ NC1, D1, NNGP of erf")
-    axes.legend(loc="best")
+    _name(axes, right, "NC1 of the NNGP of erf")
+    _legend(axes)
 
 
 def _readout(axes: Axes, rows: pd.DataFrame) -> None:
@@ -113,10 +121,10 @@ def _readout(axes: Axes, rows: pd.DataFrame) -> None:
     published, right, _ = _published.readout(rows[rows["n"] == n], ["data", "n", "dim"])
     colours = dict(zip(_published.SCALES.values(), ("#0072B2", "#009E73"), strict=True))
     once = published[published["scale"] == published["scale"].iloc[0]]
-    _line(axes, once, color="#E69F00", marker="v", linestyle="--", label="published: 1.97² against 1/128")
+    _line(axes, once, color="#E69F00", marker="v", linestyle="--", label="1.97² against 1/128 (published)")
     for scale, colour in colours.items():
         _line(axes, right[right["scale"] == scale], color=colour, label=f"both at {scale}")
     axes.axhline(0, color="#888888", linewidth=0.8, linestyle=":")
     ticks_at(axes, sorted(rows["dim"].unique()))
-    axes.set_ylabel(rf"$\log_{{10}}$ NC1(network) / NC1(adaptive), {_said(networks[networks['n'] == n])}")
-    axes.legend(loc="best")
+    _name(axes, networks[networks["n"] == n], "NC1(network) / NC1(adaptive)")
+    _legend(axes)
