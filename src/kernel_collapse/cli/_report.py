@@ -38,7 +38,14 @@ def report(
             f"{len(folders)} folders are given, expected a run, or two to compare: leave out the others."
         )
     if len(folders) == 2:
-        _compare(*folders, out=out, one_run={"--open-questions": open_questions, "--errata": errata})
+        for name, page in (("--open-questions", open_questions), ("--errata", errata)):
+            if page is not None:
+                raise ValueError(
+                    f"{name} is given with two folders, expected one: report each run by itself."
+                )
+        from kernel_collapse.cli._compare import compare_runs
+
+        compare_runs(folders[0], folders[1], out)
         return
     if out is not None:
         raise ValueError(

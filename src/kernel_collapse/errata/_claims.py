@@ -36,9 +36,9 @@ SURVIVALS = (
 )
 
 TREND_TEST = (
-    "Per step from one dimension to the next, the mean over seeds of the change of log10 NC1 of the network and of the "
-    f"kernel, each with a t interval; all intervals hold together with {CONFIDENCE:.0%} confidence (Bonferroni). A step "
-    "counts where neither interval holds 0."
+    "Per step from one dimension to the next, the mean over seeds of the change of log10 NC1 of the network and of "
+    f"the kernel, each with a t interval; all intervals hold together with {CONFIDENCE:.0%} confidence (Bonferroni). "
+    "A step counts where neither interval holds 0."
 )
 
 
@@ -76,7 +76,7 @@ def judge(
     ties_hold: bool = False,
     name: Callable[[Any], str] = name_cell,
 ) -> Judgement:
-    """Judge "the gap is positive in every cell" (or below `margin` in size) on two tables of `gaps`, published and right."""
+    """Judge "the gap is positive in every cell" (or below `margin` in size) on `gaps` as published, and as right."""
     published, right = sides
 
     def verdict(of: pd.DataFrame) -> Verdict:
@@ -127,13 +127,17 @@ def _lost(right: Verdict, held: bool) -> str:
     return "does not survive" if held else "holds with neither"
 
 
-def trend(claim: str, network: pd.DataFrame, kernel: pd.DataFrame, series: Sequence[str]) -> Verdict:
-    """Return the verdict on "somewhere over the dimension, NC1 of the kernel goes against that of the network".
+def trend(
+    claim: str, network: pd.DataFrame, kernel: pd.DataFrame, series: Sequence[str], along: str = "dim"
+) -> Verdict:
+    """Return the verdict on "somewhere along a column, NC1 of the kernel goes against that of the network".
 
-    Evidence: a row a step, ``of network`` and ``of kernel`` (mean changes of log10 NC1), ``verdict``: "holds" where they go
-    different ways, "fails" where they go the same way, "undecided" where one may not go anywhere.
+    Evidence: a row a step, ``of network`` and ``of kernel`` (mean changes of log10 NC1), ``verdict``: "holds" where
+    they go different ways, "fails" where they go the same way, "undecided" where one may not go anywhere.
     """
-    sides = [_changes(rows, series).assign(side=side) for side, rows in (("n", network), ("k", kernel))]
+    sides = [
+        _changes(rows, series, along).assign(side=side) for side, rows in (("n", network), ("k", kernel))
+    ]
     cells = [*series, "step"]
     shared = sides[0][cells].merge(sides[1][cells]).drop_duplicates()
     changes = pd.concat(sides).merge(shared, on=cells)
@@ -152,15 +156,14 @@ def trend(claim: str, network: pd.DataFrame, kernel: pd.DataFrame, series: Seque
             "verdict": np.select([product < 0, product > 0], ["holds", "fails"], "undecided"),
         }
     ).reset_index()
-    where = [name_cell(row.rename({"step": "dim"})) for _, row in table.iterrows()]
-    table["cell"] = where
-    against, along = table["verdict"] == "holds", table["verdict"] == "fails"
-    status = "holds" if against.any() else "does not hold" if along.all() else "undecided"
+    table["cell"] = [_name_step(row, along) for _, row in table.iterrows()]
+    against, same = table["verdict"] == "holds", table["verdict"] == "fails"
+    status = "holds" if against.any() else "does not hold" if same.all() else "undecided"
     answer = f"Against the network in {int(against.sum())} of {len(table)} steps"
     if against.any():
         answer += f" ({_statistics._some(table[against])})"
-    answer += f"; with it in {int(along.sum())}"
-    rest = len(table) - int(against.sum()) - int(along.sum())
+    answer += f"; with it in {int(same.sum())}"
+    rest = len(table) - int(against.sum()) - int(same.sum())
     answer += f"; undecided in {rest}." if rest else "."
     return Verdict(claim, status, answer, TREND_TEST, table)
 
@@ -169,9 +172,10 @@ def judge_trend(
     claim: str,
     sides: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
     series: Sequence[str],
+    along: str = "dim",
 ) -> Judgement:
     """Judge a claim of `trend` on two pairs of network and kernel, published and right."""
-    before, after = (trend(claim, network, kernel, series) for network, kernel in sides)
+    before, after = (trend(claim, network, kernel, series, along) for network, kernel in sides)
     return Judgement(claim, before, after, trend_survival(before, after))
 
 
@@ -193,11 +197,24 @@ def trend_survival(published: Verdict, right: Verdict) -> str:
     return "survives, more strongly" if after > before else "survives"
 
 
-def _changes(rows: pd.DataFrame, series: Sequence[str]) -> pd.DataFrame:
-    """Return the change of log10 NC1 from each dimension to the next, for each series and seed."""
-    wide = rows.pivot_table(index=[*series, "seed"], columns="dim", values="log_nc1")
-    parts = [
-        (wide[high] - wide[low]).rename("change").dropna().reset_index().assign(step=f"{low} to {high}")
-        for low, high in pairwise(wide.columns)
-    ]
+def _name_step(row: pd.Series[Any], along: str) -> str:
+    if "class_sizes" in (along, *row.index):
+        sizes = row["step"] if along == "class_sizes" else "/".join(map(str, row["class_sizes"]))
+        return f"{sizes}, d={row['step'] if along == 'dim' else row['dim']}"
+    return _limiting.name_balanced(row.rename({"step": along}))
+
+
+def _changes(rows: pd.DataFrame, series: Sequence[str], along: str) -> pd.DataFrame:
+    """Return the change of log10 NC1 from each value of a column to the next, for each series and seed."""
+    values = sorted(rows[along].unique())
+    of = {value: rows.loc[rows[along] == value, [*series, "seed", "log_nc1"]] for value in values}
+    parts = []
+    for low, high in pairwise(values):
+        both = of[low].merge(of[high], on=[*series, "seed"], suffixes=("_low", ""))
+        both["change"] = both["log_nc1"] - both["log_nc1_low"]
+        parts.append(both[[*series, "seed", "change"]].dropna().assign(step=f"{_said(low)} to {_said(high)}"))
     return pd.concat(parts) if parts else pd.DataFrame(columns=[*series, "seed", "change", "step"])
+
+
+def _said(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)

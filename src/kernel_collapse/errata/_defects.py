@@ -194,8 +194,8 @@ NETWORK = ("network", "adaptive", "nngp")
 DEFECTS = (
     Defect(
         "The NTK of erf",
-        "With G = X X' / d and D_i = 1 + 2 G_ii, the derivative kernel is (4/π) / sqrt(D'D − 4 G_ij²): the inner product "
-        "D'D, a sum over all samples, where its own comment has an outer product.",
+        "With G = X X' / d and D_i = 1 + 2 G_ii, the derivative kernel is (4/π) / sqrt(D'D − 4 G_ij²): the inner "
+        "product D'D, a sum over all samples, where its own comment has an outer product.",
         "(4/π) / sqrt(D_i D_j − 4 G_ij²). The published derivative kernel falls like 1/sqrt(N), so that the published "
         "NTK is almost the NNGP.",
         "log10 NC1 of the NTK of erf",
@@ -251,14 +251,14 @@ DEFECTS = (
                 _adapts("all-kernels", BALANCED),
             ),
         ),
-        "Both solve their own equations to the same residual; all else is equal. The networks of the claim on trends are "
-        "the published ones.",
+        "Both solve their own equations to the same residual; all else is equal. The networks of the claim on trends "
+        "are the published ones.",
     ),
     Defect(
         "The weighting of classes of different sizes",
-        "tr S_W = mean_i K_ii − (1/C) Σ_c B_cc and tr S_B = (1/C) Σ_c B_cc − 1'K1/n² in the kernel code, B_cc = mean of "
-        "K over the pairs of class c. The code of features weights classes otherwise, so that networks and kernels are "
-        "measured differently.",
+        "tr S_W = mean_i K_ii − (1/C) Σ_c B_cc and tr S_B = (1/C) Σ_c B_cc − 1'K1/n² in the kernel code, B_cc = mean "
+        "of K over the pairs of class c. The code of features weights classes otherwise, so that networks and "
+        "kernels are measured differently.",
         "tr S_W = Σ_c (n_c/n) (mean_{i in c} K_ii − B_cc) and tr S_B = (1/C) Σ_c ‖μ_c − μ‖², μ = Σ_c (n_c/n) μ_c, for "
         "both. The published kernel quantity is the variance of no feature map, and can be negative.",
         "log10 NC1",
@@ -284,9 +284,10 @@ DEFECTS = (
     ),
     Defect(
         "The scale of the readout",
-        "Networks start with readout weights of variance 1.97²/N (σ_a² = 1.97² = 3.88), and are compared with equations "
-        "of state at σ_a² = 1/128.",
-        "One σ_a² for both. Which is a choice, so both are shown: networks and equations of state at 1.97², and at 1/128.",
+        "Networks start with readout weights of variance 1.97²/N (σ_a² = 1.97² = 3.88), and are compared with "
+        "equations of state at σ_a² = 1/128.",
+        "One σ_a² for both. Which is a choice, so both are shown: networks and equations of state at 1.97², and at "
+        "1/128.",
         "gap log10 NC1(network) − log10 NC1(adaptive kernel), erf",
         (
             _part(

@@ -78,8 +78,8 @@ def write(path: Path, folder: str | Path) -> Path:
         about = store.about()
         if "experiments" not in about:
             raise ValueError(
-                "the run is a sweep of your own, which the published code has no part in, expected one of experiments: "
-                "see `kernel-collapse reproduce --list`."
+                "the run is a sweep of your own, which the published code has no part in, expected one of "
+                "experiments: see `kernel-collapse reproduce --list`."
             )
         rows = by_experiment(store)
     made = page(rows, about["preset"], path.name)
@@ -126,26 +126,26 @@ def page(rows: Rows, preset: str, name: str = "errata.md") -> Page:
     failed = sum(status == "failed" for status in shared.values())
     parts = [
         "# Errata of the published code",
-        "The code that was published with Kothapalli and Tirer, *Can Kernel Methods Explain How the Data Affects Neural "
-        "Collapse?* (commit 1037b99), computes four things otherwise than is right. All of this is said of the published "
-        "code, not of the paper's equations. Formulas and claims are written by hand; every number, and what becomes "
-        f"of a claim, is computed from the rows of one run (preset {preset}; {len(shared) - failed} trials finished, "
-        f"{failed} failed). The page is made again by",
+        "The code that was published with Kothapalli and Tirer, *Can Kernel Methods Explain How the Data Affects "
+        "Neural Collapse?* (commit 1037b99), computes four things otherwise than is right. All of this is said of "
+        "the published code, not of the paper's equations. Formulas and claims are written by hand; every number, "
+        f"and what becomes of a claim, is computed from the rows of one run (preset {preset}; {len(shared) - failed} "
+        f"trials finished, {failed} failed). The page is made again by",
         f"```\nkernel-collapse reproduce {' '.join(used)} --preset {preset} --out runs/{preset}\n"
         f"kernel-collapse report runs/{preset} --errata docs/{name}\n```",
-        'Numbers are log10 NC1 (weighting "paper" unless it is said otherwise), means over seeds; lower is more collapsed, '
-        "and one decade is a factor of ten. Differences are published − right, seed by seed on the same samples, ± half "
-        "of an interval; the intervals of all cells of an experiment hold together with 95 % confidence. Every cell is in "
-        f"[{stem}.csv]({stem}.csv).",
+        'Numbers are log10 NC1 (weighting "paper" unless it is said otherwise), means over seeds; lower is more '
+        "collapsed, and one decade is a factor of ten. Differences are published − right, seed by seed on the same "
+        "samples, ± half of an interval; the intervals of all cells of an experiment hold together with 95 % "
+        f"confidence. Every cell is in [{stem}.csv]({stem}.csv).",
         "## Summary",
         _summary(found),
         f"![What the published code computes against what is right, a panel for each defect]({stem}.png)",
         "*Mean and one standard deviation over seeds. Dashed: the published code.*",
-        "A claim is judged twice by the same rule, with the published numbers and with the right ones. It *survives* if it "
-        "holds with the right ones in every cell in which it held with the published ones, *more strongly* if in all of "
-        "these its gap has grown (simultaneous intervals), *in part* if in some; it is *not touched* if no gap changes by "
-        "more than round-off. A claim that a kernel goes against the network somewhere survives if there still is such a "
-        "step, more strongly if there are more of them.",
+        "A claim is judged twice by the same rule, with the published numbers and with the right ones. It *survives* "
+        "if it holds with the right ones in every cell in which it held with the published ones, *more strongly* if "
+        "in all of these its gap has grown (simultaneous intervals), *in part* if in some; it is *not touched* if no "
+        "gap changes by more than round-off. A claim that a kernel goes against the network somewhere survives if "
+        "there still is such a step, more strongly if there are more of them.",
         *(
             _section(number, defect, finds)
             for number, (defect, finds) in enumerate(zip(DEFECTS, found, strict=True), 1)
@@ -215,8 +215,8 @@ def _missing(part: Part) -> str:
 def _part(defect: Defect, one: _Found) -> str:
     figures = ", ".join(f"`{figure}`" for figure in one.part.figures)
     said = (
-        f"Shows in {figures}. In {len(one.differing)} of {len(one.cells)} cells the published number is not the right one; "
-        f"the largest change is {_largest(one)}{_factor(one)}."
+        f"Shows in {figures}. In {len(one.differing)} of {len(one.cells)} cells the published number is not the "
+        f"right one; the largest change is {_largest(one)}{_factor(one)}."
     )
     lost, seeds = int(one.cells["without"].sum()), int((one.cells["seeds"] + one.cells["without"]).sum())
     if lost:
