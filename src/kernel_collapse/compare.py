@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from kernel_collapse._run_rows import by_experiment
 from kernel_collapse.collapse import WEIGHTINGS
-from kernel_collapse.experiments import REGISTRY, Verdict
+from kernel_collapse.experiments import PRESETS, REGISTRY, Verdict
 from kernel_collapse.experiments._style import NAMES
 from kernel_collapse.specification import Sweep
 from kernel_collapse.store import Store
@@ -80,14 +80,14 @@ class Comparison:
     cells : DataFrame
         A row for each cell (a trial without its seed) whose NC1 is not the same bit for bit, most notable first: means
         ``a`` and ``b`` of log10 NC1 under one ``weighting`` (of NC1 itself where it has no logarithm; see ``unit``),
-        over the seeds of both runs, or all if they share none; the ``difference``, its standard ``error`` over seeds and
-        their ratio ``errors``; the ``largest`` change of a single seed; ``seeds_a``, ``seeds_b``, those ``in_both``;
-        ``kind`` (one of `KINDS`).
+        over the seeds of both runs, or all if they share none; the ``difference``, its standard ``error`` over seeds,
+        and how many ``errors`` it is; the ``largest`` change of a single seed; ``seeds_a``, ``seeds_b``, those
+        ``in_both``; ``kind`` (one of `KINDS`).
     quantities : DataFrame
-        A row a result: in how many of the ``rows`` that have it it ``differ``-s, and its ``largest`` relative change.
+        A row a result: of how many ``rows``, how many ``differ``, and its ``largest`` relative change.
     verdicts : DataFrame
-        A row for each ``claim`` of an ``experiment`` whose status is not the same in ``a`` and ``b``; "not judged" where
-        the experiment is not in a run, or did not go far enough.
+        A row for each ``claim`` of an ``experiment`` whose status is not the same in ``a`` and ``b``; "not judged"
+        where the experiment is not in a run, or did not go far enough.
     """
 
     a: Path
@@ -385,7 +385,7 @@ def _verdicts(a: Store, b: Store) -> pd.DataFrame:
 
 def _judge(store: Store) -> Iterable[tuple[str, Verdict]]:
     """Yield every verdict on the rows of a run, of the experiments that went far enough."""
-    preset = store.about().get("preset")
+    preset = store.about().get("preset", PRESETS[0])
     try:
         experiments = by_experiment(store)
     except ValidationError:  # trials of another version, which this one cannot judge

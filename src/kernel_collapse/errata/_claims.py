@@ -100,14 +100,12 @@ def survival(published: Verdict, right: Verdict, gain: pd.DataFrame) -> str:
     Only cells that both verdicts judge count. It survives if it holds, with the right numbers, wherever it held with
     the published ones; more strongly, if there the simultaneous interval of the gain is above zero in every cell.
     """
-    if not {"cell", "verdict"} <= set(published.evidence) & set(right.evidence):
+    if gain.empty:
         return "cannot be judged yet"
     both = published.evidence[["cell", "verdict"]].merge(
         right.evidence[["cell", "verdict"]], on="cell", suffixes=("_published", "_right")
     )
     both = both.merge(gain[["cell", "difference", "low"]], on="cell")
-    if both.empty:
-        return "cannot be judged yet"
     if (both["difference"].abs() < TIE).all():
         return "not touched"
     held, holds = both["verdict_published"] == "holds", both["verdict_right"] == "holds"
@@ -181,6 +179,8 @@ def judge_trend(
 
 def trend_survival(published: Verdict, right: Verdict) -> str:
     """Return what becomes of a claim that needs one step: more strongly is more steps."""
+    if published.evidence.empty or right.evidence.empty:
+        return "cannot be judged yet"
     both = published.evidence.merge(right.evidence, on="cell", suffixes=("_published", "_right"))
     if both.empty:
         return "cannot be judged yet"

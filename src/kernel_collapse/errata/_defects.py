@@ -90,9 +90,22 @@ def _adapts(experiment: str, cells: Sequence[str]) -> Callable[[Rows], Iterator[
     return judged
 
 
-AGAINST = (
-    "The adaptive kernel need not follow the trends of the network: over the dimension it goes against it."
-)
+#: Along which column the kernel may go against the network, and what is then the same.
+TRENDS = {
+    "the dimension": ("dim", ("data", "n")),
+    "the number of samples": ("n", ("data", "dim")),
+}
+TRENDS_IMBALANCED = {
+    "the dimension": ("dim", ("class_sizes",)),
+    "the imbalance": ("class_sizes", ("dim",)),
+}
+
+
+def _against(over: str, where: str = "") -> str:
+    return (
+        f"The adaptive kernel need not follow the trends of the network: over {over} it somewhere goes against it"
+        f"{where}."
+    )
 
 
 def _adapts_and_follows(rows: Rows) -> Iterator[Judgement]:
@@ -102,7 +115,8 @@ def _adapts_and_follows(rows: Rows) -> Iterator[Judgement]:
         network = _networks(_trained.prepare(trained), "published")
         logs = _adaptive.prepare(rows["adaptive-balanced"])
         pairs = [(network, _kernel(logs, kernel)) for kernel in ("adaptive-published", "adaptive")]
-        yield judge_trend(AGAINST, pairs, ["data", "n"])
+        for over, (along, series) in TRENDS.items():
+            yield judge_trend(_against(over), pairs, series, along)
 
 
 def _networks(logs: pd.DataFrame, readout: str, kernel: str = "network") -> pd.DataFrame:
@@ -151,21 +165,20 @@ def _adapts_weighted(rows: Rows) -> Iterator[Judgement]:
     yield judge(ADAPTS, found, IMBALANCED, gap=FALL)
 
 
-def _readout_claims(experiment: str, series: Sequence[str]) -> Callable[[Rows], Iterator[Judgement]]:
-    cells = [*series, "dim"]
-
+def _readout_claims(
+    experiment: str, cells: Sequence[str], trends: Mapping[str, tuple[str, tuple[str, ...]]]
+) -> Callable[[Rows], Iterator[Judgement]]:
     def judged(rows: Rows) -> Iterator[Judgement]:
         logs = _trained.prepare(rows[experiment])
         networks, adaptive = (
             {scale: _networks(logs, scale, kernel) for scale in _published.SCALES}
             for kernel in ("network", "adaptive")
         )
-        for scale, name in _published.SCALES.items():
-            yield judge_trend(
-                f"{AGAINST[:-1]} (both at {name}).",
-                [(networks["published"], adaptive["mean-field"]), (networks[scale], adaptive[scale])],
-                series,
-            )
+        published = networks["published"], adaptive["mean-field"]
+        for over, (along, series) in trends.items():
+            for scale, name in _published.SCALES.items():
+                sides = [published, (networks[scale], adaptive[scale])]
+                yield judge_trend(_against(over, f" (both at {name})"), sides, series, along)
         nngp = _kernel(logs, "nngp")
         yield judge(
             f"{ADAPTS[:-1]} (at {_published.SCALES['published']}, the scale of the published networks).",
@@ -296,7 +309,7 @@ DEFECTS = (
                 NETWORK,
                 _published.readout,
                 BALANCED,
-                _readout_claims("trained-networks-balanced", ["data", "n"]),
+                _readout_claims("trained-networks-balanced", BALANCED, TRENDS),
             ),
             _part(
                 "trained-networks-imbalanced",
@@ -304,7 +317,7 @@ DEFECTS = (
                 NETWORK,
                 _published.readout,
                 IMBALANCED,
-                _readout_claims("trained-networks-imbalanced", ["class_sizes"]),
+                _readout_claims("trained-networks-imbalanced", IMBALANCED, TRENDS_IMBALANCED),
             ),
         ),
         "The label term and the weighting are right on both sides.",
