@@ -10,7 +10,7 @@ from conftest import refuse, run_cli
 from kernel_collapse import errata, experiments, report, specification, sweep
 from kernel_collapse.errata import _claims
 from kernel_collapse.errata._page import page
-from kernel_collapse.experiments import Verdict
+from kernel_collapse.experiments import Verdict, _published
 from kernel_collapse.measurements import AdaptiveNC1, KernelNC1
 from kernel_collapse.store import Store
 from kernel_collapse.trials import GaussianClasses, Trial
@@ -126,6 +126,17 @@ def test_every_number_of_the_page_is_that_of_the_rows(rows, made, defect, name, 
         assert sorted(float(n[2].replace("−", "-")) for n in shown) == sorted(
             float(n[2].replace("−", "-")) for n in worst
         )
+
+
+def test_a_published_number_without_a_logarithm_is_counted():
+    """The published weighting can be negative."""
+    right = pd.DataFrame({"where": list("aabb"), "seed": [0, 1] * 2, "log_nc1": [0.0, 0.5, 1.0, 1.0]})
+    published = right.assign(log_nc1=[0.25, np.nan, np.nan, np.nan])
+    found = _published.against(_published.Sides(published, right, ["where"]))
+    assert found["without"].tolist() == [1, 2]
+    assert found["seeds"].tolist() == [1, 0]
+    assert found["difference"].fillna(-1).tolist() == [0.25, -1]
+    assert _published.differ(found).all()
 
 
 def test_the_largest_changes_are_in_the_summary(made):

@@ -124,7 +124,7 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
     >>> for folder in folders:
     ...     with Store(folder, {"name": "example"}) as store:
     ...         store.add(trial, status="ok", results=compute(trial), seconds=0.0)
-    >>> compare(*folders).counts.set_index("what")["trials"]["identical bit for bit"]
+    >>> int(compare(*folders).counts.set_index("what")["trials"]["identical bit for bit"])
     1
     """
     first, second = Path(a), Path(b)

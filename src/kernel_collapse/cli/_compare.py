@@ -42,7 +42,7 @@ def _print(comparison: Comparison) -> None:
             return
         more = f", the first {len(rows)} of {of}" if of > len(rows) else ""
         console.print(f"[bold]{escape(title)}{more}[/bold]")
-        table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(columns))
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(name.strip() for name in columns))
         for name, right in columns.items():
             table.add_column(name, justify="right" if right else "left")
         for row in rows:

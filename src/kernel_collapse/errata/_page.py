@@ -177,7 +177,7 @@ def _summary(found: list[list[_Found | None]]) -> str:
         for part, one in zip(defect.parts, finds, strict=True):
             where = f"`{part.experiment}`"
             if one is None:
-                lines.append(f"| {title} | {where} | not in this run | | | |")
+                lines.append(f"| {title} | {where} | not in this run, or not far enough | | | |")
                 continue
             first = f"{title} | {where} | {len(one.differing)} of {len(one.cells)} | {_largest(one)}"
             for judgement in one.judgements:
