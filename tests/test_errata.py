@@ -184,15 +184,15 @@ def test_known_values_of_the_published_code():
     ]
     text, cells = page({"limiting-kernels-balanced": frame(grid), "adaptive-balanced": frame(terms)}, "paper")
     of = cells.set_index(["defect", "dim"])[["published", "right"]].astype(float)
+    # In one dimension log10 NC1 varies by 0.04 from seed to seed: two seeds are as far from the mean of many.
     for dim, published, right in ((1, -1.99, -1.49), (8, -1.04, -0.74), (128, -0.98, -0.67)):
         assert of.loc[(1, dim)].tolist() == pytest.approx([published, right], abs=0.01 if dim > 1 else 0.04)
         assert re.search(rf"D1, N=1024, d={dim} \| −{-of.loc[(1, dim), 'published']:.3f}", text)
     assert (10 ** of.loc[(2, 128)]).tolist() == pytest.approx([0.0679, 0.0636], abs=2e-4)
     assert "Not in this run, or not far enough: `kernel-collapse reproduce adaptive-imbalanced`." in text
-    assert "holds only with" in text or "survives" in text
 
 
-def frame(trials, tmp=None):
+def frame(trials):
     """Rows of trials as a store gives them, without one."""
     from kernel_collapse.trials import compute
 

@@ -145,7 +145,10 @@ def page(rows: Rows, preset: str, name: str = "errata.md") -> Page:
         "if it holds with the right ones in every cell in which it held with the published ones, *more strongly* if "
         "in all of these its gap has grown (simultaneous intervals), *in part* if in some; it is *not touched* if no "
         "gap changes by more than round-off. A claim that a kernel goes against the network somewhere survives if "
-        "there still is such a step, more strongly if there are more of them.",
+        "there still is such a step, more strongly if there are more of them. A claim that held in no cell with the "
+        "published numbers *holds only with the right numbers*, or *with neither*; what the right rows do not decide "
+        "in any cell is *undecided*. Claims are after the paper's abstract and what its figures are read for (whether "
+        "NNGP and NTK are alike, what imbalance does).",
         *(
             _section(number, defect, finds)
             for number, (defect, finds) in enumerate(zip(DEFECTS, found, strict=True), 1)
