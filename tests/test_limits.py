@@ -362,7 +362,7 @@ def test_the_page_of_the_quick_run(own_quick_run, tmp_path):
             )
             assert source.of(section), f"no claim of {source.experiment} bears on {question.title}"
             for found in source.of(section):
-                assert open_questions._escape(found.answer) in part
+                assert open_questions.escape(found.answer) in part
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 from kernel_collapse.experiments import REGISTRY, Verdict
 from kernel_collapse.report import Built, Section
 
-__all__ = ["QUESTIONS", "Question", "Source", "check", "page", "write"]
+__all__ = ["QUESTIONS", "Question", "Source", "check", "escape", "page", "write"]
 
 #: In the order in which statuses are told.
 STATUSES = ("holds", "holds in part", "does not hold", "undecided")
@@ -197,20 +197,20 @@ def _summary(found: list[tuple[Section, Verdict]]) -> str:
             for status in STATUSES
             if status in statuses
         ]
-        lines.append(f"- {_escape(claim.rstrip('.'))}: {'; '.join(told)}")
+        lines.append(f"- {escape(claim.rstrip('.'))}: {'; '.join(told)}")
     return f"{len(found)} verdicts: {', '.join(counts)}.\n\n" + "\n".join(lines)
 
 
 def _evidence(found: list[tuple[Section, Verdict]]) -> str:
     """Return the sentences with their figures as a table, and under it how each was decided."""
     rows = [
-        f"| {_escape(section.title)} | {_escape(verdict.claim)} | {verdict.status} | {_escape(verdict.answer)} |"
+        f"| {escape(section.title)} | {escape(verdict.claim)} | {verdict.status} | {escape(verdict.answer)} |"
         for section, verdict in found
     ]
     tests = dict.fromkeys(verdict.test for _, verdict in found)
     return "\n".join(
         ["**Evidence.**", "", "| experiment | claim | verdict | on the rows |", "|---|---|---|---|", *rows]
-        + ["", "How it was decided:", "", *(f"- {_escape(test)}" for test in tests)]
+        + ["", "How it was decided:", "", *(f"- {escape(test)}" for test in tests)]
     )
 
 
@@ -229,6 +229,6 @@ def _what_is_missing(names: list[str]) -> str:
     return f"**Missing.** {text[0].upper()}{text[1:]}."
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Return the text as Markdown shows it as it is, in a cell of a table too."""
     return re.sub(r"([|*_<>`\\])", r"\\\1", text)

@@ -167,6 +167,18 @@ class Store:
                 trial = Trial.model_validate_json(specification)
                 yield Row(key, trial, status, message, json.loads(results), seconds)
 
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield every row as it is stored, in the order of keys: its trial may be one of another version."""
+        query = "SELECT key, specification, status, message, results FROM trials ORDER BY key"
+        for key, specification, status, message, results in self._db.execute(query):
+            yield {
+                "key": key,
+                "specification": json.loads(specification),
+                "status": status,
+                "message": message,
+                "results": json.loads(results),
+            }
+
     def frame(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """Return the rows as a tidy table: specification, status, results.
 

@@ -13,21 +13,59 @@ from kernel_collapse.cli._runs import write_report
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")],
+    folders: Annotated[list[Path], typer.Argument(help="Folder of a run, or of two.", metavar="DIR [DIR]")],
     open_questions: Annotated[
         Path | None,
         typer.Option(help="Write what the run says of the paper's open questions.", metavar="FILE.md"),
     ] = None,
+    errata: Annotated[
+        Path | None,
+        typer.Option(help="Write the published code's numbers beside the right ones.", metavar="FILE.md"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Page of the comparison of two runs (default: compare.html in the second).",
+            metavar="FILE.html",
+        ),
+    ] = None,
 ) -> None:
-    """Write the report of a run again from its stored rows, finished or not.
+    """Write the report of a run again from its stored rows, finished or not; of two runs, what changed between them.
 
     Example: [bold]kernel-collapse report runs/quick[/bold]
     """
+    if len(folders) > 2:
+        raise ValueError(
+            f"{len(folders)} folders are given, expected a run, or two to compare: leave out the others."
+        )
+    if len(folders) == 2:
+        for name, page in (("--open-questions", open_questions), ("--errata", errata)):
+            if page is not None:
+                raise ValueError(
+                    f"{name} is given with two folders, expected one: report each run by itself."
+                )
+        from kernel_collapse.cli._compare import compare_runs
+
+        compare_runs(folders[0], folders[1], out)
+        return
+    if out is not None:
+        raise ValueError(
+            f"--out is {str(out)!r}, expected two folders with it: the report of one is in its folder."
+        )
+    _report(folders[0], open_questions, errata)
+
+
+def _report(folder: Path, open_questions: Path | None, errata_page: Path | None) -> None:
+    from kernel_collapse import errata
     from kernel_collapse import open_questions as questions
 
     if open_questions is not None:
         questions.check(open_questions)
+    if errata_page is not None:
+        errata.check(errata_page)
     built = write_report(folder)
     typer.echo(f"Report: {built.path}")
     if open_questions is not None:
         typer.echo(f"Open questions: {questions.write(open_questions, built)}")
+    if errata_page is not None:
+        typer.echo(f"Errata: {errata.write(errata_page, folder)}")

@@ -32,13 +32,13 @@ def trials_of(
     return [Trial(data=law, measurement=m, seed=s) for law in laws for s in range(seeds) for m in every]
 
 
-def prepare(rows: pd.DataFrame) -> pd.DataFrame:
+def prepare(rows: pd.DataFrame, weighting: str = "paper") -> pd.DataFrame:
     """Return the finished rows with log10 NC1, the published label term as a kernel of its own."""
     rows = rows.copy()
-    rows.loc[(rows["kernel"] == "adaptive") & (rows["label_term"] == "published"), "kernel"] = (
-        "adaptive-published"
-    )
-    return prepare_logs(rows)
+    if "label_term" in rows:
+        published = (rows["kernel"] == "adaptive") & (rows["label_term"] == "published")
+        rows.loc[published, "kernel"] = "adaptive-published"
+    return prepare_logs(rows, weighting)
 
 
 def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> MatplotlibFigure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kernel_collapse.experiments import _adaptive, _limiting, _statistics
+from kernel_collapse.experiments import _adaptive, _limiting, _published, _statistics
 from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table, Verdict
 from kernel_collapse.experiments.limiting_kernels_imbalanced import EIGHTHS
 from kernel_collapse.trials import GaussianClasses, Trial
@@ -40,9 +40,11 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    """Tabulate the certificates and every cell."""
+    """Tabulate what is published beside what is right, the certificates and every cell."""
     logs = _adaptive.prepare(rows)
     return [
+        *_published.label_term_table(rows, CELLS),
+        *_published.weighting_table(rows, CELLS),
         _adaptive.certificates(rows, CELLS),
         Table(
             "All cells: log10 NC1(H), mean and standard deviation over seeds",

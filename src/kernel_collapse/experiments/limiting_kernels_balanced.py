@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from kernel_collapse import data
-from kernel_collapse.experiments import _limiting, _statistics
+from kernel_collapse.experiments import _limiting, _published, _statistics
 from kernel_collapse.experiments._style import (
     ACTIVATION_NAMES,
     KERNEL_COLOURS,
@@ -101,19 +101,12 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    """Tabulate every cell, and the published NTK beside the exact one."""
-    rows = _limiting.prepare(rows)
-    cells = _statistics.summarise(rows, "log_nc1", ["data", "activation", "kernel", "n", "dim"])
-    erf = rows[rows["activation"] == "erf"]
-    wide = erf.pivot_table(index=CELLS, columns="kernel", values="log_nc1", aggfunc="mean").reset_index()
-    wide = wide[[*CELLS, "nngp", "ntk-published", "ntk"]]
-    wide["error of published"] = wide["ntk-published"] - wide["ntk"]
-    note = (
-        "The published code takes an inner product of vectors where its comment has an outer product, so that the "
-        "derivative kernel almost vanishes."
+    """Tabulate the published NTK beside the exact one, and every cell."""
+    cells = _statistics.summarise(
+        _limiting.prepare(rows), "log_nc1", ["data", "activation", "kernel", "n", "dim"]
     )
     return [
-        Table("Erratum: the erf NTK, published and exact (log10 NC1, mean over seeds)", wide, note),
+        *_published.erf_ntk_table(rows, CELLS),
         Table("All cells: log10 NC1(H), mean and standard deviation over seeds", cells),
     ]
 

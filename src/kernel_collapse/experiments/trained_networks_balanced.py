@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kernel_collapse import data
-from kernel_collapse.experiments import _limiting, _statistics, _trained
+from kernel_collapse.experiments import _limiting, _published, _statistics, _trained
 from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table, Verdict
 from kernel_collapse.trials import GaussianClasses, Trial
 
@@ -53,9 +53,10 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    """Tabulate what the networks had learnt, and every cell."""
+    """Tabulate the published comparison beside like with like, what the networks had learnt, and every cell."""
     logs = _trained.prepare(rows)
     return [
+        *_published.readout_table(rows, CELLS),
         _trained.certificates(rows, CELLS),
         Table(
             "All cells: log10 NC1(H), mean and standard deviation over seeds",

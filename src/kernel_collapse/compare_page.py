@@ -1,0 +1,152 @@
+"""The comparison of two runs as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernel_collapse.compare import KINDS, NOISE, ROUND_OFF, Comparison
+from kernel_collapse.experiments import Figure, Table
+from kernel_collapse.experiments._style import style
+from kernel_collapse.report import Section, write_page
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+__all__ = ["FILE", "check", "write"]
+
+FILE = "compare.html"
+#: Most rows of a table in the page.
+MOST_ROWS = 2000
+
+_COLOURS = dict(zip(KINDS, ("#D55E00", "#CC79A7", "#0072B2", "#777777"), strict=True))
+
+
+def check(path: Path) -> Path:
+    """Return the path of a page if one can be written there.
+
+    Raises
+    ------
+    ValueError
+        If it is a folder, or its name does not end in .html.
+    """
+    if path.suffix != ".html" or path.is_dir():
+        raise ValueError(
+            f"--out is {str(path)!r}, expected the name of a page: try {str(path.with_suffix('.html'))!r}."
+        )
+    return path
+
+
+def write(comparison: Comparison, path: Path) -> Path:
+    """Write the page, and its figure in the folder "figures" beside it; return where.
+
+    Raises
+    ------
+    ValueError
+        If there can be no page at that path.
+    """
+    check(path)
+    differing = comparison.about.set_index("what")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_page(
+            path,
+            title="What changed between two runs",
+            lead="Trials matched by their specification, cells held against the noise of their seeds, and verdicts.",
+            facts={"A": str(comparison.a), "B": str(comparison.b)},
+            sections=_sections(comparison),
+            about={name: f"{row['a']} → {row['b']}" for name, row in differing.iterrows()},
+        )
+    except OSError as error:
+        raise ValueError(
+            f"{str(path)!r} cannot be written ({error.strerror}), expected a folder that can: choose another with "
+            "--out."
+        ) from None
+
+
+def _sections(comparison: Comparison) -> list[Section]:
+    cells, rows = comparison.cells, comparison.rows
+    drawn = cells[(cells["error"] > 0) & (cells["difference"] != 0) & (cells["unit"] == "decades")]
+    figures = [] if drawn.empty else [Figure("compare", _CAPTION, _draw(drawn))]
+    statuses = rows[rows["change"] == "status changed"].drop(columns=["change", "relative"])
+    trials = Section(
+        "trials",
+        "Trials",
+        "Every trial of either run.",
+        tables=[
+            Table("What became of the trials", comparison.counts),
+            *_table("Trials whose status changed", statuses),
+            *_table(
+                "Which results differ, in how many trials, and by how much at most", comparison.quantities
+            ),
+        ],
+    )
+    changed = Section(
+        "cells",
+        "Cells",
+        "A cell is a trial without its seed; these are the ones whose NC1 is not the same bit for bit.",
+        figures=figures,
+        tables=_table("Cells whose NC1 changed", cells, _NOTE),
+    )
+    judged = Section(
+        "verdicts-changed",
+        "Verdicts",
+        "Claims that are judged otherwise on the rows of B than on those of A.",
+        tables=_table("Verdicts that changed", comparison.verdicts),
+    )
+    known = Section(
+        "runs", "Runs", "Presets, versions and environment.", tables=_table("What differs", comparison.about)
+    )
+    return [trials, *(section for section in (changed, judged, known) if section.tables)]
+
+
+_CAPTION = (
+    "Change of log10 NC1 of each cell against its standard error over seeds. Above the slanted line: beyond "
+    f"{NOISE:g} standard errors."
+)
+_NOTE = (
+    "Means of log10 NC1 over the seeds that both runs have, or over all where they share none. Error: standard error "
+    "over seeds of a difference of two independent runs; errors: the difference in units of it, beyond seed noise "
+    f"above {NOISE:g}. Largest: change of a single seed; round-off: no seed changed by more than {ROUND_OFF:g} of "
+    "its value."
+)
+
+
+def _table(title: str, frame: pd.DataFrame, note: str = "") -> list[Table]:
+    """Return the table, or none of nothing."""
+    if frame.empty:
+        return []
+    if len(frame) > MOST_ROWS:
+        note = f"{note} The first {MOST_ROWS} of {len(frame)} rows.".lstrip()
+    return [Table(title, frame.head(MOST_ROWS), note)]
+
+
+def _draw(cells: pd.DataFrame) -> MatplotlibFigure:
+    """Draw the size of each change against its standard error."""
+    from matplotlib.figure import Figure as MatplotlibFigure_
+
+    with style():
+        figure = MatplotlibFigure_(figsize=(7.2, 4.6))
+        axes = figure.subplots()
+        for kind, colour in _COLOURS.items():
+            mine = cells[cells["kind"] == kind]
+            if not mine.empty:
+                axes.plot(
+                    mine["error"],
+                    mine["difference"].abs(),
+                    "o",
+                    color=colour,
+                    alpha=0.7,
+                    label=f"{kind} ({len(mine)})",
+                )
+        ends = np.array([cells["error"].min(), cells["error"].max()]) * [0.7, 1.4]
+        axes.plot(ends, NOISE * ends, color="#888888", linewidth=1, linestyle=":")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel(r"standard error over seeds, decades")
+        axes.set_ylabel(r"change of $\log_{10}$ NC1, decades")
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
