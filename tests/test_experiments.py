@@ -178,7 +178,18 @@ def test_verdicts_on_the_adaptive_kernel(rows):
             evidence = evidence[evidence["data"] == "D1"]
         assert (evidence["difference"] > 0).all()
         assert (evidence["verdict"] != "fails").all()
-    assert (verdicts["adaptive-balanced"][1].evidence["difference"] > 0).all()
+    for name in (
+        "adaptive-balanced",
+        "adaptive-imbalanced",
+    ):  # on D2 the labels undo the collapse, and rightly
+        evidence = verdicts[name][1].evidence
+        on_d2 = (
+            evidence["data"] == "D2"
+            if "data" in evidence
+            else evidence["difference"] != evidence["difference"]
+        )
+        assert (evidence.loc[~on_d2, "difference"] > 0).all()
+        assert (evidence.loc[on_d2, "difference"] < 0).any() or not on_d2.any()
     trend = verdicts["adaptive-balanced"][2].evidence.set_index(["data", "n", "step"])
     logs = _adaptive.prepare(of(rows, "adaptive-balanced"))
     means = logs[logs["data"] == "D2"].groupby(["kernel", "dim"])["log_nc1"].mean()
@@ -203,7 +214,9 @@ def test_adaptive_grids():
         if t.data.name == "D1" and t.measurement.label_term == "exact"
     }
     assert len(on_d1) == 200
-    assert len({t.key for t in solves("adaptive-imbalanced")}) == 200
+    for term in ("exact", "published"):
+        imbalanced = {t.key for t in solves("adaptive-imbalanced") if t.measurement.label_term == term}
+        assert len(imbalanced) == 200
 
 
 def test_verdicts_on_networks(rows):
@@ -242,11 +255,15 @@ def test_grids_of_networks():
         for name in ("trained-networks-balanced", "trained-networks-imbalanced")
     }
     for grid in published.values():
-        assert len({t.key for t in grid}) == 4 * 5 * 10 * 2 * 2
+        on_d1 = [t for t in grid if t.data.name == "D1"]
+        assert len({t.key for t in on_d1}) == 4 * 5 * 10 * 2 * 2
         assert {t.measurement.readout_variance for t in grid} == {1.97**2, 1 / 128}
-        assert {(t.measurement.width, t.measurement.epochs, t.measurement.learning_rate) for t in grid} == {
+        assert {(t.measurement.width, t.measurement.epochs, t.measurement.learning_rate) for t in on_d1} == {
             (500, 1000, 1e-3)
         }
+    on_d2 = [t for t in published["trained-networks-balanced"] if t.data.name == "D2"]
+    assert len({t.key for t in on_d2}) == 5 * 10 * 2 * 2
+    assert {(t.measurement.epochs, t.measurement.learning_rate) for t in on_d2} == {(10_000, 1e-4)}
     widths = {
         t.measurement.width
         for t in experiments.REGISTRY["finite-width-ntk"].trials("paper")
