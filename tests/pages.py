@@ -1,6 +1,7 @@
-"""The pages of the documentation, taken apart: blocks of code, links, headings, commands."""
+"""Pages taken apart: of the documentation its code, links, headings and commands; of HTML what a browser needs."""
 
 import re
+from html.parser import HTMLParser
 from typing import NamedTuple
 
 from conftest import ROOT
@@ -64,3 +65,20 @@ def commands(page):
 def inline_code(page):
     """Every piece of code within a line."""
     return re.findall(r"`([^`\n]+)`", prose(page))
+
+
+class Needs(HTMLParser):
+    """What a browser fetches to show a page, and where its links go."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.fetched, self.links, self.anchors = [], [], set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        elif tag in ("link", "script", "img", "iframe", "source"):
+            self.fetched += [found[key] for key in ("href", "src") if key in found]
+        self.anchors.add(found.get("id"))

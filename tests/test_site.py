@@ -3,11 +3,11 @@
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
 
 from conftest import ROOT
+from pages import Needs
 
 PAGES = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
 
@@ -28,23 +28,6 @@ def site(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert not done.stderr.strip()
     return folder / "site"
-
-
-class Needs(HTMLParser):
-    """What a browser fetches to show a page, and where its links go."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.fetched, self.links, self.anchors = [], [], set()
-        self.feed(page.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        if tag == "a" and "href" in found:
-            self.links.append(found["href"])
-        elif tag in ("link", "script", "img", "iframe", "source"):
-            self.fetched += [found[key] for key in ("href", "src") if key in found]
-        self.anchors.add(found.get("id"))
 
 
 def test_every_page_is_there_and_within_reach(site):
