@@ -1,4 +1,4 @@
-"""A user who has nothing but README and a table of their own, in a folder of their own."""
+"""A user who has nothing but README and a table of their own, in one folder: each test goes on where the last ended."""
 
 import re
 import shlex
