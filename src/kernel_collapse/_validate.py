@@ -212,8 +212,8 @@ def squarable(array: Float[Any, "n d"], what: str) -> Float[Any, "n d"]:
         most = (float(xp.finfo(array.dtype).max) / (4 * array.shape[0] * array.shape[1])) ** 0.5
         if largest > most:
             raise ValueError(
-                f"the largest entry of {what} is {largest:.3g}, expected less than {most:.3g}, for squares are added: "
-                f"divide {what} by a number."
+                f"the largest entry of {what} is {largest:.3g}, expected less than {most:.3g}, for the sum of squares "
+                f"must be finite: divide {what} by a number."
             )
     return array
 
