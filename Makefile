@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: reproduce test lint format bench browser clean
+.PHONY: reproduce test lint format bench site browser clean
 
 reproduce: .venv/runtime  ## install, then the quick version of the whole comparison: runs/quick/report.html
 	$(BIN)/kernel-collapse reproduce all --preset quick --out runs/quick
@@ -30,6 +30,9 @@ bench: .venv/development  ## timings; never part of the tests
 	$(BIN)/python benchmarks/mean_field.py
 	$(BIN)/python benchmarks/sampled.py
 
+site: .venv/development  ## the documentation as pages: site/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site
+
 browser:  # the report is tested in a real browser
 	@sh tests/install_browser.sh
 
@@ -44,4 +47,4 @@ browser:  # the report is tested in a real browser
 	touch $@ .venv/runtime
 
 clean:
-	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv runs site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,19 +2,13 @@
 
 import json
 import os
-import re
-import signal
-import sqlite3
-import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
-from sklearn.datasets import load_wine
 
 import kernel_collapse as kc
-from conftest import refuse, run_cli
+from conftest import count, refuse
 from kernel_collapse import cli, laws, measurements, overview, report, tidy
 from kernel_collapse.store import Store
 
@@ -32,8 +26,6 @@ activation = ["erf", "relu"]
 [[measurement]]
 kernel = "data"
 """
-#: What the computer, not the sweep, decides.
-TIMES = ["seconds"]
 
 
 @pytest.fixture
@@ -60,92 +52,6 @@ def say(monkeypatch, capsys):
 def written(folder):
     """Every file and its bytes."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def test_a_newcomer_measures_a_table_of_theirs(here):
-    """init, edit, dry, run, Ctrl-C, run again, results, report: with nothing but the program."""
-    data = load_wine(as_frame=True)
-    table = data.data.assign(cultivar=data.target_names[data.target])
-    table.to_csv("wine.csv", index=False)
-    done = run_cli("init", "study.toml", cwd=here)
-    assert done.returncode == 0, done.stderr
-    assert "kernel-collapse run study.toml --dry" in done.stdout
-    text = (here / "study.toml").read_text(encoding="utf-8")
-    assert "kernel-collapse run study.toml" in text
-    assert run_cli("init", "study.toml", cwd=here).returncode == 2  # it is not overwritten
-    # Their table in place of the laws, and a slow measurement beside the fast ones.
-    theirs = '[[data]]\nlaw = "file"\npath = "wine.csv"\nlabel = "cultivar"\nn = [60, 120]\n'
-    text = re.sub(r"\[\[data\]\].*?(?=# Your own)", theirs + "\n", text, count=1, flags=re.S)
-    text += '\n[[measurement]]\nkernel = "adaptive"\nwidth = [50, 100]\nnoise_variance = 0.01\n'
-    (here / "study.toml").write_text(text.replace("seeds = 3 ", "seeds = 12"), encoding="utf-8")
-
-    done = run_cli("run", "study.toml", "--dry", "--workers", 2, cwd=here)
-    assert done.returncode == 0, done.stderr
-    assert "264 trials, each once; 0 of them are in runs/study, 264 to run." in done.stdout
-    assert not (here / "runs").exists()
-
-    stopped = interrupt(here, "run", "study.toml", "--workers", "2", after=20)
-    assert "trials are kept in runs/study; the same command goes on from there." in stopped
-    kept = count(here / "runs" / "study")
-    assert 20 <= kept < 264
-    done = run_cli("run", "study.toml", "--workers", 2, cwd=here)
-    assert done.returncode == 0, done.stderr
-    assert f"{264 - kept} trials run, {kept} found in runs/study." in done.stdout
-    assert "Report: runs/study/report.html" in done.stdout
-
-    once = run_cli("run", "study.toml", "--workers", 1, "--out", "undisturbed", cwd=here)
-    assert once.returncode == 0, once.stderr
-    frame = kc.results(here / "runs" / "study")
-    pd.testing.assert_frame_equal(
-        frame.drop(columns=TIMES), kc.results(here / "undisturbed").drop(columns=TIMES), check_exact=True
-    )
-    assert (frame["status"] == "ok").all()
-    assert len(frame) == 264
-    # One number, by hand.
-    row = frame.query("kernel == 'ntk' and activation == 'relu' and depth == 2 and n == 60 and seed == 5")
-    part = kc.data.standardize(kc.data.subset(kc.data.load("wine.csv", label="cultivar"), 60, seed=5))
-    expected = kc.nc1(kc.ntk(part.x, activation="relu", depth=2), part.labels).ratio
-    assert row["nc1_paper"].item() == pytest.approx(expected, rel=1e-12)
-
-    done = run_cli("results", "runs/study", "--to", "study.csv", cwd=here)
-    assert done.stdout == f"Wrote 264 rows of {len(frame.columns)} columns to study.csv.\n"
-    assert pd.read_csv("study.csv")["nc1_paper"].tolist() == frame["nc1_paper"].tolist()
-    page = (here / "runs" / "study" / "report.html").read_text(encoding="utf-8")
-    assert "My first sweep" in page
-    assert "264 finished, 0 failed" in page
-    assert {p.name for p in (here / "runs" / "study" / "figures").iterdir()} == {
-        "nc1.pdf",
-        "nc1.png",
-        "nc1.svg",
-    }
-
-
-def interrupt(folder, *arguments, after):
-    """Run the program, press Ctrl-C when so many trials are finished, and give what it said."""
-    hearing = "import signal as s; s.signal(s.SIGINT, s.default_int_handler); "
-    code = hearing + "from kernel_collapse.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None and count(folder / "runs" / "study") < after:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    return errors
-
-
-def count(folder):
-    try:
-        with sqlite3.connect(f"file:{folder / 'results.sqlite'}?mode=ro", uri=True) as db:
-            return db.execute("SELECT count(*) FROM trials").fetchone()[0]
-    except sqlite3.OperationalError:
-        return 0
 
 
 def test_the_example_runs(here, say):

@@ -7,14 +7,19 @@ return clean float64 arrays; behind this door the code assumes that its input is
 from __future__ import annotations
 
 import difflib
+import math
+import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _arrays
+
+T = TypeVar("T")
 
 __all__ = [
     "as_many",
@@ -26,12 +31,17 @@ __all__ = [
     "finite",
     "flag",
     "gram",
+    "instance",
     "matrix",
+    "path",
     "positive",
     "probability",
     "rows",
+    "several",
     "shaped",
     "share",
+    "size",
+    "squarable",
 ]
 
 
@@ -40,28 +50,23 @@ def choice(value: object, options: Iterable[str], what: str) -> str:
     names = list(options)
     if isinstance(value, str) and value in names:
         return value
-    close = difflib.get_close_matches(str(value).lower(), names, n=3, cutoff=0.5)
+    said = str(value).lower()
+    close = difflib.get_close_matches(said, names, n=3, cutoff=0.5)
+    close = close or [name for name in names if len(said) > 2 and said in name.lower()][:3]
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "choose one of these."
     raise ValueError(f"{what} is {value!r}, expected one of {', '.join(names)}: {hint}")
 
 
 def count(value: Any, what: str, *, least: int = 1) -> int:
     """Return a whole number that is at least `least`; 3.0 is 3, True and 1.5 are refused."""
-    whole = (
-        not isinstance(value, bool | np.bool_)
-        and isinstance(value, int | float | np.integer | np.floating)
-        and np.isfinite(value)
-        and value == int(value)
-    )
-    if not whole or value < least:
+    if not _is_finite(value) or value != int(value) or value < least:
         raise ValueError(f"{what} is {value!r}, expected a whole number that is at least {least}.")
     return int(value)
 
 
 def positive(value: Any, what: str, *, zero_allowed: bool = False) -> float:
     """Return a finite number that is positive (or zero, if allowed) as a float."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < 0 or (value == 0 and not zero_allowed):
+    if not _is_finite(value) or value < 0 or (value == 0 and not zero_allowed):
         kind = "zero or more" if zero_allowed else "more than zero"
         raise ValueError(f"{what} is {value!r}, expected a finite number that is {kind}.")
     return float(value)
@@ -69,10 +74,49 @@ def positive(value: Any, what: str, *, zero_allowed: bool = False) -> float:
 
 def finite(value: Any, what: str) -> float:
     """Return a finite number as a float."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not np.isfinite(value):
+    if not _is_finite(value):
         raise ValueError(f"{what} is {value!r}, expected a finite number.")
     return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a real number that a float can hold; True and False are none."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of a whole number
+        return False
+
+
+def size(n: int, dim: int) -> None:
+    """Refuse samples that no memory holds."""
+    if n * dim > 2**40:
+        raise ValueError(
+            f"n = {n} samples of dim = {dim} features are {float(n * dim):.3g} numbers, expected at most 2^40 (8 TB): "
+            "lower either."
+        )
+
+
+def instance(value: Any, kind: type[T], what: str, hint: str) -> T:
+    """Return the value if it is of that kind."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{what} is of type {type(value).__name__}, expected a {kind.__name__}: {hint}.")
+    return value
+
+
+def path(value: Any, what: str, expected: str) -> Path:
+    """Return a path, given as one or as text."""
+    if not isinstance(value, str | os.PathLike) or "\0" in str(value):
+        raise ValueError(f"{what} is {value!r}, expected {expected}.")
+    return Path(value)
+
+
+def several(value: Any, what: str, example: str) -> list[Any]:
+    """Return what a sequence holds; text is none, and neither is a number."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(f"{what} is {value!r}, expected several values in brackets: try {example}.")
+    return list(value)
 
 
 def flag(value: Any, what: str) -> bool:
@@ -99,7 +143,12 @@ def probability(value: Any, what: str) -> float:
 
 
 def _numeric(value: ArrayLike, what: str) -> np.ndarray:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{what} has rows of different lengths, expected as many numbers in each row."
+        ) from None
     if array.dtype == object or array.dtype.kind not in "biuf":
         try:  # object arrays of numbers are fine; complex numbers, text and dates are not
             array = np.asarray(array.tolist(), dtype=float)
@@ -152,6 +201,20 @@ def matrix(
             f"{name}{more}, expected finite numbers: "
             "drop or impute those rows."
         )
+    return array
+
+
+def squarable(array: Float[Any, "n d"], what: str) -> Float[Any, "n d"]:
+    """Return the matrix if the squares of its entries can be added in its precision."""
+    if not _arrays.traced(array):
+        xp = _arrays.namespace(array)
+        largest = _arrays.number(xp.max(xp.abs(array)))
+        most = (float(xp.finfo(array.dtype).max) / (4 * array.shape[0] * array.shape[1])) ** 0.5
+        if largest > most:
+            raise ValueError(
+                f"the largest entry of {what} is {largest:.3g}, expected less than {most:.3g}, for the sum of squares "
+                f"must be finite: divide {what} by a number."
+            )
     return array
 
 
@@ -252,8 +315,13 @@ def encode_labels(labels: Any, *, two_classes: bool = True) -> tuple[Int[np.ndar
         )
     if _arrays.is_foreign(labels):
         labels = _arrays.read(labels)
-    values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
-    if not isinstance(values, list) or any(isinstance(v, list) for v in values):
+    values = labels.tolist() if hasattr(labels, "tolist") else labels
+    if not isinstance(values, Iterable):
+        raise ValueError(
+            f"labels are {values!r}, expected one label a sample: a sequence as long as there are samples."
+        )
+    values = list(values)
+    if any(isinstance(v, list) for v in values):
         raise ValueError("labels are nested, expected one label a sample: a one-dimensional sequence.")
     if not values:
         raise ValueError("labels are empty, expected one label a sample.")

@@ -297,9 +297,17 @@ def solve_adaptive(
     """
     x, y = _inputs(x, targets)
     _validate.choice(label_term, LABEL_TERMS, "label_term")
+    raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
+    curvature = _validate.flag(curvature, "curvature")
+    starts = _validate.several(starts, "starts", "('nngp',)")
+    if not starts:
+        raise ValueError(
+            f"starts is empty, expected at least one of {', '.join(START_NAMES)}: try ('nngp',)."
+        )
     for start in starts:
         _validate.choice(start, START_NAMES, "the start")
-    widths = [_validate.positive(w, "a width of anneal") for w in anneal or ()]
+    path = () if anneal is None else _validate.several(anneal, "anneal", "(5000, 1000)")
+    widths = [_validate.positive(w, "a width of anneal") for w in path]
     n, dim = x.shape
     basis = None
     z = x * np.sqrt(_validate.positive(weight_variance, "weight_variance") / dim)

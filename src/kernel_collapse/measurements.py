@@ -1,7 +1,7 @@
 """What a trial measures: specifications of kernels and networks, each of which measures itself on a data set.
 
 A specification is a frozen pydantic model, named by its `kernel`. Its `measure` returns what is stored: NC1 under
-every weighting, and whatever certifies it. A new measurement is a class here, in `Measurement`.
+every weighting, and whatever certifies it. A new measurement is a class that `Measurement` lists.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -22,7 +20,8 @@ from pydantic import (
 )
 
 from kernel_collapse import activations, adaptive, kernels
-from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_features, nc1_weightings
+from kernel_collapse._specification import Results, Specification, flat
+from kernel_collapse.collapse import WEIGHTINGS, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 
 __all__ = [
@@ -42,16 +41,7 @@ __all__ = [
     "solve",
 ]
 
-#: What is stored of a trial: numbers, words, and curves.
-Results = dict[str, Any]
-
 KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
-
-
-class Specification(BaseModel):
-    """Frozen, and an unknown key is an error rather than a silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _activation_name(value: str | None) -> str | None:
@@ -99,8 +89,8 @@ class KernelNC1(Specification):
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting."""
         if self.kernel == "data":
-            return _flat({w: nc1_from_features(dataset.x, dataset.labels, weighting=w) for w in WEIGHTINGS})
-        return _flat(nc1_weightings(gram(self, dataset.x), dataset.labels))
+            return flat({w: nc1_from_features(dataset.x, dataset.labels, weighting=w) for w in WEIGHTINGS})
+        return flat(nc1_weightings(gram(self, dataset.x), dataset.labels))
 
 
 class _Prior(Specification):
@@ -130,7 +120,7 @@ class AdaptiveNC1(_Prior):
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, and the certificate of the solution."""
         solution = solve(self, dataset)
-        return certificate(solution) | _flat(nc1_weightings(solution.gram, dataset.labels))
+        return certificate(solution) | flat(nc1_weightings(solution.gram, dataset.labels))
 
 
 class MeanFieldNC1(_Prior):
@@ -150,7 +140,7 @@ class MeanFieldNC1(_Prior):
         from kernel_collapse import networks
 
         solution = networks.solve_mean_field(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
-        return _flat(nc1_weightings(solution.gram, dataset.labels)) | {
+        return flat(nc1_weightings(solution.gram, dataset.labels)) | {
             "solver": solution.status.value,
             "nc1_error": solution.ratio_error,
             "residual": solution.residual,
@@ -185,7 +175,7 @@ class PosteriorNC1(_Prior):
 
         posterior = networks.sample_posterior(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
         draws = posterior.nc1
-        return _flat(nc1_weightings(posterior.gram, dataset.labels)) | {
+        return flat(nc1_weightings(posterior.gram, dataset.labels)) | {
             "solver": posterior.status.value,
             "nc1_error": posterior.ratio_error,
             "nc1_draws_mean": float(draws.mean()),
@@ -233,7 +223,7 @@ class NetworkNC1(_Trained):
         """Return NC1 at the end under every weighting, what was seen beside it, and the curves if probes were asked."""
         training = self.train(dataset, seed, loss=self.loss, probes=self.probes)
         spectrum = np.linalg.eigvalsh(training.weight_covariance[0, -1])
-        found: Results = _flat(training.nc1_weightings()) | {
+        found: Results = flat(training.nc1_weightings()) | {
             "solver": training.status[0].value,
             "nc1_start": float(training.nc1[0, 0, -1]),
             "loss": float(training.loss[0, -1]),
@@ -275,7 +265,7 @@ class EmpiricalNC1(_Trained):
 
         training = self.train(dataset, seed)
         kernel = networks.empirical_ntk if self.kernel == "empirical-ntk" else networks.empirical_nngp
-        return _flat(nc1_weightings(kernel(training.networks[0], dataset.x), dataset.labels)) | {
+        return flat(nc1_weightings(kernel(training.networks[0], dataset.x), dataset.labels)) | {
             "solver": training.status[0].value,
             "loss": float(training.loss[0, -1]),
             "accuracy": float(training.accuracy[0, -1]),
@@ -294,17 +284,6 @@ SPECIFICATIONS: dict[str, type[Specification]] = {
 }
 #: Every name that chooses a specification.
 KERNELS: tuple[str, ...] = tuple(SPECIFICATIONS)
-
-
-def _flat(values: dict[Weighting, NC1]) -> Results:
-    found: Results = {}
-    for weighting, value in values.items():
-        found |= {
-            f"within_{weighting}": value.within,
-            f"between_{weighting}": value.between,
-            f"nc1_{weighting}": value.ratio,
-        }
-    return found
 
 
 def solve(what: AdaptiveNC1, dataset: Dataset, *, raise_on_failure: bool = True) -> adaptive.AdaptiveSolution:

@@ -173,6 +173,7 @@ def results(folder: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
+    _validate.path(folder, "folder", "the folder of a run: try 'runs/sweep'")
     with Store(folder) as store:
         about = store.about()
         order = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,6 +89,12 @@ def measure(
         raise ValueError(
             f"--report is {str(report)!r}, expected the name of a page: try {report.with_suffix('.html')}."
         )
+    if report is not None:
+        folder = next(parent for parent in report.absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise ValueError(
+                f"--report {str(report)!r} cannot be written, expected a page in a folder that can: choose another."
+            )
     if test is not None and holdout is not None:
         raise ValueError(
             "--test and --holdout are both given, expected one: held-out samples come from either."

@@ -128,7 +128,7 @@ def _of_features(
 ) -> Collapse:
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, classes = _validate.encode_labels(labels)
-    clean = _validate.matrix(features, "features")
+    clean = _validate.squarable(_validate.matrix(features, "features"), "features")
     _validate.as_many(clean.shape[0], "features", len(codes))
     xp = _arrays.namespace(clean)
     averaging, sizes = averaging_matrix(codes, clean)

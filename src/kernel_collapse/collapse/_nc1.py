@@ -191,7 +191,7 @@ def nc1_from_features(features: Any, labels: Any, *, weighting: Weighting = "pap
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, _ = _validate.encode_labels(labels)
-    clean = _validate.matrix(features, "features")
+    clean = _validate.squarable(_validate.matrix(features, "features"), "features")
     _validate.as_many(len(clean), "features", len(codes))
     return from_moments(_feature_moments(clean, codes), weighting)
 

@@ -99,7 +99,7 @@ def streamed_nc1(
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, _ = _validate.encode_labels(labels)
     one = isinstance(kernel, str) or callable(kernel)
-    names: list[Any] = [kernel] if one else list(kernel)  # type: ignore[arg-type]
+    names: list[Any] = [kernel] if one else _validate.several(kernel, "kernel", "'nngp', or ('nngp', 'ntk')")
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
     found = _Stream(x, codes, names, layers, None, tile, workers).run(progress)
     averaging, sizes = averaging_matrix(codes, found[0].means)

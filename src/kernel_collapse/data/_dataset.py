@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
 
-__all__ = ["Dataset", "column", "dataset_of", "default_targets", "from_arrays"]
+#: What to try where a data set is expected.
+FROM_ARRAYS = "make one with kernel_collapse.data.from_arrays(x, labels)"
+
+__all__ = ["FROM_ARRAYS", "Dataset", "column", "dataset_of", "default_targets", "from_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +111,7 @@ def dataset_of(
         raise ValueError(
             f"x has {len(x)} rows and there are {len(codes)} labels, expected as many labels as rows."
         )
+    _validate.squarable(x, "x")
     values = default_targets(len(classes))[codes] if targets is None else column(targets, "targets")
     if len(values) != len(x):
         raise ValueError(f"x has {len(x)} rows and targets {len(values)}, expected as many targets as rows.")

@@ -61,6 +61,7 @@ def frame(
 ) -> Frame:
     """Return the frame, or refuse what it cannot be made of."""
     n, dim = _validate.count(n, "n"), _validate.count(dim, "dim")
+    _validate.size(n, dim)
     n_classes = _validate.count(n_classes, "n_classes", least=2)
     separation = _validate.positive(separation, "separation", zero_allowed=True)
     sizes = _validate.class_sizes(class_sizes, n, n_classes, imbalance)

@@ -80,6 +80,7 @@ def gaussian_classes(
     <Dataset D1: 6 samples, 2 features, classes of 2, 4>
     """
     n, dim = _validate.count(n, "n"), _validate.count(dim, "dim")
+    _validate.size(n, dim)
     seed = _validate.count(seed, "seed", least=0)
     means = _means(class_means, dim)
     sizes = _validate.class_sizes(class_sizes, n, len(means), imbalance)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kernel_collapse import _validate
-from kernel_collapse.data._dataset import Dataset
+from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset
 
 __all__ = ["label_noise"]
 
@@ -51,6 +51,7 @@ def label_noise(dataset: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Da
     >>> noisy, int((noisy.labels != clean.labels).sum())
     (<Dataset D1, 20 % of labels flipped: 10 samples, 1 features, classes of 5, 5>, 2)
     """
+    _validate.instance(dataset, Dataset, "dataset", FROM_ARRAYS)
     fraction = _validate.share(fraction, "fraction")
     rng = np.random.default_rng([_validate.count(seed, "seed", least=0), 1])
     present, first, codes = np.unique(dataset.labels, return_index=True, return_inverse=True)

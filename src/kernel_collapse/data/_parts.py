@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from kernel_collapse import _validate
-from kernel_collapse.data._dataset import Dataset
+from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset
 
 __all__ = ["split", "standardize", "subset"]
 
@@ -36,6 +36,8 @@ def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
            [ 1.,  0.]])
     """
     known = dataset if like is None else like
+    for each in (dataset, known):
+        _validate.instance(each, Dataset, "what is standardized", FROM_ARRAYS)
     if known.x.shape[1] != dataset.x.shape[1]:
         raise ValueError(
             f"the samples have {dataset.x.shape[1]} features and those they are scaled like {known.x.shape[1]}, "
@@ -71,6 +73,7 @@ def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:
     >>> kc.data.subset(kc.data.shipped("wine"), 30)
     <Dataset wine: 30 samples, 13 features, classes of 10, 12, 8>
     """
+    _validate.instance(dataset, Dataset, "dataset", FROM_ARRAYS)
     n, seed = _validate.count(n, "n"), _validate.count(seed, "seed", least=0)
     least, most = len(_present(dataset)), len(dataset.labels)
     if not least <= n <= most:
@@ -111,6 +114,7 @@ def split(dataset: Dataset, holdout: float = 0.2, *, seed: int = 0) -> tuple[Dat
     >>> train.class_sizes, test.class_sizes
     ((45, 53, 36), (14, 18, 12))
     """
+    _validate.instance(dataset, Dataset, "dataset", FROM_ARRAYS)
     fraction = _validate.positive(holdout, "holdout")
     n, seed = len(dataset.labels), _validate.count(seed, "seed", least=0)
     if fraction >= 1:

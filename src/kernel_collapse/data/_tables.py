@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -46,7 +48,7 @@ def load(path: str | Path, *, label: str | None = None) -> Dataset:
     >>> kc.data.load(path, label="species")
     <Dataset flowers: 2 samples, 2 features, classes of 1, 1>
     """
-    path = Path(path)
+    path = _validate.path(path, "path", "the name of a .csv, .parquet, .npz or .npy file")
     if not path.is_file():
         raise ValueError(
             f"there is no file {str(path)!r}, expected a .csv, .parquet, .npz or .npy file: check the path."
@@ -96,8 +98,12 @@ def shipped(name: str) -> Dataset:
 def _read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
+    header = None
     try:
-        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        if path.suffix.lower() == ".csv":
+            table, header = pd.read_csv(path), pd.read_csv(path, header=None, nrows=1, dtype=str)
+        else:
+            table = pd.read_parquet(path)
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path.name} is empty, expected a header and one sample a row.") from None
     except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas' parser and Arrow's errors are these
@@ -106,6 +112,14 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path.name} cannot be read as {path.suffix[1:].upper()} ({first}), expected a header and one sample "
             "a row: check the file and its ending."
         ) from None
+    # As the file has them: pandas renames the second of two columns, and a second label would be a feature.
+    names = table.columns if header is None else header.iloc[0].dropna()
+    twice = [name for name, times in Counter(map(str, names)).items() if times > 1]
+    if twice:
+        raise ValueError(
+            f"{path.name} has several columns {twice[0]!r}, expected a name of its own for each: rename or drop one."
+        )
+    return table
 
 
 def _from_table(table: pd.DataFrame, path: Path, label: str | None) -> Dataset:
@@ -169,12 +183,10 @@ def _read_numpy(path: Path) -> Any:
             f"there is no file {str(path)!r}, expected a .npy file with one label a row: check the path."
         )
     try:
-        content = np.load(path)
-        if isinstance(content, np.ndarray):
-            return content
-        with content as archive:
-            return dict(archive)
-    except (ValueError, OSError, EOFError) as error:
+        with path.open("rb") as file:  # by its name NumPy would leave it open where it is no archive
+            content = np.load(file)
+            return content if isinstance(content, np.ndarray) else dict(content)
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(
             f"{path.name} cannot be read ({error}), expected arrays saved by NumPy without objects."
         ) from None

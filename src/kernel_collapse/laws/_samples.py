@@ -102,6 +102,7 @@ class Law(Specification):
 @lru_cache(maxsize=1024)  # a study has many trials of one law, and a large covariance takes long to check
 def _check(law: Law) -> None:
     """Refuse what the law itself would refuse, by asking it for one sample a class."""
+    _validate.size(law.n, law.dim)
     _validate.class_sizes(law.class_sizes, law.n, law.n_classes, law.imbalance)
     law._draw(0, n=law.n_classes, class_sizes=None, imbalance=None)
 

@@ -60,6 +60,9 @@ def empirical_nngp(
     >>> kc.networks.empirical_nngp(network, [[0.0, 1.0], [2.0, 0.0]]).shape
     (2, 2)
     """
+    _validate.instance(
+        network, Network, "network", "make one with kernel_collapse.networks.initialise or train"
+    )
     features = network.features(x, layer=layer)
     other = features if x_other is None else network.features(x_other, layer=layer)
     gram = features @ other.T / features.shape[1]
@@ -100,6 +103,9 @@ def empirical_ntk(
     >>> kc.networks.empirical_ntk(network, [[0.0, 1.0], [2.0, 0.0]]).shape
     (2, 2)
     """
+    _validate.instance(
+        network, Network, "network", "make one with kernel_collapse.networks.initialise or train"
+    )
     outputs = len(network.weights[-1])
     if output is not None and not 0 <= _validate.count(output, "output", least=0) < outputs:
         raise ValueError(

@@ -105,8 +105,8 @@ class MeanField:
     iterations : int
         Steps of the descent, over all draws of particles.
     residual, residual_error : float
-        |E_p[phi phi'] - gram| / |gram| in the Frobenius norm, p being made with A of `gram`, on the
-        particles at hand; and |gram_error| / |gram|, what their finite number leaves open.
+        ``|E_p[phi phi'] - gram| / |gram|`` in the Frobenius norm, p being made with A of `gram`, on the
+        particles at hand; and ``|gram_error| / |gram|``, what their finite number leaves open.
     ess : float
         Effective number of particles, 1 / sum of squared weights.
     particles : int

@@ -292,7 +292,9 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 def _probes(probes: Sequence[int] | None, epochs: int) -> tuple[int, ...]:
     if probes is None:
         return (0, epochs) if epochs else (0,)
-    stops = sorted({_validate.count(probe, "a probe epoch", least=0) for probe in probes})
+    stops = sorted(
+        {_validate.count(p, "a probe epoch", least=0) for p in _validate.several(probes, "probes", "(0, 10)")}
+    )
     if not stops or stops[-1] > epochs:
         raise ValueError(f"probes is {list(probes)!r}, expected epochs from 0 to {epochs}, at least one.")
     return tuple(stops) if stops[-1] == epochs else (*stops, epochs)

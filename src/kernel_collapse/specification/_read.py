@@ -73,7 +73,7 @@ def read(path: str | Path) -> tuple[Sweep, str]:
     >>> len(sweep.seeds), [len(grid) for grid in sweep.data], [len(grid) for grid in sweep.measurement]
     (3, [12, 1], [8, 1])
     """
-    document = _toml.read(Path(path))
+    document = _toml.read(_validate.path(path, "path", "the name of a sweep in TOML"))
     content = document.content
     if not content:
         raise ValueError(

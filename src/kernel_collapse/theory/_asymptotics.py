@@ -44,11 +44,11 @@ def large_dimension_nc1(
 ) -> NC1:
     r"""Return E tr S_W / E tr S_B for many dimensions, where lengths and angles of samples concentrate.
 
-    With means and variances per coordinate that stay as they are while d grows, |x|^2/d approaches (|mu|^2 + tr S)/d
-    and x.y/d of independent samples approaches mu.nu/d, with fluctuations of order d^(-1/2) and means that are exactly
-    these. So the expectation of the kernel is the kernel at these values, with a relative error of order 1/d (`order`
-    0), and with half the sum of its second derivatives times the covariances of the three, an error of order 1/d^2
-    (`order` 1). For x of mean mu and covariance S, y of mean nu and covariance T::
+    With means and variances per coordinate that stay as they are while d grows, ``|x|^2/d`` approaches
+    ``(|mu|^2 + tr S)/d`` and x.y/d of independent samples approaches mu.nu/d, with fluctuations of order d^(-1/2) and
+    means that are exactly these. So the expectation of the kernel is the kernel at these values, with a relative error
+    of order 1/d (`order` 0), and with half the sum of its second derivatives times the covariances of the three, an
+    error of order 1/d^2 (`order` 1). For x of mean mu and covariance S, y of mean nu and covariance T::
 
         Var |x|^2 = 2 tr S^2 + 4 mu'S mu      Var x.y = mu'T mu + nu'S nu + tr S T      Cov(|x|^2, x.y) = 2 mu'S nu
 
@@ -119,7 +119,7 @@ def far_separated_nc1(
     r"""Return E tr S_W / E tr S_B for classes whose means are far apart beside their spread.
 
     A class is then a point, to first order, and its features vary by their gradient times the noise. With S the
-    covariance of a class, mu its mean, alpha = sigma_w^2/d and q = alpha |mu|^2 + sigma_b^2, its spread is::
+    covariance of a class, mu its mean, alpha = sigma_w^2/d and ``q = alpha |mu|^2 + sigma_b^2``, its spread is::
 
         NNGP   alpha tr S kappa_c + 2 alpha^2 mu'S mu kappa_c'
         NTK    sigma_w^2 [ alpha tr S k + 2 alpha^2 mu'S mu (k' - kappa_cc) ],    k = 2 kappa_c + q kappa_cc
@@ -136,7 +136,7 @@ def far_separated_nc1(
 
     so that its NC1 falls as epsilon itself: in the limit it is *less* collapsed than that of any smooth activation.
 
-    It holds for standard deviations far below |mu|, and below what the activation resolves: sigma_w^2 tr S / d << 1
+    It holds for standard deviations far below ``|mu|``, and below what the activation resolves: sigma_w^2 tr S / d << 1
     for erf, whose argument has the scale 1.
 
     Parameters

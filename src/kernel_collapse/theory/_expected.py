@@ -220,6 +220,9 @@ def sizes_of(
     mixture: GaussianMixture, class_sizes: Sequence[int] | None, class_shares: Sequence[float] | None
 ) -> Sizes:
     """Return shares and inverse sizes, or refuse them."""
+    _validate.instance(
+        mixture, GaussianMixture, "mixture", "make one with kernel_collapse.theory.gaussian_mixture"
+    )
     classes = mixture.n_classes
     if class_sizes is not None and class_shares is not None:
         raise ValueError(

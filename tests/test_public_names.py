@@ -1,0 +1,149 @@
+"""What other people's scripts rely on: the public names, and what they are called with."""
+
+import inspect
+from operator import attrgetter
+
+import pytest
+
+import kernel_collapse as kc
+
+#: The parameters of each function; those before "*" may be given by position, in this order.
+SIGNATURES = {
+    "data.gaussian_classes": (
+        "n dim * class_means class_stds class_covariances class_sizes imbalance class_targets seed"
+    ),
+    "data.from_arrays": "x labels targets * name",
+    "data.load": "path * label",
+    "data.sample": "law * n dim seed **options",
+    "data.laws": "",
+    "data.shipped": "name",
+    "data.split": "dataset holdout * seed",
+    "data.subset": "dataset n * seed",
+    "data.standardize": "dataset * like",
+    "nngp": "x x_other * activation depth weight_variance bias_variance kind dtype",
+    "ntk": "x x_other * activation depth weight_variance bias_variance dtype",
+    "activations.names": "* expanded",
+    "activations.get": "activation",
+    "activations.expand": "function * name orders tail kinks",
+    "nc1": "gram labels * weighting",
+    "nc1_from_features": "features labels * weighting",
+    "nc1_weightings": "gram labels",
+    "collapse": "gram labels * targets noise_variance dual_weights weighting",
+    "collapse_from_features": "features labels * classifier bias targets weighting",
+    "held_out_collapse": (
+        "gram labels cross diagonal test_labels * targets noise_variance dual_weights weighting"
+    ),
+    "held_out_collapse_from_features": (
+        "features labels test_features test_labels * classifier bias targets weighting"
+    ),
+    "streamed_nc1": (
+        "x labels * kernel weighting tile workers progress activation depth weight_variance bias_variance"
+    ),
+    "streamed_collapse": (
+        "x labels * kernel dual_weights targets weighting tile workers progress activation depth "
+        "weight_variance bias_variance"
+    ),
+    "sampled_nc1": (
+        "x labels * kernel relative_error confidence pairs max_pairs weighting seed activation depth "
+        "weight_variance bias_variance"
+    ),
+    "random_feature_nc1": (
+        "x labels * features activation depth weight_variance bias_variance weighting confidence seed rows"
+    ),
+    "solve_adaptive": (
+        "x targets * activation width weight_variance readout_variance noise_variance label_term anneal "
+        "starts curvature seed max_evaluations raise_on_failure"
+    ),
+    "networks.train": (
+        "dataset * width depth activation epochs learning_rate weight_decay seeds parameterisation "
+        "weight_variance readout_variance bias_variance biases loss optimiser momentum batch_size probes "
+        "weighting precision raise_on_failure"
+    ),
+    "networks.sample_posterior": (
+        "dataset * width activation weight_variance readout_variance noise_variance sampler chains draws "
+        "warmup thin trajectory acceptance step_size accuracy weighting seed raise_on_failure"
+    ),
+    "networks.solve_mean_field": (
+        "dataset * width activation weight_variance readout_variance noise_variance particles accuracy "
+        "max_iterations weighting seed raise_on_failure"
+    ),
+    "networks.empirical_nngp": "network x x_other * layer",
+    "networks.empirical_ntk": "network x x_other * output",
+    "theory.expected_nc1": (
+        "mixture * kernel activation depth weight_variance bias_variance class_sizes class_shares "
+        "weighting method accuracy max_points seed"
+    ),
+    "theory.gaussian_mixture": "dim * class_means class_stds class_covariances",
+    "theory.far_separated_nc1": (
+        "mixture * kernel activation depth weight_variance bias_variance class_sizes class_shares weighting"
+    ),
+    "theory.large_dimension_nc1": (
+        "mixture * order kernel activation depth weight_variance bias_variance class_sizes class_shares "
+        "weighting"
+    ),
+    "results": "folder",
+    "describe_columns": "",
+}
+
+#: What is read off each result.
+ATTRIBUTES = {
+    "Dataset": "x labels targets name",
+    "NC1": "within between ratio",
+    "NC1Estimate": "ratio low high pairs",
+    "Collapse": "nc1 nc1_pinv cdnv nc2_norms nc2_angles nc2_etf nc3 nc3_cosine nc4",
+    "AdaptiveSolution": "gram output_gram weight_covariance free_energy prior_free_energy residual status iterations "
+    "evaluations path",
+    "networks.Training": "nc1 epochs seeds loss accuracy networks status",
+    "networks.Posterior": "gram nc1 ratio ratio_error rhat ess status",
+    "networks.MeanField": "gram ratio ratio_error status",
+    "theory.ExpectedNC1": "ratio ratio_error within between status",
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_function_takes_what_it_took(name):
+    """New parameters are free as long as they are keywords with defaults."""
+    before, _, after = SIGNATURES[name].replace("**", "").partition("*")
+    parameters = inspect.signature(attrgetter(name)(kc)).parameters
+    by_position = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert by_position == before.split()
+    listed = after.split()
+    assert set(listed) <= set(parameters)
+    for new in set(parameters) - {*by_position, *listed}:
+        assert parameters[new].default is not inspect.Parameter.empty, new
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_a_result_has_what_it_had(name):
+    kind = attrgetter(name)(kc)
+    known = {*dir(kind), *inspect.get_annotations(kind)}
+    for base in kind.__mro__:
+        known |= set(inspect.get_annotations(base))
+    assert set(ATTRIBUTES[name].split()) <= known
+
+
+def test_every_public_name_exists_and_is_documented():
+    modules = ("activations", "data", "kernels", "networks", "theory")
+    listed = {name.split(".")[0] for name in (*SIGNATURES, *ATTRIBUTES)} | {"AdaptiveError"}
+    assert set(kc.__all__) == listed | set(modules)
+    for name in (*SIGNATURES, *ATTRIBUTES):
+        assert attrgetter(name)(kc).__doc__
+
+
+def test_the_specified_defaults():
+    """Of docs: the published D1, the feature kernel of depth 1, the prior of the published networks."""
+
+    def default(name, parameter):
+        return inspect.signature(attrgetter(name)(kc)).parameters[parameter].default
+
+    assert default("data.gaussian_classes", "n") == 1024
+    assert default("data.gaussian_classes", "dim") == 1
+    assert default("data.gaussian_classes", "class_means") == (-2.0, 2.0)
+    for kernel in ("nngp", "ntk"):
+        expected = {"activation": "erf", "depth": 1, "weight_variance": 1.0, "bias_variance": 0.0}
+        assert {key: default(kernel, key) for key in expected} == expected
+    assert default("nngp", "kind") == "features"
+    for function in ("nc1", "nc1_from_features", "collapse", "streamed_nc1", "sampled_nc1"):
+        assert default(function, "weighting") == "paper"
+    expected = {"width": 500, "readout_variance": 1 / 128, "noise_variance": 1e-6, "label_term": "exact"}
+    assert {key: default("solve_adaptive", key) for key in expected} == expected
