@@ -12,12 +12,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_sentinel
 from typing import NamedTuple
 
+from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.measurements import Results
 from kernel_collapse.store import Store
 from kernel_collapse.trials import Trial, compute
@@ -35,6 +44,7 @@ class Outcome(NamedTuple):
 
 
 WORKER_DIED = Outcome("failed", "the worker process died (out of memory?)", {}, 0.0)
+SEVERAL_DIED = "worker after worker died while it ran, alone too (out of memory?)"
 
 
 class Counts(NamedTuple):
@@ -71,9 +81,15 @@ def run(
     workers : int
         Size of the process pool, where no `executor` is given.
     executor : concurrent.futures.Executor, optional
-        Whatever runs trials elsewhere: a pool of your own, or dask.distributed's ``client.get_executor()``.
+        Whatever runs trials elsewhere: a pool of your own, or many machines (`kernel_collapse.cluster.connect`). If
+        it has a method ``in_flight()``, as these have, that many trials are with it at a time, and else 64.
     report : callable
         Called with each trial and its `Outcome`, after its row has been written.
+
+    Raises
+    ------
+    BrokenExecutor
+        If the `executor` breaks. Nothing is written of the trials that it had: running again goes on from there.
     """
     trials = list(trials)
     todo = deque(missing(trials, store))
@@ -87,10 +103,11 @@ def run(
         report(trial, outcome)
 
     if executor is not None:
-        for trial in _drain(executor, todo, keep, in_flight=64):
-            keep(trial, WORKER_DIED)
-        if todo:
-            raise RuntimeError(f"the executor broke with {len(todo)} trials to go: run again with a new one.")
+        in_flight = getattr(executor, "in_flight", lambda: 64)
+        # Workers die with all that waits for them: what dies again, alone, is at fault.
+        for trial in _drain_elsewhere(executor, todo, keep, in_flight):
+            for culprit in _drain_elsewhere(executor, deque([trial]), keep, in_flight):
+                keep(culprit, Outcome("failed", SEVERAL_DIED, {}, 0.0))
     while todo:
         with _pool(workers) as pool:
             suspects = _drain(pool, todo, keep, in_flight=2 * workers)
@@ -135,6 +152,40 @@ def _drain(
             else:
                 keep(trial, outcome)
     return lost
+
+
+def _drain_elsewhere(
+    executor: Executor,
+    todo: deque[Trial],
+    keep: Callable[[Trial, Outcome], None],
+    in_flight: Callable[[], int],
+) -> list[Trial]:
+    """Run trials until none is left; return those whose workers died. A broken executor ends it: no row is made up."""
+    running: dict[Future[Outcome], Trial] = {}
+    suspects: list[Trial] = []
+    try:
+        while running or todo:
+            while todo and len(running) < in_flight():
+                running[executor.submit(attempt, todo[0])] = todo.popleft()
+            broken: Exception | None = None
+            in_flight()  # an executor that is lost says so here, where no future would
+            for future in wait(running, timeout=5.0, return_when=FIRST_COMPLETED).done:
+                trial = running.pop(future)
+                try:
+                    keep(trial, future.result())
+                except WorkersDied:
+                    suspects.append(trial)
+                except (BrokenExecutor, CancelledError) as error:
+                    broken = error
+                except Exception as error:  # an executor of the user's has errors of its own
+                    keep(trial, Outcome("failed", f"{type(error).__name__}: {error}", {}, 0.0))
+            if broken is not None:
+                said = str(broken) or "the executor cancelled what it had: run again with a new one."
+                raise BrokenExecutor(said) from broken
+    finally:
+        for future in running:  # after Ctrl-C nothing new is started
+            future.cancel()
+    return suspects
 
 
 @contextmanager

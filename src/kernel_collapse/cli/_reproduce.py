@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kernel_collapse.cli._app import app
-from kernel_collapse.cli._runs import duration, run_to_the_end, say_how_it_went
+from kernel_collapse.cli._runs import Dask, DaskLocal, duration, machines, run_to_the_end, say_how_it_went
 
 if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: --help stays fast
     from kernel_collapse.experiments import Experiment, Preset
@@ -34,6 +33,8 @@ def reproduce(
     workers: Annotated[
         int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
     ] = None,
+    dask: Dask = None,
+    dask_local: DaskLocal = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
     ] = False,
@@ -49,17 +50,17 @@ def reproduce(
 
     chosen = experiments.choose(names or [])
     _validate.choice(preset, experiments.PRESETS, "--preset")
-    processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
+    processes, chosen_machines = machines(workers, dask, dask_local)
     if list_:
         _print_list(chosen, processes)
         return
     trials = _trials(chosen, preset)  # type: ignore[arg-type]
     run = {"experiments": [e.name for e in chosen], "preset": preset, "version": __version__}
     folder = Path("runs") / preset if out is None else out
-    with Store(folder, run, {"environment": report.environment()}) as store:
+    with chosen_machines as executor, Store(folder, run, {"environment": report.environment()}) as store:
         if retry_failed:
             store.forget_failed()
-        counts, failed = run_to_the_end(trials, store, processes)
+        counts, failed = run_to_the_end(trials, store, processes, executor)
     page = report.build(folder)
     _print_verdicts(page.sections)
     say_how_it_went(counts, failed, folder, page.path)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kernel_collapse.cli._app import app
-from kernel_collapse.cli._runs import duration, run_to_the_end, say_how_it_went
+from kernel_collapse.cli._runs import Dask, DaskLocal, duration, machines, run_to_the_end, say_how_it_went
 
 if TYPE_CHECKING:
     from kernel_collapse.specification import Sweep
@@ -51,6 +50,8 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
     ] = None,
+    dask: Dask = None,
+    dask_local: DaskLocal = None,
     dry: Annotated[
         bool, typer.Option("--dry", help="Say how many trials and how long; run and write nothing.")
     ] = False,
@@ -65,10 +66,10 @@ def run(
 
     Example: [bold]kernel-collapse run sweep.toml --out runs/mine --workers 2[/bold]
     """
-    from kernel_collapse import __version__, _validate, report, specification
+    from kernel_collapse import __version__, report, specification
     from kernel_collapse.store import Store, peek
 
-    processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
+    processes, chosen_machines = machines(workers, dask, dask_local)
     sweep, text = specification.read(file)
     folder = Path("runs") / sweep.name if out is None else out
     identity = {"sweep": sweep.name, "version": __version__}
@@ -76,11 +77,11 @@ def run(
         _foretell(sweep, peek(folder, identity), folder, processes)
         return
     trials = sweep.trials()
-    with Store(folder, identity, {"environment": report.environment()}) as store:
+    with chosen_machines as executor, Store(folder, identity, {"environment": report.environment()}) as store:
         store.note({"toml": text, "specification": sweep.model_dump(mode="json")})
         if retry_failed:
             store.forget_failed()
-        counts, failed = run_to_the_end(trials, store, processes)
+        counts, failed = run_to_the_end(trials, store, processes, executor)
     page = None if len(failed) == len(trials) else report.build(folder).path
     say_how_it_went(counts, failed, folder, page)
 
