@@ -10,6 +10,7 @@ import logging
 import pickle
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ class Cluster(Executor):
         # A task carries its inputs, so that it can be run again wherever a worker died: dask warns of large ones.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
             inner = self._executor.submit(self._run, cloudpickle.dumps((fn, args, kwargs)))
-        outer.add_done_callback(lambda future: inner.cancel() if future.cancelled() else None)
+        # By a weak reference, for in a cycle of the two the result would stay on its worker.
+        outer.add_done_callback(partial(_cancel_too, weakref.ref(inner)))
         inner.add_done_callback(partial(self._pass_on, outer))
         return outer
 
@@ -224,6 +226,12 @@ def versions() -> dict[str, str]:
 
     libraries = {name: metadata.version(name) for name in ("numpy", "scipy", "jax")}
     return {"kernel_collapse": __version__, "Python": ".".join(map(str, sys.version_info[:2])), **libraries}
+
+
+def _cancel_too(inner: weakref.ref[Future[Any]], outer: Future[Any]) -> None:
+    future = inner()
+    if outer.cancelled() and future is not None:
+        future.cancel()
 
 
 def _guarded(expected: dict[str, str]) -> Callable[[bytes], Any]:

@@ -166,7 +166,8 @@ def _drain_elsewhere(
     try:
         while running or todo:
             while todo and len(running) < in_flight():
-                running[executor.submit(attempt, todo[0])] = todo.popleft()
+                trial = todo.popleft()
+                running[executor.submit(attempt, trial)] = trial
             broken: Exception | None = None
             in_flight()  # an executor that is lost says so here, where no future would
             for future in wait(running, timeout=5.0, return_when=FIRST_COMPLETED).done:

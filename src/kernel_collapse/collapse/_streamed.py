@@ -8,9 +8,10 @@ number, with compensated sums, so that neither the tile nor the workers show in 
 from __future__ import annotations
 
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -226,21 +227,33 @@ class _Stream:
         self.x = Rows(_arrays.read(x) if _arrays.is_foreign(x) else x, len(codes))
         side = min(TILE if tile is None else _validate.count(tile, "tile"), len(codes))
         self.tiles = Tiles(tuple(names), layers, side)
-        if executor is not None and workers is not None:
-            raise ValueError(
-                f"workers is {workers!r} and an executor is given, expected one of them: drop workers."
-            )
-        if executor is not None and not isinstance(executor, Executor):
-            raise ValueError(
-                f"executor is of type {type(executor).__name__}, expected a concurrent.futures.Executor: of a dask "
-                "client use kernel_collapse.cluster.connect, or client.get_executor()."
-            )
+        if executor is not None:
+            self._require_usable(executor, workers)
         self.executor = executor
         self.workers = os.cpu_count() or 1 if workers is None else _validate.count(workers, "workers")
         self.order = np.argsort(codes, kind="stable")
         self.codes = codes[self.order]
         self.sizes = np.bincount(codes)
         self.alpha = np.empty((len(codes), 0)) if alpha is None else alpha[self.order]
+
+    def _require_usable(self, executor: Any, workers: int | None) -> None:
+        if workers is not None:
+            raise ValueError(
+                f"workers is {workers!r} and an executor is given, expected one of them: drop workers."
+            )
+        if not isinstance(executor, Executor):
+            raise ValueError(
+                f"executor is of type {type(executor).__name__}, expected a concurrent.futures.Executor: of a dask "
+                "client use kernel_collapse.cluster.connect, or client.get_executor()."
+            )
+        if isinstance(executor, ProcessPoolExecutor):
+            try:
+                pickle.dumps(self.tiles)
+            except Exception as error:  # whatever an object's own pickling raises
+                raise ValueError(
+                    f"the kernel cannot be sent to another process ({error}), expected a function or activation that can "
+                    "be pickled: define it at the top of a module, or use threads."
+                ) from None
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[Sums]:
         """Return diag K, K P and K alpha of every kernel, in the order of the samples."""
