@@ -48,14 +48,12 @@ NO_PACKAGE = "import sys; sys.modules['kernel_collapse'] = None"
 SEED_7_KILLS = """
 import os
 from kernel_collapse import sweep
-compute = sweep.compute
-sweep.compute = lambda trial: os._exit(1) if trial.seed == 7 else compute(trial)
+sweep.compute = lambda trial, compute=sweep.compute: os._exit(1) if trial.seed == 7 else compute(trial)
 """
 SLOW = """
 import time
 from kernel_collapse import sweep
-compute = sweep.compute
-sweep.compute = lambda trial: time.sleep(0.1) or compute(trial)
+sweep.compute = lambda trial, compute=sweep.compute: time.sleep(0.1) or compute(trial)
 """
 
 
@@ -106,7 +104,9 @@ class Machines:
         self.address = re.search(r"Scheduler at: +(tcp://\S+)", said.read_text())[1]
 
     def worker(self, preload="pass ", nanny="--no-nanny"):
-        return self._start("worker", self.address, "--nthreads", "1", nanny, "--preload", preload)
+        return self._start(
+            "worker", self.address, "--nthreads", "1", nanny, "--death-timeout", "20", "--preload", preload
+        )
 
     def _start(self, what, *options, env=None):
         command = [sys.executable, "-m", "dask", what, "--host", "127.0.0.1", "--no-dashboard", *options]
@@ -199,13 +199,16 @@ def test_one_gram_matrix_over_executors_to_the_last_bit(rng, two, tmp_path, monk
     alpha = rng.normal(size=(901, 4))
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    monkeypatch.setattr(sys.modules["kernel_collapse.collapse._streamed"], "SQUARE", 256)  # several squares, the last ones narrow
+    # Several squares, the last ones narrow.
+    monkeypatch.setattr(sys.modules["kernel_collapse.collapse._streamed"], "SQUARE", 256)
 
     def all_of(x, executor):
         options = {"tile": 23, "executor": executor}
         progress = []
         return (
-            kc.streamed_nc1(x, labels, kernel=("nngp", "ntk"), progress=lambda *p: progress.append(p), **options),
+            kc.streamed_nc1(
+                x, labels, kernel=("nngp", "ntk"), progress=lambda *p: progress.append(p), **options
+            ),
             kc.streamed_nc1(x, labels, kernel=gaussian, **options),
             kc.streamed_collapse(x, labels, activation="relu", depth=2, dual_weights=alpha, **options),
             progress[-1],
@@ -234,7 +237,10 @@ def test_executors_that_are_refused(rng, options, message, unchecked):
 
 
 def test_a_kernel_that_cannot_be_sent_is_refused(rng):
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool, pytest.raises(ValueError, match="cannot be sent to another process"):
+    with (
+        ProcessPoolExecutor(1, get_context("spawn")) as pool,
+        pytest.raises(ValueError, match="cannot be sent to another process"),
+    ):
         kc.streamed_nc1(rng.normal(size=(20, 2)), [0, 1] * 10, kernel=lambda a, b: a @ b.T, executor=pool)
 
 
@@ -324,9 +330,7 @@ def test_a_lost_scheduler_stops_the_run_and_loses_nothing(machines, tmp_path, mo
     ids=["unreachable", "scheme", "no-port", "port", "none", "workers", "both"],
 )
 @pytest.mark.parametrize("command", ["run", "reproduce"])
-def test_bad_options_are_refused_before_any_work(
-    command, options, message, tmp_path, monkeypatch, capsys
-):
+def test_bad_options_are_refused_before_any_work(command, options, message, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cluster, "TIMEOUT", 0.5)
     monkeypatch.chdir(tmp_path)
     Path("sweep.toml").write_text(SWEEP)

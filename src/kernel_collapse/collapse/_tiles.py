@@ -67,7 +67,8 @@ class Tiles(NamedTuple):
 
     def square(self, rows: Panel, columns: Panel | None) -> list[Part]:
         """Return the parts of many row and column tiles, strip by strip; None stands for columns that are the rows."""
-        across = rows if columns is None else columns
+        # A copy: a matrix times its own transpose goes to another routine of BLAS, whose last digits are others.
+        across = rows._replace(x=rows.x.copy()) if columns is None else columns
         parts = []
         with one_blas_thread():
             for strip in pieces(rows.samples, STRIP * self.side):
