@@ -109,7 +109,8 @@ class Machines:
         )
 
     def _start(self, what, *options, env=None):
-        command = [sys.executable, "-m", "dask", what, "--host", "127.0.0.1", "--no-dashboard", *options]
+        command = [sys.executable, "-m", "dask", what, "--host", "127.0.0.1", "--no-dashboard"]
+        command += ["--dashboard-address", "127.0.0.1:0", *options]
         log = (self.folder / f"{what}.log").open("a")
         process = subprocess.Popen(command, stdout=log, stderr=log, env=env, cwd=self.folder)
         log.close()
@@ -120,7 +121,11 @@ class Machines:
         for process in self.processes[::-1]:  # a nanny takes its worker with it when it is asked to end
             process.terminate()
         for process in self.processes:
-            process.wait(30)
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:  # it waits for a scheduler that is gone
+                process.kill()
+                process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +164,12 @@ def test_a_killed_worker_does_not_show(tmp_path, two, serial):
     assert rows(tmp_path) == serial
     until(lambda: count(two) == 2, "the nanny's new worker")
     assert killed[0] not in two._client.run(os.getpid).values()
+
+
+def test_this_process_keeps_its_environment(two):
+    """Nannies would leave theirs in it, and processes that are started later would be several times slower."""
+    assert "MALLOC_TRIM_THRESHOLD_" not in os.environ
+    assert set(two._client.run(lambda: os.environ.get("MALLOC_TRIM_THRESHOLD_")).values()) == {None}
 
 
 def test_in_flight_follows_the_threads(two):
@@ -345,3 +356,22 @@ def test_without_dask_it_says_what_to_install(monkeypatch, capsys, tmp_path):
     assert "dask is not installed" in said
     assert "pip install 'kernel-collapse[cluster]'" in said
     assert not (tmp_path / "new").exists()
+
+
+def test_the_documented_slurm_cluster_submits_what_it_says():
+    """Without Slurm: what would be submitted is the text of a job."""
+    import dask
+    from dask_jobqueue import SLURMCluster
+
+    page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+    call = re.search(r"^cluster = (SLURMCluster\(.*?^\))", page, re.S | re.M)[1]
+    with dask.config.set({"distributed.scheduler.http.routes": []}):
+        here = call.replace("scheduler_options={", 'scheduler_options={"host": "127.0.0.1", ')
+        with eval(here, {"SLURMCluster": SLURMCluster}) as jobs:
+            script = jobs.job_script()
+            assert jobs.scheduler_address.startswith("tcp://127.0.0.1:")
+    for line in ("-n 1", "--cpus-per-task=32", "--mem=60G", "-t 08:00:00", "--signal=TERM@120"):
+        assert f"#SBATCH {line}\n" in script
+    assert "\nexport OPENBLAS_NUM_THREADS=1\n" in script
+    assert "--nworkers 32 --nthreads 1" in script
+    assert "--lifetime 470m --lifetime-stagger 5m" in script

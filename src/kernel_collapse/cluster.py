@@ -179,6 +179,7 @@ def connect(scheduler: str | None = None, *, local: int | None = None) -> Iterat
     else:
         scheduler = address(scheduler)
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         raise ValueError(
@@ -186,6 +187,8 @@ def connect(scheduler: str | None = None, *, local: int | None = None) -> Iterat
         ) from None
     if scheduler is None:
         with (
+            # Nannies would set variables of this process too, which slow down every process that it starts later.
+            dask.config.set({"distributed.nanny.pre-spawn-environ": {}}),
             LocalCluster(
                 n_workers=processes,
                 threads_per_worker=1,
@@ -195,6 +198,7 @@ def connect(scheduler: str | None = None, *, local: int | None = None) -> Iterat
                 memory_limit=None,  # as the workers of a pool, which no nanny kills for what they use
                 preload=[DEAF],
                 silence_logs=logging.CRITICAL,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             ) as here,
             Client(here, set_as_default=False) as client,
         ):

@@ -251,8 +251,8 @@ class _Stream:
                 pickle.dumps(self.tiles)
             except Exception as error:  # whatever an object's own pickling raises
                 raise ValueError(
-                    f"the kernel cannot be sent to another process ({error}), expected a function or activation that can "
-                    "be pickled: define it at the top of a module, or use threads."
+                    f"the kernel cannot be sent to another process ({error}), expected a function or activation that "
+                    "can be pickled: define it at the top of a module, or use threads."
                 ) from None
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[Sums]:
