@@ -17,7 +17,7 @@ import pytest
 
 import kernel_collapse as kc
 from conftest import ROOT, refuse, run_cli
-from kernel_collapse import cli, cluster, sweep
+from kernel_collapse import cli, cluster, specification, sweep
 from kernel_collapse.store import Store
 from kernel_collapse.trials import Trial
 
@@ -69,6 +69,12 @@ def rows(folder):
 def run(folder, executor=None, report=lambda trial, outcome: None):
     with Store(folder, {"name": "test"}) as store:
         return sweep.run(TRIALS, store, executor=executor, report=report)
+
+
+def alone(folder):
+    """Run the sweep without dask."""
+    with Store(folder / "serial", {"name": "test"}) as store:
+        sweep.run(specification.read(folder / "sweep.toml")[0].trials(), store)
 
 
 def until(true, what, seconds=60):
@@ -287,7 +293,7 @@ def test_a_trial_that_kills_its_workers_is_a_row_and_the_others_go_on(scheduler,
     found = kc.results(tmp_path / "runs" / "sweep")
     assert sorted(found.loc[found["status"] == "failed", "seed"]) == [7, 7]
     assert set(found["message"]) == {"", sweep.SEVERAL_DIED}
-    assert run_cli("run", "sweep.toml", "--out", "serial", "--workers", 1, cwd=tmp_path).returncode == 0
+    alone(tmp_path)
     ok = [row for row in rows(tmp_path / "runs" / "sweep") if row[2] == "ok"]
     assert ok == [row for row in rows(tmp_path / "serial") if row[0] in {key for key, *_ in ok}]
     assert len(ok) == 14
@@ -323,7 +329,7 @@ def test_a_lost_scheduler_stops_the_run_and_loses_nothing(machines, tmp_path, mo
     assert again.returncode == 0, again.stderr
     assert f"{16 - len(kept)} trials run, {len(kept)} found" in again.stdout
     assert again.stderr.count("\n") <= 3, again.stderr  # the bar, and nothing of dask's
-    assert run_cli("run", "sweep.toml", "--out", "serial", "--workers", 1, cwd=tmp_path).returncode == 0
+    alone(tmp_path)
     assert rows("runs/sweep") == rows("serial")
 
 
@@ -370,8 +376,8 @@ def test_the_documented_slurm_cluster_submits_what_it_says():
         with eval(here, {"SLURMCluster": SLURMCluster}) as jobs:
             script = jobs.job_script()
             assert jobs.scheduler_address.startswith("tcp://127.0.0.1:")
-    for line in ("-n 1", "--cpus-per-task=32", "--mem=60G", "-t 08:00:00", "--signal=TERM@120"):
+    for line in ("-n 1", "--cpus-per-task=32", "--mem=60G", "-t 08:00:00"):
         assert f"#SBATCH {line}\n" in script
     assert "\nexport OPENBLAS_NUM_THREADS=1\n" in script
-    assert "--nworkers 32 --nthreads 1" in script
+    assert "--nthreads 1 --memory-limit 1.86GiB --nworkers 32" in script
     assert "--lifetime 470m --lifetime-stagger 5m" in script
