@@ -180,7 +180,9 @@ def test_verdicts_on_the_adaptive_kernel(rows):
         assert (evidence["verdict"] != "fails").all()
     by_labels = verdicts["adaptive-balanced"][1].evidence
     assert (by_labels.loc[by_labels["data"] == "D1", "difference"] > 0).all()
-    assert (by_labels.loc[by_labels["data"] == "D2", "difference"] < 0).any()  # there the labels undo the collapse
+    assert (
+        by_labels.loc[by_labels["data"] == "D2", "difference"] < 0
+    ).any()  # there the labels undo the collapse
     assert (verdicts["adaptive-imbalanced"][1].evidence["difference"] > 0).all()
     trend = verdicts["adaptive-balanced"][2].evidence.set_index(["data", "n", "step"])
     logs = _adaptive.prepare(of(rows, "adaptive-balanced"))

@@ -10,11 +10,12 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import NamedTuple
 
 from kernel_collapse import _validate
 from kernel_collapse._pool import DIED, GRACE, Ended, Pool
+from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.measurements import Results
 from kernel_collapse.store import Store
 from kernel_collapse.trials import Trial, compute
@@ -34,7 +35,7 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-WORKER_DIED = Outcome("failed", "the worker process died (out of memory?)", {}, 0.0)
+SEVERAL_DIED = "worker after worker died while it ran, alone too (out of memory?)"
 
 
 class Counts(NamedTuple):
@@ -110,7 +111,8 @@ def run(
     workers : int
         Size of the process pool, where no `executor` is given.
     executor : concurrent.futures.Executor, optional
-        Whatever runs trials elsewhere: a pool of your own, or dask.distributed's ``client.get_executor()``.
+        Whatever runs trials elsewhere: a pool of your own, or many machines (`kernel_collapse.cluster.connect`). If
+        it has a method ``in_flight()``, as these have, that many trials are with it at a time, and else 64.
     report : callable
         Called with each trial and its `Outcome`, after its row has been written.
     trial_timeout : float, optional
@@ -126,7 +128,8 @@ def run(
     StoreError
         If the disk is full or fails; every row written until then is kept.
     BrokenExecutor
-        If worker processes cannot even start.
+        If worker processes cannot even start, or the `executor` breaks. Nothing is written of the trials that it had:
+        running again goes on from there.
     """
     limit = math.inf if trial_timeout is None else _validate.positive(trial_timeout, "trial_timeout")
     if executor is not None and trial_timeout is not None:
@@ -148,10 +151,12 @@ def run(
         report(trial, outcome)
 
     if executor is not None:
-        for trial in _drain(executor, todo, keep, in_flight=64, stop=stop):
-            keep(trial, WORKER_DIED)
-        if todo and not stop.requested:
-            raise RuntimeError(f"the executor broke with {len(todo)} trials to go: run again with a new one.")
+        in_flight = getattr(executor, "in_flight", lambda: 64)
+        # Workers die with all that waits for them: what dies again, alone, is at fault.
+        for suspect in _drain_elsewhere(executor, todo, keep, in_flight, stop):
+            for trial in _drain_elsewhere(executor, deque([suspect]), keep, in_flight, stop):
+                if not stop.requested:
+                    keep(trial, Outcome("failed", SEVERAL_DIED, {}, 0.0))
         return counts
     # A worker dies of one trial, or because the others have taken the memory: what dies again, alone, is the one.
     for lost in _run_here(todo, keep, workers, limit, stop):
@@ -172,38 +177,6 @@ def attempt(trial: Trial) -> Outcome:
         return Outcome("failed", message, {}, time.perf_counter() - start)
     except Exception as error:  # a sweep of thousands must not end because one trial did
         return Outcome("failed", f"{type(error).__name__}: {error}", {}, time.perf_counter() - start)
-
-
-def _drain(
-    executor: Executor,
-    todo: deque[Trial],
-    keep: Callable[[Trial, Outcome], None],
-    in_flight: int,
-    stop: Stop,
-) -> list[Trial]:
-    """Run trials until none is left, or the executor breaks; return those that were in flight when it did."""
-    running: dict[Future[Outcome], Trial] = {}
-    lost: list[Trial] = []
-    while (running and stop.left > 0) or (todo and not lost and not stop.requested):
-        while todo and not lost and not stop.requested and len(running) < in_flight:
-            try:
-                running[executor.submit(attempt, todo[0])] = todo[0]
-            except BrokenExecutor:
-                lost.append(todo[0])
-            todo.popleft()
-        for future in wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED).done:
-            trial = running.pop(future)
-            try:
-                outcome = future.result()
-            except BrokenExecutor:
-                lost.append(trial)
-            except Exception as error:  # an executor of the user's has errors of its own
-                keep(trial, Outcome("failed", f"{type(error).__name__}: {error}", {}, 0.0))
-            else:
-                keep(trial, outcome)
-    for future in running:  # the grace is over
-        future.cancel()
-    return lost
 
 
 def _run_here(
@@ -229,6 +202,42 @@ def _run_here(
                     keep(end.task, end.result)
             ended = pool.wait(min(GLANCE, max(0.0, stop.left))) if pool.running else []
     return lost
+
+
+def _drain_elsewhere(
+    executor: Executor,
+    todo: deque[Trial],
+    keep: Callable[[Trial, Outcome], None],
+    in_flight: Callable[[], int],
+    stop: Stop,
+) -> list[Trial]:
+    """Run trials until none is left; return those whose workers died. A broken executor ends it: no row is made up."""
+    running: dict[Future[Outcome], Trial] = {}
+    suspects: list[Trial] = []
+    try:
+        while (running and stop.left > 0) or (todo and not stop.requested):
+            while todo and not stop.requested and len(running) < in_flight():
+                trial = todo.popleft()
+                running[executor.submit(attempt, trial)] = trial
+            broken: Exception | None = None
+            in_flight()  # an executor that is lost says so here, where no future would
+            for future in wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED).done:
+                trial = running.pop(future)
+                try:
+                    keep(trial, future.result())
+                except WorkersDied:
+                    suspects.append(trial)
+                except (BrokenExecutor, CancelledError) as error:
+                    broken = error
+                except Exception as error:  # an executor of the user's has errors of its own
+                    keep(trial, Outcome("failed", f"{type(error).__name__}: {error}", {}, 0.0))
+            if broken is not None:
+                said = str(broken) or "the executor cancelled what it had: run again with a new one."
+                raise BrokenExecutor(said) from broken
+    finally:
+        for future in running:  # after Ctrl-C, or when the grace is over
+            future.cancel()
+    return suspects
 
 
 def _overdue(end: Ended[Trial, Outcome], limit: float) -> Outcome:

@@ -30,9 +30,10 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def about(seconds: float) -> str:
-    """Return a time that is an estimate as it is printed."""
-    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+def about(seconds: float, processes: int) -> str:
+    """Return an estimate of the time that so many processes take, as it is printed."""
+    time = duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+    return f"{time} on {processes} process{'es' if processes > 1 else ''}"
 
 
 class Forecast:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kernel_collapse.cli._app import app
+from kernel_collapse.cli._progress import about
 from kernel_collapse.cli._runs import (
     GRACE,
+    Dask,
+    DaskLocal,
     Grace,
     TrialTimeout,
-    duration,
     limits,
+    machines,
     run_to_the_end,
     say_how_it_went,
     write_report,
@@ -43,6 +45,8 @@ def reproduce(
     workers: Annotated[
         int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
     ] = None,
+    dask: Dask = None,
+    dask_local: DaskLocal = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
     ] = False,
@@ -60,18 +64,18 @@ def reproduce(
 
     chosen = experiments.choose(names or [])
     _validate.choice(preset, experiments.PRESETS, "--preset")
-    processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
     limited = limits(trial_timeout, grace)
+    processes, chosen_machines = machines(workers, dask, dask_local, limited)
     if list_:
         _print_list(chosen, processes)
         return
     trials = _trials(chosen, preset)  # type: ignore[arg-type]
     run = {"experiments": [e.name for e in chosen], "preset": preset, "version": __version__}
     folder = Path("runs") / preset if out is None else out
-    with Store(folder, run, {"environment": report.environment()}) as store:
+    with chosen_machines as executor, Store(folder, run, {"environment": report.environment()}) as store:
         if retry_failed:
             store.forget_failed()
-        counts, failed = run_to_the_end(trials, store, processes, limited)
+        counts, failed = run_to_the_end(trials, store, processes, limited, executor)
     page = None if len(failed) == len(trials) else write_report(folder)
     _print_verdicts(page.sections if page else [])
     say_how_it_went(counts, failed, folder, page and page.path)
@@ -92,8 +96,7 @@ def _print_list(chosen: list[Experiment], processes: int) -> None:
         console.print(f"[bold]{experiment.name}[/bold]\n  {experiment.question}")
         for preset in PRESETS:
             costs = [trial.cost for trial in experiment.trials(preset)]
-            time = duration(sum(costs) / processes)
-            console.print(f"  {preset}: {len(costs)} trials, about {time} on {processes} processes")
+            console.print(f"  {preset}: {len(costs)} trials, {about(sum(costs) / processes, processes)}")
 
 
 def _print_verdicts(sections: list[Section]) -> None:

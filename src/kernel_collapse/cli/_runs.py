@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -15,6 +16,7 @@ from kernel_collapse._pool import GRACE
 from kernel_collapse.cli._progress import Shown, about, duration
 
 if TYPE_CHECKING:
+    from kernel_collapse.cluster import Cluster
     from kernel_collapse.report import Built
     from kernel_collapse.store import Store
     from kernel_collapse.sweep import Counts
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRACE",
+    "Dask",
+    "DaskLocal",
     "Grace",
     "Limits",
     "TrialTimeout",
     "duration",
     "limits",
+    "machines",
     "run_to_the_end",
     "say_how_it_went",
     "write_report",
@@ -43,6 +48,16 @@ TrialTimeout = Annotated[
 ]
 Grace = Annotated[
     float, typer.Option(help="Seconds that running trials get after SIGTERM.", metavar="SECONDS")
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        help="Run on the workers of this dask scheduler.", metavar="tcp://HOST:PORT", show_default=False
+    ),
+]
+DaskLocal = Annotated[
+    int | None,
+    typer.Option(help="Run on dask, with this many processes here.", metavar="N", show_default=False),
 ]
 
 
@@ -62,11 +77,33 @@ def limits(trial_timeout: float | None, grace: float) -> Limits:
     return Limits(trial_timeout, _validate.positive(grace, "--grace", zero_allowed=True))
 
 
+def machines(
+    workers: int | None, dask: str | None, dask_local: int | None, limited: Limits
+) -> tuple[int, AbstractContextManager[Cluster | None]]:
+    """Return the number of processes here, and what to enter for an executor; None stands for a pool of ours."""
+    from kernel_collapse import _validate, cluster
+
+    given = {"--workers": workers, "--dask": dask, "--dask-local": dask_local}
+    named = [f"{name} {value}" for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise ValueError(f"{' and '.join(named)} are given, expected one of them: drop the others.")
+    if workers is None and named and limited.trial_timeout is not None:
+        raise ValueError(
+            f"--trial-timeout and {named[0]} are given, expected one of them: a trial on a cluster cannot be ended "
+            "from here."
+        )
+    if dask is not None:
+        return os.cpu_count() or 1, cluster.connect(cluster.address(dask))
+    if dask_local is not None:
+        return _validate.count(dask_local, "--dask-local"), cluster.connect(local=dask_local)
+    return _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers"), nullcontext()
+
+
 def run_to_the_end(
-    trials: list[Trial], store: Store, processes: int, limits: Limits
+    trials: list[Trial], store: Store, processes: int, limits: Limits, cluster: Cluster | None
 ) -> tuple[Counts, list[tuple[str, str]]]:
     """Run what is missing; return the counts, and key and message of what has failed, now or before."""
-    counts = _run_with_progress(trials, store, processes, limits, store.folder)
+    counts = _run_with_progress(trials, store, cluster.threads() if cluster else processes, limits, cluster)
     return counts, store.failures(trial.key for trial in trials)
 
 
@@ -103,16 +140,16 @@ def write_report(folder: Path) -> Built:
 
 
 def _run_with_progress(
-    trials: list[Trial], store: Store, processes: int, limits: Limits, folder: Path
+    trials: list[Trial], store: Store, processes: int, limits: Limits, cluster: Cluster | None
 ) -> Counts:
     """Run what is missing; whatever ends that early, what is finished is kept, and how to go on is said."""
     from kernel_collapse import sweep
     from kernel_collapse._database import StoreError
 
-    todo = sweep.missing(trials, store)
+    folder, todo = store.folder, sweep.missing(trials, store)
     shown = Shown(todo, len(trials) - len(todo), len(trials), processes)
     if todo:
-        time = f"{about(shown.forecast.left())} on {processes} processes"
+        time = f"{about(shown.forecast.left(), processes)}"
         typer.echo(
             f"{len(trials)} trials: {shown.done} found in {folder}, {len(todo)} to run, {time}.", err=True
         )
@@ -134,6 +171,7 @@ def _run_with_progress(
                 trials,
                 store,
                 workers=processes,
+                executor=cluster,
                 report=shown.advance,
                 trial_timeout=limits.trial_timeout,
                 stop=stop,

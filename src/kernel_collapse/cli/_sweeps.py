@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kernel_collapse.cli._app import app
-from kernel_collapse.cli._progress import Forecast
+from kernel_collapse.cli._progress import Forecast, about, duration
 from kernel_collapse.cli._runs import (
     GRACE,
+    Dask,
+    DaskLocal,
     Grace,
     TrialTimeout,
-    duration,
     limits,
+    machines,
     run_to_the_end,
     say_how_it_went,
     write_report,
@@ -61,6 +62,8 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
     ] = None,
+    dask: Dask = None,
+    dask_local: DaskLocal = None,
     dry: Annotated[
         bool, typer.Option("--dry", help="Say how many trials and how long; run and write nothing.")
     ] = False,
@@ -77,11 +80,11 @@ def run(
 
     Example: [bold]kernel-collapse run sweep.toml --out runs/mine --workers 2[/bold]
     """
-    from kernel_collapse import __version__, _validate, report, specification
+    from kernel_collapse import __version__, report, specification
     from kernel_collapse.store import Store, peek
 
-    processes = _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers")
     limited = limits(trial_timeout, grace)
+    processes, chosen_machines = machines(workers, dask, dask_local, limited)
     sweep, text = specification.read(file)
     folder = Path("runs") / sweep.name if out is None else out
     identity = {"sweep": sweep.name, "version": __version__}
@@ -89,11 +92,11 @@ def run(
         _foretell(sweep, peek(folder, identity), folder, processes)
         return
     trials = sweep.trials()
-    with Store(folder, identity, {"environment": report.environment()}) as store:
+    with chosen_machines as executor, Store(folder, identity, {"environment": report.environment()}) as store:
         store.note({"toml": text, "specification": sweep.model_dump(mode="json")})
         if retry_failed:
             store.forget_failed()
-        counts, failed = run_to_the_end(trials, store, processes, limited)
+        counts, failed = run_to_the_end(trials, store, processes, limited, executor)
     page = None if len(failed) == len(trials) else write_report(folder).path
     say_how_it_went(counts, failed, folder, page)
 
@@ -155,8 +158,8 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     )
     if not todo:
         return
-    seconds = Forecast(todo, processes).left()
-    console.print(f"About {duration(seconds)} on {processes} processes. The longest:")
+    time = about(Forecast(todo, processes).left(), processes)
+    console.print(f"{time[0].upper()}{time[1:]}. The longest:")
     distinct = {
         (t.data, t.measurement): t for t in reversed(todo)
     }  # whatever the seed; the longest come last

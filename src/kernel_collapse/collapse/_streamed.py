@@ -1,17 +1,18 @@
 """Neural collapse of kernels tile by tile: no array of the size of the Gram matrix is ever held.
 
 One pass over the upper half of K leaves diag K, R = K P and K alpha, in O(n (C + k) + workers * tile^2) memory. Tiles
-are computed on threads, each with one thread of BLAS, and added up in one order whatever the number of threads, with
-compensated sums, so that neither the tile nor the threads show in the result beyond the last digits.
+are computed on threads or by an executor, each with one thread of BLAS, and added up in one order whatever their
+number, with compensated sums, so that neither the tile nor the workers show in the result beyond the last digits.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -29,16 +30,15 @@ from kernel_collapse.collapse._nc1 import (
     from_moments,
     moments_of_sums,
 )
+from kernel_collapse.collapse._tiles import STRIP, BlockKernel, Panel, Part, Tiles, classes_of, pieces
 
 __all__ = ["BlockKernel", "streamed_collapse", "streamed_nc1"]
-
-BlockKernel = Callable[[Any, Any], Any]
 
 #: Side of a tile: large enough for the product to run at full speed, small enough for the tile's few temporaries to
 #: stay in the cache of a core.
 TILE = 256
-#: Row tiles that are read at once, and share what is read of a column tile.
-STRIP = 8
+#: Side of the square of tiles that an executor computes at a time: seconds of work, for which rows are sent once.
+SQUARE = 8192
 
 
 def streamed_nc1(
@@ -49,6 +49,7 @@ def streamed_nc1(
     weighting: Weighting = "paper",
     tile: int | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
     activation: ActivationLike = "erf",
     depth: int = 1,
@@ -73,6 +74,10 @@ def streamed_nc1(
         Side of a tile; by default one whose temporaries stay in the cache.
     workers : int, optional
         Threads; by default one a core.
+    executor : concurrent.futures.Executor, optional
+        Computes the tiles in place of threads, and gives the same bits: a process pool, or many machines
+        (`kernel_collapse.cluster.connect`). Rows are read here and sent, some thousands at a time, so that `x` need not
+        be where the workers are; a callable must be one that can be pickled.
     progress : callable, optional
         Called as progress(done, total) with the number of tiles.
     activation, depth, weight_variance, bias_variance
@@ -86,7 +91,8 @@ def streamed_nc1(
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, or the callable returns anything but a finite block.
+        If shapes do not agree, values are not finite, the callable returns anything but a finite block, or both
+        `workers` and `executor` are given.
 
     Examples
     --------
@@ -101,7 +107,7 @@ def streamed_nc1(
     one = isinstance(kernel, str) or callable(kernel)
     names: list[Any] = [kernel] if one else _validate.several(kernel, "kernel", "'nngp', or ('nngp', 'ntk')")
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
-    found = _Stream(x, codes, names, layers, None, tile, workers).run(progress)
+    found = _Stream(x, codes, names, layers, None, tile, workers, executor).run(progress)
     averaging, sizes = averaging_matrix(codes, found[0].means)
     values = [
         from_moments(
@@ -125,6 +131,7 @@ def streamed_collapse(
     weighting: Weighting = "paper",
     tile: int | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
     activation: ActivationLike = "erf",
     depth: int = 1,
@@ -137,7 +144,7 @@ def streamed_collapse(
 
     Parameters
     ----------
-    x, labels, kernel, tile, workers, progress, activation, depth, weight_variance, bias_variance
+    x, labels, kernel, tile, workers, executor, progress, activation, depth, weight_variance, bias_variance
         As for `streamed_nc1`, but of one kernel.
     dual_weights, targets, weighting
         As for `kernel_collapse.collapse`.
@@ -172,22 +179,8 @@ def streamed_collapse(
             "use kernel_collapse.collapse, or fit it elsewhere and give dual_weights."
         )
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
-    (sums,) = _Stream(x, codes, [kernel], layers, alpha, tile, workers).run(progress)
+    (sums,) = _Stream(x, codes, [kernel], layers, alpha, tile, workers, executor).run(progress)
     return from_sums(sums, codes, alpha, class_targets, weighting)
-
-
-class _Part(NamedTuple):
-    """What some row tiles against one column tile add to the sums: to their rows, and by symmetry to the columns."""
-
-    rows: slice
-    columns: slice
-    diagonal: (
-        tuple[slice, list[Float[np.ndarray, " s"]]] | None
-    )  # of the rows that are columns, a kernel each
-    to_rows: list[
-        Float[np.ndarray, "r m"]
-    ]  # a kernel each: the classes met in the columns, then the dual weights
-    to_columns: list[Float[np.ndarray, "s m"]]
 
 
 class _Compensated:
@@ -224,6 +217,7 @@ class _Stream:
         alpha: Float[np.ndarray, "n k"] | None,
         tile: int | None,
         workers: int | None,
+        executor: Executor | None,
     ) -> None:
         if not names:
             raise ValueError("kernel is empty, expected 'nngp', 'ntk', both, or a callable.")
@@ -231,134 +225,123 @@ class _Stream:
             if not callable(name):
                 _validate.choice(name, ("nngp", "ntk"), "kernel")
         self.x = Rows(_arrays.read(x) if _arrays.is_foreign(x) else x, len(codes))
-        self.names, self.layers = names, layers
-        self.tile = min(TILE if tile is None else _validate.count(tile, "tile"), len(codes))
+        side = min(TILE if tile is None else _validate.count(tile, "tile"), len(codes))
+        self.tiles = Tiles(tuple(names), layers, side)
+        if executor is not None:
+            self._require_usable(executor, workers)
+        self.executor = executor
         self.workers = os.cpu_count() or 1 if workers is None else _validate.count(workers, "workers")
         self.order = np.argsort(codes, kind="stable")
         self.codes = codes[self.order]
         self.sizes = np.bincount(codes)
         self.alpha = np.empty((len(codes), 0)) if alpha is None else alpha[self.order]
 
+    def _require_usable(self, executor: Any, workers: int | None) -> None:
+        if workers is not None:
+            raise ValueError(
+                f"workers is {workers!r} and an executor is given, expected one of them: drop workers."
+            )
+        if not isinstance(executor, Executor):
+            raise ValueError(
+                f"executor is of type {type(executor).__name__}, expected a concurrent.futures.Executor: of a dask "
+                "client use kernel_collapse.cluster.connect, or client.get_executor()."
+            )
+        if isinstance(executor, ProcessPoolExecutor):
+            try:
+                pickle.dumps(self.tiles)
+            except Exception as error:  # whatever an object's own pickling raises
+                raise ValueError(
+                    f"the kernel cannot be sent to another process ({error}), expected a function or activation that "
+                    "can be pickled: define it at the top of a module, or use threads."
+                ) from None
+
     def run(self, progress: Callable[[int, int], None] | None) -> list[Sums]:
         """Return diag K, K P and K alpha of every kernel, in the order of the samples."""
         n, classes = len(self.codes), len(self.sizes)
-        means = [_Compensated((n, classes)) for _ in self.names]
-        scores = [_Compensated(self.alpha.shape) for _ in self.names]
-        diagonals = [np.empty(n) for _ in self.names]
-        count = -(-n // self.tile)
+        means = [_Compensated((n, classes)) for _ in self.tiles.names]
+        scores = [_Compensated(self.alpha.shape) for _ in self.tiles.names]
+        diagonals = [np.empty(n) for _ in self.tiles.names]
+        side = self.tiles.side
+        count = -(-n // side)
         done = 0
-        for part in self._parts():
-            for k in range(len(self.names)):
+        for part in self._parts() if self.executor is None else self._parts_elsewhere(self.executor):
+            for k in range(len(self.tiles.names)):
                 for rows, others, terms in (
                     (part.rows, part.columns, part.to_rows[k]),
                     (part.columns, part.rows, part.to_columns[k]),
                 ):
-                    met = self._classes(others)
+                    met = classes_of(self.codes[others])
                     split = met.stop - met.start
                     means[k].add((rows, met), terms[:, :split])
                     scores[k].add((rows, slice(None)), terms[:, split:])
                 if part.diagonal is not None:
                     diagonals[k][part.diagonal[0]] = part.diagonal[1][k]
-            done += -(-(part.rows.stop - part.rows.start) // self.tile)
+            done += -(-(part.rows.stop - part.rows.start) // side)
             if progress is not None:
                 progress(done, count * (count + 1) // 2)
         back = np.empty(n, dtype=np.int64)
         back[self.order] = np.arange(n)
         return [
             Sums(diagonals[k][back], means[k].value[back] / self.sizes, scores[k].value[back])
-            for k in range(len(self.names))
+            for k in range(len(self.tiles.names))
         ]
 
-    def _parts(self) -> Iterator[_Part]:
+    def _parts(self) -> Iterator[Part]:
         """Yield every part in one order, while threads work on the next ones."""
         with one_blas_thread(), ThreadPoolExecutor(self.workers) as threads:
-            waiting: deque[Future[_Part]] = deque()
-            try:
-                for task in self._tasks():
-                    waiting.append(threads.submit(self._part, *task))
-                    if len(waiting) > 2 * self.workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+            futures = (threads.submit(self._part, *task) for task in self._tasks())
+            yield from _in_order(futures, lambda: 2 * self.workers)
 
-    def _tasks(self) -> Iterator[tuple[slice, Any, slice]]:
-        """Yield strips of rows, their inputs, and the column tiles to their right, from the diagonal on."""
-        n = len(self.codes)
-        for top in range(0, n, STRIP * self.tile):
-            strip = slice(top, min(top + STRIP * self.tile, n))
-            inputs = self._inputs(strip)
-            for left in range(top, n, self.tile):
-                yield strip, inputs, slice(left, min(left + self.tile, n))
+    def _tasks(self) -> Iterator[tuple[Panel, Any, slice]]:
+        """Yield strips of rows, their variances, and the column tiles to their right, from the diagonal on."""
+        for strip in pieces(slice(0, len(self.codes)), STRIP * self.tiles.side):
+            rows = self._panel(strip)
+            variances = kernels.variances(rows.x, self.tiles.layers)
+            for columns in pieces(slice(strip.start, len(self.codes)), self.tiles.side):
+                yield rows, variances, columns
 
-    def _inputs(self, rows: slice) -> tuple[Float[np.ndarray, "r d"], list[Float[np.ndarray, " r"]]]:
-        """Return rows of x with their variances in every layer."""
-        numbers = self.order[rows]
+    def _part(self, rows: Panel, variances: Any, columns: slice) -> Part:
+        return self.tiles.part(rows, variances, self._panel(columns))
+
+    def _parts_elsewhere(self, executor: Executor) -> Iterator[Part]:
+        """Yield every part, computed by an executor in squares of many tiles.
+
+        A row meets its terms in the order of `_parts`: squares go from left to right, and strips from top to bottom
+        within them.
+        """
+        strip = STRIP * self.tiles.side
+        squares = pieces(slice(0, len(self.codes)), max(1, SQUARE // strip) * strip)
+
+        def submit() -> Iterator[Future[list[Part]]]:
+            for i, down in enumerate(squares):
+                rows = self._panel(down)
+                yield executor.submit(self.tiles.square, rows, None)
+                for across in squares[i + 1 :]:
+                    yield executor.submit(self.tiles.square, rows, self._panel(across))
+
+        in_flight = getattr(executor, "in_flight", lambda: 2 * (os.cpu_count() or 1))
+        for parts in _in_order(submit(), in_flight):
+            yield from parts
+
+    def _panel(self, samples: slice) -> Panel:
+        """Read rows of x."""
+        numbers = self.order[samples]
         ascending = np.argsort(numbers)
         x = np.empty((len(numbers), self.x.dim))
         x[ascending] = self.x[numbers[ascending]]
-        return x, kernels.variances(x, self.layers)
-
-    def _classes(self, samples: slice) -> slice:
-        """Return the classes that sorted samples are of."""
-        return slice(int(self.codes[samples.start]), int(self.codes[samples.stop - 1]) + 1)
-
-    def _right(self, samples: slice) -> Float[np.ndarray, "r m"]:
-        """Return what a tile is multiplied by: which class each sample is of, and its dual weights."""
-        met = self._classes(samples)
-        of_class = self.codes[samples, None] == np.arange(met.start, met.stop)
-        return np.hstack([of_class, self.alpha[samples]])
-
-    def _part(self, strip: slice, inputs: Any, columns: slice) -> _Part:
-        x, q = inputs
-        x_columns, q_columns = self._inputs(columns)
-        rows = slice(strip.start, min(strip.stop, columns.stop))
-        right, right_of_rows = self._right(columns), self._right(rows)
-        to_rows = [np.empty((rows.stop - rows.start, right.shape[1])) for _ in self.names]
-        to_columns = [np.zeros((columns.stop - columns.start, right_of_rows.shape[1])) for _ in self.names]
-        diagonal = None
-        for top in range(rows.start, rows.stop, self.tile):
-            here = slice(top - rows.start, min(top + self.tile, rows.stop) - rows.start)
-            blocks = self._blocks(x[here], x_columns, [v[here] for v in q], q_columns)
-            if top == columns.start:
-                diagonal = columns, [block.diagonal().copy() for block in blocks]
-            for k, block in enumerate(blocks):
-                to_rows[k][here] = block @ right
-                if top != columns.start:
-                    to_columns[k] += block.T @ right_of_rows[here]
-        for terms, name in zip(to_rows, self.names, strict=True):
-            if callable(name) and not np.isfinite(terms).all():
-                raise ValueError(
-                    "the kernel's block is not finite, expected finite numbers for every pair of rows."
-                )
-            kernels.require_finite(np.isfinite(terms).all())
-        return _Part(rows, columns, diagonal, to_rows, to_columns)
-
-    def _blocks(
-        self,
-        x: Float[np.ndarray, "r d"],
-        x_columns: Float[np.ndarray, "s d"],
-        q: list[Float[np.ndarray, " r"]],
-        q_columns: list[Float[np.ndarray, " s"]],
-    ) -> list[Float[np.ndarray, "r s"]]:
-        """Return the block of every kernel."""
-        shape = (len(x), len(x_columns))
-        named = [name for name in self.names if not callable(name)]
-        if named:
-            features, theta = kernels.tile(x, x_columns, q, q_columns, self.layers, tangent="ntk" in named)
-        return [
-            _block(name(x, x_columns), shape) if callable(name) else theta if name == "ntk" else features
-            for name in self.names
-        ]
+        return Panel(samples.start, x, self.codes[samples], self.alpha[samples])
 
 
-def _block(value: Any, shape: tuple[int, int]) -> Float[np.ndarray, "r s"]:
-    block = np.asarray(value, dtype=float)
-    if block.shape != shape:
-        raise ValueError(
-            f"the kernel gave an array of shape {block.shape} for {shape[0]} and {shape[1]} rows, expected {shape}: it "
-            "is called with the rows of a tile and those of its columns."
-        )
-    return block
+def _in_order(futures: Iterator[Future[Any]], in_flight: Callable[[], int]) -> Iterator[Any]:
+    """Yield results in the order of their futures, of which so many are made ahead."""
+    waiting: deque[Future[Any]] = deque()
+    try:
+        for future in futures:
+            waiting.append(future)
+            if len(waiting) > in_flight():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
