@@ -59,6 +59,7 @@ def describe_panel(
     result: dict[str, Any] = {
         "title": panel.title,
         "name": plain(panel.name),
+        "column": place(axes)[1],
         "color": readable(colour) if hexed(colour) != "#000000" else None,
         "texts": [_text(panel, text) for text in axes.texts if not getattr(text, "arrow_patch", None)],
         "spans": [_span(panel, patch) for patch in axes.patches],
