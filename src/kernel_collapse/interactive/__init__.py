@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernel_collapse.interactive._artists import look_of, traces_of
-from kernel_collapse.interactive._panels import Panel, describe_panel, place
+from kernel_collapse.interactive._panels import Panel, describe_panel, place, share
 from kernel_collapse.interactive._text import hexed, markup, plain
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def convert(figure: Figure) -> dict[str, Any]:
     dict
         ``data``: traces of Plotly, whose ``meta`` tells panel, group of the legend, side ("published", "right" or
         neither) and the names of the columns of ``customdata``; ``panels``: axes, titles, texts and spans of each;
-        ``legend``: entries with how they look; ``columns``, ``least`` (pixels a panel needs across) and ``height``
-        (of a panel). Numbers have six digits, and what is no finite number is None.
+        ``legend``: entries with how they look; ``xlabel``: of all panels together; ``least``: pixels that a panel needs
+        across; ``height`` of a panel. Numbers have six digits, and what is no finite number is None.
 
     Examples
     --------
@@ -59,16 +59,39 @@ def convert(figure: Figure) -> dict[str, Any]:
     traces = [trace for panel in panels for trace in traces_of(panel, legend)]
     _take_sides(traces, panels)
     spec = shown[0].get_subplotspec()
-    rows, columns = (spec.get_gridspec().nrows, spec.get_gridspec().ncols) if spec else (1, 1)
+    rows = spec.get_gridspec().nrows if spec else 1
     used = {trace["meta"]["group"] for trace in traces}
+    described = [describe_panel(figure, panel, panels, traces) for panel in panels]
+    for axis in ("xaxis", "yaxis"):
+        _keep_switches([panel[axis] for panel in described])
     return {
         "data": traces,
-        "panels": [describe_panel(figure, panel, panels, traces) for panel in panels],
+        "panels": described,
         "legend": [{**entry, "key": entry["name"] not in used} for entry in legend],
-        "columns": columns,
-        "least": 105 if any(axes.images and len(shown) > 2 for axes in shown) else 190,
+        "xlabel": markup(figure.get_supxlabel()),
+        "least": _least(panels),
         "height": round(figure.get_figheight() / rows * PIXELS_AN_INCH),
     }
+
+
+def _keep_switches(axes: list[dict[str, Any]]) -> None:
+    """Leave another scale to logarithmic axes; without any to all, if all have one and none is of logarithms."""
+    logarithmic = any(axis["type"] == "log" for axis in axes)
+    allowed = logarithmic or all("other" in axis and "log" not in axis["label"] for axis in axes)
+    for axis in axes:
+        if not allowed or (logarithmic and axis["type"] != "log"):
+            axis.pop("other", None)
+
+
+def _least(panels: list[Panel]) -> int:
+    """Return how many pixels a panel needs across, without what is at its left where panels share that."""
+    if len(panels) > 2 and any(panel.axes.images for panel in panels):
+        return 70
+    first, *others = panels
+    shared = all(
+        share(first.axes, other.axes, "y") for other in others if place(other.axes)[0] == place(first.axes)[0]
+    )
+    return 140 if shared else 200
 
 
 def describe(shown: dict[str, Any]) -> str:
@@ -90,7 +113,7 @@ def describe(shown: dict[str, Any]) -> str:
                 for name, axis in zip(names, "xy", strict=True)
             ]
         ends = (_said(name, [v for v in values if v is not None]) for name, values in ranges)
-        said.append(f"{panel['name']}: {', '.join(filter(None, ends))}")
+        said.append(f"{plain(panel['name'])}: {', '.join(filter(None, ends))}")
     return "; ".join(said) + "."
 
 

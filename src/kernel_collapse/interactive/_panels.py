@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernel_collapse.experiments._style import readable
-from kernel_collapse.interactive._text import hexed, markup, numbers, plain
+from kernel_collapse.interactive._text import hexed, markup, numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Transform
 
-__all__ = ["Panel", "describe_panel", "place", "scaled", "ticks"]
+__all__ = ["Panel", "describe_panel", "place", "scaled", "share", "ticks"]
 
 
 @dataclass
@@ -54,11 +54,12 @@ def describe_panel(
     beside = [p.axes for p in panels if place(p.axes)[0] == place(axes)[0]]
     labels = {
         "xaxis": [axes.get_xlabel(), figure.get_supxlabel(), *(a.get_xlabel() for a in reversed(below))],
-        "yaxis": [axes.get_ylabel(), *(a.get_ylabel() for a in beside if _share(a, axes, "y"))],
+        "yaxis": [axes.get_ylabel(), *(a.get_ylabel() for a in beside if share(a, axes, "y"))],
     }
     result: dict[str, Any] = {
         "title": panel.title,
-        "name": plain(panel.name),
+        "name": panel.name,
+        "row": place(axes)[0],
         "column": place(axes)[1],
         "color": readable(colour) if hexed(colour) != "#000000" else None,
         "texts": [_text(panel, text) for text in axes.texts if not getattr(text, "arrow_patch", None)],
@@ -66,7 +67,7 @@ def describe_panel(
         "square": axes.get_aspect() != "auto",
     }
     for name, axis in (("xaxis", axes.xaxis), ("yaxis", axes.yaxis)):
-        shared = [p.number for p in panels if _share(p.axes, axes, name[0])]
+        shared = [p.number for p in panels if share(p.axes, axes, name[0])]
         result[name] = {
             "name": panel.names[name],
             "label": markup(next(filter(None, labels[name]), "")),
@@ -88,7 +89,8 @@ def place(axes: Axes) -> tuple[int, int]:
     return (spec.rowspan.start, spec.colspan.start) if spec else (0, 0)
 
 
-def _share(first: Axes, second: Axes, axis: str) -> bool:
+def share(first: Axes, second: Axes, axis: str) -> bool:
+    """Return whether two panels share an axis."""
     groups = first.get_shared_x_axes() if axis == "x" else first.get_shared_y_axes()
     return first is second or groups.joined(first, second)
 

@@ -31,8 +31,12 @@ def describe(trials: Iterable[Trial]) -> list[tuple[str, str]]:
     ...     for n in (20, 40)
     ...     for s in range(4)
     ... ]
-    >>> describe(trials)
-    [('data gaussian_classes', 'n = 20, 40; dim = 3'), ('measurement nngp', 'activation = erf'), ('seeds', '0 to 3'), ('trials', '8')]
+    >>> for term, values in describe(trials):
+    ...     print(f"{term}: {values}")
+    data gaussian_classes: n = 20, 40; dim = 3
+    measurement nngp: activation = erf
+    seeds: 0 to 3
+    trials: 8
     """
     trials = list(trials)
     no_path = {"path": True, "content": True, "base": {"path": True, "content": True}}
@@ -45,10 +49,7 @@ def describe(trials: Iterable[Trial]) -> list[tuple[str, str]]:
         for kind in dict.fromkeys(values[name] for values in options.values()):
             of = {spec: values for spec, values in options.items() if values[name] == kind}
             set_by_hand = {key for spec in of for key in _flat(spec.model_dump(exclude_defaults=True))}
-            varied = {
-                key: {repr(values[key]) for values in of.values()}
-                for key in next(iter(of.values()))
-            }
+            varied = {key: {repr(values[key]) for values in of.values()} for key in next(iter(of.values()))}
             words = [
                 f"{key} = {_values([values[key] for values in of.values()])}"
                 for key, different in varied.items()

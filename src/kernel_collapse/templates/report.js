@@ -24,14 +24,14 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  const plain = html => new DOMParser().parseFromString(html.replace("<br>", ", "), "text/html").body.textContent;
+  const plain = html => new DOMParser().parseFromString(html.replaceAll("<br>", ", "), "text/html").body.textContent;
 
   function rowsOf(figure) {
     const columns = ["panel", "line", "x_label", "y_label", "name", "x", "y", "low", "high", "value"];
     const rows = [];
     for (const trace of figure.data.filter(trace => trace.hoverinfo !== "skip")) {
       const panel = figure.panels[trace.meta.panel];
-      const start = {panel: panel.name, line: plain(trace.meta.group), x_label: plain(panel.xaxis.label),
+      const start = {panel: plain(panel.name), line: plain(trace.meta.group), x_label: plain(panel.xaxis.label),
         y_label: plain(panel.yaxis.label)};
       const known = trace.meta.columns ?? [];
       if (trace.type === "heatmap")
@@ -64,42 +64,69 @@
     const shown = figure.panels
       .map((panel, number) => ({...panel, number}))
       .filter(({number}) => figure.data.some(trace => trace.meta.panel === number && onSide(state, trace)));
-    const columns = Math.max(1, Math.min(new Set(shown.map(p => p.column)).size, Math.floor(width / figure.least)));
-    const named = axis => axis.ticktext && axis.ticktext.some(text => text.length > 6);
-    shown.forEach((panel, i) => {
-      const left = i % columns ? shown[i - 1] : null;
-      const below = shown[i + columns];
-      panel.row = Math.floor(i / columns);
-      panel.col = i % columns;
-      panel.showY = !left || left.yaxis.share !== panel.yaxis.share;
-      panel.showX = !below || below.xaxis.share !== panel.xaxis.share;
-    });
     const most = (panels, size) => Math.max(0, ...panels.map(size));
     const texts = axis => axis.texts ?? axis.ticktext ?? [];
+    const beside = 30 + Math.max(30, Math.min(130, 6.6 * most(shown, p => most(texts(p.yaxis), text => text.length))));
+    const wanted = new Set(shown.map(panel => panel.column)).size;
+    const fit = Math.max(1, Math.min(wanted, Math.floor((width - beside) / figure.least)));
+    const columns = Math.ceil(wanted / Math.ceil(wanted / fit));  // as even as can be
+    let last = null;
+    for (const panel of shown) {
+      const next = last && last.place === panel.row && last.col + 1 < columns;
+      panel.place = panel.row;
+      panel.row = last ? last.row + !next : 0;
+      panel.col = next ? last.col + 1 : 0;
+      if (columns < wanted) panel.title ||= panel.name;
+      last = panel;
+    }
+    for (const panel of shown) {
+      const left = shown.find(p => p.row === panel.row && p.col === panel.col - 1);
+      const below = shown.find(p => p.row === panel.row + 1 && p.col === panel.col);
+      panel.showY = !left || left.yaxis.share !== panel.yaxis.share;
+      panel.showX = !below || below.xaxis.share !== panel.xaxis.share;
+    }
     const yspace = p => !p.showY ? 12 : 10 + (p.yaxis.label ? 20 * p.yaxis.label.split("<br>").length : 0)
       + Math.max(30, Math.min(130, 6.6 * most(texts(p.yaxis), text => text.length)));
     const lefts = Array.from({length: columns}, (_, c) => most(shown.filter(p => p.col === c), yspace));
-    const count = Math.ceil(shown.length / columns);
-    const rows = Array.from({length: count}, (_, r) => {
+    const across = (width - lefts.reduce((a, b) => a + b, 0) - 10 * columns) / columns;
+    for (const panel of shown) panel.title = folded(panel.title, across + 8);
+    const rows = Array.from({length: last.row + 1}, (_, r) => {
       const panels = shown.filter(p => p.row === r);
       const lines = most(panels, p => p.title ? p.title.split("<br>").length : 0);
-      return {top: 8 + 16 * lines, bottom: most(panels, p => p.showX ? 24 + (p.xaxis.label ? 20 : 0) : 6)};
+      return {top: 8 + 16 * lines, bottom: most(panels, p => p.showX ? 24 + (p.xaxis.label && !figure.xlabel ? 20 : 0) : 6)};
     });
-    const across = (width - lefts.reduce((a, b) => a + b, 0) - 10 * columns) / columns;
-    const tall = shown.some(p => named(p.yaxis) || texts(p.yaxis).length > 8);
+    const tall = shown.some(p => texts(p.yaxis).length > 8);
     let down = Math.max(190, Math.min(figure.height, tall ? 640 : 420));
     if (shown.some(p => p.square)) down = Math.min(down, across);
     const scale = figure.data.some(trace => trace.showscale) ? 62 : 0;
-    const height = rows.reduce((sum, row) => sum + row.top + down + row.bottom, scale);
+    const height = rows.reduce((sum, row) => sum + row.top + down + row.bottom, scale + (figure.xlabel ? 24 : 0));
     for (const panel of shown) {
       const x = lefts.slice(0, panel.col + 1).reduce((a, b) => a + b, 0) + panel.col * (across + 10);
       const y = rows.slice(0, panel.row).reduce((sum, row) => sum + row.top + down + row.bottom, rows[panel.row].top);
       panel.domain = {x: [x / width, (x + across) / width], y: [1 - (y + down) / height, 1 - y / height]};
     }
-    return {shown, width, height};
+    return {shown, width, height, scale};
   }
 
-  function layoutOf(state, {shown, width, height}) {
+  /** Break a title that is too long for its panel at the space that is nearest to its middle. */
+  function folded(title, width) {
+    const length = plain(title).length;
+    if (title.includes("<br>") || 6.4 * length < width) return title;
+    const spaces = [...title.matchAll(/ (?![^<]*>)/g)].map(found => found.index);
+    const middle = spaces.sort((a, b) => Math.abs(a - title.length / 2) - Math.abs(b - title.length / 2))[0];
+    return middle ? `${title.slice(0, middle)}<br>${title.slice(middle + 1)}` : title;
+  }
+
+  /** Where ticks are: powers of ten (which Plotly writes larger) on logarithmic axes of many decades. */
+  function ticksOf(type, [low, high]) {
+    const decades = Math.abs(high - low);
+    if (type === "category") return {dtick: 1};
+    if (type !== "log") return {nticks: 6};
+    if (decades >= 3) return {nticks: 5, exponentformat: "power", tickfont: {size: 9.5}};
+    return {tickformat: "~g", ...(decades >= 1 ? {dtick: "D2"} : {nticks: 6})};
+  }
+
+  function layoutOf(state, {shown, width, height, scale}) {
     const css = getComputedStyle(document.documentElement);
     const [ink, soft, line, paper] = ["ink", "soft", "line", "paper"].map(name => css.getPropertyValue(`--${name}`).trim());
     const layout = {
@@ -120,10 +147,12 @@
         layout[keyOf(axis.name)] = {
           domain: panel.domain[which[0]], anchor: other, type, range: turned ? axis.other : axis.range,
           ...(first.number !== panel.number ? {matches: first[which].name} : {}),
-          ...(axis.tickvals && !turned ? {tickmode: "array", tickvals: axis.tickvals, ticktext: axis.ticktext} : {nticks: 6}),
-          title: {text: labelled ? axis.label : "", font: {size: 12, color: ink}, standoff: 4},
-          showticklabels: labelled, tickfont: {size: 11, color: soft}, exponentformat: "power", tickangle: 0,
-          showgrid: axis.grid, gridcolor: line, zeroline: false, showline: true, linecolor: soft, automargin: false,
+          tickfont: {size: 11},
+          ...(axis.tickvals && !turned ? {tickmode: "array", tickvals: axis.tickvals, ticktext: axis.ticktext}
+            : ticksOf(type, turned ? axis.other : axis.range)),
+          title: {text: labelled && !(state.figure.xlabel && which === "xaxis") ? axis.label : "", font: {size: 12, color: ink}, standoff: 4},
+          showticklabels: labelled, tickcolor: soft, tickangle: 0,
+          showgrid: axis.grid, gridcolor: line, zeroline: false, showline: true, linecolor: soft, automargin: false, ticks: "",
           ...(panel.square && which === "yaxis" ? {scaleanchor: x, constrain: "domain"} : {}),
         };
       }
@@ -137,6 +166,9 @@
         layout.shapes.push({type: "rect", xref: `${x} domain`, x0: 0, x1: 1, yref: y, line: {width: 0}, layer: "below",
           ...span, fillcolor: span.fillcolor === "#000000" ? soft : tint(span.fillcolor)});
     }
+    if (state.figure.xlabel)
+      layout.annotations.push({text: state.figure.xlabel, xref: "paper", yref: "paper", x: 0.5, y: (scale + 2) / height,
+        yanchor: "bottom", showarrow: false});
     return layout;
   }
 
@@ -155,6 +187,7 @@
       displaylogo: false, doubleClick: "reset", toImageButtonOptions: {filename: state.name},
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     });
+    all(".main-svg", state.plot).forEach(svg => svg.setAttribute("aria-hidden", "true"));  // the label says what is seen
     state.width = width;
     state.drawn = true;
   }
@@ -246,19 +279,24 @@
       const state = states.find(state => state.plot === entry.target);
       if (!state.drawn) draw(state);
     }), {rootMargin: "600px"});
-    states.forEach(state => near.observe(state.plot));
-    const again = () => states.filter(state => state.drawn).forEach(draw);
-    night.addEventListener("change", () => (states.forEach(drawLegend), again()));
+    const again = some => some.forEach(state => {  // those near the view at once
+      state.drawn = false;
+      near.unobserve(state.plot);
+      near.observe(state.plot);
+    });
+    again(states);
+    night.addEventListener("change", () => (states.forEach(drawLegend), again(states)));
     let waiting;
     addEventListener("resize", () => {
       clearTimeout(waiting);
-      waiting = setTimeout(() => states.filter(s => s.drawn && s.width !== Math.floor(s.plot.clientWidth)).forEach(draw), 150);
+      waiting = setTimeout(() => again(states.filter(state => state.width !== Math.floor(state.plot.clientWidth))), 150);
     });
     const print = now => () => {
       printing = now;
       document.documentElement.classList.toggle("printing", now);
       states.forEach(drawLegend);
-      states.filter(state => now || state.drawn).forEach(draw);
+      if (now) states.forEach(draw);
+      else again(states);
     };
     addEventListener("beforeprint", print(true));
     addEventListener("afterprint", print(false));
