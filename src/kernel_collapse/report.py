@@ -205,6 +205,12 @@ def write_page(
         for figure in section.figures:
             _save(figure, figures)
             shown[figure.name] = interactive.convert(figure.figure)
+
+    def keep(frame: pd.DataFrame, name: str) -> int:
+        """Keep a table for saving, and return its number."""
+        tables.append(_numbers_of(frame, name))
+        return len(tables) - 1
+
     html = _template().render(
         title=title,
         lead=lead,
@@ -222,7 +228,7 @@ def write_page(
         marks=MARKS,
         counts=_count_verdicts(sections),
         most_rows=MOST_ROWS,
-        keep=lambda frame, name: tables.append(_numbers_of(frame, name)) or len(tables) - 1,
+        keep=keep,
         tables=lambda: _packed(json.dumps(tables, separators=(",", ":"), ensure_ascii=False)),
     )
     part = path.with_suffix(".part")  # a killed run leaves the old page or the new one, never half of one

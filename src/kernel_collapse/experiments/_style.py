@@ -123,10 +123,12 @@ def readable(colour: Any, background: str = "#ffffff") -> str:
 
     ends = max(("#000000", "#ffffff"), key=lambda end: contrast(end, background))
     for share in range(0, 101, 4):
-        mixed = [c + (e - c) * share / 100 for c, e in zip(to_rgb(colour), to_rgb(ends), strict=True)]
-        if contrast(to_hex(mixed), background) >= CONTRAST:
+        pairs = zip(to_rgb(colour), to_rgb(ends), strict=True)
+        red, green, blue = (c + (e - c) * share / 100 for c, e in pairs)
+        mixed = str(to_hex((red, green, blue)))
+        if contrast(mixed, background) >= CONTRAST:
             break
-    return str(to_hex(mixed))
+    return mixed
 
 
 def on_dark(colour: str) -> str:

@@ -144,6 +144,7 @@ def _legend(figure: Figure) -> list[dict[str, Any]]:
     """Return the entries of all legends, each name once."""
     legends = [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]
     entries: dict[str, dict[str, Any]] = {}
+    handle: Any
     for legend in legends:
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
             name = markup(text.get_text())

@@ -5,18 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kernel_collapse.interactive._panels import Panel, scaled, ticks
 from kernel_collapse.interactive._text import DIGITS, hexed, markup, numbers, plain
-
-if TYPE_CHECKING:
-    from matplotlib.collections import Collection
-    from matplotlib.container import ErrorbarContainer
-    from matplotlib.image import AxesImage
-    from matplotlib.lines import Line2D
 
 __all__ = ["look_of", "traces_of"]
 
@@ -42,7 +36,7 @@ def traces_of(panel: Panel, legend: list[dict[str, Any]]) -> list[dict[str, Any]
     from matplotlib.collections import LineCollection, PathCollection, PolyCollection
     from matplotlib.container import ErrorbarContainer
 
-    axes = panel.axes
+    axes: Any = panel.axes
     bars = [c for c in axes.containers if isinstance(c, ErrorbarContainer)]
     done = {id(part) for c in bars for part in (c[0], *c[1], *c[2])}
     found: list[tuple[float, str, dict[str, Any]]] = [(-1.0, "", _image(image)) for image in axes.images]
@@ -52,6 +46,7 @@ def traces_of(panel: Panel, legend: list[dict[str, Any]]) -> list[dict[str, Any]
     for line in axes.get_lines():
         if id(line) not in done and len(line.get_xdata()):
             found.append((line.get_zorder(), str(line.get_label()), _line(panel, line, bands)))
+    drawn: Any
     for drawn in axes.collections:
         if id(drawn) in done or not len(drawn.get_paths()):
             continue
@@ -66,7 +61,9 @@ def traces_of(panel: Panel, legend: list[dict[str, Any]]) -> list[dict[str, Any]
             continue
         found.append((drawn.get_zorder(), str(drawn.get_label()), draw(panel, drawn)))
     traces = []
+    lines = {trace["meta"].pop("band", None): label for _, label, trace in found}
     for _, label, trace in sorted(found, key=lambda item: item[0]):
+        label = lines.get(trace["meta"].pop("id", 0), label)  # a band goes with its line
         named = label and not label.startswith("_")
         colour = trace["meta"].pop("color", None)
         like = (entry["name"] for entry in legend if entry["color"] == colour)
@@ -108,7 +105,7 @@ def _add(trace: dict[str, Any], name: str, values: Iterable[Any]) -> None:
         row.append(value)
 
 
-def _line(panel: Panel, line: Line2D, bands: Sequence[Collection] = ()) -> dict[str, Any]:
+def _line(panel: Panel, line: Any, bands: Sequence[Any] = ()) -> dict[str, Any]:
     points = panel.data(line.get_transform(), line.get_xydata())
     trace: dict[str, Any] = {"type": "scatter", "x": numbers(points[:, 0]), "y": numbers(points[:, 1])}
     look = look_of(line)
@@ -120,18 +117,30 @@ def _line(panel: Panel, line: Line2D, bands: Sequence[Collection] = ()) -> dict[
     names = getattr(line, "point_names", None)
     if names is not None:
         _add(trace, "name", names)
-    for band in bands:
-        edges = _edges(band)
-        ends = [edges.get(x, (np.nan, np.nan)) for x in points[:, 0]]
-        inside = [low <= y <= high for (low, high), y in zip(ends, points[:, 1], strict=True) if low == low]
-        if hexed(band.get_facecolor()[0]) == look["color"] and inside and all(inside):
-            for i, name in enumerate(("low", "high")):
-                _add(trace, name, numbers([end[i] for end in ends]))
-            break
+    fits = [
+        (_misfit(band, points), i)
+        for i, band in enumerate(bands)
+        if hexed(band.get_facecolor()[0]) == look["color"]
+    ]
+    misfit, nearest = min(fits, default=(math.inf, 0))
+    if misfit < math.inf:
+        edges = _edges(bands[nearest])
+        for i, name in enumerate(("low", "high")):
+            _add(trace, name, numbers([edges.get(x, (np.nan, np.nan))[i] for x in points[:, 0]]))
+        trace["meta"]["band"] = id(bands[nearest])
     return trace
 
 
-def _edges(band: Collection) -> dict[float, tuple[float, float]]:
+def _misfit(band: Any, points: np.ndarray[Any, Any]) -> float:
+    """Return how far a line is from the middle of a band at most, infinity where it leaves it."""
+    edges = _edges(band)
+    inside = [(*edges[x], y) for x, y in points if x in edges]
+    if not inside or not all(low <= y <= high for low, high, y in inside):
+        return math.inf
+    return max(abs(0.5 * (low + high) - y) for low, high, y in inside)
+
+
+def _edges(band: Any) -> dict[float, tuple[float, float]]:
     """Return the lower and upper edge of a band at each of its points."""
     edges: dict[float, tuple[float, float]] = {}
     for path in band.get_paths():
@@ -141,7 +150,7 @@ def _edges(band: Collection) -> dict[float, tuple[float, float]]:
     return edges
 
 
-def _error_bars(panel: Panel, bar: ErrorbarContainer) -> dict[str, Any]:
+def _error_bars(panel: Panel, bar: Any) -> dict[str, Any]:
     line, _, collections = bar
     trace = _line(panel, line)
     for drawn in collections:
@@ -159,7 +168,7 @@ def _error_bars(panel: Panel, bar: ErrorbarContainer) -> dict[str, Any]:
     return trace
 
 
-def _band(panel: Panel, band: Collection) -> dict[str, Any]:
+def _band(panel: Panel, band: Any) -> dict[str, Any]:
     least = panel.axes.get_ylim()[0] / 10 if panel.axes.get_yscale() == "log" else -np.inf
     gap = [[np.nan, np.nan]]
     parts = [part for path in band.get_paths() for part in (path.vertices, gap)]
@@ -176,7 +185,7 @@ def _band(panel: Panel, band: Collection) -> dict[str, Any]:
         "fillcolor": colour,
         "opacity": round(float(band.get_facecolor()[0][3]), 3),
         "hoverinfo": "skip",
-        "meta": {"color": colour},
+        "meta": {"color": colour, "id": id(band)},
     }
 
 
@@ -218,17 +227,17 @@ def _marks(panel: Panel, marks: Any) -> dict[str, Any]:
 def _marker_of(marks: Any) -> str:
     from matplotlib.markers import MarkerStyle
 
-    drawn = marks.get_paths()[0].vertices
+    drawn: Any = marks.get_paths()[0].vertices
     for marker in SYMBOLS:
         style = MarkerStyle(marker)
-        known = style.get_path().transformed(style.get_transform()).vertices
+        known: Any = style.get_path().transformed(style.get_transform()).vertices
         if known.shape == drawn.shape and np.allclose(known, drawn):
             return marker
     return "o"
 
 
-def _image(image: AxesImage) -> dict[str, Any]:
-    values = np.ma.filled(image.get_array().astype(float), np.nan)
+def _image(image: Any) -> dict[str, Any]:
+    values: Any = np.ma.filled(image.get_array().astype(float), np.nan)
     left, right, bottom, top = image.get_extent()
     if image.origin == "lower":
         bottom, top = top, bottom
@@ -250,7 +259,7 @@ def _image(image: AxesImage) -> dict[str, Any]:
     }
 
 
-def look_of(line: Line2D) -> dict[str, Any]:
+def look_of(line: Any) -> dict[str, Any]:
     """Return how a line and its markers look."""
     colour = hexed(line.get_color())
     drawn, marked = (

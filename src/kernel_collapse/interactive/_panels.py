@@ -123,7 +123,7 @@ def ticks(axis: Axis) -> tuple[Any, list[str]] | None:
 
     places = np.asarray(axis.get_majorticklocs(), dtype=float)
     if isinstance(axis.get_major_locator(), FixedLocator | StrCategoryLocator):
-        return places, axis.get_major_formatter().format_ticks(places)
+        return places, axis.get_major_formatter().format_ticks(list(places))
     if axis.get_scale() in ("linear", "log"):
         return None
     low, high = sorted(axis.get_view_interval())

@@ -39,8 +39,8 @@ def describe(trials: Iterable[Trial]) -> list[tuple[str, str]]:
     trials: 8
     """
     trials = list(trials)
-    no_path = {"path": True, "content": True, "base": {"path": True, "content": True}}
-    parts = {
+    no_path: Any = {"path": True, "content": True, "base": {"path": True, "content": True}}
+    parts: dict[str, tuple[str, dict[Any, dict[str, Any]]]] = {
         "data": ("law", {t.data: _flat(t.data.model_dump(exclude=no_path)) for t in trials}),
         "measurement": ("kernel", {t.measurement: t.measurement.model_dump() for t in trials}),
     }
