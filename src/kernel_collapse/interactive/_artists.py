@@ -57,7 +57,7 @@ def traces_of(panel: Panel, legend: list[dict[str, Any]]) -> list[dict[str, Any]
             if isinstance(drawn, LineCollection)
             else _marks
         )
-        if isinstance(drawn, PathCollection) and not len(drawn.get_offsets()):
+        if isinstance(drawn, PathCollection) and not np.size(drawn.get_offsets()):
             continue
         found.append((drawn.get_zorder(), str(drawn.get_label()), draw(panel, drawn)))
     traces = []
@@ -154,7 +154,7 @@ def _error_bars(panel: Panel, bar: Any) -> dict[str, Any]:
     line, _, collections = bar
     trace = _line(panel, line)
     for drawn in collections:
-        ends = np.array([segment.T for segment in drawn.get_segments()])  # (points, axis, end)
+        ends = np.array([path.vertices.T for path in drawn.get_paths()])  # (points, axis, end)
         which = "x" if bar.has_xerr else "y"
         at, low, high = np.array(trace[which], dtype=float), *ends[:, "xy".index(which)].T
         trace[f"error_{which}"] = {
