@@ -15,6 +15,8 @@ from kernel_collapse.interactive._text import DIGITS, hexed, markup, numbers, pl
 __all__ = ["look_of", "traces_of"]
 
 PIXELS_A_POINT = 100 / 72
+#: A picture of more points a side is shown by means over blocks.
+MOST_POINTS = 128
 
 SYMBOLS = {
     "o": "circle",
@@ -236,8 +238,20 @@ def _marker_of(marks: Any) -> str:
     return "o"
 
 
+def _thinned(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], str]:
+    """Return means over blocks of a picture that has more points than a page should hold, and what they are of."""
+    steps = [-(-size // MOST_POINTS) for size in values.shape]
+    if max(steps) == 1:
+        return values, ""
+    starts = [np.arange(0, size, step) for size, step in zip(values.shape, steps, strict=True)]
+    sums = np.add.reduceat(np.add.reduceat(values, starts[0], axis=0), starts[1], axis=1)
+    sizes = [np.diff([*start, size]) for start, size in zip(starts, values.shape, strict=True)]
+    return sums / np.outer(*sizes), f"mean of {steps[0]} × {steps[1]}: "
+
+
 def _image(image: Any) -> dict[str, Any]:
-    values: Any = np.ma.filled(image.get_array().astype(float), np.nan)
+    whole = np.ma.filled(image.get_array().astype(float), np.nan)
+    values, block = _thinned(whole)
     left, right, bottom, top = image.get_extent()
     if image.origin == "lower":
         bottom, top = top, bottom
@@ -254,7 +268,7 @@ def _image(image: Any) -> dict[str, Any]:
         "colorscale": scale,
         "colorbar": {"title": {"text": markup(image.colorbar.ax.get_ylabel()) if image.colorbar else ""}},
         "showscale": image.colorbar is not None,
-        "hovertemplate": "%{y}, %{x}: %{z:.4g}<extra></extra>" if image.axes.get_xticklabels() else None,
+        "hovertemplate": f"%{{y}}, %{{x}}: {block}%{{z:.4g}}<extra></extra>",
         "meta": {},
     }
 
