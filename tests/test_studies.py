@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import kernel_collapse as kc
-from kernel_collapse import correlation_map, experiments, sweep
+from kernel_collapse import correlation_map, experiments, interactive, sweep
 from kernel_collapse.experiments import _properties, activations, beyond_gaussian, depth, theory_vs_samples
 from kernel_collapse.store import Store
 
@@ -380,7 +380,7 @@ def test_tables_and_figures_of_activations(activation_rows):
     assert len(together) == 4
     assert len(by_depth) == 4 * 2
     heat, scatter = experiment.figures(activation_rows)
-    assert len(heat.interactive.data) == 4
+    assert [trace["type"] for trace in interactive.convert(heat.figure)["data"]] == ["heatmap"] * 4
     names = [tick.get_text() for tick in heat.figure.axes[0].get_yticklabels()]
     assert names[0] == "identity"
     assert len(names) == 20
@@ -420,7 +420,8 @@ def test_verdicts_on_laws_that_hold_and_reverse():
         assert "reversed in 8 (ringed)" in figure.caption
         labels = [tick.get_text() for tick in figure.figure.axes[0].get_yticklabels()]
         assert labels == list(beyond_gaussian.LAWS)
-        assert sum(len(trace.x) for trace in figure.interactive.data) == 8 * len(beyond_gaussian.LAWS)
+        traces = interactive.convert(figure.figure)["data"]
+        assert sum(len(trace["x"]) for trace in traces if "error_x" in trace) == 8 * len(beyond_gaussian.LAWS)
 
 
 def test_laws_whose_class_means_coincide():

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
+import json
 import math
 import os
 import platform
+import re
+import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,10 +18,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel_collapse import overview, tidy
+from kernel_collapse import interactive, overview, tidy
 from kernel_collapse.experiments import REGISTRY, Figure, Table, Verdict
-from kernel_collapse.experiments._style import NAMES, style
-from kernel_collapse.specification import Sweep
+from kernel_collapse.experiments._style import NAMES, on_dark, style
+from kernel_collapse.specification import Sweep, describe
 from kernel_collapse.store import Store
 
 if TYPE_CHECKING:
@@ -28,11 +32,24 @@ __all__ = ["Built", "Section", "build", "environment", "write_page"]
 
 FILE = "report.html"
 FIGURES = "figures"
+#: Longer tables are written when their box is opened.
+MOST_ROWS = 40
+#: How a verdict is marked besides by its colour and words, and the class of its colour.
+MARKS = {
+    "holds": ("✓", "holds"),
+    "holds in part": ("◐", "part"),
+    "does not hold": ("✗", "fails"),
+    "undecided": ("?", "undecided"),
+}
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: an experiment, or a user's measurement."""
+    """A part of the page: an experiment, or a user's measurement.
+
+    `specification` says what made it, as `kernel_collapse.specification.describe` does; `command` makes it again, from
+    the text of a sweep, `toml`, if it is one.
+    """
 
     name: str
     title: str
@@ -40,6 +57,9 @@ class Section:
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    specification: list[tuple[str, str]] = field(default_factory=list)
+    command: str = ""
+    toml: str = ""
 
 
 class Built(NamedTuple):
@@ -91,6 +111,8 @@ def build(folder: str | Path) -> Built:
                 experiment.figures(mine),
                 experiment.tables(mine),
                 experiment.verdicts(mine),
+                describe(experiment.trials(about["preset"])),
+                _remake(experiment.name, about["preset"]),
             )
         )
     facts = {"Preset": about["preset"], **_counts(rows, planned)}
@@ -118,6 +140,9 @@ def _build_sweep(folder: Path, about: dict[str, Any]) -> Built:
         "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
         [overview.figure(done)] if done[overview.VALUE].notna().any() else [],
         [overview.table(done)],
+        specification=describe(sweep.trials()),
+        command=shlex.join(["kernel-collapse", "run", f"{sweep.name}.toml", "--out", f"runs/{sweep.name}"]),
+        toml=about.get("toml", ""),
     )
     facts = {
         "Sweep": f"{sweep.name}.toml",
@@ -134,6 +159,11 @@ def _build_sweep(folder: Path, about: dict[str, Any]) -> Built:
         about=about["environment"],
     )
     return Built(page, [section], [], facts)
+
+
+def _remake(name: str, preset: str) -> str:
+    """Return the command that makes the figures of an experiment again."""
+    return f"kernel-collapse reproduce {name} --preset {preset} --out runs/{name}-{preset}"
 
 
 def _refuse_unfinished(rows: pd.DataFrame, folder: str | Path) -> None:
@@ -170,7 +200,18 @@ def write_page(
     """Write one self-contained page, and every figure as PDF, SVG and PNG in the folder "figures" beside it."""
     figures = path.parent / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
-    interactive = any(figure.interactive is not None for section in sections for figure in section.figures)
+    shown: dict[str, dict[str, Any]] = {}
+    tables: list[dict[str, Any]] = []
+    for section in sections:
+        for figure in section.figures:
+            _save(figure, figures)
+            shown[figure.name] = interactive.convert(figure.figure)
+
+    def keep(frame: pd.DataFrame, name: str) -> int:
+        """Keep a table for saving, and return its number."""
+        tables.append(_numbers_of(frame, name))
+        return len(tables) - 1
+
     html = _template().render(
         title=title,
         lead=lead,
@@ -180,11 +221,24 @@ def write_page(
         failures=failures,
         environment=about,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        image=lambda figure: _embed(figure, figures),
-        plotly=_plotly_script() if interactive else "",
+        folder=FIGURES,
+        seen={name: interactive.describe(figure) for name, figure in shown.items()},
+        figures=_packed(json.dumps(shown, separators=(",", ":"))) if shown else "",
+        dark=json.dumps(_dark(json.dumps(shown))),
+        plotly=_plotly_script() if shown else "",
+        marks=MARKS,
+        counts=_count_verdicts(sections),
+        most_rows=MOST_ROWS,
+        keep=keep,
+        tables=lambda: _packed(json.dumps(tables, separators=(",", ":"), ensure_ascii=False)),
     )
     _write(path, html.encode())
     return path
+
+
+def _count_verdicts(sections: list[Section]) -> dict[str, int]:
+    statuses = [verdict.status for section in sections for verdict in section.verdicts]
+    return {status: statuses.count(status) for status in MARKS}
 
 
 def environment() -> dict[str, str]:
@@ -214,14 +268,13 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _embed(figure: Figure, folder: Path) -> str:
-    """Save a figure in three formats and return the vector one as a data URI."""
+def _save(figure: Figure, folder: Path) -> None:
+    """Save a figure in three formats."""
     with style():  # saving has settings too: resolution, and names inside SVG that are the same every time
         for kind, about in (("pdf", {"CreationDate": None}), ("png", {}), ("svg", {"Date": None})):
             picture = io.BytesIO()
             figure.figure.savefig(picture, format=kind, metadata=about)
             _write(folder / f"{figure.name}.{kind}", picture.getvalue())
-    return "data:image/svg+xml;base64," + base64.b64encode(picture.getvalue()).decode()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -234,19 +287,22 @@ def _write(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def _packed(text: str) -> str:
+    """Return text compressed, as a page can hold it."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+@lru_cache(maxsize=1)
 def _plotly_script() -> str:
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs())
+    return _packed(str(get_plotlyjs()))
 
 
-def _plot(figure: Any) -> str:
-    """Return a Plotly figure as a piece of a page that has the script already."""
-    return str(
-        figure.to_html(
-            full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
-        )
-    )
+def _dark(figures: str) -> dict[str, str]:
+    """Return the colours of figures, and what they are on a dark screen; those of colour scales stay."""
+    figures = re.sub(r'"colorscale": \[\[.*?\]\]', "", figures)
+    return {colour: on_dark(colour) for colour in sorted(set(re.findall(r'"(#[0-9a-f]{6})"', figures)))}
 
 
 def _cell(value: Any) -> str:
@@ -258,6 +314,22 @@ def _cell(value: Any) -> str:
             return "–"
         return f"{value:.4g}".replace("-", "−")
     return NAMES.get(value, str(value))
+
+
+def _numbers_of(frame: pd.DataFrame, title: str) -> dict[str, Any]:
+    """Return a table as the page saves it: six digits of a real number, None for what is none."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float):
+            return float(f"{value:.6g}") if math.isfinite(value) else None
+        return int(value) if isinstance(value, int) and not isinstance(value, bool) else _cell(value)
+
+    return {
+        "title": title,
+        "columns": [_cell(column) for column in frame.columns],
+        "numeric": [_is_number(frame[column]) for column in frame.columns],
+        "rows": [list(map(plain, row)) for row in frame.itertuples(index=False)],
+    }
 
 
 def _is_number(column: pd.Series[Any]) -> bool:
@@ -272,6 +344,6 @@ def _template() -> jinja2.Template:
     environment_ = jinja2.Environment(
         loader=jinja2.PackageLoader("kernel_collapse"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment_.filters |= {"cell": _cell, "plot": _plot}
+    environment_.filters["cell"] = _cell
     environment_.tests["number"] = _is_number
     return environment_.get_template("report.html.j2")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -207,6 +209,7 @@ def _write_measurement(
         "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
         [measuring.figure(table, dataset.name)],
         [Table("Values", table if table["reason"].any() else table.drop(columns="reason"))],
+        command=shlex.join(["kernel-collapse", *sys.argv[1:]]),
     )
     report.write_page(
         path,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kernel_collapse.sweep import Outcome
     from kernel_collapse.trials import Trial
 
-__all__ = ["Forecast", "Shown", "about", "duration"]
+__all__ = ["Forecast", "Shown", "about", "about_on", "duration"]
 
 #: Seconds after which a log gets a line, should no tenth of the work have been done meanwhile.
 QUIET = 60.0
@@ -30,10 +30,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def about(seconds: float, processes: int) -> str:
-    """Return an estimate of the time that so many processes take, as it is printed."""
-    time = duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
-    return f"{time} on {processes} process{'es' if processes > 1 else ''}"
+def about(seconds: float) -> str:
+    """Return a time that is an estimate as it is printed."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+
+
+def about_on(seconds: float, processes: int) -> str:
+    """Return it with the number of processes that it is for."""
+    return f"{about(seconds)} on {processes} process{'es' if processes > 1 else ''}"
 
 
 class Forecast:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kernel_collapse.cli._app import app
-from kernel_collapse.cli._progress import about
+from kernel_collapse.cli._progress import about_on
 from kernel_collapse.cli._runs import (
     GRACE,
     Dask,
@@ -96,7 +96,7 @@ def _print_list(chosen: list[Experiment], processes: int) -> None:
         console.print(f"[bold]{experiment.name}[/bold]\n  {experiment.question}")
         for preset in PRESETS:
             costs = [trial.cost for trial in experiment.trials(preset)]
-            console.print(f"  {preset}: {len(costs)} trials, {about(sum(costs) / processes, processes)}")
+            console.print(f"  {preset}: {len(costs)} trials, {about_on(sum(costs) / processes, processes)}")
 
 
 def _print_verdicts(sections: list[Section]) -> None:

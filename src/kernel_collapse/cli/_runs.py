@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from kernel_collapse._pool import GRACE
-from kernel_collapse.cli._progress import Shown, about, duration
+from kernel_collapse.cli._progress import Shown, about_on, duration
 
 if TYPE_CHECKING:
     from kernel_collapse.cluster import Cluster
@@ -149,7 +149,7 @@ def _run_with_progress(
     folder, todo = store.folder, sweep.missing(trials, store)
     shown = Shown(todo, len(trials) - len(todo), len(trials), processes)
     if todo:
-        time = f"{about(shown.forecast.left(), processes)}"
+        time = f"{about_on(shown.forecast.left(), processes)}"
         typer.echo(
             f"{len(trials)} trials: {shown.done} found in {folder}, {len(todo)} to run, {time}.", err=True
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kernel_collapse.cli._app import app
-from kernel_collapse.cli._progress import Forecast, about, duration
+from kernel_collapse.cli._progress import Forecast, about_on, duration
 from kernel_collapse.cli._runs import (
     GRACE,
     Dask,
@@ -158,7 +158,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     )
     if not todo:
         return
-    time = about(Forecast(todo, processes).left(), processes)
+    time = about_on(Forecast(todo, processes).left(), processes)
     console.print(f"{time[0].upper()}{time[1:]}. The longest:")
     distinct = {
         (t.data, t.measurement): t for t in reversed(todo)

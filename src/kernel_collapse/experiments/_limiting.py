@@ -1,4 +1,4 @@
-"""What the two experiments on limiting kernels share: kernels, columns, panels, plots for hovering."""
+"""What the two experiments on limiting kernels share: kernels, columns, panels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DIMS",
     "MEASUREMENTS",
-    "hover",
     "name_balanced",
     "name_imbalanced",
     "order_verdicts",
@@ -94,39 +93,6 @@ def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], lege
             row[0].set_ylabel(label)
         handles, names = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, title=legend, loc="outside right center")
-    return figure
-
-
-def hover(rows: pd.DataFrame, cells: Sequence[str], title: str) -> Any:
-    """Return a Plotly figure of log10 NC1(H) against d with a line a kernel and cell, to be hovered over."""
-    import plotly.graph_objects as go
-
-    table = summarise(rows, "log_nc1", ["activation", "kernel", *cells, "dim"])
-    figure = go.Figure()
-    for keys, line in table.groupby(["activation", "kernel", *cells], sort=True):
-        activation, kernel, *rest = keys
-        name = f"{ACTIVATION_NAMES[activation]} {KERNEL_NAMES[kernel]}"
-        detail = ", ".join(" / ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in rest)
-        figure.add_scatter(
-            x=line["dim"].tolist(),
-            y=line["mean"].tolist(),
-            error_y={"type": "data", "array": line["std"].tolist(), "thickness": 1},
-            name=f"{name}, {detail}",
-            legendgroup=name,
-            mode="lines+markers",
-            line={"color": KERNEL_COLOURS[kernel], "dash": "solid" if activation == "erf" else "dash"},
-            customdata=np.column_stack([line["std"], line["seeds"]]).tolist(),
-            hovertemplate="d = %{x}: %{y:.4f} ± %{customdata[0]:.4f} (%{customdata[1]} seeds)",
-        )
-    figure.update_layout(
-        title=title,
-        template="plotly_white",
-        height=520,
-        hovermode="closest",
-        xaxis={"type": "log", "title": "dimension d", "tickvals": sorted(rows["dim"].unique().tolist())},
-        yaxis={"title": "log10 NC1(H)"},
-        font={"family": "system-ui, sans-serif"},
-    )
     return figure
 
 

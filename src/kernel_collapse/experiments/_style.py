@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 __all__ = [
     "ACTIVATION_NAMES",
@@ -17,6 +18,10 @@ __all__ = [
     "KERNEL_NAMES",
     "NAMES",
     "band",
+    "contrast",
+    "name_points",
+    "on_dark",
+    "readable",
     "sizes_palette",
     "style",
     "ticks_at",
@@ -95,6 +100,42 @@ def style() -> Iterator[None]:
         yield
 
 
+#: Behind figures on a dark screen, and the least contrast of text (WCAG 2, level AA).
+DARK = "#12161c"
+CONTRAST = 4.5
+
+
+def contrast(first: Any, second: Any) -> float:
+    """Return the contrast of two colours as WCAG 2 defines it, from 1 to 21."""
+    from matplotlib.colors import to_rgb
+
+    def luminance(colour: Any) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(first), luminance(second)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def readable(colour: Any, background: str = "#ffffff") -> str:
+    """Return the colour, mixed with as much black or white as text on that background needs."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    ends = max(("#000000", "#ffffff"), key=lambda end: contrast(end, background))
+    for share in range(0, 101, 4):
+        pairs = zip(to_rgb(colour), to_rgb(ends), strict=True)
+        red, green, blue = (c + (e - c) * share / 100 for c, e in pairs)
+        mixed = str(to_hex((red, green, blue)))
+        if contrast(mixed, background) >= CONTRAST:
+            break
+    return mixed
+
+
+def on_dark(colour: str) -> str:
+    """Return a colour of a figure as it is on a dark screen; white is the paper."""
+    return DARK if colour == "#ffffff" else readable(colour, DARK)
+
+
 def band(axes: Axes, table: pd.DataFrame, x: str, **line: Any) -> None:
     """Draw means as a line, and one standard deviation to either side as a band."""
     table = table.sort_values(x)
@@ -107,6 +148,11 @@ def band(axes: Axes, table: pd.DataFrame, x: str, **line: Any) -> None:
         alpha=0.18,
         linewidth=0,
     )
+
+
+def name_points(points: Line2D, names: Sequence[str]) -> None:
+    """Give points names that the page shows when they are pointed at."""
+    points.point_names = list(names)  # type: ignore[attr-defined]
 
 
 def ticks_at(axes: Axes, values: Sequence[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,12 +20,11 @@ PRESETS: tuple[Preset, ...] = ("quick", "paper")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its file name and caption; `interactive` is a Plotly figure of the same rows."""
+    """A figure with its file name and caption; the page draws it by `kernel_collapse.interactive.convert`."""
 
     name: str
     caption: str
     figure: MatplotlibFigure
-    interactive: Any = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from kernel_collapse.experiments._style import (
     KERNEL_COLOURS,
     KERNEL_MARKERS,
     KERNEL_NAMES,
+    name_points,
     style,
 )
 from kernel_collapse.experiments._types import Experiment, Figure, Preset, Table, Verdict
@@ -182,7 +183,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f"log10 NC1 of each activation by depth ({about}); lower is more collapsed. Activations in the order of "
             f"their share of Hermite order 1, the largest above. {SCALE}",
             _draw(rows),
-            _hover(rows),
         ),
         Figure(
             "activations-properties",
@@ -230,38 +230,6 @@ def _draw(rows: pd.DataFrame) -> MatplotlibFigure:
     return figure
 
 
-def _hover(rows: pd.DataFrame) -> Any:
-    """Return the same as a Plotly figure, to be hovered over."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
-    order, depths = _ordered(rows), sorted(rows["depth"].unique())
-    cells = _panels(rows)
-    values = rows.groupby(["data", "kernel", "activation", "depth"])["log_nc1"].mean()
-    titles = [f"{label}, {KERNEL_NAMES[kernel]}" for label, kernel in cells]
-    figure = make_subplots(1, len(cells), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.008)
-    for i, (label, kernel) in enumerate(cells):
-        grid = values.loc[label, kernel].unstack("depth").reindex(index=order, columns=depths)
-        trace = go.Heatmap(
-            z=grid.to_numpy().tolist(),
-            x=[str(d) for d in depths],
-            y=[_name(a) for a in order],
-            coloraxis="coloraxis",
-            hovertemplate=f"{titles[i]}<br>%{{y}}, depth %{{x}}: %{{z:.3f}}<extra></extra>",
-        )
-        figure.add_trace(trace, row=1, col=i + 1)
-    figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(type="category")
-    figure.update_annotations(font_size=11)
-    figure.update_layout(
-        template="plotly_white",
-        height=560,
-        coloraxis={"colorscale": "Cividis", "colorbar": {"title": "log10 NC1"}},
-        font={"family": "system-ui, sans-serif"},
-    )
-    return figure
-
-
 LABELS = {
     "linear": "share of Hermite order 1",
     "quadratic": "share of Hermite order 2",
@@ -285,7 +253,7 @@ def _draw_properties(rows: pd.DataFrame, best: pd.DataFrame) -> MatplotlibFigure
             for kernel in KERNELS:
                 cell = means[(means["data"] == label) & (means["kernel"] == kernel)].sort_values(what)
                 colour = KERNEL_COLOURS[kernel]
-                axes.plot(
+                (points,) = axes.plot(
                     cell[what],
                     cell["log_nc1"],
                     color=colour,
@@ -293,6 +261,7 @@ def _draw_properties(rows: pd.DataFrame, best: pd.DataFrame) -> MatplotlibFigure
                     linestyle="",
                     label=KERNEL_NAMES[kernel],
                 )
+                name_points(points, [_name(a) for a in cell["activation"]])
                 slope, intercept = np.polyfit(cell[what], cell["log_nc1"], 1)
                 ends = np.array([cell[what].min(), cell[what].max()])
                 axes.plot(ends, intercept + slope * ends, color=colour, linewidth=1.1, alpha=0.7)

@@ -154,9 +154,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f"{counts.get('undecided', 0)} (hollow) and reversed in {counts.get('reversed', 0)} (ringed). Below the "
             "rule, laws whose class means coincide."
         )
-        found.append(
-            Figure(f"beyond-gaussian-{claim.name}", caption, _draw(table, claim), _hover(table, claim))
-        )
+        found.append(Figure(f"beyond-gaussian-{claim.name}", caption, _draw(table, claim)))
     return found
 
 
@@ -188,7 +186,7 @@ def _draw(table: pd.DataFrame, claim: Claim) -> MatplotlibFigure:
                 cells = of[(of["dim"] == dim) & (of["depth"] == depth)]
                 offset = 0.32 - 0.64 * slot / max(len(slots) - 1, 1)
                 y = cells["data"].map(heights).astype(float) + offset
-                _dots(axes, cells, y, colours[dim], markers[depth])
+                _dots(axes, cells, y, colours[dim], markers[depth], f"d = {dim}, depth {depth}")
             names = KERNEL_NAMES if claim.other == "kernel" else ACTIVATION_NAMES
             axes.set_title(f"{names[other]}, separation {separation:g}")
             axes.axvline(0, color="#333333", linewidth=1.0)
@@ -240,10 +238,19 @@ def _draw(table: pd.DataFrame, claim: Claim) -> MatplotlibFigure:
 REVERSED = "#D55E00"
 
 
-def _dots(axes: Axes, cells: pd.DataFrame, y: pd.Series[float], colour: Any, marker: str) -> None:
+def _dots(axes: Axes, cells: pd.DataFrame, y: pd.Series[float], colour: Any, marker: str, label: str) -> None:
     """Draw gaps with their intervals: hollow where undecided, ringed where reversed."""
-    axes.hlines(y, cells["low"], cells["high"], color=colour, linewidth=1.1, alpha=0.7)
-    axes.plot(cells["difference"], y, color=colour, marker=marker, markersize=4.2, linestyle="")
+    middle = cells["difference"]
+    axes.errorbar(
+        middle,
+        y,
+        xerr=[middle - cells["low"], cells["high"] - middle],
+        fmt=marker,
+        color=colour,
+        markersize=4.2,
+        elinewidth=1.1,
+        label=label,
+    )
     hollow, ringed = (cells["says"] == which for which in ("undecided", "reversed"))
     axes.plot(
         cells.loc[hollow, "difference"],
@@ -253,6 +260,7 @@ def _dots(axes: Axes, cells: pd.DataFrame, y: pd.Series[float], colour: Any, mar
         markersize=2.4,
         markeredgewidth=0,
         linestyle="",
+        label="undecided",
     )
     axes.plot(
         cells.loc[ringed, "difference"],
@@ -262,57 +270,8 @@ def _dots(axes: Axes, cells: pd.DataFrame, y: pd.Series[float], colour: Any, mar
         fillstyle="none",
         markersize=9,
         linestyle="",
+        label="reversed",
     )
-
-
-def _hover(table: pd.DataFrame, claim: Claim) -> Any:
-    """Return a Plotly figure of the same gaps, to be hovered over."""
-    import plotly.graph_objects as go
-
-    dims = sorted(table["dim"].unique())
-    palette = ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"]
-    colours = {dim: palette[i % len(palette)] for i, dim in enumerate(dims)}
-    names = KERNEL_NAMES | ACTIVATION_NAMES
-    figure = go.Figure()
-    for (other, dim, depth), cells in table.groupby([claim.other, "dim", "depth"]):
-        figure.add_scatter(
-            x=cells["difference"].tolist(),
-            y=[f"{label}, s = {s:g}" for label, s in zip(cells["data"], cells["separation"], strict=True)],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (cells["high"] - cells["difference"]).tolist(),
-                "arrayminus": (cells["difference"] - cells["low"]).tolist(),
-                "thickness": 1,
-            },
-            mode="markers",
-            name=f"{names[other]}, d = {dim}, depth {depth}",
-            marker={
-                "color": colours[dim],
-                "symbol": ["circle", "square", "diamond"][(int(depth) - 1) % 3],
-                "line": {
-                    "width": [2 if says == "reversed" else 0 for says in cells["says"]],
-                    "color": REVERSED,
-                },
-            },
-            customdata=cells[["low", "high", "says"]].to_numpy().tolist(),
-            hovertemplate="%{y}: %{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f}), %{customdata[2]}",
-        )
-    separations = sorted(table["separation"].unique())
-    lines = [f"{label}, s = {s:g}" for label in _positions(table) for s in separations]
-    figure.update_layout(
-        template="plotly_white",
-        height=900,
-        hovermode="closest",
-        xaxis={
-            "title": "gap in decades (positive: the order of Gaussian classes)",
-            "zerolinecolor": "#333333",
-        },
-        yaxis={"categoryorder": "array", "categoryarray": lines[::-1]},
-        font={"family": "system-ui, sans-serif"},
-        margin={"l": 170},
-    )
-    return figure
 
 
 # -- tables and verdicts

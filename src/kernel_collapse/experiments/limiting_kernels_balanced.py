@@ -94,7 +94,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
                 f"{law}: NC1 of the features (top) and relative to that of the data (bottom; below the dotted line, "
                 f"the kernel collapses the data). Mean and one standard deviation over {repeats} seeds.",
                 _limiting.panels(chosen, "n", str, "samples N"),
-                _limiting.hover(chosen, ["n"], f"{law}: log10 NC1(H) by kernel and N"),
             ),
         ]
     return drawn

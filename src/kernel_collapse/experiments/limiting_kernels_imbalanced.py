@@ -44,7 +44,6 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f"D1, N = {n}: NC1 of the features (top) and relative to that of the data (bottom), one line a pair of "
             f'class sizes, weighting "paper". Mean and one standard deviation over {repeats} seeds.',
             _limiting.panels(by_size, "minority", lambda m: f"{m} / {n - m}", "class sizes"),
-            _limiting.hover(by_size, ["class_sizes"], "D1: log10 NC1(H) by kernel and class sizes"),
         ),
         Figure(
             "weightings-D1-imbalanced",

@@ -5,10 +5,11 @@ The format is in docs/sweeps.md; `EXAMPLE` is a file to begin with.
 
 from importlib.resources import files
 
+from kernel_collapse.specification._describe import describe
 from kernel_collapse.specification._read import read
 from kernel_collapse.specification._sweep import Block, Sweep
 
-__all__ = ["EXAMPLE", "Block", "Sweep", "read"]
+__all__ = ["EXAMPLE", "Block", "Sweep", "describe", "read"]
 
 #: A sweep with comments, as `kernel-collapse init` writes it.
 EXAMPLE = files("kernel_collapse").joinpath("templates", "sweep.toml").read_text(encoding="utf-8")
