@@ -14,7 +14,7 @@ from kernel_collapse import cli, specification
 from pages import PAGES, name
 
 #: Blocks of Python that are not run: a word that is in them, and why.
-NOT_RUN = {"SLURMCluster": "needs a Slurm cluster"}
+NOT_RUN = {"SLURMCluster": "needs a Slurm cluster", "tcp://host:8786": "needs a scheduler"}
 
 #: What is made smaller so that a page runs in seconds; the code is otherwise what the page says.
 SMALLER = {
@@ -25,20 +25,24 @@ SMALLER = {
     }
 }
 
-#: What a page takes for granted, as a program that runs before its first block.
-PRELUDE = {
-    # The run whose results the page reads; the page's own commands make a larger one.
-    "docs/sweeps.md": """
+#: A small run of a sweep in each of some folders.
+SMALL_RUNS = """
 from pathlib import Path
 from kernel_collapse import sweep, specification
 from kernel_collapse.store import Store
 Path("sweep.toml").write_text('seeds = 2\\n[data]\\nlaw = "xor"\\nn = 9\\ndim = 2\\n'
     '[measurement]\\nkernel = "nngp"\\nactivation = "erf"\\ndepth = [1, 2]\\n')
 read, _ = specification.read("sweep.toml")
-with Store("runs/sweep", {"sweep": "sweep"}, {"environment": {}}) as store:
-    store.note({"specification": read.model_dump(mode="json")})
-    sweep.run(read.trials(), store)
+for folder in FOLDERS:
+    with Store(folder, {"sweep": "sweep"}, {"environment": {}}) as store:
+        store.note({"specification": read.model_dump(mode="json")})
+        sweep.run(read.trials(), store)
 """
+
+#: What a page takes for granted, as a program that runs before its first block: the runs whose results it reads.
+PRELUDE = {
+    "docs/sweeps.md": SMALL_RUNS.replace("FOLDERS", '["runs/sweep"]'),
+    "docs/compare.md": SMALL_RUNS.replace("FOLDERS", '["runs/before", "runs/after"]'),
 }
 
 #: Commands that are parsed, but not run: a part of them, and why.
@@ -46,6 +50,8 @@ LONG = {
     "reproduce all": "minutes: tests/conftest.py runs it once",
     "--preset paper": "hours",
     "runs/paper": "reads what hours have made",
+    "runs/old": "needs two runs: tests/test_compare.py has them",
+    "--dask": "needs a cluster: tests/test_cluster.py has one",
     "--kernel adaptive": "seconds: tests/test_cli.py has one",
 }
 

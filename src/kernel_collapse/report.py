@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel_collapse import interactive, overview, tidy
+from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.experiments import REGISTRY, Figure, Table, Verdict
 from kernel_collapse.experiments._style import NAMES, on_dark, style
 from kernel_collapse.specification import Sweep, describe
@@ -71,6 +72,7 @@ class Built(NamedTuple):
     facts: dict[str, str]
 
 
+@one_blas_thread()  # on a busy machine the threads of a small solve wait for one another
 def build(folder: str | Path) -> Built:
     """Write the report of a run from its stored rows, and its figures as PDF, SVG and PNG.
 
@@ -271,6 +273,8 @@ def _processor() -> str:
 def _save(figure: Figure, folder: Path) -> None:
     """Save a figure in three formats."""
     with style():  # saving has settings too: resolution, and names inside SVG that are the same every time
+        figure.figure.draw_without_rendering()  # lays it out, once for the three
+        figure.figure.set_layout_engine("none")
         for kind, about in (("pdf", {"CreationDate": None}), ("png", {}), ("svg", {"Date": None})):
             picture = io.BytesIO()
             figure.figure.savefig(picture, format=kind, metadata=about)

@@ -100,7 +100,7 @@ def machines(
 
 
 def run_to_the_end(
-    trials: list[Trial], store: Store, processes: int, limits: Limits, cluster: Cluster | None
+    trials: list[Trial], store: Store, processes: int, limits: Limits, cluster: Cluster | None = None
 ) -> tuple[Counts, list[tuple[str, str]]]:
     """Run what is missing; return the counts, and key and message of what has failed, now or before."""
     counts = _run_with_progress(trials, store, cluster.threads() if cluster else processes, limits, cluster)
