@@ -243,7 +243,7 @@ def test_the_command(runs, tmp_path):
         "0.1.0 → 0.2.0",
     ):
         assert text in html
-    assert not re.search(r'(src|href)="(?!#|data:)', html)
+    assert not re.search(r'(src|href)="(?!#|data:|figures/)', html)
     assert (tmp_path / "new" / "figures" / "compare.svg").is_file()
 
 

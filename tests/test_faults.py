@@ -85,12 +85,20 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def say(monkeypatch, capsys):
-    """Run the program in this process; give exit code and what it printed."""
+    """Run the program in this process; give exit code and what it printed.
 
-    def command(*arguments):
+    Of its files, and of its children's, none grows beyond `room` bytes, as on a full disk.
+    """
+
+    def command(*arguments, room=resource.RLIM_INFINITY):
         monkeypatch.setattr(sys, "argv", ["kernel-collapse", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            with pytest.raises(SystemExit) as stopped:
+                cli.main()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         captured = capsys.readouterr()
         return stopped.value.code or 0, captured.out, captured.err
 
@@ -264,14 +272,6 @@ def test_a_second_signal_ends_the_grace(tmp_path, monkeypatch, capsys):
 # -- a full disk
 
 
-@pytest.fixture
-def small_files():
-    """Let no file of this process and its children grow beyond a size, as a full disk would not."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_keeps_every_row(tmp_path):
     todo = trials(60)
     with Store(tmp_path, {"name": "test"}) as store:
@@ -287,9 +287,8 @@ def test_a_full_disk_keeps_every_row(tmp_path):
     assert rows(tmp_path) == rows(tmp_path / "undisturbed")
 
 
-def test_a_full_disk_from_the_command_line(here, say, small_files):
-    small_files(200_000)
-    code, _, err = say("run", "mine.toml", "--workers", 1)
+def test_a_full_disk_from_the_command_line(here, say):
+    code, _, err = say("run", "mine.toml", "--workers", 1, room=200_000)
     assert code == 1
     kept = rows("runs/mine")
     assert 0 < len(kept) < 60
@@ -298,7 +297,6 @@ def test_a_full_disk_from_the_command_line(here, say, small_files):
         in err
     )
     assert err.endswith("free some space or see to the disk, then the same command goes on from there.\n")
-    small_files(resource.RLIM_INFINITY)
     code, out, _ = say("run", "mine.toml", "--workers", 1)
     assert (code, f"{60 - len(kept)} trials run, {len(kept)} found" in out) == (0, True)
     pages = {
@@ -308,9 +306,8 @@ def test_a_full_disk_from_the_command_line(here, say, small_files):
     }
     assert len(pages) == 4
     # No room for page and figures: the old ones stay, and so do the rows.
-    small_files(34_000)
     for command in (["report", "runs/mine"], ["run", "mine.toml"]):
-        code, _, err = say(*command)
+        code, _, err = say(*command, room=34_000)
         assert code == 1
         assert err.endswith(
             "The trials are kept in runs/mine, but not the report (File too large, free some space): "
@@ -318,19 +315,16 @@ def test_a_full_disk_from_the_command_line(here, say, small_files):
         )
         assert {path: path.read_bytes() for path in pages} == pages
         assert not list(here.rglob("*.part"))
-    small_files(1_000)  # not even what SQLite needs to open a file
-    code, _, err = say("run", "mine.toml")
+    code, _, err = say("run", "mine.toml", room=1_000)  # not even what SQLite needs to open a file
     assert (code, err.count("\n")) == (1, 1)
     assert "free some space or see to the disk" in err
-    small_files(resource.RLIM_INFINITY)
     assert len(rows("runs/mine")) == 60
     assert say("report", "runs/mine")[0] == 0
 
 
-def test_a_full_disk_stops_any_command_in_order(here, say, small_files):
+def test_a_full_disk_stops_any_command_in_order(here, say):
     pd.DataFrame({"a": range(40), "label": [0, 1] * 20}).to_csv("own.csv", index=False)
-    small_files(1_000)
-    code, _, err = say("measure", "own.csv", "--activation", "erf", "--report", "own.html")
+    code, _, err = say("measure", "own.csv", "--activation", "erf", "--report", "own.html", room=1_000)
     assert (code, err) == (
         1,
         "kernel-collapse: the disk is full or fails (File too large), expected room for a file: free some space.\n",

@@ -69,6 +69,8 @@ class Store:
         self._lock: sqlite3.Connection | None = None
         if run is not None:
             self._claim_folder()
+            if self.path.exists():  # what is no database is refused before anything is made
+                _database.connect(self.path).close()
             self._lock = _database.lock(self.folder, self.path)  # before the file is made: two may want to
         elif not self.path.is_file():
             raise ValueError(

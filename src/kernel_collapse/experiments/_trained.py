@@ -28,8 +28,8 @@ __all__ = ["certificates", "panels", "prepare", "trials_of", "verdicts"]
 ACTIVATIONS = ("erf", "relu")
 #: The networks of the published code, and the scale that its equations of state assume.
 READOUTS = {"published": 1.97**2, "mean-field": 1 / 128}
-#: Samples up to which the adaptive kernel is solved at the published scale, 500 times the other with the same noise: with
-#: 2048 samples in 8 dimensions a descent had not ended after three minutes.
+#: Samples up to which the adaptive kernel is solved at the published scale, 500 times the other with the same noise:
+#: with 2048 samples in 8 dimensions a descent had not ended after three minutes.
 LARGEST = 1024
 READOUT_NAMES = {"published": r"$\sigma_a^2 = 1.97^2$", "mean-field": r"$\sigma_a^2 = 1/128$"}
 READOUT_WORDS = {"published": "readout 1.97²", "mean-field": "readout 1/128"}
