@@ -272,12 +272,23 @@ def _processor() -> str:
 
 def _save(figure: Figure, folder: Path) -> None:
     """Save a figure in three formats."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    drawn = figure.figure
     with style():  # saving has settings too: resolution, and names inside SVG that are the same every time
-        figure.figure.draw_without_rendering()  # lays it out, once for the three
-        figure.figure.set_layout_engine("none")
-        for kind, about in (("pdf", {"CreationDate": None}), ("png", {}), ("svg", {"Date": None})):
+        drawn.draw_without_rendering()  # lays it out, once for the three: `savefig` would draw each of them twice
+        drawn.set_layout_engine("none")
+        drawn.set_dpi(mpl.rcParams["savefig.dpi"])
+        for kind, save, about in (
+            ("png", FigureCanvasAgg(drawn).print_png, {}),
+            ("pdf", FigureCanvasPdf(drawn).print_pdf, {"CreationDate": None}),
+            ("svg", FigureCanvasSVG(drawn).print_svg, {"Date": None}),
+        ):
             picture = io.BytesIO()
-            figure.figure.savefig(picture, format=kind, metadata=about)
+            save(picture, metadata=about)
             _write(folder / f"{figure.name}.{kind}", picture.getvalue())
 
 
