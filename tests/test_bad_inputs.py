@@ -255,7 +255,7 @@ COMMANDS = [
     ("measure good.csv --label kind --holdout nan", "holdout is nan"),
     ("measure good.csv --label kind --holdout 0.2 --seed -1", "seed is -1"),
     ("measure good.csv --label kind --depth -1", "depth is -1"),
-    ("measure good.csv --label kind --report page.txt", "try page.html"),
+    ("measure good.csv --label kind --report page.txt", "try 'page.html'"),
     ("measure good.csv --label kind --report good.csv/page.html", "cannot be written"),
     ("measure good.csv --label kind --activation polynomial(", "expected"),
     ("reproduce limiting", "did you mean"),

@@ -48,8 +48,8 @@ PRELUDE = {
 #: Commands that are parsed, but not run: a part of them, and why.
 LONG = {
     "reproduce all": "minutes: tests/conftest.py runs it once",
-    "--preset paper": "hours",
-    "runs/paper": "reads what hours have made",
+    "--preset paper": "an hour or more",
+    "runs/paper": "reads what that has made",
     "runs/old": "needs two runs: tests/test_compare.py has them",
     "--dask": "needs a cluster: tests/test_cluster.py has one",
     "--kernel adaptive": "seconds: tests/test_cli.py has one",

@@ -33,6 +33,7 @@ __all__ = [
     "gram",
     "instance",
     "matrix",
+    "page",
     "path",
     "positive",
     "probability",
@@ -110,6 +111,14 @@ def path(value: Any, what: str, expected: str) -> Path:
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise ValueError(f"{what} is {value!r}, expected {expected}.")
     return Path(value)
+
+
+def page(path: Path, what: str, ending: str) -> Path:
+    """Return the path if a page with that ending can have it."""
+    if path.suffix != ending or path.is_dir():
+        example = str(path.with_suffix(ending))
+        raise ValueError(f"{what} is {str(path)!r}, expected the name of a page: try {example!r}.")
+    return path
 
 
 def several(value: Any, what: str, example: str) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernel_collapse import _validate
 from kernel_collapse.compare import KINDS, NOISE, ROUND_OFF, Comparison
 from kernel_collapse.experiments import Figure, Table
 from kernel_collapse.experiments._style import style
@@ -16,28 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MatplotlibFigure
 
-__all__ = ["FILE", "check", "write"]
+__all__ = ["FILE", "write"]
 
 FILE = "compare.html"
 #: Most rows of a table in the page.
 MOST_ROWS = 2000
 
 _COLOURS = dict(zip(KINDS, ("#D55E00", "#CC79A7", "#0072B2", "#777777"), strict=True))
-
-
-def check(path: Path) -> Path:
-    """Return the path of a page if one can be written there.
-
-    Raises
-    ------
-    ValueError
-        If it is a folder, or its name does not end in .html.
-    """
-    if path.suffix != ".html" or path.is_dir():
-        raise ValueError(
-            f"--out is {str(path)!r}, expected the name of a page: try {str(path.with_suffix('.html'))!r}."
-        )
-    return path
 
 
 def write(comparison: Comparison, path: Path) -> Path:
@@ -48,7 +34,7 @@ def write(comparison: Comparison, path: Path) -> Path:
     ValueError
         If there can be no page at that path.
     """
-    check(path)
+    _validate.page(path, "--out", ".html")
     differing = comparison.about.set_index("what")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

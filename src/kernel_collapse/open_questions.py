@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernel_collapse import _validate
 from kernel_collapse.experiments import REGISTRY, Verdict
 from kernel_collapse.report import Built, Section
 
-__all__ = ["QUESTIONS", "Question", "Source", "check", "escape", "page", "write"]
+__all__ = ["QUESTIONS", "Question", "Source", "escape", "page", "write"]
 
 #: In the order in which statuses are told.
 STATUSES = ("holds", "holds in part", "does not hold", "undecided")
@@ -102,21 +103,6 @@ QUESTIONS = (
 )
 
 
-def check(path: Path) -> Path:
-    """Return the path of a page if one can be written there.
-
-    Raises
-    ------
-    ValueError
-        If it is a folder, or its name does not end in .md.
-    """
-    if path.suffix != ".md" or path.is_dir():
-        raise ValueError(
-            f"--open-questions is {str(path)!r}, expected the name of a page: try {str(path.with_suffix('.md'))!r}."
-        )
-    return path
-
-
 def write(path: Path, built: Built) -> Path:
     """Write the page of a run that was reported, and return where.
 
@@ -130,9 +116,10 @@ def write(path: Path, built: Built) -> Path:
             "the run is a sweep of your own, which judges no claim, expected one of experiments: see "
             "`kernel-collapse reproduce --list`."
         )
+    _validate.page(path, "--open-questions", ".md")
     text = page(built)
     try:
-        check(path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ValueError(

@@ -214,6 +214,7 @@ def write_page(
         tables.append(_numbers_of(frame, name))
         return len(tables) - 1
 
+    written_figures = json.dumps(shown, separators=(",", ":"))
     html = _template().render(
         title=title,
         lead=lead,
@@ -225,8 +226,8 @@ def write_page(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         folder=FIGURES,
         seen={name: interactive.describe(figure) for name, figure in shown.items()},
-        figures=_packed(json.dumps(shown, separators=(",", ":"))) if shown else "",
-        dark=json.dumps(_dark(json.dumps(shown))),
+        figures=_packed(written_figures) if shown else "",
+        dark=json.dumps(_dark(written_figures)),
         plotly=_plotly_script() if shown else "",
         marks=MARKS,
         counts=_count_verdicts(sections),
@@ -316,7 +317,7 @@ def _plotly_script() -> str:
 
 def _dark(figures: str) -> dict[str, str]:
     """Return the colours of figures, and what they are on a dark screen; those of colour scales stay."""
-    figures = re.sub(r'"colorscale": \[\[.*?\]\]', "", figures)
+    figures = re.sub(r'"colorscale":\[\[.*?\]\]', "", figures)
     return {colour: on_dark(colour) for colour in sorted(set(re.findall(r'"(#[0-9a-f]{6})"', figures)))}
 
 

@@ -69,20 +69,16 @@ class Store:
         self._lock: sqlite3.Connection | None = None
         if run is not None:
             self._claim_folder()
-            if self.path.exists():  # what is no database is refused before anything is made
-                _database.connect(self.path).close()
-            self._lock = _database.lock(self.folder, self.path)  # before the file is made: two may want to
         elif not self.path.is_file():
             raise ValueError(
                 f"{str(self.folder)!r} holds no {FILE}, expected the folder of a run: check the path."
             )
-        try:
-            self._db = _database.connect(self.path)
-        except BaseException:
-            self._release()
-            raise
+        self._db = _database.connect(
+            self.path
+        )  # first, for it refuses what is no database, and makes nothing then
         if run is not None:
             try:
+                self._lock = _database.lock(self.folder, self.path)
                 self._claim_run(run, about or {})
                 self._begin_to_write()
             except BaseException:

@@ -19,11 +19,11 @@ MOST_ROWS = 15
 
 def compare_runs(a: Path, b: Path, out: Path | None) -> None:
     """Print what changed from A to B, and write the page."""
-    from kernel_collapse import compare_page
+    from kernel_collapse import _validate, compare_page
     from kernel_collapse.compare import compare
 
     if out is not None:
-        compare_page.check(out)
+        _validate.page(out, "--out", ".html")
     comparison = compare(a, b)
     page = compare_page.write(comparison, b / compare_page.FILE if out is None else out)
     _print(comparison)

@@ -87,11 +87,8 @@ def measure(
         readout_variance=readout_variance,
         noise_variance=noise_variance,
     )
-    if report is not None and (report.suffix != ".html" or report.is_dir()):
-        raise ValueError(
-            f"--report is {str(report)!r}, expected the name of a page: try {report.with_suffix('.html')}."
-        )
     if report is not None:
+        _validate.page(report, "--report", ".html")
         folder = next(parent for parent in report.absolute().parents if parent.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise ValueError(

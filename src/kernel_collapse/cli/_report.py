@@ -56,13 +56,12 @@ def report(
 
 
 def _report(folder: Path, open_questions: Path | None, errata_page: Path | None) -> None:
-    from kernel_collapse import errata
+    from kernel_collapse import _validate, errata
     from kernel_collapse import open_questions as questions
 
-    if open_questions is not None:
-        questions.check(open_questions)
-    if errata_page is not None:
-        errata.check(errata_page)
+    for name, page in (("--open-questions", open_questions), ("--errata", errata_page)):
+        if page is not None:
+            _validate.page(page, name, ".md")
     built = write_report(folder)
     typer.echo(f"Report: {built.path}")
     if open_questions is not None:

@@ -14,7 +14,9 @@ from kernel_collapse.cli._runs import (
     Dask,
     DaskLocal,
     Grace,
+    RetryFailed,
     TrialTimeout,
+    Workers,
     limits,
     machines,
     run_to_the_end,
@@ -42,14 +44,10 @@ def reproduce(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run (default: runs/PRESET).", show_default=False)
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes (default: one a core).", show_default=False)
-    ] = None,
+    workers: Workers = None,
     dask: Dask = None,
     dask_local: DaskLocal = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run trials that failed once more.")
-    ] = False,
+    retry_failed: RetryFailed = False,
     trial_timeout: TrialTimeout = None,
     grace: Grace = GRACE,
 ) -> None:

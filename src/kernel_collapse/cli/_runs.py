@@ -28,7 +28,9 @@ __all__ = [
     "DaskLocal",
     "Grace",
     "Limits",
+    "RetryFailed",
     "TrialTimeout",
+    "Workers",
     "duration",
     "limits",
     "machines",
@@ -40,6 +42,8 @@ __all__ = [
 #: Seconds within which a second SIGTERM is the first one again: `timeout` sends it to a process and to its group.
 SAME_SIGNAL = 1.0
 
+Workers = Annotated[int | None, typer.Option(help="Processes (default: one a core).", show_default=False)]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials that failed once more.")]
 TrialTimeout = Annotated[
     float | None,
     typer.Option(

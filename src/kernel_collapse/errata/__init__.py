@@ -6,6 +6,6 @@ survives, comes from the rows of one run. The same rows give the same bytes.
 
 from kernel_collapse.errata._claims import SURVIVALS, Judgement
 from kernel_collapse.errata._defects import DEFECTS, Defect, Part
-from kernel_collapse.errata._page import check, page, write
+from kernel_collapse.errata._page import page, write
 
-__all__ = ["DEFECTS", "SURVIVALS", "Defect", "Judgement", "Part", "check", "page", "write"]
+__all__ = ["DEFECTS", "SURVIVALS", "Defect", "Judgement", "Part", "page", "write"]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from kernel_collapse import _validate
 from kernel_collapse._run_rows import by_experiment
 from kernel_collapse.errata._claims import Judgement, name_cell
 from kernel_collapse.errata._defects import DEFECTS, Defect, Part, Rows
@@ -17,7 +18,7 @@ from kernel_collapse.experiments._style import style
 from kernel_collapse.open_questions import escape
 from kernel_collapse.store import Store
 
-__all__ = ["check", "page", "write"]
+__all__ = ["page", "write"]
 
 #: A table of more rows than these has the worst of them alone; the file beside the page has all.
 MOST_ROWS, WORST_ROWS = 40, 12
@@ -43,21 +44,6 @@ class _Found(NamedTuple):
         return self.cells[_published.differ(self.cells)]
 
 
-def check(path: Path) -> Path:
-    """Return the path of a page if one can be written there.
-
-    Raises
-    ------
-    ValueError
-        If it is a folder, or its name does not end in .md.
-    """
-    if path.suffix != ".md" or path.is_dir():
-        raise ValueError(
-            f"--errata is {str(path)!r}, expected the name of a page: try {str(path.with_suffix('.md'))!r}."
-        )
-    return path
-
-
 def write(path: Path, folder: str | Path) -> Path:
     """Write the errata of a run, with their figure (.png) and every cell (.csv) beside the page, and return where.
 
@@ -73,7 +59,7 @@ def write(path: Path, folder: str | Path) -> Path:
     ValueError
         If there can be no page at that path, or the folder holds no run, or a sweep of the user's.
     """
-    check(path)
+    _validate.page(path, "--errata", ".md")
     with Store(folder) as store:
         about = store.about()
         if "experiments" not in about:
