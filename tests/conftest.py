@@ -59,10 +59,18 @@ def quick_run(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def own_quick_run(quick_run, tmp_path):
-    """A copy of it, for a test that writes."""
-    return shutil.copytree(quick_run, tmp_path / "own")
+@pytest.fixture(scope="session")
+def quick_run_again(quick_run):
+    """Folder of the same rows, reported a second time, with the open questions; made once too."""
+    folder = quick_run.parent / "again"
+    page = folder / "new" / "open-questions.md"
+    with FileLock(quick_run.parent / "again.lock"):
+        if not page.exists():
+            shutil.copytree(quick_run, folder, ignore=shutil.ignore_patterns("figures", "report.html"))
+            done = run_cli("report", folder, "--open-questions", page)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout == f"Report: {folder / 'report.html'}\nOpen questions: {page}\n"
+    return folder
 
 
 @pytest.fixture

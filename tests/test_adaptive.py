@@ -9,8 +9,7 @@ from mpmath import mp
 import kernel_collapse as kc
 import problems
 from conftest import DATA
-from kernel_collapse import _minimise, activations
-from kernel_collapse._free_energy import FreeEnergy, published_label_term
+from kernel_collapse import activations
 from kernel_collapse._linalg import (
     Cholesky,
     divided_differences,
@@ -20,7 +19,8 @@ from kernel_collapse._linalg import (
     product,
     symmetric_product,
 )
-from kernel_collapse.adaptive import Status
+from kernel_collapse.adaptive import Status, _minimise
+from kernel_collapse.adaptive._free_energy import FreeEnergy, published_label_term
 
 with (DATA / "adaptive_erf.csv").open() as file:
     REFERENCE = list(csv.DictReader(file))

@@ -17,7 +17,7 @@ import pytest
 
 import kernel_collapse as kc
 from conftest import ROOT, refuse, run_cli
-from kernel_collapse import cli, cluster, specification, sweep
+from kernel_collapse import cli, cluster, sweep, sweep_file
 from kernel_collapse.store import Store
 from kernel_collapse.trials import Trial
 
@@ -74,7 +74,7 @@ def run(folder, executor=None, report=lambda trial, outcome: None):
 def alone(folder):
     """Run the sweep without dask."""
     with Store(folder / "serial", {"name": "test"}) as store:
-        sweep.run(specification.read(folder / "sweep.toml")[0].trials(), store)
+        sweep.run(sweep_file.read(folder / "sweep.toml")[0].trials(), store)
 
 
 def until(true, what, seconds=60):

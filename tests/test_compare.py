@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from conftest import refuse, run_cli
-from kernel_collapse import compare as comparing
-from kernel_collapse import compare_page, experiments, specification, sweep
-from kernel_collapse.compare import compare
+from kernel_collapse import experiments, sweep, sweep_file
+from kernel_collapse.compare import _differences, compare, write_comparison
 from kernel_collapse.store import Store
 from kernel_collapse.trials import GaussianClasses, Trial, compute
 
@@ -92,7 +91,7 @@ def test_what_became_of_every_trial(runs, computed):
     assert counts["same NC1, another result differs"] == 1
     assert counts["identical bit for bit"] == total - 10
     assert counts.sum() == total + 1
-    assert set(found.rows["change"]) <= set(comparing.CHANGES)
+    assert set(found.rows["change"]) <= set(_differences.CHANGES)
     (lost,) = found.rows[found.rows["change"] == "status changed"].to_dict("records")
     assert (lost["status_a"], lost["status_b"], lost["message_b"], lost["seed"]) == (
         "ok",
@@ -152,7 +151,7 @@ def test_a_run_and_its_copy_are_the_same(computed, tmp_path):
     assert found.counts["trials"].sum() == len(computed)
     for table in (found.cells, found.about, found.verdicts, found.quantities):
         assert table.empty
-    assert "What became of the trials" in compare_page.write(found, tmp_path / "c.html").read_text(
+    assert "What became of the trials" in write_comparison(found, tmp_path / "c.html").read_text(
         encoding="utf-8"
     )
 
@@ -181,7 +180,7 @@ def sweep_run(tmp_path, name, seeds, dim="[2, 4]"):
         activation = "erf"
     """
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
-    mine, toml = specification.read(tmp_path / "mine.toml")
+    mine, toml = sweep_file.read(tmp_path / "mine.toml")
     with Store(tmp_path / name, {"sweep": "mine"}, {"environment": {"numpy": "1"}}) as store:
         store.note({"toml": toml, "specification": mine.model_dump(mode="json")})
         sweep.run(mine.trials(), store)
@@ -268,10 +267,10 @@ def test_bad_input_is_refused_and_nothing_written(runs, tmp_path, monkeypatch, c
 
 
 def test_lists_and_missing_values_are_compared():
-    assert comparing._relative([[1.0, 2.0]], [[1.0, 2.2]]) == pytest.approx(0.2 / 2.2)
-    assert comparing._relative(float("nan"), float("nan")) == 0
-    assert comparing._relative(float("nan"), 1.0) == np.inf
-    assert comparing._relative([1.0], [1.0, 2.0]) == np.inf
-    assert comparing._relative("converged", "stalled") == np.inf
-    assert comparing._relative(0.0, 0.0) == 0
-    assert comparing._relative(None, 1.0) == np.inf
+    assert _differences._relative([[1.0, 2.0]], [[1.0, 2.2]]) == pytest.approx(0.2 / 2.2)
+    assert _differences._relative(float("nan"), float("nan")) == 0
+    assert _differences._relative(float("nan"), 1.0) == np.inf
+    assert _differences._relative([1.0], [1.0, 2.0]) == np.inf
+    assert _differences._relative("converged", "stalled") == np.inf
+    assert _differences._relative(0.0, 0.0) == 0
+    assert _differences._relative(None, 1.0) == np.inf

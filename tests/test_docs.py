@@ -10,7 +10,7 @@ from sklearn.datasets import load_wine
 
 import pages
 from conftest import ROOT
-from kernel_collapse import cli, specification
+from kernel_collapse import cli, sweep_file
 from pages import PAGES, name
 
 #: Blocks of Python that are not run: a word that is in them, and why.
@@ -28,11 +28,11 @@ SMALLER = {
 #: A small run of a sweep in each of some folders.
 SMALL_RUNS = """
 from pathlib import Path
-from kernel_collapse import sweep, specification
+from kernel_collapse import sweep, sweep_file
 from kernel_collapse.store import Store
 Path("sweep.toml").write_text('seeds = 2\\n[data]\\nlaw = "xor"\\nn = 9\\ndim = 2\\n'
     '[measurement]\\nkernel = "nngp"\\nactivation = "erf"\\ndepth = [1, 2]\\n')
-read, _ = specification.read("sweep.toml")
+read, _ = sweep_file.read("sweep.toml")
 for folder in FOLDERS:
     with Store(folder, {"sweep": "sweep"}, {"environment": {}}) as store:
         store.note({"specification": read.model_dump(mode="json")})
@@ -98,7 +98,7 @@ def test_code_runs(page, folder):
 def test_sweeps_are_accepted(page, block, folder):
     (folder / "flowers.csv").write_text("a,species\n" + "1,x\n2,y\n" * 5, encoding="utf-8")
     (folder / "sweep.toml").write_text(block.text, encoding="utf-8")
-    sweep, _ = specification.read("sweep.toml")
+    sweep, _ = sweep_file.read("sweep.toml")
     assert len(sweep.trials()) > 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from conftest import refuse, run_cli
-from kernel_collapse import errata, experiments, report, specification, sweep
+from kernel_collapse import errata, experiments, report, sweep, sweep_file
 from kernel_collapse.errata import _claims
 from kernel_collapse.errata._page import page
 from kernel_collapse.experiments import Verdict, _published
@@ -368,7 +368,7 @@ def test_bad_paths_and_sweeps_are_refused(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.toml").write_text(
         '[data]\nlaw = "gaussian"\nn = 20\ndim = 2\n[measurement]\nkernel = "data"\n'
     )
-    mine, _ = specification.read(tmp_path / "mine.toml")
+    mine, _ = sweep_file.read(tmp_path / "mine.toml")
     with Store(tmp_path / "run", {"sweep": "mine"}, {"environment": report.environment()}) as store:
         store.note({"specification": mine.model_dump(mode="json")})
         sweep.run(mine.trials(), store)

@@ -348,9 +348,9 @@ def test_commands_on_sweeps_refuse_bad_input(monkeypatch, capsys, here, argument
 
 
 def kc_read(path):
-    from kernel_collapse import specification
+    from kernel_collapse import sweep_file
 
-    return specification.read(path)
+    return sweep_file.read(path)
 
 
 def test_every_column_is_described(quick_run):

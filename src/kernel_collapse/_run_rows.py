@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernel_collapse.experiments import REGISTRY
 
@@ -11,16 +11,26 @@ if TYPE_CHECKING:
 
     from kernel_collapse.store import Store
 
-__all__ = ["by_experiment"]
+__all__ = ["RunRows", "read"]
 
 
-def by_experiment(store: Store) -> dict[str, pd.DataFrame]:
-    """Return the rows of each experiment of a run that this version knows, as far as it went.
+class RunRows(NamedTuple):
+    """Every row once, the rows of each experiment, and how many there are to be."""
+
+    rows: pd.DataFrame
+    by_experiment: dict[str, pd.DataFrame]
+    planned: int
+
+
+def read(store: Store) -> RunRows:
+    """Return the rows of a run, as far as it went, of the experiments that this version knows.
 
     A sweep of the user's has none. A trial that two experiments share is a row of both.
     """
     about = store.about()
     known = [REGISTRY[name] for name in about.get("experiments", ()) if name in REGISTRY]
     wanted = {e.name: {trial.key for trial in e.trials(about["preset"])} for e in known}
-    rows = store.frame(key for keys in wanted.values() for key in keys)
-    return {name: rows if rows.empty else rows[rows["key"].isin(keys)] for name, keys in wanted.items()}
+    planned = set().union(*wanted.values())
+    rows = store.frame(planned)
+    parts = {name: rows if rows.empty else rows[rows["key"].isin(keys)] for name, keys in wanted.items()}
+    return RunRows(rows, parts, len(planned))

@@ -114,7 +114,7 @@ class AdaptiveNC1(_Prior):
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
-        evaluations = (5 if classes == 2 else 25) * len(self.starts)
+        evaluations = (5 if classes == 2 else 25) * len(self.starts) * (2 if self.label_term == "published" else 1)
         return 5e-3 + evaluations * n**2 * (4e-11 * n + 4e-8 + 1e-10 * min(n, dim))
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -133,7 +133,7 @@ class MeanFieldNC1(_Prior):
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
-        return 1.0 + 2e-4 * n**2
+        return 0.3 + 4e-5 * n**2
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, the error of the paper's, and how the solver ended."""
@@ -164,9 +164,7 @@ class PosteriorNC1(_Prior):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
         inner = min(n, self.width)
-        step = (
-            (1e-9 if classes == 2 else 1e-8) * n * inner * (self.width + inner)
-        )  # of many classes: longer ways
+        step = (3e-9 if classes == 2 else 4e-8) * n * inner * (self.width + inner)  # many classes: longer ways
         return 3.0 + self.chains * (self.draws + self.warmup) * step
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -202,7 +200,7 @@ class _Trained(_Prior):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
         weights = self.width * (dim + (self.depth - 1) * self.width)
-        return 0.3 + self.epochs * n * (1.2e-9 * self.width * self.depth + 4e-11 * weights)
+        return 0.3 + self.epochs * n * (2e-9 * self.width * self.depth + 7e-11 * weights)
 
     def train(self, dataset: Dataset, seed: int, **options: Any) -> Any:
         """Return the training of one network of that seed."""

@@ -18,12 +18,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel_collapse import interactive, overview, tidy
+from kernel_collapse import _run_rows, interactive, overview, tidy
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.experiments import REGISTRY, Figure, Table, Verdict
 from kernel_collapse.experiments._style import NAMES, on_dark, style
-from kernel_collapse.specification import Sweep, describe
 from kernel_collapse.store import Store
+from kernel_collapse.sweep_file import Sweep, describe
 
 if TYPE_CHECKING:
     import jinja2
@@ -48,7 +48,7 @@ MARKS = {
 class Section:
     """A part of the page: an experiment, or a user's measurement.
 
-    `specification` says what made it, as `kernel_collapse.specification.describe` does; `command` makes it again, from
+    `specification` says what made it, as `kernel_collapse.sweep_file.describe` does; `command` makes it again, from
     the text of a sweep, `toml`, if it is one.
     """
 
@@ -91,14 +91,11 @@ def build(folder: str | Path) -> Built:
         about = store.about()
         if "specification" in about:
             return _build_sweep(Path(folder), about)
-        experiments = [REGISTRY[name] for name in about["experiments"]]
-        wanted = {e.name: [trial.key for trial in e.trials(about["preset"])] for e in experiments}
-        rows = store.frame(key for keys in wanted.values() for key in keys)
-    planned = len({key for keys in wanted.values() for key in keys})
+        rows, by_experiment, planned = _run_rows.read(store)
     _refuse_unfinished(rows, folder)
     sections = []
-    for experiment in experiments:
-        mine = rows[rows["key"].isin(wanted[experiment.name])]
+    for name, mine in by_experiment.items():
+        experiment = REGISTRY[name]
         needed = {trial.measurement.kernel for trial in experiment.trials(about["preset"])}
         if not needed <= set(mine.loc[mine["status"] == "ok", "kernel"]):
             sections.append(
@@ -127,7 +124,7 @@ def build(folder: str | Path) -> Built:
         failures=_failures(rows),
         about=about["environment"],
     )
-    return Built(page, sections, [e.name for e in experiments], facts)
+    return Built(page, sections, list(by_experiment), facts)
 
 
 def _build_sweep(folder: Path, about: dict[str, Any]) -> Built:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from kernel_collapse import _validate
 from kernel_collapse.collapse import WEIGHTINGS
-from kernel_collapse.specification import Sweep
 from kernel_collapse.store import Store
+from kernel_collapse.sweep_file import Sweep
 from kernel_collapse.trials import Trial
 
 if TYPE_CHECKING:

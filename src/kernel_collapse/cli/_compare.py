@@ -19,13 +19,13 @@ MOST_ROWS = 15
 
 def compare_runs(a: Path, b: Path, out: Path | None) -> None:
     """Print what changed from A to B, and write the page."""
-    from kernel_collapse import _validate, compare_page
-    from kernel_collapse.compare import compare
+    from kernel_collapse import _validate
+    from kernel_collapse.compare import FILE, compare, write_comparison
 
     if out is not None:
         _validate.page(out, "--out", ".html")
     comparison = compare(a, b)
-    page = compare_page.write(comparison, b / compare_page.FILE if out is None else out)
+    page = write_comparison(comparison, b / FILE if out is None else out)
     _print(comparison)
     typer.echo(f"Comparison: {page}")
 

@@ -25,7 +25,7 @@ from kernel_collapse.cli._runs import (
 )
 
 if TYPE_CHECKING:
-    from kernel_collapse.specification import Sweep
+    from kernel_collapse.sweep_file import Sweep
     from kernel_collapse.trials import Trial
 
 
@@ -35,7 +35,7 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
 
     Example: [bold]kernel-collapse init sweep.toml[/bold]
     """
-    from kernel_collapse import specification
+    from kernel_collapse import sweep_file
 
     if file.suffix != ".toml":
         raise ValueError(
@@ -43,7 +43,7 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
         )
     try:
         with file.open("x", encoding="utf-8") as new:
-            new.write(specification.EXAMPLE.replace("FILE.toml", file.name))
+            new.write(sweep_file.EXAMPLE.replace("FILE.toml", file.name))
     except FileExistsError:
         raise ValueError(
             f"{str(file)!r} is there already, expected a new file: choose another name, nothing was written."
@@ -78,12 +78,12 @@ def run(
 
     Example: [bold]kernel-collapse run sweep.toml --out runs/mine --workers 2[/bold]
     """
-    from kernel_collapse import __version__, report, specification
+    from kernel_collapse import __version__, report, sweep_file
     from kernel_collapse.store import Store, peek
 
     limited = limits(trial_timeout, grace)
     processes, chosen_machines = machines(workers, dask, dask_local, limited)
-    sweep, text = specification.read(file)
+    sweep, text = sweep_file.read(file)
     folder = Path("runs") / sweep.name if out is None else out
     identity = {"sweep": sweep.name, "version": __version__}
     if dry:

@@ -82,7 +82,7 @@ def _largest(logs: pd.DataFrame) -> pd.DataFrame:
 def _name(axes: Axes, logs: pd.DataFrame, value: str = "NC1") -> None:
     """Say what is drawn along y, and of which law and size."""
     axes.set_ylabel(rf"$\log_{{10}}$ {value}")
-    axes.set_title(f"{axes.get_title()} ({logs['data'].iloc[0]}, N = {logs['n'].iloc[0]})")
+    axes.set_title(f"{axes.get_title()}\n{logs['data'].iloc[0]}, N = {logs['n'].iloc[0]}")
 
 
 def _erf_ntk(axes: Axes, rows: pd.DataFrame) -> None:

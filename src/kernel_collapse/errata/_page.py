@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kernel_collapse import _validate
-from kernel_collapse._run_rows import by_experiment
+from kernel_collapse import _run_rows, _validate
 from kernel_collapse.errata._claims import Judgement, name_cell
 from kernel_collapse.errata._defects import DEFECTS, Defect, Part, Rows
 from kernel_collapse.errata._figure import draw
@@ -67,7 +66,7 @@ def write(path: Path, folder: str | Path) -> Path:
                 "the run is a sweep of your own, which the published code has no part in, expected one of "
                 "experiments: see `kernel-collapse reproduce --list`."
             )
-        rows = by_experiment(store)
+        rows = _run_rows.read(store).by_experiment
     made = page(rows, about["preset"], path.name)
     picture = _picture(rows)
     try:

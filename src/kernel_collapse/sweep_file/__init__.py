@@ -5,9 +5,9 @@ The format is in docs/sweeps.md; `EXAMPLE` is a file to begin with.
 
 from importlib.resources import files
 
-from kernel_collapse.specification._describe import describe
-from kernel_collapse.specification._read import read
-from kernel_collapse.specification._sweep import Block, Sweep
+from kernel_collapse.sweep_file._describe import describe
+from kernel_collapse.sweep_file._read import read
+from kernel_collapse.sweep_file._sweep import Block, Sweep
 
 __all__ = ["EXAMPLE", "Block", "Sweep", "describe", "read"]
 

@@ -1,8 +1,4 @@
-"""What changed between two runs: rows matched by trial, cells against the noise of their seeds, verdicts.
-
-Rows are matched by the key of their trial, as this version has it: the same trial stored by an older version, before an
-option was added, is still the same.
-"""
+"""The comparison of two runs: trials, cells, verdicts."""
 
 from __future__ import annotations
 
@@ -17,12 +13,12 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from kernel_collapse._run_rows import by_experiment
+from kernel_collapse import _run_rows
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.experiments import PRESETS, REGISTRY, Verdict
 from kernel_collapse.experiments._style import NAMES
-from kernel_collapse.specification import Sweep
 from kernel_collapse.store import Store
+from kernel_collapse.sweep_file import Sweep
 from kernel_collapse.trials import Trial
 
 if TYPE_CHECKING:
@@ -387,7 +383,7 @@ def _judge(store: Store) -> Iterable[tuple[str, Verdict]]:
     """Yield every verdict on the rows of a run, of the experiments that went far enough."""
     preset = store.about().get("preset", PRESETS[0])
     try:
-        experiments = by_experiment(store)
+        experiments = _run_rows.read(store).by_experiment
     except ValidationError:  # trials of another version, which this one cannot judge
         return
     for name, rows in experiments.items():

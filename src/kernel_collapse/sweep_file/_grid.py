@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from kernel_collapse import _validate
 from kernel_collapse.measurements import Specification
-from kernel_collapse.specification._sweep import MOST
+from kernel_collapse.sweep_file._sweep import MOST
 
 __all__ = ["holds_specification", "numbers", "values"]
 

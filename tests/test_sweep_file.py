@@ -7,8 +7,8 @@ import pytest
 
 import kernel_collapse as kc
 from conftest import ROOT
-from kernel_collapse import laws, measurements, specification
-from kernel_collapse.specification import Sweep, read
+from kernel_collapse import laws, measurements, sweep_file
+from kernel_collapse.sweep_file import Sweep, read
 from kernel_collapse.trials import Trial, compute
 
 HEAD = """seeds = 2
@@ -243,9 +243,9 @@ def test_other_files(tmp_path, ending):
 
 def test_the_example_and_the_docs_are_sweeps(tmp_path):
     flowers(tmp_path)
-    assert len(sweep_of(tmp_path, specification.EXAMPLE).trials()) == 351
+    assert len(sweep_of(tmp_path, sweep_file.EXAMPLE).trials()) == 351
     # What the example leaves out is right as well.
-    uncommented = re.sub(r"^# (\[\[|\w+ = )", r"\1", specification.EXAMPLE, flags=re.M).replace(
+    uncommented = re.sub(r"^# (\[\[|\w+ = )", r"\1", sweep_file.EXAMPLE, flags=re.M).replace(
         "n = 100", "n = 10"
     )
     assert "flowers.csv(label=species)" in {t.data.name for t in sweep_of(tmp_path, uncommented).trials()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernel_collapse import _validate
-from kernel_collapse.compare import KINDS, NOISE, ROUND_OFF, Comparison
+from kernel_collapse.compare._differences import KINDS, NOISE, ROUND_OFF, Comparison
 from kernel_collapse.experiments import Figure, Table
 from kernel_collapse.experiments._style import style
 from kernel_collapse.report import Section, write_page
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MatplotlibFigure
 
-__all__ = ["FILE", "write"]
+__all__ = ["FILE", "write_comparison"]
 
 FILE = "compare.html"
 #: Most rows of a table in the page.
@@ -26,7 +26,7 @@ MOST_ROWS = 2000
 _COLOURS = dict(zip(KINDS, ("#D55E00", "#CC79A7", "#0072B2", "#777777"), strict=True))
 
 
-def write(comparison: Comparison, path: Path) -> Path:
+def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page, and its figure in the folder "figures" beside it; return where.
 
     Raises

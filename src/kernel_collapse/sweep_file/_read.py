@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from kernel_collapse import _validate, laws, measurements, trials
 from kernel_collapse.laws import FileData
 from kernel_collapse.measurements import Specification
-from kernel_collapse.specification import _grid, _toml
-from kernel_collapse.specification._sweep import MOST, Sweep, refuse_too_many
-from kernel_collapse.specification._toml import Document, Place
+from kernel_collapse.sweep_file import _grid, _toml
+from kernel_collapse.sweep_file._sweep import MOST, Sweep, refuse_too_many
+from kernel_collapse.sweep_file._toml import Document, Place
 
 __all__ = ["read"]
 
@@ -66,10 +66,10 @@ def read(path: str | Path) -> tuple[Sweep, str]:
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> from kernel_collapse import specification
+    >>> from kernel_collapse import sweep_file
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "sweep.toml"
-    >>> _ = path.write_text(specification.EXAMPLE)
-    >>> sweep, _ = specification.read(path)
+    >>> _ = path.write_text(sweep_file.EXAMPLE)
+    >>> sweep, _ = sweep_file.read(path)
     >>> len(sweep.seeds), [len(grid) for grid in sweep.data], [len(grid) for grid in sweep.measurement]
     (3, [12, 1], [8, 1])
     """

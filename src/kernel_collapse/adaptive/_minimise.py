@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse._free_energy import Evaluation, FreeEnergy
 from kernel_collapse._linalg import divided_differences, eigh, eigvalsh, product, symmetric
+from kernel_collapse.adaptive._free_energy import Evaluation, FreeEnergy
 
 __all__ = ["Run", "exponential", "logarithm", "minimise", "prior_term", "smallest_curvature"]
 

@@ -1,0 +1,185 @@
+"""A solution of the equations of state: the kernel, its certificate, and the kernel of other inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from kernel_collapse import _validate, activations, kernels
+
+__all__ = ["AdaptiveError", "AdaptiveSolution", "PathPoint", "Start", "Status"]
+
+
+class Status(Enum):
+    """How a solve ended."""
+
+    CONVERGED = "converged"
+    PRECISION_LIMIT = "precision_limit"
+    MAX_ITERATIONS = "max_iterations"
+    NOT_FINITE = "not_finite"
+
+    @property
+    def sentence(self) -> str:
+        """What it means, and what to try."""
+        return {
+            Status.CONVERGED: "the equations of state hold to the tolerance.",
+            Status.PRECISION_LIMIT: "round-off ends the descent above the tolerance (see round_off); raise "
+            "noise_variance if the residual matters.",
+            Status.MAX_ITERATIONS: "the descent was cut off; raise max_evaluations or start from a solution at a "
+            "larger width (anneal).",
+            Status.NOT_FINITE: "kernel plus noise is not positive definite in float64; raise noise_variance, scale x "
+            "down, or drop duplicated samples.",
+        }[self]
+
+
+class AdaptiveError(RuntimeError):
+    """A solve that did not end at a solution."""
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """The solution at one width of an annealing path; `eigenvalues` are those of (d/sigma_w^2) Sigma."""
+
+    width: float
+    status: Status
+    residual: float
+    free_energy: float
+    evaluations: int
+    eigenvalues: Float[np.ndarray, " r"] = field(repr=False)
+    gram: Float[np.ndarray, "n n"] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where one descent started, and where it ended."""
+
+    name: str
+    status: Status
+    residual: float
+    free_energy: float
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class AdaptiveSolution:
+    """A solution of the equations of state with its certificate.
+
+    Attributes
+    ----------
+    gram : ndarray, shape (n, n)
+        The feature kernel kappa(x Sigma x'), without `readout_variance`; NaN where the status is not_finite.
+    status : Status
+        `converged`, `precision_limit`, `max_iterations` or `not_finite`.
+    residual : float
+        Spectral norm of Sigma^{1/2} E Sigma^{1/2}, E the left less the right side of the equations of state: the
+        relative error of Sigma, dimensionless.
+    round_off : float
+        How much of a residual float64 can make of nothing here: an estimate from the size of what cancels.
+    free_energy, prior_free_energy : float
+        F at the solution and at the prior (the NNGP).
+    iterations, evaluations : int
+        Descent steps; evaluations of F, each with one factorisation of an n x n matrix.
+    smallest_pivot, condition : float
+        Smallest pivot of the factorisation of M at the solution, and its ratio to the largest.
+    curvature : float
+        Smallest eigenvalue of the Hessian of F in the frame of Sigma (the prior alone gives 1/2): positive at a
+        minimum, negative at a saddle. NaN unless asked for.
+    path : tuple of PathPoint
+        One for each width of `anneal`.
+    starts : tuple of Start
+        One for each start; the solution is the lowest.
+    """
+
+    gram: Float[np.ndarray, "n n"] = field(repr=False)
+    status: Status
+    residual: float
+    round_off: float
+    free_energy: float
+    prior_free_energy: float
+    iterations: int
+    evaluations: int
+    smallest_pivot: float
+    condition: float
+    curvature: float
+    readout_variance: float
+    path: tuple[PathPoint, ...] = field(repr=False)
+    starts: tuple[Start, ...] = field(repr=False)
+    activation: activations.Activation
+    _scaled: Float[np.ndarray, "r r"] = field(repr=False)
+    _basis: Float[np.ndarray, "d r"] | None = field(repr=False)
+    _prior: tuple[int, float] = field(repr=False)
+
+    @property
+    def output_gram(self) -> Float[np.ndarray, "n n"]:
+        """The kernel of the output, readout_variance times `gram`."""
+        return self.readout_variance * self.gram
+
+    def kernel(self, x: ArrayLike, x_other: ArrayLike | None = None) -> Float[np.ndarray, "m n"]:
+        """Return the feature kernel kappa(x Sigma x_other') of other inputs: `gram` for those it was solved on.
+
+        Parameters
+        ----------
+        x : array_like, shape (m, d)
+            Inputs, of as many dimensions as those of the solution.
+        x_other : array_like, shape (n, d), optional
+            Inputs of the columns; `x` itself by default.
+
+        Raises
+        ------
+        ValueError
+            If the inputs are not finite, or not of d dimensions.
+
+        Examples
+        --------
+        >>> import numpy as np, kernel_collapse as kc
+        >>> data = kc.data.gaussian_classes(n=20, dim=3)
+        >>> solution = kc.solve_adaptive(data.x, data.targets)
+        >>> bool(np.allclose(solution.kernel(data.x[:5], data.x), solution.gram[:5]))
+        True
+        """
+        dim, variance = self._prior
+        values, vectors = np.linalg.eigh(self._scaled)
+        stretch = (vectors * (np.sqrt(values) - 1.0)) @ vectors.T
+
+        def stretched(inputs: ArrayLike, what: str) -> Float[np.ndarray, "m d"]:
+            clean = _validate.matrix(inputs, what)
+            if clean.shape[1] != dim:
+                raise ValueError(f"{what} has {clean.shape[1]} features, expected the {dim} of the solution.")
+            basis = np.eye(dim) if self._basis is None else self._basis
+            return clean + (clean @ basis) @ stretch @ basis.T
+
+        return kernels.nngp(
+            stretched(x, "x"),
+            None if x_other is None else stretched(x_other, "x_other"),
+            activation=self.activation,
+            weight_variance=variance * dim,
+        )
+
+    @property
+    def weight_covariance(self) -> Float[np.ndarray, "d d"]:
+        """Sigma, made when asked for: with many dimensions only its part in the span of the data is held."""
+        dim, variance = self._prior
+        if self._basis is None:
+            return variance * self._scaled
+        change = self._basis @ (self._scaled - np.eye(len(self._scaled))) @ self._basis.T
+        return variance * (np.eye(dim) + change)
+
+    @property
+    def eigenvalues(self) -> Float[np.ndarray, " r"]:
+        """Eigenvalues of (d/sigma_w^2) Sigma in the span of the data, ascending; all 1 at the prior."""
+        return np.linalg.eigvalsh(self._scaled)
+
+    @property
+    def same_minimum(self) -> bool:
+        """Whether every start that converged ended at the same free energy, to 1e-6 of what was gained."""
+        energies = [
+            s.free_energy for s in self.starts if s.status in (Status.CONVERGED, Status.PRECISION_LIMIT)
+        ]
+        if len(energies) < 2:
+            return True
+        gained = abs(self.prior_free_energy - min(energies))
+        return max(energies) - min(energies) <= 1e-6 * max(gained, abs(min(energies)) * 1e-6)

@@ -1,0 +1,10 @@
+"""What changed between two runs: rows matched by trial, cells against the noise of their seeds, verdicts; and its page.
+
+Rows are matched by the key of their trial, as this version has it: the same trial stored by an older version, before an
+option was added, is still the same.
+"""
+
+from kernel_collapse.compare._differences import CHANGES, KINDS, NOISE, ROUND_OFF, Comparison, compare
+from kernel_collapse.compare._page import FILE, write_comparison
+
+__all__ = ["CHANGES", "FILE", "KINDS", "NOISE", "ROUND_OFF", "Comparison", "compare", "write_comparison"]
