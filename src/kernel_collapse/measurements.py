@@ -114,7 +114,9 @@ class AdaptiveNC1(_Prior):
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
-        evaluations = (5 if classes == 2 else 25) * len(self.starts) * (2 if self.label_term == "published" else 1)
+        evaluations = (
+            (5 if classes == 2 else 25) * len(self.starts) * (2 if self.label_term == "published" else 1)
+        )
         return 5e-3 + evaluations * n**2 * (4e-11 * n + 4e-8 + 1e-10 * min(n, dim))
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -164,7 +166,9 @@ class PosteriorNC1(_Prior):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core."""
         inner = min(n, self.width)
-        step = (3e-9 if classes == 2 else 4e-8) * n * inner * (self.width + inner)  # many classes: longer ways
+        step = (
+            (3e-9 if classes == 2 else 4e-8) * n * inner * (self.width + inner)
+        )  # many classes: longer ways
         return 3.0 + self.chains * (self.draws + self.warmup) * step
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
