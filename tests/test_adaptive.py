@@ -318,7 +318,8 @@ def test_the_precision_limit_is_round_off():
     with mp.workdps(40):
         h = [mp.log(solution.eigenvalues[0]), mp.log(solution.eigenvalues[0]) + 1e-7]
         values = [equation_on_a_line(energy, v) for v in h]
-        assert abs(values[0]) < 10 * solution.residual
+        # Not against the residual, which is below its round-off here, and another one on every processor.
+        assert abs(values[0]) < 20 * solution.round_off
         for _ in range(3):  # secant
             h.append(h[-1] - values[-1] * (h[-1] - h[-2]) / (values[-1] - values[-2]))
             values.append(equation_on_a_line(energy, h[-1]))

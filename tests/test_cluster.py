@@ -305,9 +305,15 @@ def test_a_lost_scheduler_stops_the_run_and_loses_nothing(machines, tmp_path, mo
     (tmp_path / "sweep.toml").write_text(SWEEP)
     monkeypatch.chdir(tmp_path)
 
+    def stored():
+        try:
+            return len(rows("runs/sweep"))
+        except sqlite3.OperationalError:  # a new file is there before its table
+            return 0
+
     def kill():
         until(lambda: (tmp_path / "runs/sweep/results.sqlite").exists(), "the run to begin")
-        until(lambda: len(rows("runs/sweep")) >= 2, "two trials")
+        until(lambda: stored() >= 2, "two trials")
         own.scheduler.kill()
 
     killer = threading.Thread(target=kill)
