@@ -324,7 +324,7 @@ def test_the_precision_limit_is_round_off():
             h.append(h[-1] - values[-1] * (h[-1] - h[-2]) / (values[-1] - values[-2]))
             values.append(equation_on_a_line(energy, h[-1]))
         assert abs(values[-1]) < 1e-3 * solution.round_off
-        assert abs(h[-1] - h[0]) < 1e-6
+        assert abs(h[-1] - h[0]) < 1e-8
 
 
 def test_round_off_is_the_error_of_the_gradient(rng):

@@ -79,7 +79,7 @@ class KernelNC1(Specification):
         return self
 
     def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core."""
+        """Return the estimated seconds on one core, the others busy too."""
         pairs = n**2 if self.kernel != "data" else n
         layer = 2.5e-8
         if self.activation in activations.names(expanded=True):  # with a kink, of many more orders
@@ -113,10 +113,10 @@ class AdaptiveNC1(_Prior):
     starts: tuple[Literal["nngp", "published", "random", "annealed"], ...] = ("nngp",)
 
     def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core."""
-        evaluations = (
-            (5 if classes == 2 else 25) * len(self.starts) * (2 if self.label_term == "published" else 1)
-        )
+        """Return the estimated seconds on one core, the others busy too."""
+        evaluations = (5 if classes == 2 else 25) * len(self.starts)
+        if self.label_term == "published":  # renewed on the way
+            evaluations *= 2
         return 5e-3 + evaluations * n**2 * (4e-11 * n + 4e-8 + 1e-10 * min(n, dim))
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -134,7 +134,7 @@ class MeanFieldNC1(_Prior):
     accuracy: PositiveFloat = 0.01
 
     def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core."""
+        """Return the estimated seconds on one core, the others busy too."""
         return 0.3 + 4e-5 * n**2
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -164,11 +164,10 @@ class PosteriorNC1(_Prior):
     accuracy: PositiveFloat | None = None
 
     def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core."""
+        """Return the estimated seconds on one core, the others busy too."""
         inner = min(n, self.width)
-        step = (
-            (3e-9 if classes == 2 else 4e-8) * n * inner * (self.width + inner)
-        )  # many classes: longer ways
+        pace = 3e-9 if classes == 2 else 4e-8  # of many classes: longer ways
+        step = pace * n * inner * (self.width + inner)
         return 3.0 + self.chains * (self.draws + self.warmup) * step
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -202,7 +201,7 @@ class _Trained(_Prior):
     precision: Literal["float32", "float64"] = "float32"
 
     def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core."""
+        """Return the estimated seconds on one core, the others busy too."""
         weights = self.width * (dim + (self.depth - 1) * self.width)
         return 0.3 + self.epochs * n * (2e-9 * self.width * self.depth + 7e-11 * weights)
 
@@ -258,7 +257,7 @@ class EmpiricalNC1(_Trained):
     weight_decay: NonNegativeFloat = 0.0
 
     def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core."""
+        """Return the estimated seconds on one core, the others busy too."""
         return super().cost(n, dim, classes) + 1e-10 * n**2 * self.width * self.depth
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
