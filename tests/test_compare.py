@@ -259,8 +259,9 @@ def test_bad_input_is_refused_and_nothing_written(runs, tmp_path, monkeypatch, c
     assert "--open-questions is given with two folders" in said(a, b, "--open-questions", tmp_path / "q.md")
     assert "--errata is given with two folders" in said(a, b, "--errata", tmp_path / "e.md")
     assert "expected the name of a page" in said(a, b, "--out", tmp_path / "c.pdf")
-    assert "expected two folders with it" in said(a, "--out", tmp_path / "c.html")
+    assert "expected the name of a page" in said(a, "--out", tmp_path / "c.pdf")
     (tmp_path / "file").write_text("")
+    assert "cannot be written" in said(a, "--out", tmp_path / "file" / "c.html")
     assert "cannot be written" in said(a, b, "--out", tmp_path / "file" / "c.html")
     assert {path.name for path in b.iterdir()} == before
     assert {path.name for path in tmp_path.iterdir()} == {"file"}

@@ -755,7 +755,7 @@ def test_bad_samples_are_refused(arguments, message):
             {"base": {"law": "xor", "n": 9, "dim": 2, "df": 1}},
             "^data.base.df is not a key of this specification",
         ),
-        ({"base": {"law": "skewed", "n": 9, "dim": 2, "skewness": "much"}}, "^data.base: skewness is 'much'"),
+        ({"base": {"law": "skewed", "n": 9, "dim": 2, "skewness": "much"}}, "^data.base.skewness is 'much'"),
         ({"n": 9}, "^data.n is not a key of this specification"),
         ({"base": 3}, "^data.base is 3"),
     ],

@@ -367,7 +367,16 @@ def test_the_report_of_a_sweep(tmp_path, visit):
         store.note({"toml": text, "specification": sweep_.model_dump(mode="json")})
         sweep.run(sweep_.trials()[:-1], store)
     page = visit(report.build(tmp_path / "run").path)
+    lines = drawn(figure_of(page, "nc1"))
+    assert page.locator("figure .saves a").count() == 3
+    # The page alone: the same figure, and no link to a file that is not there.
+    assert report.build(tmp_path / "run", tmp_path / "sent" / "mine.html").path.parent == tmp_path / "sent"
+    assert [path.name for path in (tmp_path / "sent").iterdir()] == ["mine.html"]
+    page = visit(tmp_path / "sent" / "mine.html")
     figure = figure_of(page, "nc1")
+    assert drawn(figure) == lines
+    assert page.locator("figure .saves a").count() == 0
+    assert "figures/" not in page.content()
     assert page.complaints == []
     assert asks_nothing_of_the_network(page)
     text = page.inner_text("body")
@@ -385,6 +394,28 @@ def test_the_report_of_a_sweep(tmp_path, visit):
     assert 'kernel = ["nngp", "ntk"]' in made.inner_text()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.locator(".status").count() == 0  # no verdict
+
+
+def test_without_scripts_a_page_alone_says_what_a_figure_shows(tmp_path, visit):
+    run = {"experiments": ["limiting-kernels-imbalanced", "of-another-version"], "preset": "quick", "version": "test"}
+    trials = experiments.REGISTRY["limiting-kernels-imbalanced"].trials("quick")
+    with Store(tmp_path / "run", run, {"environment": report.environment()}) as store:
+        sweep.run([t for t in trials if t.seed < 2 and t.data.dim in (2, 8)], store)
+    page = visit(report.build(tmp_path / "run", tmp_path / "alone.html").path, java_script_enabled=False)
+    assert "This version does not know the experiment 'of-another-version': it is left out." in page.inner_text("body")
+    figures = page.locator("figure")
+    assert figures.count() == 2
+    for i in range(2):
+        assert "scripts are off" in figures.nth(i).locator("noscript").inner_text()
+        assert figures.nth(i).locator("img").count() == 0
+
+
+def test_experiments_of_another_version_are_named(tmp_path):
+    run = {"experiments": ["of-another-version"], "preset": "quick", "version": "test"}
+    with Store(tmp_path, run, {"environment": {"kernel-collapse": "9.9"}}):
+        pass
+    with pytest.raises(ValueError, match=r"does not know \(of-another-version\), expected some of .* \(9.9\)\.$"):
+        report.build(tmp_path)
 
 
 def test_failures_are_listed(tmp_path):

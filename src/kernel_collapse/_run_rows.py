@@ -9,17 +9,36 @@ from kernel_collapse.experiments import REGISTRY
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kernel_collapse.experiments import Experiment
     from kernel_collapse.store import Store
+    from kernel_collapse.trials import Trial
 
-__all__ = ["RunRows", "read"]
+__all__ = ["ExperimentRows", "RunRows", "read"]
+
+
+class ExperimentRows(NamedTuple):
+    """What a run has of an experiment: the trials that it is made of, and their rows so far."""
+
+    experiment: Experiment
+    trials: list[Trial]
+    rows: pd.DataFrame
+
+    @property
+    def far_enough(self) -> bool:
+        """Whether every kernel of it has a finished trial, without which it can be neither drawn nor judged."""
+        if self.rows.empty:
+            return False
+        needed = {trial.measurement.kernel for trial in self.trials}
+        return needed <= set(self.rows.loc[self.rows["status"] == "ok", "kernel"])
 
 
 class RunRows(NamedTuple):
-    """Every row once, the rows of each experiment, and how many there are to be."""
+    """Every row once, what there is of each experiment, how many rows there are to be, and what is not known."""
 
     rows: pd.DataFrame
-    by_experiment: dict[str, pd.DataFrame]
+    by_experiment: dict[str, ExperimentRows]
     planned: int
+    unknown: list[str]
 
 
 def read(store: Store) -> RunRows:
@@ -28,9 +47,15 @@ def read(store: Store) -> RunRows:
     A sweep of the user's has none. A trial that two experiments share is a row of both.
     """
     about = store.about()
-    known = [REGISTRY[name] for name in about.get("experiments", ()) if name in REGISTRY]
-    wanted = {e.name: {trial.key for trial in e.trials(about["preset"])} for e in known}
-    planned = set().union(*wanted.values())
+    names = about.get("experiments", ())
+    trials = {name: REGISTRY[name].trials(about["preset"]) for name in names if name in REGISTRY}
+    keys = {name: {trial.key for trial in mine} for name, mine in trials.items()}
+    planned = set().union(*keys.values())
     rows = store.frame(planned)
-    parts = {name: rows if rows.empty else rows[rows["key"].isin(keys)] for name, keys in wanted.items()}
-    return RunRows(rows, parts, len(planned))
+    parts = {
+        name: ExperimentRows(
+            REGISTRY[name], mine, rows if rows.empty else rows[rows["key"].isin(keys[name])]
+        )
+        for name, mine in trials.items()
+    }
+    return RunRows(rows, parts, len(planned), [name for name in names if name not in REGISTRY])

@@ -118,6 +118,11 @@ def page(path: Path, what: str, ending: str) -> Path:
     if path.suffix != ending or path.is_dir():
         example = str(path.with_suffix(ending))
         raise ValueError(f"{what} is {str(path)!r}, expected the name of a page: try {example!r}.")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(
+            f"{what} {str(path)!r} cannot be written, expected a page in a folder that can: choose another."
+        )
     return path
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel_collapse import _run_rows, interactive, overview, tidy
 from kernel_collapse._linalg import one_blas_thread
-from kernel_collapse.experiments import REGISTRY, Figure, Table, Verdict
+from kernel_collapse.experiments import Figure, Preset, Table, Verdict
 from kernel_collapse.experiments._style import NAMES, on_dark, style
 from kernel_collapse.store import Store
 from kernel_collapse.sweep_file import Sweep, describe
@@ -73,7 +73,7 @@ class Built(NamedTuple):
 
 
 @one_blas_thread()  # on a busy machine the threads of a small solve wait for one another
-def build(folder: str | Path) -> Built:
+def build(folder: str | Path, page: str | Path | None = None) -> Built:
     """Write the report of a run from its stored rows, and its figures as PDF, SVG and PNG.
 
     Parameters
@@ -81,6 +81,9 @@ def build(folder: str | Path) -> Built:
     folder : path
         Folder of a run, as `kernel-collapse reproduce` or `run` made it; a run that is not complete is reported
         as far as it went.
+    page : path, optional
+        Write the page alone there, one file that can be sent on; by default it is report.html in the folder, and
+        the figures lie beside it.
 
     Raises
     ------
@@ -90,44 +93,49 @@ def build(folder: str | Path) -> Built:
     with Store(folder) as store:
         about = store.about()
         if "specification" in about:
-            return _build_sweep(Path(folder), about)
-        rows, by_experiment, planned = _run_rows.read(store)
-    _refuse_unfinished(rows, folder)
-    sections = []
-    for name, mine in by_experiment.items():
-        experiment = REGISTRY[name]
-        needed = {trial.measurement.kernel for trial in experiment.trials(about["preset"])}
-        if not needed <= set(mine.loc[mine["status"] == "ok", "kernel"]):
-            sections.append(
-                Section(experiment.name, experiment.title, "Too few trials of it have finished yet.")
-            )
-            continue
-        sections.append(
-            Section(
-                experiment.name,
-                experiment.title,
-                experiment.question,
-                experiment.figures(mine),
-                experiment.tables(mine),
-                experiment.verdicts(mine),
-                describe(experiment.trials(about["preset"])),
-                _remake(experiment.name, about["preset"]),
-            )
+            return _build_sweep(Path(folder), about, page)
+        run = _run_rows.read(store)
+    if run.unknown and not run.by_experiment:
+        raise ValueError(
+            f"the run in {str(folder)!r} is of experiments that this version does not know "
+            f"({', '.join(run.unknown)}), expected some of `kernel-collapse reproduce --list`: report it with the "
+            f"version that made it ({about['environment'].get('kernel-collapse', 'not recorded')})."
         )
-    facts = {"Preset": about["preset"], **_counts(rows, planned)}
-    page = write_page(
-        Path(folder) / FILE,
+    _refuse_unfinished(run.rows, folder)
+    sections = [_section(part, about["preset"]) for part in run.by_experiment.values()]
+    facts = {"Preset": about["preset"], **_counts(run.rows, run.planned)}
+    path = write_page(
+        Path(page or Path(folder) / FILE),
         title="How collapsed are kernels?",
         lead="Neural Collapse (NC1) measured from the Gram matrices of kernels, and what that says of each claim.",
         facts=facts,
         sections=sections,
-        failures=_failures(rows),
+        failures=_failures(run.rows),
         about=about["environment"],
+        pictures=page is None,
+        notes=[f"This version does not know the experiment {name!r}: it is left out." for name in run.unknown],
     )
-    return Built(page, sections, list(by_experiment), facts)
+    return Built(path, sections, list(run.by_experiment), facts)
 
 
-def _build_sweep(folder: Path, about: dict[str, Any]) -> Built:
+def _section(part: _run_rows.ExperimentRows, preset: Preset) -> Section:
+    """Draw, tabulate and judge an experiment."""
+    experiment, trials, rows = part
+    if not part.far_enough:
+        return Section(experiment.name, experiment.title, "Too few trials of it have finished yet.")
+    return Section(
+        experiment.name,
+        experiment.title,
+        experiment.question,
+        experiment.figures(rows),
+        experiment.tables(rows),
+        experiment.verdicts(rows),
+        describe(trials),
+        _remake(experiment.name, preset),
+    )
+
+
+def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -> Built:
     """Write the report of a sweep of the user's: means over seeds and a figure, without a verdict."""
     sweep = Sweep.model_validate(about["specification"])
     rows = tidy.results(folder)
@@ -148,16 +156,17 @@ def _build_sweep(folder: Path, about: dict[str, Any]) -> Built:
         "Seeds": str(len(sweep.seeds)),
         **_counts(rows, len(sweep.trials())),
     }
-    page = write_page(
-        folder / FILE,
+    path = write_page(
+        Path(page or folder / FILE),
         title=sweep.title or sweep.name,
         lead="A sweep of kernel-collapse: Neural Collapse (NC1) of every data set under every measurement.",
         facts=facts,
         sections=[section],
         failures=_failures(rows),
         about=about["environment"],
+        pictures=page is None,
     )
-    return Built(page, [section], [], facts)
+    return Built(path, [section], [], facts)
 
 
 def _remake(name: str, preset: str) -> str:
@@ -195,15 +204,18 @@ def write_page(
     about: dict[str, str],
     failures: pd.DataFrame | None = None,
     notes: list[str] | None = None,
+    pictures: bool = True,
 ) -> Path:
-    """Write one self-contained page, and every figure as PDF, SVG and PNG in the folder "figures" beside it."""
-    figures = path.parent / FIGURES
-    figures.mkdir(parents=True, exist_ok=True)
+    """Write one self-contained page; with `pictures`, its figures too, in the folder "figures" beside it."""
+    beside = path.parent / FIGURES if pictures else None
+    (beside or path.parent).mkdir(parents=True, exist_ok=True)
     shown: dict[str, dict[str, Any]] = {}
     tables: list[dict[str, Any]] = []
     for section in sections:
         for figure in section.figures:
-            _save(figure, figures)
+            _lay_out(figure)
+            if beside is not None:
+                _save(figure, beside)
             shown[figure.name] = interactive.convert(figure.figure)
 
     def keep(frame: pd.DataFrame, name: str) -> int:
@@ -221,7 +233,7 @@ def write_page(
         failures=failures,
         environment=about,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        folder=FIGURES,
+        folder=FIGURES if pictures else "",
         seen={name: interactive.describe(figure) for name, figure in shown.items()},
         figures=_packed(written_figures) if shown else "",
         dark=json.dumps(_dark(written_figures)),
@@ -268,18 +280,24 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def _lay_out(figure: Figure) -> None:
+    """Place what a figure holds, once for all its forms: `savefig` would do so for each, and twice."""
+    import matplotlib as mpl
+
+    with style():
+        figure.figure.draw_without_rendering()
+        figure.figure.set_layout_engine("none")
+        figure.figure.set_dpi(mpl.rcParams["savefig.dpi"])
+
+
 def _save(figure: Figure, folder: Path) -> None:
     """Save a figure in three formats."""
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     drawn = figure.figure
     with style():  # saving has settings too: resolution, and names inside SVG that are the same every time
-        drawn.draw_without_rendering()  # lays it out, once for the three: `savefig` would draw each of them twice
-        drawn.set_layout_engine("none")
-        drawn.set_dpi(mpl.rcParams["savefig.dpi"])
         for kind, save, about in (
             ("png", FigureCanvasAgg(drawn).print_png, {}),
             ("pdf", FigureCanvasPdf(drawn).print_pdf, {"CreationDate": None}),

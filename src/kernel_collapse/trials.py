@@ -76,6 +76,8 @@ def faults(error: ValidationError) -> list[tuple[tuple[str, ...], str]]:
                 text = _validate.choice(fault["ctx"]["tag"], names, what)
             except ValueError as unknown:
                 text = str(unknown)
+        elif fault["type"] == "value_error" and isinstance(given, dict) and message.split(" is ")[0] in given:
+            text = ".".join([*path, message])
         elif fault["type"] == "value_error" and isinstance(given, dict | Specification):
             # Fields that do not go together: the message names them, and need not repeat all the others.
             text = f"{'.'.join(path)}: {message}" if path else message

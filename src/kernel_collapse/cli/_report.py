@@ -25,7 +25,8 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Page of the comparison of two runs (default: compare.html in the second).",
+            help="Write the page alone there, one file to send on (default: report.html in the folder, figures "
+            "beside it; of two runs: compare.html in the second).",
             metavar="FILE.html",
         ),
     ] = None,
@@ -48,21 +49,21 @@ def report(
 
         compare_runs(folders[0], folders[1], out)
         return
-    if out is not None:
-        raise ValueError(
-            f"--out is {str(out)!r}, expected two folders with it: the report of one is in its folder."
-        )
-    _report(folders[0], open_questions, errata)
+    _report(folders[0], out, open_questions, errata)
 
 
-def _report(folder: Path, open_questions: Path | None, errata_page: Path | None) -> None:
+def _report(folder: Path, out: Path | None, open_questions: Path | None, errata_page: Path | None) -> None:
     from kernel_collapse import _validate, errata
     from kernel_collapse import open_questions as questions
 
-    for name, page in (("--open-questions", open_questions), ("--errata", errata_page)):
+    for name, page, ending in (
+        ("--out", out, ".html"),
+        ("--open-questions", open_questions, ".md"),
+        ("--errata", errata_page, ".md"),
+    ):
         if page is not None:
-            _validate.page(page, name, ".md")
-    built = write_report(folder)
+            _validate.page(page, name, ending)
+    built = write_report(folder, out)
     typer.echo(f"Report: {built.path}")
     if open_questions is not None:
         typer.echo(f"Open questions: {questions.write(open_questions, built)}")

@@ -123,8 +123,8 @@ def say_how_it_went(counts: Counts, failed: list[tuple[str, str]], folder: Path,
         raise typer.Exit(1)
 
 
-def write_report(folder: Path) -> Built:
-    """Write the report; if that is cut short, say that the trials are kept."""
+def write_report(folder: Path, page: Path | None = None) -> Built:
+    """Write the report, or its page alone; if that is cut short, say that the trials are kept."""
     from kernel_collapse import report
 
     def give_up(why: str, code: int) -> typer.Exit:
@@ -134,7 +134,7 @@ def write_report(folder: Path) -> Built:
 
     try:
         with _on_sigterm(_terminate):
-            return report.build(folder)
+            return report.build(folder, page)
     except OSError as error:
         raise give_up(f"{error.strerror or error}".rstrip(".") + ", free some space", 1) from None
     except _Terminated:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from kernel_collapse import _run_rows
 from kernel_collapse.collapse import WEIGHTINGS
-from kernel_collapse.experiments import PRESETS, REGISTRY, Verdict
+from kernel_collapse.experiments import Verdict
 from kernel_collapse.experiments._style import NAMES
 from kernel_collapse.store import Store
 from kernel_collapse.sweep_file import Sweep
@@ -381,14 +381,11 @@ def _verdicts(a: Store, b: Store) -> pd.DataFrame:
 
 def _judge(store: Store) -> Iterable[tuple[str, Verdict]]:
     """Yield every verdict on the rows of a run, of the experiments that went far enough."""
-    preset = store.about().get("preset", PRESETS[0])
     try:
-        experiments = _run_rows.read(store).by_experiment
+        parts = _run_rows.read(store).by_experiment
     except ValidationError:  # trials of another version, which this one cannot judge
         return
-    for name, rows in experiments.items():
-        experiment = REGISTRY[name]
-        needed = {trial.measurement.kernel for trial in experiment.trials(preset)}
-        if not rows.empty and needed <= set(rows.loc[rows["status"] == "ok", "kernel"]):
-            for verdict in experiment.verdicts(rows):
+    for name, part in parts.items():
+        if part.far_enough:
+            for verdict in part.experiment.verdicts(part.rows):
                 yield name, verdict

@@ -66,7 +66,7 @@ def write(path: Path, folder: str | Path) -> Path:
                 "the run is a sweep of your own, which the published code has no part in, expected one of "
                 "experiments: see `kernel-collapse reproduce --list`."
             )
-        rows = _run_rows.read(store).by_experiment
+        rows = {name: part.rows for name, part in _run_rows.read(store).by_experiment.items()}
     made = page(rows, about["preset"], path.name)
     picture = _picture(rows)
     try:
