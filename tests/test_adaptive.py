@@ -338,6 +338,30 @@ def test_round_off_is_the_error_of_the_gradient(rng):
     assert error / 10 < double.round_off < 300 * error
 
 
+def test_noise_is_how_far_round_off_moves_the_free_energy(rng):
+    """Of both of its terms: with many samples and little noise, log det M moves it a hundred times further."""
+    data = kc.data.gaussian_classes(n=512, dim=8, seed=0)
+    z = data.x / np.sqrt(8)
+    energy = FreeEnergy(z, data.targets, activations.get("erf"), 500.0, 1.97**2, 1e-6)
+    values, bounds = [], []
+    for _ in range(20):
+        nearly_one = np.diag(1.0 + 1e-14 * rng.normal(size=8))
+        found = energy.evaluate(nearly_one)
+        values.append(found.value)
+        bounds.append(found.noise)
+    scatter = np.std(values)
+    assert max(bounds) / 30 < scatter < 3 * min(bounds)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_many_samples_at_the_published_readout_scale(seed):
+    """A descent that takes log det M for exact here never ends: its steps look as if they raised the free energy."""
+    data = kc.data.gaussian_classes(n=1024, dim=8, seed=seed)
+    solution = kc.solve_adaptive(data.x, data.targets, width=500, readout_variance=1.97**2)
+    assert solution.status is Status.CONVERGED
+    assert solution.evaluations < 20
+
+
 def test_more_dimensions_than_samples():
     data = kc.data.gaussian_classes(20, 300, seed=4)
     wide = kc.solve_adaptive(data.x, data.targets, width=50, noise_variance=1e-3, weight_variance=2.0)

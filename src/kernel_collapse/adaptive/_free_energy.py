@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -131,13 +132,15 @@ class FreeEnergy:
             tilt = -product(change, solved.T) - product(solved, change.T)
             round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q, w, root))
         weights = factor.upper_inverse()
+        # The rounding of the entries of M, of random sign, moves y'T / 2 and k logdet M / 2.
+        moved = float(squares @ variances) + k * _norm_of_upper(weights, variances)
         if self.linear_term is not None:
             weights -= self.linear_term / k
         weights = less_gram(k, weights.astype(self.dtype, copy=False), solved.astype(self.dtype, copy=False))
         return Evaluation(
             value / self.width,
             scale * self._pull_back(weights, kappa_c, kappa_q, w, root),
-            max(EPS, self.activation.accuracy) / (2.0 * self.width) * float(squares @ variances),
+            max(EPS, self.activation.accuracy) / (2.0 * self.width) * moved,
             round_off,
             float(pivots.min() ** 2),
             float((pivots.max() / pivots.min()) ** 2),
@@ -223,6 +226,19 @@ class FreeEnergy:
     def _norm(scaled: Float[np.ndarray, "r r"], gradient: Float[np.ndarray, "r r"]) -> float:
         root = _root(scaled)
         return float(np.abs(eigvalsh(product(product(root.T, gradient), root))).max())
+
+
+def _norm_of_upper(upper: Float[np.ndarray, "n n"], v: Float[np.ndarray, " n"]) -> float:
+    """Return the Frobenius norm of sqrt(v_i v_j) A_ij, of a symmetric A of which the upper triangle is read."""
+    total = 0.0
+    for rows, columns in upper_tiles(len(upper)):
+        squares = upper[rows, columns] ** 2
+        if rows == columns:
+            squares = np.triu(squares) + np.triu(squares, 1).T
+            total += float(v[rows] @ squares @ v[columns])
+        else:
+            total += 2.0 * float(v[rows] @ squares @ v[columns])
+    return math.sqrt(total)
 
 
 def _root(scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
