@@ -4,7 +4,8 @@ import pytest
 
 from conftest import run_cli
 from kernel_collapse import experiments, open_questions, report
-from kernel_collapse.experiments import Verdict, _power_laws, collapse_limits
+from kernel_collapse.experiments import Verdict, _power_laws
+from kernel_collapse.experiments.collapse_limits import EXPERIMENT, _fits, _grid
 from kernel_collapse.report import Built, Section
 from kernel_collapse.store import Store
 
@@ -82,11 +83,11 @@ def test_too_few_points_have_no_p_value():
 
 @pytest.mark.parametrize("preset", experiments.PRESETS)
 def test_grids_of_collapse_limits(preset):
-    grid = collapse_limits.trials(preset)
+    grid = _grid.trials(preset)
     assert len({t.key for t in grid}) == len(grid)
-    many, few = collapse_limits.SEEDS[preset]
+    many, few = _grid.SEEDS[preset]
     assert few >= 4
-    for factor in collapse_limits.FACTORS:
+    for factor in _grid.FACTORS:
         values = np.array(factor.values)
         assert len(values) >= 6
         steps = np.diff(np.log10(values))
@@ -94,7 +95,7 @@ def test_grids_of_collapse_limits(preset):
         assert np.abs(steps).max() <= 1 + 1e-9
         solved = factor.mean_field[preset]
         assert set(solved) <= set(values)
-        assert not solved or len(solved) >= collapse_limits.FLOORS
+        assert not solved or len(solved) >= _fits.FLOORS
     base = [t for t in grid if t.measurement.kernel == "adaptive" and t.data.name == "D1"]
     at_base = [
         t
@@ -104,8 +105,8 @@ def test_grids_of_collapse_limits(preset):
     ]
     assert len([t for t in at_base if (t.data.n, t.data.dim) == (64, 4)]) == many
     # Overlapping classes overlap alike in any dimension: the means are a standard deviation from the middle.
-    for n, dim in (collapse_limits.CROWDED, collapse_limits.SPREAD):
-        law = collapse_limits._overlapping(n, dim)
+    for n, dim in (_grid.CROWDED, _grid.SPREAD):
+        law = _grid._overlapping(n, dim)
         assert law.separation / 2 * np.sqrt(dim) == pytest.approx(law.std)
 
 
@@ -113,7 +114,7 @@ def rows_of(shape, only, kernels=("nngp", "adaptive", "mean-field"), scatter=0.0
     """Return rows of one factor's own trials in which `shape(factor, u)` is NC1 u of the way to the end."""
     rng = np.random.default_rng(0)
     found = {}
-    for factor, value, trial in collapse_limits._planned("quick"):
+    for factor, value, trial in _grid._planned("quick"):
         kernel = trial.measurement.kernel
         if kernel not in kernels or factor.name != only:
             continue
@@ -135,7 +136,7 @@ def rows_of(shape, only, kernels=("nngp", "adaptive", "mean-field"), scatter=0.0
 
 
 def decades(factor):
-    values = next(f.values for f in collapse_limits.FACTORS if f.name == factor)
+    values = next(f.values for f in _grid.FACTORS if f.name == factor)
     return abs(np.log10(values[-1] / values[0]))
 
 
@@ -157,7 +158,7 @@ SHAPES = {
     ],
 )
 def test_verdicts_on_curves_that_are_known(shape, status, words):
-    first, *others = collapse_limits.verdicts(rows_of(SHAPES[shape], "width", ("nngp", "adaptive")))
+    first, *others = EXPERIMENT.verdicts(rows_of(SHAPES[shape], "width", ("nngp", "adaptive")))
     assert first.status == status
     assert words in first.answer
     assert {v.status for v in others[:-1]} == {"undecided"}
@@ -170,25 +171,21 @@ def test_verdicts_on_curves_that_are_known(shape, status, words):
 
 
 def test_a_fall_towards_larger_values_has_a_negative_slope():
-    table = (
-        collapse_limits.fits(rows_of(SHAPES["falls"], "separation"))
-        .set_index(["factor", "kernel"])
-        .sort_index()
-    )
+    table = _fits.fits(rows_of(SHAPES["falls"], "separation")).set_index(["factor", "kernel"]).sort_index()
     row = table.loc[("separation", "adaptive")]
     assert row["slope at the end"] == pytest.approx(-0.7, abs=0.02)
     assert (row["fall low"], row["at"], row["verdict"]) == (pytest.approx(0.7, abs=0.05), 64.0, "holds")
 
 
 def test_the_mean_field_is_compared_and_the_lowest_is_named():
-    *_, lower, lowest = collapse_limits.verdicts(rows_of(SHAPES["falls"], "width"))
+    *_, lower, lowest = EXPERIMENT.verdicts(rows_of(SHAPES["falls"], "width"))
     assert lower.status == "holds"
     np.testing.assert_allclose(lower.evidence["difference"], np.log10(2), atol=0.01)
     assert len(lower.evidence) == 8  # at the first width the adaptive kernel is still the NNGP
     assert lowest.status == "holds"
     assert "adaptive, width = 0.1." in lowest.answer
     assert "The lowest is NC1 0.00032" in lowest.answer
-    *_, shallow = collapse_limits.verdicts(rows_of(SHAPES["flat"], "width"))
+    *_, shallow = EXPERIMENT.verdicts(rows_of(SHAPES["flat"], "width"))
     assert shallow.status == "does not hold"
 
 
@@ -199,18 +196,18 @@ def test_a_floor_that_sinks_with_every_value_is_none(power):
     def slow(factor, u):
         return (1.0 + 30.0 * u) ** -power
 
-    first, *_ = collapse_limits.verdicts(rows_of(slow, "width", ("nngp", "adaptive"), scatter=1e-4))
+    first, *_ = EXPERIMENT.verdicts(rows_of(slow, "width", ("nngp", "adaptive"), scatter=1e-4))
     row = first.evidence.squeeze()
-    assert row["floor low"] > collapse_limits.REACHED
+    assert row["floor low"] > _fits.REACHED
     assert row["floor p"] < 0.05
-    assert row["floor kept, high"] < collapse_limits.STAYS
+    assert row["floor kept, high"] < _fits.STAYS
     assert first.status == "undecided"
     assert "of what it was without the last value" in first.answer
 
 
 def test_what_did_not_converge_is_shown_and_in_no_fit():
     rows = rows_of(SHAPES["falls"], "width")
-    plan = collapse_limits._plan()
+    plan = _grid.plan()
     ends = set(plan[(plan["factor"] == "width") & (plan["value"] == 0.1)]["key"])
     last = rows["key"].isin(ends) & (rows["kernel"] == "adaptive")
     rows.loc[last & (rows["seed"] == 0), ["solver", "nc1_paper"]] = ["precision_limit", 1e3]
@@ -221,21 +218,19 @@ def test_what_did_not_converge_is_shown_and_in_no_fit():
         "MemoryError",
         np.nan,
     ]
-    first = collapse_limits.verdicts(rows)[0]
+    first = EXPERIMENT.verdicts(rows)[0]
     assert first.status == "holds"
     assert "not converged, of 88 trials: 1 " in first.answer
     for said in ("1 precision_limit", "1 max_iterations", "1 failed"):
         assert said in first.answer
-    ended = (
-        collapse_limits.tables(rows)[1].frame.set_index(["factor", "kernel", "ended"])["trials"].sort_index()
-    )
+    ended = EXPERIMENT.tables(rows)[1].frame.set_index(["factor", "kernel", "ended"])["trials"].sort_index()
     assert ended["width", "adaptive"].to_dict() == {
         "converged": 85,
         "precision_limit": 1,
         "max_iterations": 1,
         "failed": 1,
     }
-    (figure,) = collapse_limits.figures(rows)
+    (figure,) = EXPERIMENT.figures(rows)
     points = [c.get_offsets() for c in figure.figure.axes[0].collections if len(c.get_offsets())]
     assert [0.1, 1e3] in np.concatenate(points).tolist()
     assert [[0.1, 0.97]] * 2 in [p.tolist() for p in points]
@@ -243,27 +238,27 @@ def test_what_did_not_converge_is_shown_and_in_no_fit():
 
 def test_an_end_that_fails_for_most_seeds_is_not_the_end():
     rows = rows_of(SHAPES["falls"], "width")
-    plan = collapse_limits._plan()
+    plan = _grid.plan()
     ends = set(plan[(plan["factor"] == "width") & (plan["value"] == 0.1)]["key"])
     rows.loc[rows["key"].isin(ends) & (rows["kernel"] == "adaptive") & (rows["seed"] > 1), "solver"] = "x"
-    row = collapse_limits.fits(rows).iloc[0]
+    row = _fits.fits(rows).iloc[0]
     assert (row["factor"], row["end"], row["not converged"]) == ("width", 0.3, "6 x")
 
 
 def test_nothing_finished_is_undecided():
     rows = rows_of(SHAPES["falls"], "width").assign(status="failed", message="", nc1_paper=np.nan)
     for some in (rows, rows.iloc[:1]):
-        found = collapse_limits.verdicts(some)
+        found = EXPERIMENT.verdicts(some)
         assert {v.status for v in found} == {"undecided"}
-        assert collapse_limits.figures(some)
+        assert EXPERIMENT.figures(some)
 
 
 def test_collapse_limits_of_the_quick_run(quick_run):
     with Store(quick_run) as store:
         rows = store.frame()
-    apart, crowded, spread, *_ = collapse_limits.verdicts(rows)
+    apart, crowded, spread, *_ = EXPERIMENT.verdicts(rows)
     assert [apart.status, crowded.status, spread.status] == ["holds", "does not hold", "holds"]
-    logs = collapse_limits.prepare(rows)
+    logs = _fits.prepare(rows)
     assert (logs["ended"] == "converged").all()
     slopes = apart.evidence.set_index("kernel")["slope at the end"]
     assert slopes["mean-field"] > 1.2 > 0.8 > slopes["adaptive"] > 0.6

@@ -6,7 +6,8 @@ import pytest
 
 import kernel_collapse as kc
 from kernel_collapse import correlation_map, experiments, interactive, sweep
-from kernel_collapse.experiments import _properties, activations, beyond_gaussian, depth, theory_vs_samples
+from kernel_collapse.experiments import _properties, activations, beyond_gaussian, theory_vs_samples
+from kernel_collapse.experiments.depth import _grid, _settings
 from kernel_collapse.store import Store
 
 
@@ -59,10 +60,10 @@ def test_grids(preset):
     assert len({t.key for t in grid}) == len(grid) == 4 * seeds * (1 + used * 2 * len(depths))
     assert used >= 16
 
-    _, depths, seeds = depth.GRIDS[preset]
+    _, depths, seeds = _grid.GRIDS[preset]
     grid = experiments.REGISTRY["depth"].trials(preset)
     assert len({t.key for t in grid}) == len(grid) == 2 * seeds * (1 + 6 * 2 * len(depths))
-    assert set(depth.RATE_DEPTHS) <= set(depths)
+    assert set(_grid.RATE_DEPTHS) <= set(depths)
     assert max(depths) == 50
 
 
@@ -225,7 +226,10 @@ def test_jumps_and_constants_of_the_map():
 
 
 def test_critical_weight_variance():
-    assert round(correlation_map.critical_weight_variance("erf", bias_variance=0.05), 6) == depth.CRITICAL_ERF
+    assert (
+        round(correlation_map.critical_weight_variance("erf", bias_variance=0.05), 6)
+        == _settings.CRITICAL_ERF
+    )
     for bias in (0.02, 0.2):
         weight = correlation_map.critical_weight_variance("erf", bias_variance=bias)
         point = correlation_map.fixed_point("erf", weight_variance=weight, bias_variance=bias)
@@ -248,9 +252,9 @@ def test_bad_input_of_the_map_is_refused():
 
 def test_limits_of_deep_kernels():
     """What is said of the limits, against kernels so deep that they are nearly there."""
-    data = depth._law("two spheres", 24).sample(0)
+    data = _grid.law("two spheres", 24).sample(0)
     equidistant = (12 - 1) / (1 - 1 / 2)
-    settings = {s.label: s for s in depth.SETTINGS}
+    settings = {s.label: s for s in _settings.SETTINGS}
 
     def nc1(gram):
         return kc.nc1(gram, data.labels).ratio
@@ -264,28 +268,28 @@ def test_limits_of_deep_kernels():
 
     for kernel in ("nngp", "ntk"):
         chaotic = settings["erf, chaotic"]
-        assert nc1(depth.limiting_gram(chaotic, kernel, data, 50)) == pytest.approx(equidistant)
+        assert nc1(_settings.limiting_gram(chaotic, kernel, data, 50)) == pytest.approx(equidistant)
         assert deep(chaotic, kernel, 200) == pytest.approx(equidistant, rel=1e-9)
     lengths = np.linalg.norm(data.x, axis=1)[:, None]
     of_lengths = kc.nc1_from_features(lengths, data.labels).ratio
     critical = settings["ReLU, critical"]
-    assert nc1(depth.limiting_gram(critical, "nngp", data, 50)) == pytest.approx(of_lengths)
+    assert nc1(_settings.limiting_gram(critical, "nngp", data, 50)) == pytest.approx(of_lengths)
     errors = [deep(critical, "nngp", layers) / of_lengths - 1 for layers in (100, 200, 400)]
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.2)  # angles squared fall like 1 / l^2
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.1)
-    limit = nc1(depth.limiting_gram(critical, "ntk", data, 50))
+    limit = nc1(_settings.limiting_gram(critical, "ntk", data, 50))
     errors = [abs(deep(critical, "ntk", layers) / limit - 1) for layers in (100, 400, 1600)]
     assert errors[2] < 0.01
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
     unbounded = settings["ReLU, unbounded"]
-    limit = nc1(depth.limiting_gram(unbounded, "nngp", data, 50))
+    limit = nc1(_settings.limiting_gram(unbounded, "nngp", data, 50))
     assert deep(unbounded, "nngp", 1000) == pytest.approx(limit, rel=0.01)
-    kinked = nc1(depth.limiting_gram(settings["ReLU, ordered"], "ntk", data, 40))
+    kinked = nc1(_settings.limiting_gram(settings["ReLU, ordered"], "ntk", data, 40))
     assert deep(settings["ReLU, ordered"], "ntk", 70) == pytest.approx(kinked, rel=0.02)
-    assert depth.limiting_gram(settings["ReLU, ordered"], "nngp", data, 50) is None
+    assert _settings.limiting_gram(settings["ReLU, ordered"], "nngp", data, 50) is None
     smooth = settings["erf, ordered"]
     gaps = [
-        deep(smooth, "ntk", layers) / nc1(depth.limiting_gram(smooth, "ntk", data, layers)) - 1
+        deep(smooth, "ntk", layers) / nc1(_settings.limiting_gram(smooth, "ntk", data, layers)) - 1
         for layers in (30, 60, 90)
     ]
     assert abs(gaps[2]) < abs(gaps[1]) < abs(gaps[0])
@@ -324,10 +328,10 @@ def test_verdicts_on_depth_can_fail(depth_rows):
 def test_tables_and_figures_of_depth(depth_rows):
     experiment = experiments.REGISTRY["depth"]
     points, limits, rates, by_depth = (table.frame for table in experiment.tables(depth_rows))
-    assert list(points["setting"]) == [s.label for s in depth.SETTINGS]
+    assert list(points["setting"]) == [s.label for s in _settings.SETTINGS]
     assert limits["predicted limit"].isna().sum() == 4  # the NNGP of two ordered settings on two laws
     assert len(rates) == 3 * 2
-    assert list(by_depth.columns[3:]) == [f"depth {d}" for d in depth.GRIDS["quick"][1]]
+    assert list(by_depth.columns[3:]) == [f"depth {d}" for d in _grid.GRIDS["quick"][1]]
     panels, rate = experiment.figures(depth_rows)
     assert len(panels.figure.axes) == 2 * 6
     assert "3 seeds" in panels.caption

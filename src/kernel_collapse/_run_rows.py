@@ -53,9 +53,7 @@ def read(store: Store) -> RunRows:
     planned = set().union(*keys.values())
     rows = store.frame(planned)
     parts = {
-        name: ExperimentRows(
-            REGISTRY[name], mine, rows if rows.empty else rows[rows["key"].isin(keys[name])]
-        )
+        name: ExperimentRows(REGISTRY[name], mine, rows if rows.empty else rows[rows["key"].isin(keys[name])])
         for name, mine in trials.items()
     }
     return RunRows(rows, parts, len(planned), [name for name in names if name not in REGISTRY])

@@ -113,7 +113,9 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
         failures=_failures(run.rows),
         about=about["environment"],
         pictures=page is None,
-        notes=[f"This version does not know the experiment {name!r}: it is left out." for name in run.unknown],
+        notes=[
+            f"This version does not know the experiment {name!r}: it is left out." for name in run.unknown
+        ],
     )
     return Built(path, sections, list(run.by_experiment), facts)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -24,20 +23,15 @@ from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_classes, nc2, nc3
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
-from kernel_collapse.networks._probes import Loss, Seen, Task, decide, look, losses
+from kernel_collapse.networks._descent import NEVER, Watch, run
+from kernel_collapse.networks._probes import Loss, Seen, Task
 from kernel_collapse.networks._types import NetworkError, check_dataset
-from kernel_collapse.networks.model import Network, Parameterisation, Parameters, Scales, initialise, layers
+from kernel_collapse.networks.model import Network, Parameterisation, Parameters, initialise
 
 __all__ = ["Status", "Training", "train"]
 
 Optimiser = Literal["sgd", "adam"]
 Precision = Literal["float32", "float64"]
-
-#: A loss this many times that of the start (or of predicting zero, if that is more) counts as divergence: from there
-#: gradient descent does not come back.
-DIVERGED = 1e6
-
-NEVER = -1
 
 
 class Status(Enum):
@@ -239,7 +233,7 @@ def train(
             lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *(s.parameters for s in starts)
         )
         scales = jax.tree.map(lambda scale: jnp.asarray(scale, dtype), starts[0].scales)
-        parameters, watch, seen = _run(
+        parameters, watch, seen = run(
             stacked,
             scales,
             task,
@@ -270,14 +264,6 @@ class _Hyper(NamedTuple):
 
     traced: tuple[float, ...]
     fixed: Any
-
-
-class _Watch(NamedTuple):
-    """First epochs, over all of training."""
-
-    zero_error: Any
-    diverged: Any
-    limit: Any
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -319,18 +305,6 @@ def _rates(
     return (decay, momentum, rate), (optimiser, momentum > 0, None)
 
 
-def _transformation(fixed: Any, traced: tuple[Any, ...]) -> optax.GradientTransformation:
-    if isinstance(fixed, optax.GradientTransformation):
-        return fixed
-    name, has_momentum, schedule = fixed
-    decay, momentum, *rest = traced
-    rate = rest[0] if schedule is None else schedule
-    step = (
-        optax.adam(rate) if name == "adam" else optax.sgd(rate, momentum=momentum if has_momentum else None)
-    )
-    return optax.chain(optax.add_decayed_weights(decay), step)
-
-
 def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
     """Return the output that stands for each class."""
     sizes = np.array(dataset.class_sizes, dtype=float)
@@ -339,103 +313,13 @@ def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
     return (np.eye(len(sizes))[dataset.labels] / sizes).T @ dataset.targets
 
 
-@partial(jax.jit, static_argnames=("phi", "loss", "fixed", "batch"))
-def _run(
-    parameters: Parameters,
-    scales: Scales,
-    task: Task,
-    traced: tuple[Any, ...],
-    seeds: Any,
-    stops: Any,
-    *,
-    phi: Phi,
-    loss: Loss,
-    fixed: Any,
-    batch: int,
-) -> tuple[Parameters, _Watch, Seen]:
-    """Train every network to the last stop, looking at each; the leading axis of all that is returned is the seed."""
-    transformation = _transformation(fixed, traced)
-    n = task.columns.shape[1]
-    steps = n // batch
-
-    def objective(parameters: Parameters, columns: Any, aims: Any) -> tuple[Any, Any]:
-        outputs = layers(parameters, scales, columns, phi)[1]
-        return losses(outputs, aims, loss).mean(), outputs
-
-    slope = jax.vmap(jax.value_and_grad(objective, has_aux=True), in_axes=(0, None, None))
-    slope_of_own = jax.vmap(jax.value_and_grad(objective, has_aux=True))
-    update = jax.vmap(transformation.update)
-
-    def move(parameters: Parameters, state: Any, gradient: Parameters) -> tuple[Parameters, Any]:
-        change, state = update(gradient, state, parameters)
-        return optax.apply_updates(parameters, change), state
-
-    def whole(epoch: Any, carry: Any) -> Any:
-        parameters, state, watch = carry
-        (value, outputs), gradient = slope(parameters, task.columns, task.aims)
-        watch = _note(watch, epoch, value, _right(outputs, task))
-        return (*move(parameters, state, gradient), watch)
-
-    def in_batches(epoch: Any, carry: Any) -> Any:
-        parameters, state, watch = carry
-        orders = jax.vmap(lambda seed: _order(seed, epoch, n))(seeds)
-
-        def step(i: Any, carry: Any) -> Any:
-            parameters, state, total = carry
-            rows = jax.lax.dynamic_slice_in_dim(orders, i * batch, batch, axis=1)
-            columns, aims = (jnp.moveaxis(a[:, rows], 1, 0) for a in (task.columns, task.aims))
-            (value, _), gradient = slope_of_own(parameters, columns, aims)
-            return (*move(parameters, state, gradient), total + value)
-
-        outputs = jax.vmap(lambda p: layers(p, scales, task.columns, phi)[1])(parameters)
-        start = (parameters, state, jnp.zeros_like(outputs[:, 0, 0]))
-        parameters, state, total = jax.lax.fori_loop(0, steps, step, start)
-        watch = _note(watch, epoch, total / steps, _right(outputs, task))
-        return parameters, state, watch
-
-    def to_stop(carry: Any, stop: Any) -> Any:
-        epoch, *rest = carry
-        rest = jax.lax.fori_loop(epoch, stop, whole if batch == n else in_batches, tuple(rest))
-        return (stop, *rest), jax.vmap(lambda p: look(p, scales, task, phi, loss))(rest[0])
-
-    first = jax.vmap(lambda p: objective(p, task.columns, task.aims)[0])(parameters)
-    zero = losses(jnp.zeros_like(task.aims), task.aims, loss).mean()
-    never = jnp.full(len(seeds), NEVER)
-    watch = _Watch(never, never, DIVERGED * jnp.maximum(first, zero))
-    carry = (jnp.zeros((), stops.dtype), parameters, jax.vmap(transformation.init)(parameters), watch)
-    (_, parameters, _, watch), seen = jax.lax.scan(to_stop, carry, stops)
-    last = jax.tree.map(lambda leaf: leaf[-1], seen)
-    watch = _note(watch, stops[-1], last.loss, last.accuracy == 1.0)
-    return parameters, watch, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), seen)
-
-
-def _right(outputs: Any, task: Task) -> Any:
-    """Whether all samples are right, for each network."""
-    decided = jax.vmap(decide, in_axes=(0, None))(outputs, task.class_targets)
-    return (decided == task.labels).all(axis=1)
-
-
-def _note(watch: _Watch, epoch: Any, value: Any, right: Any) -> _Watch:
-    def first(known: Any, happens: Any) -> Any:
-        return jnp.where((known == NEVER) & happens, epoch, known)
-
-    return watch._replace(
-        zero_error=first(watch.zero_error, right), diverged=first(watch.diverged, ~(value <= watch.limit))
-    )
-
-
-def _order(seed: Any, epoch: Any, n: int) -> Any:
-    """Return the order of the samples in an epoch of the network of that seed."""
-    return jax.random.permutation(jax.random.fold_in(jax.random.key(seed), epoch), n)
-
-
 def _collect(
     dataset: Dataset,
     starts: tuple[Network, ...],
     seeds: tuple[int, ...],
     stops: tuple[int, ...],
     parameters: Parameters,
-    watch: _Watch,
+    watch: Watch,
     seen: Seen,
     weight_variance: float,
     class_targets: Float[np.ndarray, "C k"],

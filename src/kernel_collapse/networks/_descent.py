@@ -1,0 +1,132 @@
+"""All epochs of all seeds as one compiled loop, and what is noted on the way."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks._probes import Loss, Seen, Task, decide, look, losses
+from kernel_collapse.networks.model import Parameters, Scales, layers
+
+__all__ = ["NEVER", "Watch", "run"]
+
+#: A loss this many times that of the start (or of predicting zero, if that is more) counts as divergence: from there
+#: gradient descent does not come back.
+DIVERGED = 1e6
+
+NEVER = -1
+
+
+class Watch(NamedTuple):
+    """First epochs, over all of training."""
+
+    zero_error: Any
+    diverged: Any
+    limit: Any
+
+
+def _transformation(fixed: Any, traced: tuple[Any, ...]) -> optax.GradientTransformation:
+    if isinstance(fixed, optax.GradientTransformation):
+        return fixed
+    name, has_momentum, schedule = fixed
+    decay, momentum, *rest = traced
+    rate = rest[0] if schedule is None else schedule
+    step = (
+        optax.adam(rate) if name == "adam" else optax.sgd(rate, momentum=momentum if has_momentum else None)
+    )
+    return optax.chain(optax.add_decayed_weights(decay), step)
+
+
+@partial(jax.jit, static_argnames=("phi", "loss", "fixed", "batch"))
+def run(
+    parameters: Parameters,
+    scales: Scales,
+    task: Task,
+    traced: tuple[Any, ...],
+    seeds: Any,
+    stops: Any,
+    *,
+    phi: Phi,
+    loss: Loss,
+    fixed: Any,
+    batch: int,
+) -> tuple[Parameters, Watch, Seen]:
+    """Train every network to the last stop, looking at each; the leading axis of all that is returned is the seed."""
+    transformation = _transformation(fixed, traced)
+    n = task.columns.shape[1]
+    steps = n // batch
+
+    def objective(parameters: Parameters, columns: Any, aims: Any) -> tuple[Any, Any]:
+        outputs = layers(parameters, scales, columns, phi)[1]
+        return losses(outputs, aims, loss).mean(), outputs
+
+    slope = jax.vmap(jax.value_and_grad(objective, has_aux=True), in_axes=(0, None, None))
+    slope_of_own = jax.vmap(jax.value_and_grad(objective, has_aux=True))
+    update = jax.vmap(transformation.update)
+
+    def move(parameters: Parameters, state: Any, gradient: Parameters) -> tuple[Parameters, Any]:
+        change, state = update(gradient, state, parameters)
+        return optax.apply_updates(parameters, change), state
+
+    def whole(epoch: Any, carry: Any) -> Any:
+        parameters, state, watch = carry
+        (value, outputs), gradient = slope(parameters, task.columns, task.aims)
+        watch = _note(watch, epoch, value, _right(outputs, task))
+        return (*move(parameters, state, gradient), watch)
+
+    def in_batches(epoch: Any, carry: Any) -> Any:
+        parameters, state, watch = carry
+        orders = jax.vmap(lambda seed: _order(seed, epoch, n))(seeds)
+
+        def step(i: Any, carry: Any) -> Any:
+            parameters, state, total = carry
+            rows = jax.lax.dynamic_slice_in_dim(orders, i * batch, batch, axis=1)
+            columns, aims = (jnp.moveaxis(a[:, rows], 1, 0) for a in (task.columns, task.aims))
+            (value, _), gradient = slope_of_own(parameters, columns, aims)
+            return (*move(parameters, state, gradient), total + value)
+
+        outputs = jax.vmap(lambda p: layers(p, scales, task.columns, phi)[1])(parameters)
+        start = (parameters, state, jnp.zeros_like(outputs[:, 0, 0]))
+        parameters, state, total = jax.lax.fori_loop(0, steps, step, start)
+        watch = _note(watch, epoch, total / steps, _right(outputs, task))
+        return parameters, state, watch
+
+    def to_stop(carry: Any, stop: Any) -> Any:
+        epoch, *rest = carry
+        rest = jax.lax.fori_loop(epoch, stop, whole if batch == n else in_batches, tuple(rest))
+        return (stop, *rest), jax.vmap(lambda p: look(p, scales, task, phi, loss))(rest[0])
+
+    first = jax.vmap(lambda p: objective(p, task.columns, task.aims)[0])(parameters)
+    zero = losses(jnp.zeros_like(task.aims), task.aims, loss).mean()
+    never = jnp.full(len(seeds), NEVER)
+    watch = Watch(never, never, DIVERGED * jnp.maximum(first, zero))
+    carry = (jnp.zeros((), stops.dtype), parameters, jax.vmap(transformation.init)(parameters), watch)
+    (_, parameters, _, watch), seen = jax.lax.scan(to_stop, carry, stops)
+    last = jax.tree.map(lambda leaf: leaf[-1], seen)
+    watch = _note(watch, stops[-1], last.loss, last.accuracy == 1.0)
+    return parameters, watch, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), seen)
+
+
+def _right(outputs: Any, task: Task) -> Any:
+    """Whether all samples are right, for each network."""
+    decided = jax.vmap(decide, in_axes=(0, None))(outputs, task.class_targets)
+    return (decided == task.labels).all(axis=1)
+
+
+def _note(watch: Watch, epoch: Any, value: Any, right: Any) -> Watch:
+    def first(known: Any, happens: Any) -> Any:
+        return jnp.where((known == NEVER) & happens, epoch, known)
+
+    return watch._replace(
+        zero_error=first(watch.zero_error, right), diverged=first(watch.diverged, ~(value <= watch.limit))
+    )
+
+
+def _order(seed: Any, epoch: Any, n: int) -> Any:
+    """Return the order of the samples in an epoch of the network of that seed."""
+    return jax.random.permutation(jax.random.fold_in(jax.random.key(seed), epoch), n)
