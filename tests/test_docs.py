@@ -171,3 +171,14 @@ def test_links_lead_somewhere(page):
         assert goal.exists(), f"{target}: there is no such file"
         if anchor:
             assert anchor in pages.anchors(goal), f"{target}: {goal.name} has no such heading"
+
+
+def test_what_the_whole_run_says_is_small():
+    """Its page, errata, open questions and pictures can be cloned over a slow line."""
+    made = [
+        "report.html",
+        "open-questions.md",
+        "overview-D1.png",
+        *(f"errata.{kind}" for kind in ("md", "csv", "png")),
+    ]
+    assert sum((ROOT / "docs" / name).stat().st_size for name in made) < 5e6

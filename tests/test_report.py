@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
+from conftest import ROOT
 from kernel_collapse import experiments, report, sweep, sweep_file
 from kernel_collapse.experiments import _limiting
 from kernel_collapse.experiments._style import DARK, NAMES, contrast
@@ -150,6 +151,19 @@ def test_the_report_in_a_browser(quick_run, visit):
     holds.click()
     assert page.locator(".verdicts div .status:visible").count() == int(holds.locator("b").inner_text())
     assert page.locator(".verdicts div .fails:visible").count() == 0
+
+
+def test_the_page_of_the_whole_run_in_the_docs(visit):
+    page = visit(ROOT / "docs" / "report.html")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    figures = page.locator("figure[data-figure]")
+    assert page.locator("figure[data-figure] .js-plotly-plot").count() == figures.count() > 30
+    assert page.complaints == []
+    assert asks_nothing_of_the_network(page)
+    assert "figures/" not in page.content()
+    planned = {trial.key for e in experiments.REGISTRY.values() for trial in e.trials("paper")}
+    assert f"{len(planned)} finished, 0 failed" in page.inner_text("body")
+    assert set(experiments.REGISTRY) <= set(page.eval_on_selector_all("section", "all => all.map(s => s.id)"))
 
 
 def test_a_legend_hides_a_line_in_every_panel(quick_run, visit):
@@ -397,12 +411,19 @@ def test_the_report_of_a_sweep(tmp_path, visit):
 
 
 def test_without_scripts_a_page_alone_says_what_a_figure_shows(tmp_path, visit):
-    run = {"experiments": ["limiting-kernels-imbalanced", "of-another-version"], "preset": "quick", "version": "test"}
+    run = {
+        "experiments": ["limiting-kernels-imbalanced", "of-another-version"],
+        "preset": "quick",
+        "version": "test",
+    }
     trials = experiments.REGISTRY["limiting-kernels-imbalanced"].trials("quick")
     with Store(tmp_path / "run", run, {"environment": report.environment()}) as store:
         sweep.run([t for t in trials if t.seed < 2 and t.data.dim in (2, 8)], store)
     page = visit(report.build(tmp_path / "run", tmp_path / "alone.html").path, java_script_enabled=False)
-    assert "This version does not know the experiment 'of-another-version': it is left out." in page.inner_text("body")
+    assert (
+        "This version does not know the experiment 'of-another-version': it is left out."
+        in page.inner_text("body")
+    )
     figures = page.locator("figure")
     assert figures.count() == 2
     for i in range(2):
@@ -414,7 +435,9 @@ def test_experiments_of_another_version_are_named(tmp_path):
     run = {"experiments": ["of-another-version"], "preset": "quick", "version": "test"}
     with Store(tmp_path, run, {"environment": {"kernel-collapse": "9.9"}}):
         pass
-    with pytest.raises(ValueError, match=r"does not know \(of-another-version\), expected some of .* \(9.9\)\.$"):
+    with pytest.raises(
+        ValueError, match=r"does not know \(of-another-version\), expected some of .* \(9.9\)\.$"
+    ):
         report.build(tmp_path)
 
 
