@@ -1,4 +1,4 @@
-"""The paper's figures and our studies: one file each, listed here in the order of the report."""
+"""The paper's figures and our studies: a module each (a folder if it is large), in the order of the report."""
 
 from kernel_collapse import _validate
 from kernel_collapse.experiments import (
