@@ -77,6 +77,7 @@ def faults(error: ValidationError) -> list[tuple[tuple[str, ...], str]]:
             except ValueError as unknown:
                 text = str(unknown)
         elif fault["type"] == "value_error" and isinstance(given, dict) and message.split(" is ")[0] in given:
+            # A check of the whole that found one field wrong.
             text = ".".join([*path, message])
         elif fault["type"] == "value_error" and isinstance(given, dict | Specification):
             # Fields that do not go together: the message names them, and need not repeat all the others.
