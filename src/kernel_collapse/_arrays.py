@@ -12,7 +12,22 @@ import array_api_compat
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
-__all__ = ["erf", "is_foreign", "kind", "namespace", "number", "read", "same_kind", "sqrt", "traced"]
+__all__ = [
+    "eps_of",
+    "erf",
+    "is_foreign",
+    "kind",
+    "like",
+    "namespace",
+    "number",
+    "read",
+    "rows",
+    "same_kind",
+    "segment_sum",
+    "sqrt",
+    "squares",
+    "traced",
+]
 
 _NUMPY = (np.ndarray, np.generic, float, int)
 
@@ -122,3 +137,62 @@ def erf(value: Any) -> Any:
     if is_foreign(value):
         return namespace(value).asarray(numpy_erf(read(value)))
     return numpy_erf(value)
+
+
+def eps_of(value: Any) -> float:
+    """Return the relative spacing of the numbers that an array was given in; whole numbers and lists are float64.
+
+    What is computed in float64 from an array of float32 is no more precise than float32.
+    """
+    if is_foreign(value):
+        return float(namespace(value).finfo(value.dtype).eps)
+    dtype = getattr(value, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind == "f":
+        return max(float(np.finfo(dtype).eps), float(np.finfo(np.float64).eps))
+    return float(np.finfo(np.float64).eps)
+
+
+def like(values: np.ndarray, array: Any) -> Any:
+    """Return NumPy's values as an array of the kind, precision and device of another."""
+    if not is_foreign(array):
+        return values
+    xp = namespace(array)
+    return xp.asarray(values, dtype=array.dtype, device=array_api_compat.device(array))
+
+
+def rows(array: Any, numbers: np.ndarray) -> Any:
+    """Return the rows of an array of those numbers, one after another."""
+    if not is_foreign(array):
+        return array[numbers]
+    xp = namespace(array)
+    return xp.take(array, xp.asarray(numbers, device=array_api_compat.device(array)), axis=0)
+
+
+def squares(array: Any) -> Any:
+    """Return the squared length of each row."""
+    if not is_foreign(array):
+        return np.einsum("ij,ij->i", array, array)
+    return namespace(array).sum(array * array, axis=1)
+
+
+def segment_sum(values: Any, codes: np.ndarray, count: int) -> Any:
+    """Return the sums of the rows of an array that share a code, 0 to count - 1; a row a code."""
+    if not is_foreign(values):
+        if values.ndim == 1:
+            return np.bincount(codes, weights=values, minlength=count)
+        from scipy.sparse import csr_array
+
+        rows = np.arange(len(codes))
+        return csr_array((np.ones(len(codes)), (codes, rows)), shape=(count, len(codes))) @ values
+    xp = namespace(values)
+    where = xp.asarray(codes, device=array_api_compat.device(values))
+    zeros = xp.zeros((count, *values.shape[1:]), dtype=values.dtype, device=array_api_compat.device(values))
+    if array_api_compat.is_torch_array(values):
+        return zeros.index_add(0, where, values)
+    if array_api_compat.is_jax_array(values):
+        return zeros.at[where].add(values)
+    membership = np.zeros((count, len(codes)))  # the standard has no sum by segments
+    membership[codes, np.arange(len(codes))] = 1.0
+    columns = values if values.ndim == 2 else values[:, None]
+    sums = like(membership, values) @ columns
+    return sums if values.ndim == 2 else sums[:, 0]

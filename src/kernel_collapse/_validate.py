@@ -222,7 +222,14 @@ def squarable(array: Float[Any, "n d"], what: str) -> Float[Any, "n d"]:
     """Return the matrix if the squares of its entries can be added in its precision."""
     if not _arrays.traced(array):
         xp = _arrays.namespace(array)
-        largest = _arrays.number(xp.max(xp.abs(array)))
+        largest = max(_arrays.number(xp.max(array)), -_arrays.number(xp.min(array)))
+        limits = xp.finfo(array.dtype)
+        least = (float(limits.smallest_normal) / float(limits.eps) ** 2) ** 0.5
+        if 0.0 < largest < least:
+            raise ValueError(
+                f"the largest entry of {what} is {largest:.3g}, expected more than {least:.3g}, or squares are lost: "
+                f"multiply {what} by a number."
+            )
         most = (float(xp.finfo(array.dtype).max) / (4 * array.shape[0] * array.shape[1])) ** 0.5
         if largest > most:
             raise ValueError(

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
+from kernel_collapse.collapse._round_off import COINCIDE, Measured, Source, settle
 
 __all__ = ["NC1Estimate"]
-
-COINCIDE = "the class means coincide to within round-off, so there is no spread to compare with"
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,8 @@ class NC1Estimate:
     Attributes
     ----------
     ratio : float
-        within / between; NaN where the class means coincide, or cannot be told apart.
+        within / between; NaN where the class means coincide, or cannot be told apart, and where round-off reaches a
+        tenth of it.
     low, high : float
         Confidence interval of the ratio, symmetric about it.
     within, between : float
@@ -37,7 +37,8 @@ class NC1Estimate:
     features : int
         Random features drawn; 0 for pairs.
     reason : str
-        Empty, or why `ratio` is not a number or the interval wider than was asked for.
+        Empty, or why `ratio` is not a number, how far round-off reaches where that is a thousandth of it, or why the
+        interval is wider than was asked for.
     """
 
     ratio: float
@@ -65,18 +66,26 @@ def ratio_interval(
     variance: float,
     between_variance: float,
     quantile: float,
-    round_off: float,
+    round_off: tuple[float, float],
+    source: Source,
 ) -> tuple[float, float, str]:
     r"""Return a ratio of estimates, half the width of its interval, and why they are NaN if they are.
+
+    `round_off` is that of within and of between, and `source` where it comes from.
 
     The delta method, or linearisation (Cochran, 1977, "Sampling Techniques", section 6): the variance of a/b is
     that of (a - r b) / b, r the ratio. `variance` is that of a - r b. It holds while b is known to be other than 0.
     """
-    if abs(between) <= round_off:
+    within_off, between_off = round_off
+    if abs(between) <= between_off:
         return float("nan"), float("nan"), COINCIDE
     if abs(between) <= quantile * np.sqrt(between_variance):
         return float("nan"), float("nan"), "tr S_B cannot be told from 0 by what was drawn: draw more"
-    return within / between, quantile * float(np.sqrt(variance)) / abs(between), ""
+    error = (within_off + abs(within / between) * between_off) / abs(between)
+    values, reason = settle({"NC1": Measured(np.float64(within / between), error)}, source)
+    ratio = float(values["NC1"])
+    half = quantile * float(np.sqrt(variance)) / abs(between)
+    return ratio, half if np.isfinite(ratio) else ratio, reason
 
 
 def student_quantile(confidence: float, freedom: float) -> float:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse.collapse._features import ClassMeans, by_part
 from kernel_collapse.collapse._metrics import (
+    Classifier,
     Collapse,
     Seen,
+    Votes,
     assemble,
-    by_class,
     class_targets_of,
-    membership_matrix,
+    decide,
+    directions,
+    measured_pinv,
+    norm_of,
+    shares,
+    smallest,
+    tally,
+    weighted_error,
 )
 from kernel_collapse.collapse._nc1 import (
     WEIGHTINGS,
+    Moments,
     Weighting,
-    averaging_matrix,
     class_moments,
     class_weights,
 )
+from kernel_collapse.collapse._round_off import UNITS
 
 __all__ = ["collapse_from_features", "held_out_collapse_from_features"]
 
@@ -130,54 +143,183 @@ def _of_features(
     codes, classes = _validate.encode_labels(labels)
     clean = _validate.squarable(_validate.matrix(features, "features"), "features")
     _validate.as_many(clean.shape[0], "features", len(codes))
-    xp = _arrays.namespace(clean)
-    averaging, sizes = averaging_matrix(codes, clean)
-    origin = xp.mean(clean, axis=0)
-    class_means = xp.permute_dims(averaging, (1, 0)) @ (clean - origin)
-    if test_labels is None:
-        seen, seen_codes = clean - origin, codes
-    else:
+    seen, seen_codes = clean, codes
+    if test_labels is not None:
         seen_codes = _validate.codes_among(test_labels, classes)
         _arrays.same_kind(features, "features", test_features, "test_features")
         shape = (len(seen_codes), clean.shape[1])
-        seen = (
-            _validate.shaped(test_features, "test_features", shape, "held-out samples by features") - origin
-        )
-    membership, seen_sizes = membership_matrix(seen_codes, sizes)
-    within = seen - membership @ class_means
-    spread = by_class(membership, xp.sum(within * within, axis=1), seen_sizes)
-    largest = xp.max(xp.sum(clean * clean, axis=1))
-    moments = class_moments(sizes, spread, class_means, origin, largest=largest)
-    moments = moments._replace(seen_share=seen_sizes / xp.sum(seen_sizes))
-    _, _, p = class_weights(weighting, moments.share, moments.seen_share)
-    centred = class_means - p @ class_means
-    scores = cross = square = decided = None
-    if classifier is not None:
-        weights = _validate.matrix(classifier, "classifier")
-        _arrays.same_kind(clean, "features", weights, "classifier")
-        if weights.shape[1] != clean.shape[1]:
-            raise ValueError(
-                f"classifier has shape {tuple(weights.shape)}, expected (k, {clean.shape[1]}): a weight a feature."
-            )
-        decided = class_targets_of(codes, targets, weights.shape[0], clean)
-        scores = (seen + origin) @ xp.permute_dims(weights, (1, 0))
-        if bias is not None:
-            scores = scores + _validate.shaped(bias, "bias", (weights.shape[0],), "one value an output")
-        cross = weights @ xp.permute_dims(centred, (1, 0))
-        square = weights @ xp.permute_dims(weights, (1, 0))
-    elif bias is not None or targets is not None:
-        raise ValueError(
-            "a bias or targets are given without a classifier, expected its weights: give classifier=."
-        )
-    half = seen @ xp.permute_dims(class_means, (1, 0))
-    distances = xp.sum(class_means * class_means, axis=1) - 2.0 * half
-    deviations = centred @ xp.permute_dims(within, (1, 0))
+        seen = _validate.shaped(test_features, "test_features", shape, "held-out samples by features")
+        seen = _validate.squarable(seen, "test_features")
+    layer = _last_layer(clean, codes, classifier, bias, targets)
+    means = ClassMeans(clean, codes)
+    share = means.sizes / len(codes)
+    seen_share = _arrays.like(np.bincount(seen_codes, minlength=means.count) / len(seen_codes), share)
+    u, q, p = class_weights(weighting, share, seen_share)
+    centre = means.means - p @ means.means
+    # The class means alone say what S_B is, so that one pass over the samples does for all the rest.
+    alone = class_moments(means.sizes, means.reach, means.means, means.origin)
+    axes, share_lost = _axes(centre, q, alone.product_error)
+    weights, _ = means.average(u, seen_codes)
+    sums = _pass(seen, seen_codes, means, weights, axes, layer)
+    spread, sizes = means.average(sums.squares, seen_codes)
+    moments = class_moments(means.sizes, spread, means.means, means.origin, seen_sizes=sizes)
     return assemble(
-        Seen(moments, deviations, distances, scores, cross, square),
-        seen_codes,
-        membership,
-        p,
-        decided,
+        Seen(
+            moments,
+            measured_pinv(sums.along, share_lost, 0.0 * share_lost, means.count),
+            shares(sums.tallies, len(seen_codes)),
+            None if layer is None else _aligned(layer, centre, p, moments),
+        ),
         weighting,
         float("nan"),
+    )
+
+
+class Layer(NamedTuple):
+    """The last layer, and which outputs speak for which class."""
+
+    weights: Float[Any, "k p"]
+    bias: Float[Any, " k"] | None
+    class_targets: Float[Any, "C k"]
+
+
+def _last_layer(
+    features: Float[Any, "n p"], codes: Int[np.ndarray, " n"], classifier: Any, bias: Any, targets: Any
+) -> Layer | None:
+    if classifier is None:
+        if bias is not None or targets is not None:
+            raise ValueError(
+                "a bias or targets are given without a classifier, expected its weights: give classifier=."
+            )
+        return None
+    weights = _validate.matrix(classifier, "classifier")
+    _arrays.same_kind(features, "features", weights, "classifier")
+    if weights.shape[1] != features.shape[1]:
+        raise ValueError(
+            f"classifier has shape {tuple(weights.shape)}, expected (k, {features.shape[1]}): a weight a feature."
+        )
+    decided = class_targets_of(codes, targets, weights.shape[0], features)
+    if bias is not None:
+        bias = _validate.shaped(bias, "bias", (weights.shape[0],), "one value an output")
+    return Layer(weights, bias, decided)
+
+
+class _Sums(NamedTuple):
+    """What a pass over samples leaves."""
+
+    squares: Float[Any, " C"]  # of deviations, by class
+    along: Any  # C tr(S_W S_B^+)
+    tallies: list[dict[str, tuple[Any, Any]]]
+
+
+def _pass(
+    seen: Float[Any, "m p"],
+    codes: Int[np.ndarray, " m"],
+    means: ClassMeans,
+    weights: Float[Any, " C"],
+    axes: Float[Any, "p r"],
+    layer: Layer | None,
+) -> _Sums:
+    """Go over samples once; `weights` are those of a sample in tr S_W, by class."""
+    xp = _arrays.namespace(seen)
+    unit = UNITS * float(xp.finfo(seen.dtype).eps)
+    nearest = _Nearest(means.means)
+    # With more axes than half of the features the scatter, a symmetric product, is less work than the projections.
+    project = 2 * axes.shape[1] <= axes.shape[0] or _arrays.is_foreign(seen)
+    project = 2 * axes.shape[1] <= axes.shape[0] or _arrays.is_foreign(seen)
+
+    def of_part(here: Float[Any, "r p"], which: Int[np.ndarray, " r"]) -> _Sums:
+        away = means.deviations(here, which)
+        lengths = _arrays.squares(away)
+        each = _arrays.rows(weights, which)
+        about = here - means.origin
+        votes = Votes(*nearest(about, lengths + _arrays.rows(nearest.own, which)))
+        if layer is not None:
+            scores = here @ xp.permute_dims(layer.weights, (1, 0))
+            if layer.bias is not None:
+                scores = scores + layer.bias
+            reach, sizes = xp.sqrt(_arrays.squares(here)), xp.sqrt(_arrays.squares(layer.weights))
+            votes = Votes(*votes[:2], *decide(scores, unit * reach, sizes, layer.class_targets))
+        if project:
+            along = xp.sum(each * _arrays.squares(away @ axes))
+        else:
+            away *= np.sqrt(each)[:, None]
+            along = away.T @ away
+        squares = _arrays.segment_sum(lengths, which, means.count)
+        return _Sums(squares, along, [tally(votes, which, nearest.own)])
+
+    squares: Any = 0.0
+    along: Any = 0.0
+    tallies = []
+    for part in by_part(of_part, seen, codes, means.count):
+        squares, along = squares + part.squares, along + part.along
+        tallies += part.tallies
+    return _Sums(squares, along if project else np.sum((along @ axes) * axes), tallies)
+
+
+class _Nearest:
+    """The nearest class mean of features about the same origin, and whether round-off leaves it in doubt.
+
+    Of NumPy's arrays distances are told in float32 first, which takes half of the time, and again in float64 for the
+    few samples that this leaves in doubt.
+    """
+
+    def __init__(self, means: Float[Any, "C p"]) -> None:
+        xp = _arrays.namespace(means)
+        self.own = _arrays.squares(means)
+        self._turned = -2.0 * xp.permute_dims(means, (1, 0))
+        self._unit = UNITS * float(xp.finfo(means.dtype).eps)
+        if not _arrays.is_foreign(means):
+            self._scale = float(np.abs(means).max()) or 1.0
+            single = np.float32
+            self._single = (
+                (self._turned / self._scale).astype(single),
+                (self.own / self._scale**2).astype(single),
+            )
+            # of a sum of p products, and of its factors
+            self._single_unit = float(np.finfo(single).eps) * (means.shape[1] + 8)
+
+    def __call__(self, about: Float[Any, "m p"], reach: Float[Any, " m"]) -> tuple[Int[Any, " m"], Any]:
+        """Return the classes and the doubts; `reach` is no less than half of the squared lengths."""
+        if _arrays.is_foreign(about):
+            return self._exactly(about, reach)
+        turned, own = self._single
+        with np.errstate(over="ignore", invalid="ignore"):  # far away samples are in doubt
+            distances = (about / self._scale).astype(np.float32) @ turned
+            distances += own
+            of_sample = (self._single_unit / self._scale**2 * reach).astype(np.float32)
+            best, doubt = smallest(distances, of_sample, np.float32(self._single_unit) * own)
+        some = np.flatnonzero(doubt)
+        if len(some):
+            best[some], doubt[some] = self._exactly(about[some], reach[some])
+        return best, doubt
+
+    def _exactly(self, about: Float[Any, "m p"], reach: Float[Any, " m"]) -> tuple[Int[Any, " m"], Any]:
+        return smallest(about @ self._turned + self.own, self._unit * reach, self._unit * self.own)
+
+
+def _axes(
+    centre: Float[Any, "C p"], q: Float[Any, " C"], errors: Float[Any, "C C"]
+) -> tuple[Float[Any, "p r"], Any]:
+    """Return (S_B^+)^(1/2) as r axes, from the smaller of S_B and its twin of C x C, and the share by which it errs."""
+    xp = _arrays.namespace(centre)
+    turned = xp.permute_dims(centre, (1, 0))
+    error = weighted_error(errors, q)
+    if centre.shape[0] <= centre.shape[1]:
+        inverse, vectors, share = directions(centre @ turned, q, error)
+        return (turned @ vectors) * inverse, share
+    inverse, vectors, share = directions((turned * q) @ centre, xp.ones_like(centre[0, :]), error)
+    return vectors * xp.sqrt(inverse), share
+
+
+def _aligned(layer: Layer, centre: Float[Any, "C p"], p: Float[Any, " C"], moments: Moments) -> Classifier:
+    """Return W M' and |W|^2 of the rows that speak for each class."""
+    xp = _arrays.namespace(centre)
+    towards = layer.class_targets - p @ layer.class_targets
+    rows = towards @ layer.weights
+    unit = UNITS * float(xp.finfo(centre.dtype).eps)
+    size = norm_of(xp.abs(towards) @ xp.sqrt(_arrays.squares(layer.weights)))
+    reach = norm_of(xp.sqrt(xp.linalg.diagonal(moments.product_error) / unit))
+    return Classifier(
+        rows @ xp.permute_dims(centre, (1, 0)), unit * size * reach, norm_of(rows) ** 2, unit * size**2
     )

@@ -9,31 +9,44 @@ from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._linalg import Cholesky
+from kernel_collapse.collapse._gram import Halves, halves_of, read_cross, read_gram
 from kernel_collapse.collapse._metrics import (
+    Classifier,
     Collapse,
     Seen,
+    Votes,
     assemble,
-    by_class,
+    centred,
     class_targets_of,
     columns_of,
-    membership_matrix,
+    decide,
+    directions,
+    measured_pinv,
+    norm_of,
+    shares,
+    smallest,
+    tally,
+    weighted_error,
 )
 from kernel_collapse.collapse._nc1 import (
     WEIGHTINGS,
+    Moments,
     Weighting,
-    averaging_matrix,
     class_weights,
-    moments_of_sums,
+    moments_of_halves,
+    with_no_spread,
+    without_coincident,
 )
+from kernel_collapse.collapse._round_off import UNITS, Measured
 
-__all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "sums_of"]
+__all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "sums_of", "training_moments"]
 
 
 class Sums(NamedTuple):
     """What one pass over the Gram matrix leaves: enough for every metric, and of size n (C + k)."""
 
     diagonal: Float[Any, " n"]  # K_ii
-    means: Float[Any, "n C"]  # K P
+    halves: Halves
     scores: Float[Any, "n k"] | None  # K alpha
 
 
@@ -75,8 +88,8 @@ def collapse(
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, or K + noise_variance I is not positive definite in the
-        precision of K.
+        If shapes do not agree, values are not finite, `gram` cannot be one of inner products (see `nc1`), or
+        K + noise_variance I is not positive definite in the precision of K.
 
     References
     ----------
@@ -94,10 +107,11 @@ def collapse(
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, _ = _validate.encode_labels(labels)
-    gram = _validate.gram(gram, len(codes))
+    gram, eps = read_gram(gram, len(codes))
     alpha, class_targets, noise_variance = _dual(gram, codes, targets, noise_variance, dual_weights)
-    sums = sums_of(gram, codes, alpha)
-    return from_sums(sums, codes, alpha, class_targets, weighting, noise_variance=noise_variance)
+    sums = sums_of(gram, codes, alpha, eps)
+    moments = without_coincident(training_moments(sums, codes, eps), gram, codes)
+    return from_sums(sums, codes, moments, alpha, class_targets, weighting, noise_variance=noise_variance)
 
 
 def held_out_collapse(
@@ -155,19 +169,20 @@ def held_out_collapse(
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, classes = _validate.encode_labels(labels)
-    gram = _validate.gram(gram, len(codes))
+    gram, eps = read_gram(gram, len(codes))
     test_codes = _validate.codes_among(test_labels, classes)
-    _arrays.same_kind(gram, "gram", cross, "cross")
-    _arrays.same_kind(gram, "gram", diagonal, "diagonal")
-    cross = _validate.shaped(cross, "cross", (len(test_codes), len(codes)), "held-out by training samples")
-    diagonal = _validate.shaped(diagonal, "diagonal", (len(test_codes),), "one value a held-out sample")
+    of_training = _arrays.namespace(gram).linalg.diagonal(gram)
+    cross, diagonal, cross_eps = read_cross(cross, diagonal, of_training, len(test_codes))
+    eps = max(eps, cross_eps)
     alpha, class_targets, noise_variance = _dual(gram, codes, targets, noise_variance, dual_weights)
-    averaging, _ = averaging_matrix(codes, gram)
-    test = Sums(diagonal, cross @ averaging, None if alpha is None else cross @ alpha)
-    training = sums_of(gram, codes, alpha)
+    training = sums_of(gram, codes, alpha, eps)
+    halves = halves_of(cross, diagonal, of_training, codes, _sizes(codes, gram), eps)
+    test = Sums(diagonal, halves, None if alpha is None else cross @ alpha)
+    moments = training_moments(training, codes, eps)
     return from_sums(
         training,
         codes,
+        moments,
         alpha,
         class_targets,
         weighting,
@@ -176,19 +191,29 @@ def held_out_collapse(
     )
 
 
-def sums_of(gram: Float[Any, "n n"], codes: Int[np.ndarray, " n"], alpha: Float[Any, "n k"] | None) -> Sums:
-    """Return what the metrics need of a Gram matrix, in one pass over it."""
+def sums_of(
+    gram: Float[Any, "n n"], codes: Int[np.ndarray, " n"], alpha: Float[Any, "n k"] | None, eps: float
+) -> Sums:
+    """Return what the metrics need of a Gram matrix."""
     xp = _arrays.namespace(gram)
-    averaging, _ = averaging_matrix(codes, gram)
-    columns = averaging.shape[1]
-    right = averaging if alpha is None else xp.concat([averaging, alpha], axis=1)
-    found = gram @ right
-    return Sums(xp.linalg.diagonal(gram), found[:, :columns], None if alpha is None else found[:, columns:])
+    diagonal = xp.linalg.diagonal(gram)
+    halves = halves_of(gram, diagonal, diagonal, codes, _sizes(codes, gram), eps)
+    return Sums(diagonal, halves, None if alpha is None else gram @ alpha)
+
+
+def training_moments(sums: Sums, codes: Int[np.ndarray, " n"], eps: float) -> Moments:
+    """Return the moments of the samples that the class means are of."""
+    return moments_of_halves(sums.diagonal, sums.halves, codes, _sizes(codes, sums.diagonal), eps)
+
+
+def _sizes(codes: Int[np.ndarray, " n"], like: Any) -> Float[Any, " C"]:
+    return _arrays.like(np.bincount(codes).astype(float), like)
 
 
 def from_sums(
     training: Sums,
     codes: Int[np.ndarray, " n"],
+    moments: Moments,
     alpha: Float[Any, "n k"] | None,
     class_targets: Float[Any, "C k"] | None,
     weighting: Weighting,
@@ -196,46 +221,121 @@ def from_sums(
     noise_variance: float = float("nan"),
     held_out: tuple[Sums, Int[np.ndarray, " m"]] | None = None,
 ) -> Collapse:
-    """Return the metrics, given what one pass over the Gram matrix left."""
-    xp = _arrays.namespace(training.means)
-    averaging, sizes = averaging_matrix(codes, training.means)
-    transposed = xp.permute_dims(averaging, (1, 0))
-    means = transposed @ training.means
-    largest = xp.max(xp.abs(training.diagonal))
-    moments = moments_of_sums(transposed @ training.diagonal, means, sizes, largest)
+    """Return the metrics, given what one pass over the Gram matrix left, and the moments of the training samples."""
+    xp = _arrays.namespace(training.diagonal)
+    squares = _means_by_class(training.diagonal, codes)
     seen, seen_codes = (training, codes) if held_out is None else held_out
-    membership, seen_sizes = membership_matrix(seen_codes, sizes)
     if held_out is not None:
-        squares = seen.diagonal + membership @ xp.linalg.diagonal(means)
-        squares = squares - 2.0 * xp.sum(seen.means * membership, axis=1)
-        moments = moments._replace(
-            seen_share=seen_sizes / xp.sum(seen_sizes), spread=by_class(membership, squares, seen_sizes)
-        )
-    _, _, p = class_weights(weighting, moments.share, moments.seen_share)
-    of_samples = xp.permute_dims(seen.means, (1, 0))
-    of_means = means @ xp.permute_dims(membership, (1, 0))
-    deviations = of_samples - of_means
-    cross = square = None
-    if alpha is not None and training.scores is not None:
-        # W M' = alpha'K E; every class mean less the global one.
-        outputs = xp.permute_dims(training.scores, (1, 0)) @ averaging
-        cross = outputs - (outputs @ p)[:, None]
-        square = xp.permute_dims(alpha, (1, 0)) @ training.scores
-    return assemble(
-        Seen(
-            moments,
-            deviations - p @ deviations,
-            xp.linalg.diagonal(means) - 2.0 * seen.means,
-            seen.scores,
-            cross,
-            square,
-        ),
-        seen_codes,
-        membership,
-        p,
-        class_targets,
-        weighting,
-        noise_variance,
+        moments = _of_held_out(moments, seen, seen_codes, squares)
+    _, q, p = class_weights(weighting, moments.share, moments.seen_share)
+    products = moments.products
+    own = xp.linalg.diagonal(products)
+    unit = seen.halves.error
+    deviations = seen.halves.means - _arrays.rows(products, seen_codes)
+    deviations = deviations - (deviations @ p)[:, None]
+    off = 4.0 * unit * (seen.diagonal + xp.sum(p * squares) + _arrays.rows(squares, seen_codes))
+    pinv = _pinv(moments, deviations, off, seen_codes, weighting, q, p)
+    votes = Votes(
+        *smallest(own[None, :] - 2.0 * seen.halves.means, unit * seen.diagonal, 2.0 * unit * squares)
+    )
+    classifier = None
+    if alpha is not None and training.scores is not None and class_targets is not None:
+        weight_errors = xp.sqrt(training.diagonal @ (alpha * alpha))
+        classifier = _classifier(training, codes, alpha, class_targets, p, squares, weight_errors)
+        of_sample = 2.0 * unit * xp.sqrt(seen.diagonal)
+        votes = Votes(*votes[:2], *decide(seen.scores, of_sample, weight_errors, class_targets))
+    decisions = shares([tally(votes, seen_codes, own)], len(seen_codes))
+    return assemble(Seen(moments, pinv, decisions, classifier), weighting, noise_variance)
+
+
+def _means_by_class(values: Float[Any, " n"], codes: Int[np.ndarray, " n"]) -> Float[Any, " C"]:
+    sizes = _sizes(codes, values)
+    return _arrays.segment_sum(values, codes, sizes.shape[0]) / sizes
+
+
+def _of_held_out(
+    moments: Moments, seen: Sums, codes: Int[np.ndarray, " m"], squares: Float[Any, " C"]
+) -> Moments:
+    """Return the moments with the spread of held-out samples about the training class means."""
+    xp = _arrays.namespace(seen.diagonal)
+    count = squares.shape[0]
+    own = _arrays.rows(xp.linalg.diagonal(moments.products), codes)
+    columns = _arrays.like(np.eye(count)[codes], own)
+    distances = own - 2.0 * xp.sum(columns * seen.halves.means, axis=1)
+    errors = 2.0 * seen.halves.error * (seen.diagonal + _arrays.rows(squares, codes))
+    errors = errors + float(xp.finfo(own.dtype).smallest_normal)
+    sizes = _arrays.like(np.bincount(codes, minlength=count).astype(float), own)
+    some = xp.maximum(sizes, xp.ones_like(sizes))
+    found = moments._replace(
+        seen_share=sizes / xp.sum(sizes),
+        spread=_arrays.segment_sum(distances, codes, count) / some,
+        spread_error=_arrays.segment_sum(errors, codes, count) / some,
+    )
+    if _arrays.traced(distances):
+        return found
+    # A class whose samples all lie at its mean, as far as float64 tells, has no spread.
+    limit = errors * (0.5 * UNITS * float(np.finfo(np.float64).eps)) / seen.halves.error
+    away = _arrays.segment_sum(xp.astype(xp.abs(distances) > limit, own.dtype), codes, count)
+    return with_no_spread(found, np.asarray(_arrays.read(away) if _arrays.is_foreign(away) else away) == 0)
+
+
+def _pinv(
+    moments: Moments,
+    deviations: Float[Any, "m C"],
+    off: Float[Any, " m"],
+    codes: Int[np.ndarray, " m"],
+    weighting: Weighting,
+    q: Float[Any, " C"],
+    p: Float[Any, " C"],
+) -> Measured:
+    """Return tr(S_W S_B^+) / C from the deviations of samples along the centred class means, and their errors."""
+    xp = _arrays.namespace(deviations)
+    u = class_weights(weighting, moments.share, moments.seen_share)[0]
+    error = weighted_error(moments.product_error, q)
+    inverse, vectors, share = directions(centred(moments.products, p), q, error)
+    # A class without spread has no deviations but those of round-off.
+    u = xp.where(moments.spread_error > 0, u, xp.zeros_like(u))
+    seen_sizes = moments.seen_share * len(codes)
+    weights = _arrays.rows(u / xp.maximum(seen_sizes, xp.ones_like(seen_sizes)), codes)
+    along = (deviations @ vectors) * inverse
+    moved = off * xp.max(inverse)
+    total = xp.sum(weights * xp.sum(along * along, axis=1))
+    return measured_pinv(total, share, xp.sum(weights * moved * moved), u.shape[0])
+
+
+def _classifier(
+    training: Sums,
+    codes: Int[np.ndarray, " n"],
+    alpha: Float[Any, "n k"],
+    class_targets: Float[Any, "C k"],
+    p: Float[Any, " C"],
+    squares: Float[Any, " C"],
+    weight_errors: Float[Any, " k"],
+) -> Classifier:
+    """Return W M' = alpha'KE and |W|^2 of the rows that speak for each class.
+
+    Entries of K that err by delta change them by alpha' delta E and alpha' delta alpha, or, for a classifier that was
+    fitted to K, by alpha' delta F E and alpha' G delta alpha, F and G symmetric with eigenvalues between -1 and 1.
+    Independent errors of the size eps sqrt(K_ii K_jj) add up to products of the lengths of the weights under diag K.
+    """
+    xp = _arrays.namespace(training.diagonal)
+    assert training.scores is not None, "a classifier has scores"
+    sizes = _sizes(codes, training.diagonal)
+    outputs = xp.permute_dims(
+        _arrays.segment_sum(training.scores, codes, sizes.shape[0]) / sizes[:, None], (1, 0)
+    )
+    cross = outputs - (outputs @ p)[:, None]
+    square = xp.permute_dims(alpha, (1, 0)) @ training.scores
+    towards = class_targets - p @ class_targets
+    of_rows = xp.abs(towards) @ weight_errors
+    of_means = squares / sizes
+    of_means = xp.sqrt(of_means + xp.sum(p * p * of_means))
+    unit = training.halves.error
+    return Classifier(
+        towards @ cross,
+        unit * norm_of(of_rows) * norm_of(of_means),
+        xp.sum((towards @ square) * towards),
+        unit * norm_of(of_rows) ** 2,
     )
 
 

@@ -35,26 +35,29 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
-from kernel_collapse.collapse._nc1 import (
-    Moments,
-    Weighting,
-    averaging_matrix,
-    class_weights,
-    convert,
-    from_moments,
-)
+from kernel_collapse.collapse._gram import require_definite
+from kernel_collapse.collapse._nc1 import Moments, Weighting, class_weights, traces_of
+from kernel_collapse.collapse._round_off import COINCIDE, GIVEN, LEAST, Measured, settle
 
 __all__ = [
+    "Classifier",
     "Collapse",
     "Seen",
+    "Votes",
     "assemble",
-    "by_class",
+    "centred",
     "class_targets_of",
     "columns_of",
     "decide",
-    "membership_matrix",
+    "directions",
+    "measured_pinv",
     "nc2",
     "nc3",
+    "norm_of",
+    "shares",
+    "smallest",
+    "tally",
+    "weighted_error",
 ]
 
 
@@ -86,7 +89,9 @@ class Collapse:
     noise_variance : float
         Ridge of the classifier fitted here; NaN if none was.
     reason : str
-        Empty, or why metrics are not a number.
+        Empty, or why metrics are not a number, or how far they are known: a metric is NaN where round-off reaches a
+        tenth of it, and its error is told where that is a thousandth. (NC2 and NC3 are compared with no less than 1e-3,
+        shares of samples with 1.)
 
     Notes
     -----
@@ -112,114 +117,151 @@ class Collapse:
     reason: str = ""
 
 
+class Classifier(NamedTuple):
+    """What NC3 needs of the last layer, row c of which speaks for class c, with bounds of errors."""
+
+    rows: Float[Any, "C C"]  # W M'
+    rows_error: Any  # of its Frobenius norm
+    square: Any  # |W|^2
+    square_error: Any
+
+
 class Seen(NamedTuple):
     """What the metrics are made of, whether it came from a Gram matrix or from features."""
 
-    moments: Moments  # of the class means and the spread about them
-    deviations: Float[Any, "C n"]  # Z: of each sample from its class mean, along the centred class means
-    distances: Float[Any, "n C"]  # squared, to the class means, less a term of the sample
-    scores: Float[Any, "n k"] | None
-    cross: Float[Any, "k C"] | None  # W M' of the k outputs
-    square: Float[Any, "k k"] | None  # W W'
+    moments: Moments
+    pinv: Measured
+    decisions: dict[str, Measured]  # ncm_accuracy, and nc4 and accuracy where there is a classifier
+    classifier: Classifier | None
 
 
-def assemble(
-    seen: Seen,
-    codes: Int[np.ndarray, " n"],
-    membership: Float[Any, "n C"],
-    p: Float[Any, " C"],
-    class_targets: Float[Any, "C k"] | None,
-    weighting: Weighting,
-    noise_variance: float,
-) -> Collapse:
+def assemble(seen: Seen, weighting: Weighting, noise_variance: float) -> Collapse:
     """Return the metrics of what was seen of the features."""
     moments = seen.moments
-    xp = _arrays.namespace(moments.means)
-    value = from_moments(moments, weighting)
-    about = moments.means - (moments.means @ p)[:, None]
-    products = about - p @ about  # Bc
-    nan = xp.zeros_like(moments.square) + float("nan")
-    own = xp.asarray(codes, device=array_api_compat.device(products))
-
-    def share(agree: Any) -> Any:
-        return xp.mean(xp.astype(agree, products.dtype))
-
-    nearest = xp.argmin(seen.distances, axis=1)
-    third = cosine = fourth = accuracy = nan
-    if class_targets is not None and seen.scores is not None and seen.cross is not None:
-        decided = decide(seen.scores, class_targets)
-        fourth, accuracy = share(decided == nearest), share(decided == own)
-        towards = class_targets - p @ class_targets
-        third, cosine = nc3(towards @ seen.cross, xp.sum((towards @ seen.square) * towards), products)
-    distances = _distances(products, moments.round_off)
-    spreads = 0.5 * (moments.spread[:, None] + moments.spread[None, :])
-    off_diagonal = 1.0 - xp.eye(p.shape[0], dtype=products.dtype, device=array_api_compat.device(products))
-    pairs = off_diagonal * (spreads / distances)
-    norms, angles, etf = nc2(products, moments.round_off)
-    found = {
-        "nc1": value.ratio,
-        "within": value.within,
-        "between": value.between,
-        "nc1_pinv": nan if weighting == "published" else _pinv(seen, products, membership, weighting),
-        "cdnv": xp.sum(pairs) / (p.shape[0] * (p.shape[0] - 1)),
-        "nc2_norms": norms,
-        "nc2_angles": angles,
-        "nc2_etf": etf,
-        "nc3": third,
-        "nc3_cosine": cosine,
-        "nc4": fourth,
-        "ncm_accuracy": share(nearest == own),
-        "accuracy": accuracy,
+    xp = _arrays.namespace(moments.products)
+    traces = traces_of(moments, weighting)
+    _, _, p = class_weights(weighting, moments.share, moments.seen_share)
+    products, errors = centred(moments.products, p), _centred_error(moments.product_error, p)
+    nan = xp.zeros_like(traces.ratio) + float("nan")
+    pairs, pairs_error = _cdnv(moments)
+    count = p.shape[0] * (p.shape[0] - 1)
+    metrics = {
+        "nc1": Measured(traces.ratio, traces.ratio_error),
+        "nc1_pinv": seen.pinv if weighting != "published" else Measured(nan, nan),
+        "cdnv": Measured(xp.sum(pairs) / count, xp.sum(pairs_error) / count),
+        **_measured_nc2(products, errors),
+        **dict.fromkeys(("nc3", "nc3_cosine", "nc4", "accuracy"), Measured(nan, nan)),
+        **seen.decisions,
     }
-    reason = value.reason
-    if not reason and not _arrays.traced(cosine):
-        undefined = [name for name in ("cdnv", "nc2_etf") if np.isnan(_arrays.number(found[name]))]
-        if undefined:
-            which = " and ".join(undefined)
-            reason = f"class means coincide, or one is the global mean: there is no {which}"
+    if seen.classifier is not None:
+        metrics |= _measured_nc3(seen.classifier, products, errors)
+    found, rounded = settle(metrics, moments.source)
+    reason = ""
+    if not _arrays.traced(traces.ratio):
+        reason = _why_undefined(metrics, bool(traces.apart), seen.classifier is not None)
+    found |= {"within": traces.within, "between": traces.between}
+    pairs = xp.where(pairs_error <= GIVEN * pairs, pairs, xp.zeros_like(pairs) + float("nan"))
     if not _arrays.is_foreign(pairs):
         found = {name: float(number) for name, number in found.items()}
-    return Collapse(**found, cdnv_pairs=pairs, noise_variance=noise_variance, reason=reason)
+    return Collapse(
+        **found,
+        cdnv_pairs=pairs,
+        noise_variance=noise_variance,
+        reason="; ".join(filter(None, (reason, rounded))),
+    )
 
 
-def decide(scores: Float[Any, "n k"], class_targets: Float[Any, "C k"]) -> Int[Any, " n"]:
-    """Return the class whose target is nearest; with one-hot targets, that of the largest output."""
-    xp = _arrays.namespace(scores)
-    half_squares = 0.5 * xp.sum(class_targets * class_targets, axis=1)
-    return xp.argmax(scores @ xp.permute_dims(class_targets, (1, 0)) - half_squares, axis=1)
+def _why_undefined(metrics: dict[str, Measured], apart: bool, classifier: bool) -> str:
+    """Return which metrics are no number whatever the precision, and why."""
+    undefined = [name for name, metric in metrics.items() if np.isnan(_arrays.number(metric.value))]
+    found = [COINCIDE] if not apart else []
+    means = [name for name in ("cdnv", "nc2_etf") if name in undefined]
+    if means and apart:
+        found.append(f"class means coincide, or one is the global mean: there is no {' and '.join(means)}")
+    align = [name for name in ("nc3", "nc3_cosine") if name in undefined]
+    if classifier and align and apart:
+        found.append(
+            f"the classifier sees no difference between class means: there is no {' and '.join(align)}"
+        )
+    return "; ".join(found)
 
 
-def _distances(products: Float[Any, "C C"], round_off: Any) -> Float[Any, "C C"]:
-    """Return squared distances between class means; NaN where two coincide, 1 on the diagonal."""
-    xp = _arrays.namespace(products)
-    squares = xp.linalg.diagonal(products)
-    one = xp.eye(products.shape[0], dtype=products.dtype, device=array_api_compat.device(products))
-    distances = squares[:, None] + squares[None, :] - 2.0 * products + one
-    return xp.where(distances > round_off, distances, xp.zeros_like(distances) + float("nan"))
+def centred(products: Float[Any, "C C"], p: Float[Any, " C"]) -> Float[Any, "C C"]:
+    """Return Bc, the inner products of the class means about their mean under the weights p."""
+    about = products - (products @ p)[:, None]
+    return about - p @ about
 
 
-def nc2(products: Float[Any, "C C"], round_off: Any = 0.0) -> tuple[Any, Any, Any]:
+def _centred_error(errors: Float[Any, "C C"], p: Float[Any, " C"]) -> Float[Any, "C C"]:
+    each = errors @ p
+    return errors + each[:, None] + each[None, :] + p @ each
+
+
+def _cdnv(moments: Moments) -> tuple[Float[Any, "C C"], Float[Any, "C C"]]:
+    """Return the variability of each pair of classes over their distance, and its error; NaN where means coincide."""
+    xp = _arrays.namespace(moments.products)
+    products, errors = moments.products, moments.product_error
+    own, own_error = xp.linalg.diagonal(products), xp.linalg.diagonal(errors)
+    eye = xp.eye(products.shape[0], dtype=products.dtype, device=array_api_compat.device(products)) > 0
+    zero = xp.zeros_like(products)
+    distances = own[:, None] + own[None, :] - 2.0 * products
+    distance_errors = own_error[:, None] + own_error[None, :] + 2.0 * errors
+    if not _arrays.traced(distances):
+        least = xp.where(eye, zero, distances + distance_errors)
+        require_definite(xp.min(least), 0.0, "a squared distance between class means")
+    apart = (distances > distance_errors) & ~eye
+    safe = xp.where(apart, distances, zero + 1.0)
+    spreads = 0.5 * (moments.spread[:, None] + moments.spread[None, :])
+    spread_errors = 0.5 * (moments.spread_error[:, None] + moments.spread_error[None, :])
+    pairs = spreads / safe
+    pairs_error = (spread_errors + xp.abs(pairs) * distance_errors) / safe
+    pairs = xp.where(apart, pairs, xp.where(eye, zero, zero + float("nan")))
+    return pairs, xp.where(eye, zero, pairs_error)
+
+
+def nc2(products: Float[Any, "C C"], error: Any = 0.0) -> tuple[Any, Any, Any]:
     """Return three measures of NC2 from the inner products Bc of centred class means; all are 0 on a simplex.
 
     The coefficient of variation of their norms, the standard deviation of the cosines between them, and the Frobenius
-    distance of the matrix of cosines to that of the simplex. NaN where a class mean is the global one.
+    distance of the matrix of cosines to that of the simplex. NaN where a class mean is the global one, to within the
+    error of its square.
     """
     xp = _arrays.namespace(products)
     classes = products.shape[0]
     squares = xp.linalg.diagonal(products)
     nan = xp.zeros_like(squares) + float("nan")
-    norms = _arrays.sqrt(xp, xp.where(squares > round_off, squares, nan))
-    cosines = products / (norms[:, None] * norms[None, :])
+    norms = _arrays.sqrt(xp, xp.where(squares > error, squares, nan))
+    cosines = products / norms[:, None] / norms[None, :]
     eye = xp.eye(classes, dtype=products.dtype, device=array_api_compat.device(products))
     between = (1.0 - eye) * cosines
     mean = xp.sum(between) / (classes * (classes - 1))
     spread = xp.sum((1.0 - eye) * (between - mean) ** 2) / (classes * (classes - 1))
     simplex = (classes * eye - 1.0) / (classes - 1.0)
+    relative = norms / xp.max(norms)  # whose squares neither overflow nor vanish
     return (
-        xp.std(norms) / xp.mean(norms),
+        xp.std(relative) / xp.mean(relative),
         _arrays.sqrt(xp, spread),
         _arrays.sqrt(xp, xp.sum((cosines - simplex) ** 2)),
     )
+
+
+def _measured_nc2(products: Float[Any, "C C"], errors: Float[Any, "C C"]) -> dict[str, Measured]:
+    """Return `nc2` with errors: those of norms and of cosines, to first order."""
+    xp = _arrays.namespace(products)
+    classes = products.shape[0]
+    own_error = xp.linalg.diagonal(errors)
+    values = nc2(products, own_error)
+    squares = xp.linalg.diagonal(products)
+    squares = xp.where(squares > own_error, squares, xp.ones_like(squares))
+    norms = xp.sqrt(squares)
+    of_norm = 0.5 * own_error / squares
+    of_cosine = errors / norms[:, None] / norms[None, :] + of_norm[:, None] + of_norm[None, :]
+    total = xp.sqrt(xp.sum(of_cosine * of_cosine))
+    return {
+        "nc2_norms": Measured(values[0], (1.0 + values[0]) * xp.max(of_norm), LEAST),
+        "nc2_angles": Measured(values[1], total / classes, LEAST),
+        "nc2_etf": Measured(values[2], total, LEAST),
+    }
 
 
 def nc3(rows: Float[Any, "C C"], square: Any, products: Float[Any, "C C"]) -> tuple[Any, Any]:
@@ -232,50 +274,167 @@ def nc3(rows: Float[Any, "C C"], square: Any, products: Float[Any, "C C"]) -> tu
     classes = products.shape[0]
     eye = xp.eye(classes, dtype=products.dtype, device=array_api_compat.device(products))
     nan = xp.zeros_like(products) + float("nan")
+    largest = xp.max(xp.abs(rows))
+    rows = rows / xp.where(largest > 0, largest, xp.ones_like(largest))  # so that squares do not overflow
     norm = _arrays.sqrt(xp, xp.sum(rows * rows))
     unit = xp.where(norm > 0, rows, nan) / xp.where(norm > 0, norm, norm + 1.0)
     distance = _arrays.sqrt(xp, xp.sum((unit - (eye - 1.0 / classes) / (classes - 1.0) ** 0.5) ** 2))
-    size = _arrays.sqrt(xp, xp.maximum(square, 0.0) * xp.sum(xp.linalg.diagonal(products)))
-    cosine = xp.sum(xp.linalg.diagonal(rows)) / xp.where(size > 0, size, nan[0, 0])
-    return distance, cosine
+    spread = xp.sum(xp.linalg.diagonal(products))
+    known = (square > 0) & (spread > 0)
+    size = _arrays.sqrt(xp, xp.where(known, square, nan[0, 0])) * _arrays.sqrt(
+        xp, xp.where(known, spread, nan[0, 0])
+    )
+    return distance, xp.sum(xp.linalg.diagonal(rows)) * (largest / size)
 
 
-def _pinv(
-    seen: Seen, products: Float[Any, "C C"], membership: Float[Any, "n C"], weighting: Weighting
-) -> Any:
-    """Return tr(S_W S_B^+) / C.
+def _measured_nc3(
+    classifier: Classifier, products: Float[Any, "C C"], errors: Float[Any, "C C"]
+) -> dict[str, Measured]:
+    """Return `nc3` with errors, to first order."""
+    xp = _arrays.namespace(products)
+    rows, square = classifier.rows, classifier.square
+    # A square that is lost in its error still has a sign: what is made of it is lost as well, and said to be.
+    lost = square <= classifier.square_error
+    square = xp.where(lost, classifier.square_error, square)
+    distance, cosine = nc3(rows, square, products)
+    norm = norm_of(rows)
+    norm = xp.where(norm > 0, norm, xp.ones_like(norm))
+    spread = xp.sum(xp.linalg.diagonal(products))
+    spread_error = xp.sum(xp.linalg.diagonal(errors))
+    positive = (square > 0) & (spread > 0)
+    size = xp.sqrt(xp.where(positive, square, xp.ones_like(square))) * xp.sqrt(
+        xp.where(positive, spread, xp.ones_like(spread))
+    )
+    of_sizes = classifier.square_error / xp.where(positive, square, xp.ones_like(square))
+    of_sizes = 0.5 * (of_sizes + spread_error / xp.where(positive, spread, xp.ones_like(spread)))
+    error = classifier.rows_error / size + xp.abs(cosine) * of_sizes
+    return {
+        "nc3": Measured(distance, 2.0 * classifier.rows_error / norm, LEAST),
+        "nc3_cosine": Measured(cosine, xp.where(lost & (error > 0), float("inf") + error, error), LEAST),
+    }
+
+
+def directions(
+    products: Float[Any, "C C"], q: Float[Any, " C"], error: Any
+) -> tuple[Float[Any, " C"], Float[Any, "C C"], Any]:
+    """Return what makes S_B^+ of the centred class means, and the share by which a variance along it may err.
 
     With Q = diag(q), S_B = M'QM and S_B^+ = M' Q^{1/2} (Q^{1/2} Bc Q^{1/2})^{+2} Q^{1/2} M, so that a sample counts by
-    the length of (Q^{1/2} Bc Q^{1/2})^+ Q^{1/2} z, z its deviation along the centred class means.
+    the length of (Q^{1/2} Bc Q^{1/2})^+ Q^{1/2} z, z its deviation along the centred class means. Returned are the
+    eigenvalues of (Q^{1/2} Bc Q^{1/2})^+, 0 for those that are not told from 0, Q^{1/2} times the eigenvectors, and
+    that share. `error` is that of the weighted products, as a spectral norm.
     """
     xp = _arrays.namespace(products)
-    sizes = xp.sum(membership, axis=0)
-    u, q, _ = class_weights(weighting, seen.moments.share, seen.moments.seen_share)
     root = xp.sqrt(q)
     values, vectors = xp.linalg.eigh(root[:, None] * products * root[None, :])
     eps = float(xp.finfo(products.dtype).eps)
-    floor = xp.maximum(xp.max(xp.abs(values)) * eps * 4.0 * products.shape[0], seen.moments.round_off)
+    floor = xp.maximum(error, xp.max(xp.abs(values)) * eps * 4.0 * products.shape[0])
     kept = values > floor
     one = xp.ones_like(values)
     inverse = xp.where(kept, 1.0 / xp.where(kept, values, one), xp.zeros_like(values))
-    along = inverse[:, None] * (xp.permute_dims(vectors, (1, 0)) @ (root[:, None] * seen.deviations))
-    weights = membership @ (u / xp.where(sizes > 0, sizes, one))
-    total = xp.sum(weights * xp.sum(along * along, axis=0)) / products.shape[0]
-    return xp.where(xp.any(kept), total, xp.zeros_like(total) + float("nan"))
+    return inverse, root[:, None] * vectors, 2.0 * floor * xp.max(inverse)
 
 
-def membership_matrix(codes: Int[np.ndarray, " n"], like: Any) -> tuple[Float[Any, "n C"], Float[Any, " C"]]:
-    """Return which class each sample is of, and how many are of each."""
-    membership = np.zeros((len(codes), like.shape[0]))
-    membership[np.arange(len(codes)), codes] = 1.0
-    return convert(membership, like), convert(membership.sum(axis=0), like)
+def weighted_error(errors: Float[Any, "C C"], q: Float[Any, " C"]) -> Any:
+    """Return the Frobenius norm of the errors of Q^{1/2} Bc Q^{1/2}, a bound of their spectral norm."""
+    xp = _arrays.namespace(errors)
+    return norm_of(xp.sqrt(q[:, None] * q[None, :]) * errors)
 
 
-def by_class(membership: Any, values: Any, sizes: Any) -> Any:
-    """Return the mean of the values over each class; 0 for one without a sample."""
+def norm_of(values: Any) -> Any:
+    """Return the Frobenius norm, whose squares neither overflow nor vanish."""
     xp = _arrays.namespace(values)
-    one = xp.ones_like(sizes)
-    return (xp.permute_dims(membership, (1, 0)) @ values) / xp.where(sizes > 0, sizes, one)
+    largest = xp.max(xp.abs(values))
+    safe = xp.where(largest > 0, largest, xp.ones_like(largest))
+    return safe * _arrays.sqrt(xp, xp.sum((values / safe) ** 2))
+
+
+def measured_pinv(total: Any, share: Any, moved: Any, classes: int) -> Measured:
+    """Return tr(S_W S_B^+) / C from its C-fold, the share by which S_B^+ errs, and the error of deviations under it.
+
+    NaN where S_B has no direction.
+    """
+    xp = _arrays.namespace(total)
+    value = total / classes
+    error = share * value + (2.0 * xp.sqrt(total * moved) + moved) / classes
+    none = share == 0
+    return Measured(xp.where(none, xp.zeros_like(value) + float("nan"), value), error)
+
+
+class Votes(NamedTuple):
+    """For each sample the nearest class, the one decided for, and whether round-off leaves them in doubt."""
+
+    nearest: Int[Any, " m"]
+    nearest_doubt: Any
+    decided: Int[Any, " m"] | None = None
+    decided_doubt: Any = None
+
+
+def decide(
+    scores: Float[Any, "m k"],
+    of_sample: Float[Any, " m"],
+    of_output: Float[Any, " k"],
+    class_targets: Float[Any, "C k"],
+) -> tuple[Int[Any, " m"], Any]:
+    """Return the class whose target is nearest to the scores, and whether their errors leave that in doubt.
+
+    Scores err by the product of what is given of the sample and of the output. With one-hot targets the class is that
+    of the largest score.
+    """
+    xp = _arrays.namespace(scores)
+    half_squares = 0.5 * xp.sum(class_targets * class_targets, axis=1)
+    losses = half_squares - scores @ xp.permute_dims(class_targets, (1, 0))
+    each = xp.max(xp.abs(class_targets) @ of_output) * of_sample
+    return smallest(losses, each, xp.zeros_like(half_squares))
+
+
+def smallest(
+    values: Float[Any, "m C"], of_sample: Float[Any, " m"], of_class: Float[Any, " C"]
+) -> tuple[Int[Any, " m"], Any]:
+    """Return the column of the least value in each row, and whether another may be as small.
+
+    A value errs by the sum of what is given of its sample and of its class. Those of NumPy are used up.
+    """
+    xp = _arrays.namespace(values)
+    best = xp.argmin(values, axis=1)
+    if not _arrays.is_foreign(values):  # in place: these are the largest arrays of all
+        here = np.arange(len(values)), best
+        least = values[here].copy()
+        values -= of_class
+        values[here] = np.inf
+        return best, ~(values.min(axis=1) > least + of_class[best] + 2.0 * of_sample)
+    columns = xp.arange(values.shape[1], device=array_api_compat.device(values))
+    itself = columns[None, :] == best[:, None]
+    infinite = xp.zeros_like(values) + float("inf")
+    least = xp.min(xp.where(itself, values, infinite), axis=1)
+    others = xp.min(xp.where(itself, infinite, values - of_class[None, :]), axis=1)
+    return best, ~(others > least + xp.take(of_class, best) + 2.0 * of_sample)
+
+
+def tally(votes: Votes, own: Int[np.ndarray, " m"], like: Any) -> dict[str, tuple[Any, Any]]:
+    """Return how many samples agree in each sense, and how many are in doubt; numbers of the type of `like`."""
+    xp = _arrays.namespace(votes.nearest)
+    mine = xp.asarray(own, device=array_api_compat.device(votes.nearest))
+
+    def count(agree: Any, doubt: Any) -> tuple[Any, Any]:
+        return xp.sum(xp.astype(agree, like.dtype)), xp.sum(xp.astype(doubt, like.dtype))
+
+    found = {"ncm_accuracy": count(votes.nearest == mine, votes.nearest_doubt)}
+    if votes.decided is not None:
+        either = votes.nearest_doubt | votes.decided_doubt
+        found["nc4"] = count(votes.decided == votes.nearest, either)
+        found["accuracy"] = count(votes.decided == mine, votes.decided_doubt)
+    return found
+
+
+def shares(tallies: list[dict[str, tuple[Any, Any]]], n: int) -> dict[str, Measured]:
+    """Return shares of the samples from the tallies of their parts."""
+    return {
+        name: Measured(
+            sum(part[name][0] for part in tallies) / n, sum(part[name][1] for part in tallies) / n, 1.0
+        )
+        for name in tallies[0]
+    }
 
 
 def columns_of(value: Any, what: str, n: int) -> Any:
@@ -292,18 +451,17 @@ def class_targets_of(
     codes: Int[np.ndarray, " n"], targets: Any, outputs: int, like: Any
 ) -> Float[Any, "C k"]:
     """Return the target of each class: the mean over its samples, or its own output where no targets are given."""
-    averaging, sizes = averaging_matrix(codes, like)
-    xp = _arrays.namespace(like)
+    sizes = np.bincount(codes).astype(float)
     if targets is not None:
         wanted = columns_of(targets, "targets", len(codes))
         if wanted.shape[1] != outputs:
             raise ValueError(
                 f"targets have {wanted.shape[1]} columns and the classifier {outputs} outputs, expected as many."
             )
-        return xp.permute_dims(averaging, (1, 0)) @ wanted
-    if outputs != sizes.shape[0]:
+        return _arrays.segment_sum(wanted, codes, len(sizes)) / _arrays.like(sizes, wanted)[:, None]
+    if outputs != len(sizes):
         raise ValueError(
-            f"the classifier has {outputs} outputs for {sizes.shape[0]} classes, expected one a class: give targets= "
+            f"the classifier has {outputs} outputs for {len(sizes)} classes, expected one a class: give targets= "
             "to say which outputs mean which class."
         )
-    return convert(np.eye(outputs), like)
+    return _arrays.like(np.eye(outputs), like)

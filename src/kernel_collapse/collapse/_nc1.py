@@ -29,6 +29,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse.collapse._features import ClassMeans
+from kernel_collapse.collapse._gram import Halves, coincident, halves_of, read_gram, require_definite
+from kernel_collapse.collapse._round_off import (
+    COINCIDE,
+    FEATURES,
+    GIVEN,
+    UNITS,
+    Measured,
+    Source,
+    of_gram,
+    settle,
+)
 
 __all__ = ["NC1", "WEIGHTINGS", "Weighting", "nc1", "nc1_from_features", "nc1_weightings"]
 
@@ -46,12 +58,12 @@ class NC1:
     Attributes
     ----------
     within, between : float
-        tr S_W and tr S_B, in the squared units of the features. A value below what the precision resolves of the
-        Gram matrix is returned as exactly 0.
+        tr S_W and tr S_B, in the squared units of the features. `within` is exactly 0 where every class has one sample,
+        or samples that coincide; `between` is exactly 0 where the class means coincide.
     ratio : float
-        within / between; NaN where the class means coincide.
+        within / between; NaN where the class means coincide, and where round-off reaches a tenth of it.
     reason : str
-        Empty, or why `ratio` is not a number.
+        Empty, or why `ratio` is not a number, or how far it is known where round-off reaches a thousandth of it.
 
     Notes
     -----
@@ -66,16 +78,21 @@ class NC1:
 
 
 class Moments(NamedTuple):
-    """What NC1 needs to know of the features; arrays of one library."""
+    """What NC1 needs to know of the features, with bounds of its errors; arrays of one library.
+
+    `products` are the inner products of the class means up to a term of the row and one of the column: about any
+    origin, or the class averages of E (`_gram`). The weighting "published" alone needs more, `class_squares`, for it
+    changes when the features move as a whole.
+    """
 
     share: Float[Any, " C"]  # n_c / n
     seen_share: Float[Any, " C"]  # the same of the samples that `spread` is of, if those were held out
-    spread: Float[Any, " C"]  # mean_{i in c} K_ii - B_cc
-    means: Float[Any, "C C"]  # B, or the same about another origin
-    square: Any  # mean of diag K
-    class_squares: Float[Any, " C"]  # diag B
-    global_square: Any  # 1'K1 / n^2
-    round_off: Any
+    spread: Float[Any, " C"]  # mean squared distance of a class's samples from its mean
+    spread_error: Float[Any, " C"]
+    products: Float[Any, "C C"]
+    product_error: Float[Any, "C C"]
+    source: Source
+    class_squares: Float[Any, " C"]  # squared lengths of the class means
 
 
 def nc1(gram: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
@@ -98,13 +115,15 @@ def nc1(gram: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
     -------
     NC1
         `within`, `between` and their `ratio`. One sample a class: the ratio is 0. Class means that coincide
-        (constant features, say): `between` is 0, the ratio NaN, and `reason` says so.
+        (constant features, say): `between` is 0, the ratio NaN, and `reason` says so. A ratio that the Gram matrix does
+        not resolve in the precision that it came in is NaN too, and `reason` says what to do.
 
     Raises
     ------
     ValueError
-        If the Gram matrix is not square, symmetric, finite and as large as `labels`, or if there is only
-        one class.
+        If the Gram matrix is not square, symmetric, finite and as large as `labels`, if it cannot be one of inner
+        products (a negative diagonal, an entry with \|K_ij\|^2 > K_ii K_jj, a negative trace), or if there is only one
+        class.
 
     References
     ----------
@@ -127,7 +146,7 @@ def nc1(gram: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, _ = _validate.encode_labels(labels)
-    return from_moments(gram_moments(_validate.gram(gram, len(codes)), codes), weighting)
+    return from_moments(gram_moments(*read_gram(gram, len(codes)), codes), weighting)
 
 
 def nc1_weightings(gram: Any, labels: Any) -> dict[Weighting, NC1]:
@@ -157,14 +176,16 @@ def nc1_weightings(gram: Any, labels: Any) -> dict[Weighting, NC1]:
     {'paper': 0.0296, 'sample': 0.037, 'class': 0.0247, 'published': -0.4589}
     """
     codes, _ = _validate.encode_labels(labels)
-    moments = gram_moments(_validate.gram(gram, len(codes)), codes)
+    moments = gram_moments(*read_gram(gram, len(codes)), codes)
     return {weighting: from_moments(moments, weighting) for weighting in WEIGHTINGS}
 
 
 def nc1_from_features(features: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
     r"""Return NC1 of explicit features, which equals `nc1` of ``features @ features.T``.
 
-    The features are centred before anything is squared, so that tiny ratios keep their digits.
+    Each class is moved to one of its samples before anything is squared, so that tiny ratios keep their digits: what
+    comes out is NC1 of the numbers given, however far from the origin they are. Beside the features it takes the memory
+    of the class means.
 
     Parameters
     ----------
@@ -193,67 +214,77 @@ def nc1_from_features(features: Any, labels: Any, *, weighting: Weighting = "pap
     codes, _ = _validate.encode_labels(labels)
     clean = _validate.squarable(_validate.matrix(features, "features"), "features")
     _validate.as_many(len(clean), "features", len(codes))
-    return from_moments(_feature_moments(clean, codes), weighting)
+    classes = ClassMeans(clean, codes)
+    spread, _ = classes.spread(clean, codes)
+    return from_moments(class_moments(classes.sizes, spread, classes.means, classes.origin), weighting)
 
 
-def averaging_matrix(codes: Int[np.ndarray, " n"], like: Any) -> tuple[Float[Any, "n C"], Float[Any, " C"]]:
-    """Return the class-averaging matrix P and the class sizes, as arrays of the kind of `like`."""
-    sizes = np.bincount(codes).astype(float)
-    averaging = np.zeros((len(codes), len(sizes)))
-    averaging[np.arange(len(codes)), codes] = 1.0 / sizes[codes]
-    return convert(averaging, like), convert(sizes, like)
-
-
-def convert(values: np.ndarray, like: Any) -> Any:
-    """Return values as an array of the kind, precision and device of another."""
-    if not _arrays.is_foreign(like):
-        return values
-    xp = _arrays.namespace(like)
-    return xp.asarray(values, dtype=like.dtype, device=array_api_compat.device(like))
-
-
-def gram_moments(gram: Float[Any, "n n"], codes: Int[np.ndarray, " n"]) -> Moments:
+def gram_moments(gram: Float[Any, "n n"], eps: float, codes: Int[np.ndarray, " n"]) -> Moments:
     """Return the moments of the features of a Gram matrix, in one pass over it."""
-    averaging, sizes = averaging_matrix(codes, gram)
     xp = _arrays.namespace(gram)
-    transposed = xp.permute_dims(averaging, (1, 0))
     diagonal = xp.linalg.diagonal(gram)
-    return moments_of_sums(
-        transposed @ diagonal, transposed @ (gram @ averaging), sizes, xp.max(xp.abs(diagonal))
-    )
+    sizes = _arrays.like(np.bincount(codes).astype(float), gram)
+    halves = halves_of(gram, diagonal, diagonal, codes, sizes, eps)
+    return without_coincident(moments_of_halves(diagonal, halves, codes, sizes, eps), gram, codes)
 
 
-def moments_of_sums(
-    diagonal: Float[Any, " C"], means: Float[Any, "C C"], sizes: Float[Any, " C"], largest: Any
+def moments_of_halves(
+    diagonal: Float[Any, " n"],
+    halves: Halves,
+    codes: Int[np.ndarray, " n"],
+    sizes: Float[Any, " C"],
+    eps: float,
 ) -> Moments:
-    """Return the moments, given the class means of diag K, B = P'KP, and the largest K_ii."""
-    xp = _arrays.namespace(means)
+    """Return the moments, given diag K and the class averages of E over the columns."""
+    xp = _arrays.namespace(halves.means)
+    count = sizes.shape[0]
     share = sizes / xp.sum(sizes)
-    class_squares = xp.linalg.diagonal(means)
+    squares = _arrays.segment_sum(diagonal, codes, count) / sizes
+    products = _arrays.segment_sum(halves.means, codes, count) / sizes[:, None]
+    own = xp.linalg.diagonal(products)
+    tiny = float(xp.finfo(products.dtype).smallest_normal)
+    error = halves.error * squares + tiny
+    alone = sizes == 1.0  # a sample is at no distance from itself
     return Moments(
         share=share,
         seen_share=share,
-        spread=diagonal - class_squares,
-        means=means,
-        square=xp.sum(share * diagonal),
-        class_squares=class_squares,
-        global_square=xp.sum(share * (means @ share)),
-        # A sum of n rounded products errs by about sqrt(n) units of round-off of its largest terms.
-        round_off=4.0 * float(xp.finfo(means.dtype).eps) * xp.sqrt(xp.sum(sizes)) * largest,
+        spread=xp.where(alone, xp.zeros_like(own), -own),
+        spread_error=xp.where(alone, xp.zeros_like(own), error),
+        products=products,
+        product_error=0.5 * (error[:, None] + error[None, :]),
+        source=of_gram(eps),
+        class_squares=squares + own,
     )
 
 
-def _feature_moments(features: Float[Any, "n p"], codes: Int[np.ndarray, " n"]) -> Moments:
-    averaging, sizes = averaging_matrix(codes, features)
-    xp = _arrays.namespace(features)
-    transposed = xp.permute_dims(averaging, (1, 0))
-    origin = xp.mean(features, axis=0)
-    centred = features - origin
-    class_means = transposed @ centred
-    within = centred - (averaging * sizes) @ class_means
-    spread = transposed @ xp.sum(within * within, axis=1)
-    largest = xp.max(xp.sum(features * features, axis=1))
-    return class_moments(sizes, spread, class_means, origin, largest=largest)
+def without_coincident(moments: Moments, gram: Float[Any, "n n"], codes: Int[np.ndarray, " n"]) -> Moments:
+    """Return the moments with a spread of exactly 0 for classes whose samples coincide, pair by pair.
+
+    Only a spread that is not resolved is looked at: a pass over the class's part of the Gram matrix.
+    """
+    if _arrays.traced(moments.spread):
+        return moments
+    spread, error = (
+        _arrays.read(v) if _arrays.is_foreign(v) else v for v in (moments.spread, moments.spread_error)
+    )
+    same = np.array(
+        [
+            GIVEN * spread[c] < error[c] and coincident(gram, np.flatnonzero(codes == c))
+            for c in range(len(spread))
+        ]
+    )
+    return with_no_spread(moments, same)
+
+
+def with_no_spread(moments: Moments, same: np.ndarray) -> Moments:
+    """Return the moments with a spread of exactly 0 for some classes."""
+    if not same.any():
+        return moments
+    xp = _arrays.namespace(moments.spread)
+    none, zero = _arrays.like(same * 1.0, moments.spread) > 0, xp.zeros_like(moments.spread)
+    return moments._replace(
+        spread=xp.where(none, zero, moments.spread), spread_error=xp.where(none, zero, moments.spread_error)
+    )
 
 
 def class_moments(
@@ -262,28 +293,38 @@ def class_moments(
     class_means: Float[Any, "C p"],
     origin: Float[Any, " p"],
     *,
-    largest: Any,
+    seen_sizes: Float[Any, " C"] | None = None,
     eps: float | None = None,
 ) -> Moments:
     """Return the moments of features whose class means are given about an origin, and their mean squared distance.
 
-    `largest` is the largest square of a feature vector: centring errs by round-off of the features, then squared.
+    Distances from a sample of the class are known to round-off of themselves. With an `eps` the features themselves had
+    been rounded to it before they were centred, so that distances err by as much of the features.
     """
     xp = _arrays.namespace(class_means)
-    eps = float(xp.finfo(class_means.dtype).eps) if eps is None else eps
     share = sizes / xp.sum(sizes)
+    seen = sizes if seen_sizes is None else seen_sizes
+    limits = xp.finfo(class_means.dtype)
+    own = xp.sum(class_means * class_means, axis=1)
     centre = class_means + origin
     class_squares = xp.sum(centre * centre, axis=1)
-    overall = share @ centre
+    tiny = float(limits.smallest_normal) * class_means.shape[1]
+    unit = UNITS * max(float(limits.eps), eps or 0.0)
+    spread_error = unit * xp.sqrt(sizes) * spread
+    if eps is not None:
+        moved = 4.0 * eps * xp.sqrt(class_squares + spread)
+        spread_error = spread_error + 2.0 * xp.sqrt(spread) * moved + moved * moved
+    spread_error = spread_error + xp.where(spread > 0, xp.zeros_like(spread) + tiny, xp.zeros_like(spread))
+    error = unit * (own + spread) + tiny
     return Moments(
         share=share,
-        seen_share=share,
+        seen_share=seen / xp.sum(seen),
         spread=spread,
-        means=class_means @ xp.permute_dims(class_means, (1, 0)),
-        square=xp.sum(share * (spread + class_squares)),
+        spread_error=spread_error,
+        products=class_means @ xp.permute_dims(class_means, (1, 0)),
+        product_error=0.5 * (error[:, None] + error[None, :]),
+        source=FEATURES,
         class_squares=class_squares,
-        global_square=xp.sum(overall * overall),
-        round_off=(4.0 * eps) ** 2 * xp.sum(sizes) * largest,
     )
 
 
@@ -300,8 +341,7 @@ def nc1_from_classes(
     carry (float64 by default).
     """
     origin = sizes / sizes.sum() @ class_means
-    largest = float((spread + np.einsum("ij,ij->i", class_means, class_means)).max())
-    moments = class_moments(sizes, spread, class_means - origin, origin, largest=largest, eps=eps)
+    moments = class_moments(sizes, spread, class_means - origin, origin, eps=EPS if eps is None else eps)
     return {weighting: from_moments(moments, weighting) for weighting in WEIGHTINGS}
 
 
@@ -316,25 +356,69 @@ def class_weights(
     return seen_share, share if weighting == "sample" else even, share
 
 
+class Traces(NamedTuple):
+    """The two traces and their quotient, with bounds of their errors."""
+
+    within: Any
+    within_error: Any
+    between: Any
+    apart: Any  # whether `between` is more than round-off
+    ratio: Any
+    ratio_error: Any
+
+
+def traces_of(moments: Moments, weighting: Weighting) -> Traces:
+    """Return the traces under a weighting; refuse what cannot come from inner products."""
+    xp = _arrays.namespace(moments.products)
+    u, q, p = class_weights(weighting, moments.share, moments.seen_share)
+    weights = _between_weights(q, p)
+    if weighting == "published":
+        weights = _diagonal(q) - p[:, None] * p[None, :]
+    # Both traces are linear in what is known: q'diag B - 2 q'Bp + p'Bp is the sum of M * B.
+    within, between = xp.sum(u * moments.spread), xp.sum(weights * moments.products)
+    within_error = xp.sum(u * moments.spread_error)
+    between_error = xp.sum(xp.abs(weights) * moments.product_error)
+    if weighting == "published":
+        own, own_error = xp.linalg.diagonal(moments.products), xp.linalg.diagonal(moments.product_error)
+        eps = float(xp.finfo(own.dtype).eps)
+        more = xp.sum(xp.abs(p - q) * (own_error + UNITS * eps * moments.class_squares))
+        within = within + xp.sum((p - q) * moments.class_squares)
+        between = between + xp.sum((q - p) * (moments.class_squares - own))
+        within_error, between_error = within_error + more, between_error + more
+    else:
+        require_definite(within, within_error, "tr S_W")
+        require_definite(between, between_error, "tr S_B")
+    zero = xp.zeros_like(within)
+    apart = xp.abs(between) > between_error
+    # The quotient is taken where there is one: a derivative would carry what is selected away.
+    safe = xp.where(apart, between, zero + 1.0)
+    ratio = xp.where(apart, within / safe, zero + float("nan"))
+    error = (within_error + xp.abs(within / safe) * between_error) / xp.abs(safe)
+    within = xp.where(GIVEN * xp.abs(within) < within_error, zero + float("nan"), within)
+    return Traces(within, within_error, xp.where(apart, between, zero), apart, ratio, error)
+
+
 def from_moments(moments: Moments, weighting: Weighting) -> NC1:
     """Return NC1 under a weighting; numbers if the moments are NumPy's."""
-    xp = _arrays.namespace(moments.means)
-    spread, means = moments.spread, moments.means
-    u, q, p = class_weights(weighting, moments.share, moments.seen_share)
-    if weighting == "published":
-        class_square = xp.mean(moments.class_squares)
-        within, between = moments.square - class_square, class_square - moments.global_square
-    else:
-        distance = xp.linalg.diagonal(means) - 2.0 * (means @ p) + xp.sum(p * (means @ p))
-        within, between = xp.sum(u * spread), xp.sum(q * distance)
-    zero = xp.zeros_like(within)
-    within = xp.where(xp.abs(within) <= moments.round_off, zero, within)
-    between = xp.where(xp.abs(between) <= moments.round_off, zero, between)
-    # The quotient is taken where there is one: a derivative would carry what is selected away.
-    ratio = xp.where(between == 0, zero + float("nan"), within / xp.where(between == 0, zero + 1.0, between))
+    found = traces_of(moments, weighting)
+    values, reason = settle({"NC1": Measured(found.ratio, found.ratio_error)}, moments.source)
+    if not _arrays.traced(found.ratio) and not bool(found.apart):
+        reason = COINCIDE
+    within, between, ratio = found.within, found.between, values["NC1"]
     if not _arrays.is_foreign(ratio):
         within, between, ratio = float(within), float(between), float(ratio)
-    reason = ""
-    if not _arrays.traced(ratio) and _arrays.number(between) == 0.0:
-        reason = "the class means coincide to within round-off, so there is no spread to compare with"
     return NC1(within, between, ratio, reason)
+
+
+def _between_weights(q: Float[Any, " C"], p: Float[Any, " C"]) -> Float[Any, "C C"]:
+    """Return M = diag(q) - q p' - p q' + p p'."""
+    xp = _arrays.namespace(q)
+    outer = q[:, None] * p[None, :]
+    return _diagonal(q) - outer - xp.permute_dims(outer, (1, 0)) + p[:, None] * p[None, :]
+
+
+def _diagonal(values: Float[Any, " C"]) -> Float[Any, "C C"]:
+    """Return the diagonal matrix of the values."""
+    xp = _arrays.namespace(values)
+    count = values.shape[0]
+    return xp.eye(count, dtype=values.dtype, device=array_api_compat.device(values)) * values[:, None]

@@ -44,6 +44,7 @@ from kernel_collapse.collapse._estimate import (
     student_quantile,
 )
 from kernel_collapse.collapse._nc1 import EPS, WEIGHTINGS, Weighting, class_weights
+from kernel_collapse.collapse._round_off import FEATURES
 from kernel_collapse.kernels import Layers
 
 __all__ = ["random_feature_nc1"]
@@ -139,7 +140,7 @@ def random_feature_nc1(
         moments.add(_finite(network, data[numbers]), codes[numbers])
     within, between = (network.replicates(trace) for trace in moments.traces(weighting))
     # Means err by round-off of the features, then squared, as in nc1_from_features.
-    round_off = (4.0 * EPS) ** 2 * len(codes) * moments.largest
+    round_off = (4.0 * EPS) ** 2 * moments.largest
     return _estimate(within, between, round_off, confidence, network.features, data.read)
 
 
@@ -166,7 +167,10 @@ def _estimate(
     """Return the estimate from independent replicates of both traces."""
     count = len(within)
     mean_within, mean_between = float(within.mean()), float(between.mean())
-    mean_within = 0.0 if abs(mean_within) <= round_off else mean_within
+    # Round-off of the features moves distances, which are squares.
+    within_off = 0.0 if mean_within == 0.0 else round_off + 2.0 * (round_off * abs(mean_within)) ** 0.5
+    nothing = 0.0 < abs(mean_within) <= round_off
+    mean_within = 0.0 if nothing else mean_within
     mean_between = 0.0 if abs(mean_between) <= round_off else mean_between
     residual = within - (mean_within / mean_between if mean_between else 0.0) * between
     ratio, half, reason = ratio_interval(
@@ -175,8 +179,11 @@ def _estimate(
         variance=0.0 if mean_within == 0.0 else float(residual.var(ddof=1)) / count,
         between_variance=float(between.var(ddof=1)) / count,
         quantile=student_quantile(confidence, count - 1.0),
-        round_off=round_off,
+        round_off=(0.0 if nothing else within_off, round_off),
+        source=FEATURES,
     )
+    if nothing and not reason:
+        reason = "the samples of each class coincide to within round-off of the features, so that NC1 is 0 or too small"
     return NC1Estimate(
         ratio,
         ratio - half,

@@ -26,20 +26,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _validate, kernels
+from kernel_collapse import _arrays, _validate, kernels
 from kernel_collapse.activations import ActivationLike
-from kernel_collapse.collapse._estimate import (
-    COINCIDE,
-    NC1Estimate,
-    Rows,
-    ratio_interval,
-    student_quantile,
-)
+from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
+from kernel_collapse.collapse._gram import SLACK
 from kernel_collapse.collapse._nc1 import EPS, Weighting, class_weights
+from kernel_collapse.collapse._round_off import COINCIDE, UNITS, of_gram
 
 __all__ = ["sampled_nc1"]
 
 PairKernel = Callable[[Any, Any], Any]
+#: Values of a kernel, and the eps of the precision that they came in.
+Evaluated = tuple[Float[np.ndarray, " m"], float]
 
 #: Pairs a stratum of the sample that decides on the first allocation.
 PILOT = 50
@@ -241,7 +239,7 @@ class _Sampler:
         self,
         rows: Rows,
         codes: Int[np.ndarray, " n"],
-        kernel: PairKernel,
+        kernel: Callable[[Any, Any], Evaluated],
         weighting: Weighting,
         confidence: float,
         rng: np.random.Generator,
@@ -252,7 +250,7 @@ class _Sampler:
         self.starts = np.cumsum(self.sizes) - self.sizes
         self.strata = _strata(self.sizes, weighting)
         self.drawn = 0
-        self.largest = 0.0
+        self.largest, self.eps = 0.0, EPS
 
     def draw(self, sizes: Int[np.ndarray, " S"]) -> _Sample:
         """Draw so many pairs of each stratum, with replacement; or all of them, where there are no more."""
@@ -284,26 +282,32 @@ class _Sampler:
         return self.order[self.starts[c] + i], self.order[self.starts[other] + j]
 
     def _distances(self, i: Int[np.ndarray, " m"], j: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-        """Return half of the squared distance of the features of each pair; 0 where float64 resolves none."""
+        """Return half of the squared distance of the features of each pair; exactly 0 for rows that are equal."""
         numbers, inverse = np.unique(np.concatenate([i, j]), return_inverse=True)
         block = self.rows[numbers]
         left, right = inverse[: len(i)], inverse[len(i) :]
-        squares = self.kernel(block, block)
-        distances = 0.5 * (squares[left] + squares[right]) - self.kernel(block[left], block[right])
+        squares, eps = self.kernel(block, block)
+        values, other_eps = self.kernel(block[left], block[right])
+        self.eps = max(self.eps, eps, other_eps)
+        distances = 0.5 * ((squares[left] - values) + (squares[right] - values))
         largest = np.maximum(np.abs(squares[left]), np.abs(squares[right]))
-        if (distances < -1e-6 * largest).any():
+        if (distances < -max(SLACK, 16.0 * self.eps) * largest).any():
             raise ValueError(
                 "the kernel gives a pair with K_ii + K_jj < 2 K_ij, expected a positive semidefinite kernel: the "
                 "inner product of features."
             )
         self.largest = max(self.largest, float(largest.max()))
-        return np.where(distances <= 4.0 * EPS * largest, 0.0, distances)
+        distances[(block[left] == block[right]).all(axis=1)] = 0.0
+        return distances
 
     def estimate(self, sample: _Sample) -> tuple[NC1Estimate, Float[np.ndarray, " S"]]:
         """Return the estimate, and the standard deviation of what one pair of each stratum adds to it."""
         strata = self.strata
         within, between = float(strata.within @ sample.mean), float(strata.between @ sample.mean)
-        round_off = 4.0 * EPS * self.largest
+        # What round-off makes of a mean distance; none of one that is exactly 0, as of rows that are equal.
+        unit = UNITS * self.eps * self.largest
+        noise = np.where(sample.mean == 0.0, 0.0, unit)
+        round_off, within_off = float(np.abs(strata.between) @ noise), float(strata.within @ noise)
         between = 0.0 if abs(between) <= round_off else between
         scale = between or 1.0
         spread = np.abs(strata.within - within / scale * strata.between) * sample.deviation
@@ -322,7 +326,8 @@ class _Sampler:
             variance=variance,
             between_variance=float(between_variance),
             quantile=student_quantile(self.confidence, freedom),
-            round_off=round_off,
+            round_off=(within_off, round_off),
+            source=of_gram(self.eps),
         )
         estimate = NC1Estimate(
             ratio,
@@ -335,7 +340,8 @@ class _Sampler:
             rows=self.rows.read,
             reason=reason,
         )
-        return estimate, spread / abs(scale) if not reason else np.abs(strata.between) * sample.deviation
+        known = np.isfinite(ratio)
+        return estimate, spread / abs(scale) if known else np.abs(strata.between) * sample.deviation
 
 
 def _strata(sizes: Int[np.ndarray, " C"], weighting: Weighting) -> _Strata:
@@ -360,15 +366,16 @@ def _pair_kernel(
     depth: int,
     weight_variance: float,
     bias_variance: float,
-) -> PairKernel:
-    """Return the function that evaluates a kernel on the rows of two arrays, pair by pair."""
+) -> Callable[[Any, Any], Evaluated]:
+    """Return the function that evaluates a kernel on the rows of two arrays, pair by pair, with its eps."""
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
     if not callable(kernel):
         tangent = _validate.choice(kernel, ("nngp", "ntk"), "kernel") == "ntk"
-        return lambda left, right: kernels.of_pairs(left, right, layers, tangent=tangent)
+        return lambda left, right: (kernels.of_pairs(left, right, layers, tangent=tangent), EPS)
 
-    def checked(left: Float[np.ndarray, "m d"], right: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " m"]:
-        values = np.asarray(kernel(left, right), dtype=np.float64)
+    def checked(left: Float[np.ndarray, "m d"], right: Float[np.ndarray, "m d"]) -> Evaluated:
+        given = kernel(left, right)
+        values = np.asarray(_arrays.read(given) if _arrays.is_foreign(given) else given, dtype=np.float64)
         if values.shape != (len(left),):
             raise ValueError(
                 f"kernel returned an array of shape {values.shape} for {len(left)} pairs of rows, expected "
@@ -378,6 +385,6 @@ def _pair_kernel(
             raise ValueError(
                 "kernel returned values that are not finite, expected finite numbers: scale x down."
             )
-        return values
+        return values, _arrays.eps_of(given)
 
     return checked

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
@@ -21,15 +20,19 @@ from kernel_collapse import _arrays, _validate, kernels
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import Rows
-from kernel_collapse.collapse._from_gram import Sums, from_sums
+from kernel_collapse.collapse._from_gram import Sums, from_sums, training_moments
+from kernel_collapse.collapse._gram import Halves
 from kernel_collapse.collapse._metrics import Collapse, class_targets_of, columns_of
 from kernel_collapse.collapse._nc1 import (
+    EPS,
     WEIGHTINGS,
+    Moments,
     Weighting,
-    averaging_matrix,
     from_moments,
-    moments_of_sums,
+    with_no_spread,
 )
+from kernel_collapse.collapse._round_off import GIVEN, UNITS
+from kernel_collapse.collapse._threads import in_order
 from kernel_collapse.collapse._tiles import STRIP, BlockKernel, Panel, Part, Tiles, classes_of, pieces
 
 __all__ = ["BlockKernel", "streamed_collapse", "streamed_nc1"]
@@ -37,6 +40,8 @@ __all__ = ["BlockKernel", "streamed_collapse", "streamed_nc1"]
 #: Side of a tile: large enough for the product to run at full speed, small enough for the tile's few temporaries to
 #: stay in the cache of a core.
 TILE = 256
+#: Units by which the sums over a tile err: each adds up as many products, before they are added exactly.
+TILE_SUM = 8.0
 #: Side of the square of tiles that an executor computes at a time: seconds of work, for which rows are sent once.
 SQUARE = 8192
 
@@ -107,17 +112,9 @@ def streamed_nc1(
     one = isinstance(kernel, str) or callable(kernel)
     names: list[Any] = [kernel] if one else _validate.several(kernel, "kernel", "'nngp', or ('nngp', 'ntk')")
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
-    found = _Stream(x, codes, names, layers, None, tile, workers, executor).run(progress)
-    averaging, sizes = averaging_matrix(codes, found[0].means)
-    values = [
-        from_moments(
-            moments_of_sums(
-                averaging.T @ sums.diagonal, averaging.T @ sums.means, sizes, np.abs(sums.diagonal).max()
-            ),
-            weighting,
-        )
-        for sums in found
-    ]
+    stream = _Stream(x, codes, names, layers, None, tile, workers, executor)
+    found = stream.run(progress)
+    values = [from_moments(stream.moments(sums), weighting) for sums in found]
     return values[0] if one else dict(zip(names, values, strict=True))
 
 
@@ -179,8 +176,9 @@ def streamed_collapse(
             "use kernel_collapse.collapse, or fit it elsewhere and give dual_weights."
         )
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
-    (sums,) = _Stream(x, codes, [kernel], layers, alpha, tile, workers, executor).run(progress)
-    return from_sums(sums, codes, alpha, class_targets, weighting)
+    stream = _Stream(x, codes, [kernel], layers, alpha, tile, workers, executor)
+    (sums,) = stream.run(progress)
+    return from_sums(sums, codes, stream.moments(sums), alpha, class_targets, weighting)
 
 
 class _Compensated:
@@ -235,6 +233,8 @@ class _Stream:
         self.codes = codes[self.order]
         self.sizes = np.bincount(codes)
         self.alpha = np.empty((len(codes), 0)) if alpha is None else alpha[self.order]
+        #: Of the precision in which a callable's blocks come.
+        self.eps = EPS
 
     def _require_usable(self, executor: Any, workers: int | None) -> None:
         if workers is not None:
@@ -274,6 +274,7 @@ class _Stream:
                     split = met.stop - met.start
                     means[k].add((rows, met), terms[:, :split])
                     scores[k].add((rows, slice(None)), terms[:, split:])
+                self.eps = max(self.eps, part.eps)
                 if part.diagonal is not None:
                     diagonals[k][part.diagonal[0]] = part.diagonal[1][k]
             done += -(-(part.rows.stop - part.rows.start) // side)
@@ -282,15 +283,50 @@ class _Stream:
         back = np.empty(n, dtype=np.int64)
         back[self.order] = np.arange(n)
         return [
-            Sums(diagonals[k][back], means[k].value[back] / self.sizes, scores[k].value[back])
+            Sums(
+                diagonals[k][back],
+                self._halves(diagonals[k], means[k].value / self.sizes, back),
+                scores[k].value[back],
+            )
             for k in range(len(self.tiles.names))
         ]
+
+    def _halves(
+        self, diagonal: Float[np.ndarray, " n"], means: Float[np.ndarray, "n C"], back: Int[np.ndarray, " n"]
+    ) -> Halves:
+        """Return the class averages of E from those of K, which errs by the round-off of a tile's sums more."""
+        if diagonal.min() < 0.0:
+            raise ValueError(
+                f"the diagonal of the kernel holds {diagonal.min():.3g}, expected squares of lengths: give a kernel of "
+                "inner products of features."
+            )
+        squares = np.bincount(self.codes, weights=diagonal) / self.sizes
+        halves = 0.5 * ((means - diagonal[:, None]) + (means - squares))
+        return Halves(halves[back], 0.5 * UNITS * max(self.eps, TILE_SUM * EPS))
+
+    def moments(self, sums: Sums) -> Moments:
+        """Return the moments; classes whose samples are the same numbers have no spread."""
+        codes = np.empty(len(self.codes), dtype=np.int64)
+        codes[self.order] = self.codes
+        found = training_moments(sums, codes, max(self.eps, EPS))
+        same = np.zeros(len(self.sizes), dtype=bool)
+        for c in np.flatnonzero(GIVEN * found.spread < found.spread_error):
+            same[c] = self._same(np.flatnonzero(codes == c))
+        return with_no_spread(found, same)
+
+    def _same(self, members: Int[np.ndarray, " m"]) -> bool:
+        """Tell whether these rows of x are the same numbers."""
+        step = max(1, STRIP * self.tiles.side)
+        first = self.x[members[:1]]
+        return all(
+            bool((self.x[members[top : top + step]] == first).all()) for top in range(0, len(members), step)
+        )
 
     def _parts(self) -> Iterator[Part]:
         """Yield every part in one order, while threads work on the next ones."""
         with one_blas_thread(), ThreadPoolExecutor(self.workers) as threads:
             futures = (threads.submit(self._part, *task) for task in self._tasks())
-            yield from _in_order(futures, lambda: 2 * self.workers)
+            yield from in_order(futures, lambda: 2 * self.workers)
 
     def _tasks(self) -> Iterator[tuple[Panel, Any, slice]]:
         """Yield strips of rows, their variances, and the column tiles to their right, from the diagonal on."""
@@ -320,7 +356,7 @@ class _Stream:
                     yield executor.submit(self.tiles.square, rows, self._panel(across))
 
         in_flight = getattr(executor, "in_flight", lambda: 2 * (os.cpu_count() or 1))
-        for parts in _in_order(submit(), in_flight):
+        for parts in in_order(submit(), in_flight):
             yield from parts
 
     def _panel(self, samples: slice) -> Panel:
@@ -330,18 +366,3 @@ class _Stream:
         x = np.empty((len(numbers), self.x.dim))
         x[ascending] = self.x[numbers[ascending]]
         return Panel(samples.start, x, self.codes[samples], self.alpha[samples])
-
-
-def _in_order(futures: Iterator[Future[Any]], in_flight: Callable[[], int]) -> Iterator[Any]:
-    """Yield results in the order of their futures, of which so many are made ahead."""
-    waiting: deque[Future[Any]] = deque()
-    try:
-        for future in futures:
-            waiting.append(future)
-            if len(waiting) > in_flight():
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import kernels
+from kernel_collapse import _arrays, kernels
 from kernel_collapse._linalg import one_blas_thread
 
 __all__ = ["STRIP", "BlockKernel", "Panel", "Part", "Tiles", "classes_of", "pieces"]
@@ -56,6 +56,7 @@ class Part(NamedTuple):
         Float[np.ndarray, "r m"]
     ]  # a kernel each: the classes met in the columns, then the dual weights
     to_columns: list[Float[np.ndarray, "s m"]]
+    eps: float  # of the least precise block
 
 
 class Tiles(NamedTuple):
@@ -87,10 +88,11 @@ class Tiles(NamedTuple):
         right, right_of_rows = columns.right, rows.right
         to_rows = [np.empty((len(rows.x), right.shape[1])) for _ in self.names]
         to_columns = [np.zeros((len(columns.x), right_of_rows.shape[1])) for _ in self.names]
-        diagonal = None
+        diagonal, eps = None, 0.0
         for tile in pieces(rows.samples, self.side):
             here = slice(tile.start - rows.start, tile.stop - rows.start)
-            blocks = self._blocks(rows.x[here], columns.x, [v[here] for v in variances], q_columns)
+            blocks, block_eps = self._blocks(rows.x[here], columns.x, [v[here] for v in variances], q_columns)
+            eps = max(eps, block_eps)
             if tile.start == columns.start:
                 diagonal = columns.samples, [block.diagonal().copy() for block in blocks]
             for k, block in enumerate(blocks):
@@ -103,7 +105,7 @@ class Tiles(NamedTuple):
                     "the kernel's block is not finite, expected finite numbers for every pair of rows."
                 )
             kernels.require_finite(np.isfinite(terms).all())
-        return Part(rows.samples, columns.samples, diagonal, to_rows, to_columns)
+        return Part(rows.samples, columns.samples, diagonal, to_rows, to_columns, eps)
 
     def _blocks(
         self,
@@ -111,16 +113,18 @@ class Tiles(NamedTuple):
         x_columns: Float[np.ndarray, "s d"],
         q: Sequence[Float[np.ndarray, " r"]],
         q_columns: Sequence[Float[np.ndarray, " s"]],
-    ) -> list[Float[np.ndarray, "r s"]]:
-        """Return the block of every kernel."""
+    ) -> tuple[list[Float[np.ndarray, "r s"]], float]:
+        """Return the block of every kernel, and the eps of the least precise."""
         shape = (len(x), len(x_columns))
         named = [name for name in self.names if not callable(name)]
         if named:
             features, theta = kernels.tile(x, x_columns, q, q_columns, self.layers, tangent="ntk" in named)
-        return [
-            _block(name(x, x_columns), shape) if callable(name) else theta if name == "ntk" else features
-            for name in self.names
+        own = [_block(name(x, x_columns), shape) for name in self.names if callable(name)]
+        given = iter(block for block, _ in own)
+        blocks = [
+            next(given) if callable(name) else theta if name == "ntk" else features for name in self.names
         ]
+        return blocks, max((eps for _, eps in own), default=0.0)
 
 
 def classes_of(codes: Int[np.ndarray, " r"]) -> slice:
@@ -133,11 +137,13 @@ def pieces(samples: slice, size: int) -> list[slice]:
     return [slice(top, min(top + size, samples.stop)) for top in range(samples.start, samples.stop, size)]
 
 
-def _block(value: Any, shape: tuple[int, int]) -> Float[np.ndarray, "r s"]:
-    block = np.asarray(value, dtype=float)
+def _block(value: Any, shape: tuple[int, int]) -> tuple[Float[np.ndarray, "r s"], float]:
+    """Return a callable's block in float64, and the eps of the precision that it came in."""
+    eps = _arrays.eps_of(value)
+    block = np.asarray(_arrays.read(value) if _arrays.is_foreign(value) else value, dtype=float)
     if block.shape != shape:
         raise ValueError(
             f"the kernel gave an array of shape {block.shape} for {shape[0]} and {shape[1]} rows, expected {shape}: it "
             "is called with the rows of a tile and those of its columns."
         )
-    return block
+    return block, eps

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import _nc1
 from kernel_collapse.collapse._nc1 import NC1, Weighting
+from kernel_collapse.collapse._round_off import Source
 from kernel_collapse.theory import _conditional
 from kernel_collapse.theory._mixture import Covariance, GaussianMixture, applied, span
 
@@ -29,6 +30,7 @@ __all__ = ["Network", "Problem", "Sizes", "add_up", "problem_of", "traces"]
 #: Weights at a time: their few temporaries stay small.
 CHUNK = 2**16
 EPS = float(np.finfo(np.float64).eps)
+SOURCE = Source("the expectations", "move the mixture or scale it, so that its classes are not as tight")
 
 
 class Network(NamedTuple):
@@ -189,19 +191,20 @@ def traces(row: Float[np.ndarray, " S"], sizes: Sizes, weighting: Weighting) -> 
     the inner products of the mean features about the latter (C x C). The mean of n_c samples is off by spread / n_c.
     """
     classes = len(sizes.share)
-    spread, squares, overall = row[:classes], row[classes : 2 * classes], float(row[2 * classes])
+    spread, squares = row[:classes], row[classes : 2 * classes]
     means = row[2 * classes + 1 :].reshape(classes, classes)
     off = spread * sizes.inverse
-    largest = float(np.max(spread + squares))
+    largest = spread + squares
+    # "published" subtracts what is not centred.
+    error = 8.0 * EPS * largest if weighting == "published" else (8.0 * EPS) ** 2 * largest
     moments = _nc1.Moments(
         share=sizes.share,
         seen_share=sizes.share,
         spread=spread - off,
-        means=means + np.diag(off),
-        square=np.sum(sizes.share * (spread + squares)),
+        spread_error=error,
+        products=means + np.diag(off),
+        product_error=0.5 * (error[:, None] + error),
+        source=SOURCE,
         class_squares=squares + off,
-        global_square=overall + np.sum(sizes.share**2 * off),
-        # "published" subtracts what is not centred.
-        round_off=8.0 * EPS * largest if weighting == "published" else (8.0 * EPS) ** 2 * largest,
     )
     return _nc1.from_moments(moments, weighting)
