@@ -44,7 +44,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 #: What Markdown gives a meaning to, anywhere or at the beginning of a line.
 _MARKDOWN = re.compile(r"[|*_<>`\\\[\]&$~]|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
 #: A cell that a spreadsheet takes for a formula, whatever apostrophes are before it; full-width signs are such too.
-_FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
+_FORMULA = re.compile(r"'*[=+\-@＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 #: What the name of a file may have besides letters and digits.
 _IN_FILES = " ._-,()+=@"
@@ -124,7 +124,7 @@ def for_csv(table: pd.DataFrame) -> pd.DataFrame:
 
     Text that a spreadsheet would take for a formula gets an apostrophe before it, the usual sign of text; numbers, and
     text that is one (-1.5), stay. What is not seen becomes an escape, so that a row is a line. To have the text back,
-    take one apostrophe away wherever apostrophes are followed by =, +, -, @.
+    take one apostrophe away wherever apostrophes are followed by =, +, - or @, or by their full-width forms.
 
     Examples
     --------
@@ -149,8 +149,8 @@ def for_csv(table: pd.DataFrame) -> pd.DataFrame:
 def _cell_for_csv(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    formula = _FORMULA.match(value) and not _NUMBER.fullmatch(value)
-    return "'" * bool(formula) + visible(value)
+    text = visible(value)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def for_figure(text: Any) -> str:

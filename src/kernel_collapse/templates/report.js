@@ -15,7 +15,7 @@
   // -- saving as CSV
 
   /** Text that a spreadsheet would take for a formula gets an apostrophe before it, as in kernel_collapse._text.for_csv. */
-  const formula = /^'*[=+\-@\t\r＝＋－＠]/, number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^[+-]?(inf|nan)$/i;
+  const formula = /^'*[=+\-@＝＋－＠]/, number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^[+-]?(inf|nan)$/i;
   const safe = value => typeof value === "string" && formula.test(value) && !number.test(value) ? `'${value}` : String(value ?? "");
 
   function save(name, rows) {
