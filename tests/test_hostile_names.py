@@ -85,6 +85,8 @@ FORBIDDEN = ("/", "\0")
 KINDS = ("png", "pdf", "svg")
 #: Files of which a page is written too: no other name has a kind of sign that these have not.
 PAGED = ("unclosed mathematics", "newline", "lone surrogate", "attribute", "long")
+#: Names that act on a terminal, Rich or a line of text, where no other destination is reached.
+ACTING = [*list(HOSTILE)[8:23], "lone surrogate"]
 
 
 def escaped(text):
@@ -177,17 +179,7 @@ def assert_drawn(folder, page):
     assert names == {f"{name}.{kind}" for name in page.figures for kind in KINDS}
     assert all((folder / "figures" / name).stat().st_size > 1000 for name in names)
     for text in strings(page.figures):
-        assert set(re.findall(r"<([^ >]*)", text)) <= {
-            "b",
-            "br",
-            "sub",
-            "sup",
-            "extra",
-            "/b",
-            "/sub",
-            "/sup",
-            "/extra",
-        }
+        assert set(re.findall(r"</?([^ >]*)", text)) <= {"b", "br", "sub", "sup", "extra"}
 
 
 def table(classes=("a", "b"), widest=1.0):
@@ -251,14 +243,14 @@ def test_names_of_files_are_measured(say, tmp_path):
             assert f"NC1 of {seen(name)} under" in page.text
             assert page.tags == harmless.tags
             assert_drawn(tmp_path / f"page{i}", page)
-        # A refusal names the file, and is one line.
-        code, out, err = say("measure", file, "--label", "nothing", *QUICK)
-        assert (code, out, err.count("\n")) == (2, "", 1)
-        assert f"{escaped(name)}.npz has no array 'nothing'" in err
+        if name in map(HOSTILE.get, ACTING):  # a refusal names the file, and is one line
+            code, out, err = say("measure", file, "--label", "nothing", *QUICK)
+            assert (code, out, err.count("\n")) == (2, "", 1)
+            assert f"{escaped(name)}.npz has no array 'nothing'" in err
 
 
 def test_names_of_columns_are_told(say):
-    for name in (n for n in list(HOSTILE.values())[8:24] if "\udce9" not in n):  # which no Parquet file has
+    for name in map(HOSTILE.get, ACTING[:-1]):  # no Parquet file has a lone surrogate
         x, labels = table(widest=1e3)
         frame = pd.DataFrame(x, columns=["a", name]).assign(**{"of classes": labels})
         frame.to_parquet("wide.parquet")
@@ -275,7 +267,7 @@ def test_names_of_columns_are_told(say):
 
 
 def test_what_was_typed_is_told(say, tmp_path):
-    for name in (n for n in HOSTILE.values() if n and "\0" not in n):
+    for name in (n for n in map(HOSTILE.get, ACTING) if "\0" not in n):
         for arguments in (
             ("results", f"{name}/nothing") if "[" in name else ("measure", f"{name}.csv"),
             ("measure", "x.csv", f"--no{name}"),
@@ -291,9 +283,9 @@ def test_what_was_typed_is_told(say, tmp_path):
 
 
 def test_a_new_sweep_is_toml_whatever_it_is_called(say, tmp_path):
-    for name in HOSTILE.values():
+    for name in map(HOSTILE.get, ACTING):
         path = tmp_path / f"{name}.toml"
-        if not name or not can_be_made(path):
+        if not can_be_made(path):
             continue
         code, out, _ = say("init", path)
         assert code == 0
