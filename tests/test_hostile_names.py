@@ -25,11 +25,16 @@ from rich.console import Console
 
 import kernel_collapse as kc
 from conftest import run_cli
-from kernel_collapse import _text, cli, tidy
+from kernel_collapse import _text, cli, report, tidy
 from kernel_collapse.errata import page as errata_page
+from kernel_collapse.experiments import Figure as Drawn
+from kernel_collapse.experiments import Table
 from kernel_collapse.experiments._style import style
 from kernel_collapse.interactive import convert, plain
 from kernel_collapse.store import FILE
+from test_report import browser, visit
+
+__all__ = ["browser", "visit"]  # fixtures
 
 #: The names, in the order in which a figure of few panels shows them.
 HOSTILE = {
@@ -504,3 +509,56 @@ def test_the_errata_are_one_page_whatever_its_file_is_called():
 def test_a_data_set_shows_its_name_at_the_prompt():
     for name in HOSTILE.values():
         assert_plain(repr(kc.data.from_arrays([[0.0], [1.0]], "ab", name=name)))
+
+
+def test_a_browser_shows_the_names(visit, tmp_path):
+    """Of lines, rows, axes and a long table: as text, whatever Plotly, a legend or a saved table do with it."""
+    told = [name for name in HOSTILE.values() if name.strip() and "\udce9" not in name]
+    with style():
+        axes = (figure := Figure(figsize=(40, 14))).subplots()
+        drawn = list(map(_text.for_figure, told))
+        axes.plot(range(1, len(told) + 1), drawn, "o", label=_text.for_figure(told[6] + told[33]))
+        axes.set_xlabel(_text.for_figure(HOSTILE["bold"]))
+        axes.set_title(_text.for_figure(HOSTILE["end of script"]))
+        axes.legend()
+    frame = pd.DataFrame({"name": told * 2, "value": [-1.5] * len(told) * 2})
+    section = report.Section(
+        "names", HOSTILE["bold"], "?", [Drawn("f", "caption", figure)], [Table(HOSTILE["attribute"], frame)]
+    )
+    path = tmp_path / "page.html"
+    report.write_page(
+        path, title=HOSTILE["script"], lead="", facts={}, sections=[section], about={}, pictures=False
+    )
+    page = visit(path)
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    plot = page.locator("figure .plot")
+    plot.scroll_into_view_if_needed()
+    plot.locator(".main-svg").first.wait_for()
+    legend = page.locator("figure .legend button").first.inner_text()
+    assert legend.strip() == escaped(told[6] + told[33])
+    for row in (
+        told.index(HOSTILE[which]) for which in ("template", "bold", "script", "entity", "mathematics")
+    ):
+        plot.evaluate("(plot, row) => Plotly.Fx.hover(plot, [{curveNumber: 0, pointNumber: row}])", row)
+        said = plot.locator(".hoverlayer").text_content()
+        assert escaped(told[row]) in said
+        assert escaped(told[6] + told[33]) in said
+        assert escaped(HOSTILE["bold"]) in said
+    assert plot.locator("a, script, img").count() == 0
+    page.evaluate("document.querySelectorAll('details').forEach(box => box.open = true)")
+    table = page.locator("table[data-rows] tbody tr td:first-child")
+    table.first.wait_for()
+    assert table.all_text_contents() == list(map(escaped, frame["name"]))
+    for button, column in (
+        (page.locator("figure [data-csv]"), "name"),
+        (page.locator("[data-csv='0']"), "name"),
+    ):
+        with page.expect_download() as waiting:
+            button.click()
+        back = pd.read_csv(waiting.value.path(), keep_default_na=False)[column]
+        restored = [re.sub(r"^'(?='*[=+\-@])", "", text) for text in back]
+        assert restored == list(map(escaped, told)) * (len(back) // len(told))
+        assert not back.str.match(r"[=+\-@]").any()
+    assert dialogs == page.complaints == []
+    assert {url.split(":")[0] for url in page.requests_made} <= {"file", "data", "blob"}

@@ -93,11 +93,11 @@ def for_rich(text: Any, style: str = "") -> Text:
 
 
 def for_html(value: Any) -> Any:
-    """Return text that Jinja2 escapes next (as its `finalize`); what is markup already, or no text, stays.
+    """Return text that Jinja2 escapes next (as its `finalize`); what is markup already stays.
 
     Jinja2's own escaping leaves control characters, and overrides of the direction of writing, as they are.
     """
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return value if hasattr(value, "__html__") else visible(value)
 
 
 def lines_for_html(text: str) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def markup(text: str) -> str:
     if len(parts) % 2 == 0:  # matplotlib takes none of it for mathematics
         parts = [text]
     html = "".join(_mathematics(part) if i % 2 else part.replace(r"\$", "$") for i, part in enumerate(parts))
-    return html.replace("\n", "<br>")
+    return html.replace("$", "&#36;").replace("\n", "<br>")  # Plotly asks MathJax for what is between dollars
 
 
 def _mathematics(text: str) -> str:
@@ -57,7 +58,7 @@ def hover(html: str) -> str:
 def plain(html: str) -> str:
     """Return markup as text."""
     text = re.sub("<[^>]*>", "", html.replace("<br>", ", ").replace("<sup>", "^"))
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return unescape(text)
 
 
 def hexed(colour: Any) -> str:

@@ -28,7 +28,8 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  const plain = html => typeof html !== "string" ? html : new DOMParser().parseFromString(html.replaceAll("<br>", ", "), "text/html").body.textContent;
+  const plain = html => typeof html !== "string" ? html  // in a span, for a page drops the blanks that it begins with
+    : new DOMParser().parseFromString(`<span>${html.replaceAll("<br>", ", ")}</span>`, "text/html").body.textContent;
 
   function rowsOf(figure) {
     const columns = ["panel", "line", "x_label", "y_label", "name", "x", "y", "low", "high", "value"];
