@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kernel_collapse import _validate, trials
 from kernel_collapse import activations as duals
+from kernel_collapse._text import for_figure, for_file, named
 from kernel_collapse.adaptive import Status
 from kernel_collapse.collapse import (
     Collapse,
@@ -325,7 +326,7 @@ def figure(table: pd.DataFrame, name: str) -> Figure:
         drawn = MatplotlibFigure(figsize=(7.5, 1.2 + 0.4 * max(len(shown), 1)))
         axes = drawn.subplots()
         names = [
-            row["kernel"] if row["activation"] == "–" else f"{row['activation']} {row['kernel']}"
+            for_figure(row["kernel"] if row["activation"] == "–" else f"{row['activation']} {row['kernel']}")
             for _, row in shown.iterrows()
         ]
         axes.hlines(names, shown["NC1"].min(), shown["NC1"], color="#cccccc", linewidth=1)
@@ -336,8 +337,8 @@ def figure(table: pd.DataFrame, name: str) -> Figure:
         axes.minorticks_off()
         axes.set_xlabel("NC1 of the features (left: more collapsed)")
     return Figure(
-        f"nc1-{name}",
-        f"NC1 of {name} under each kernel; values that are 0 or not a number are left out.",
+        for_file(f"nc1-{name}"),
+        f"NC1 of {named(name)} under each kernel; values that are 0 or not a number are left out.",
         drawn,
     )
 

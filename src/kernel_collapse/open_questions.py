@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernel_collapse import _validate
+from kernel_collapse._text import for_markdown
 from kernel_collapse.experiments import REGISTRY, Verdict
 from kernel_collapse.report import Built, Section
 
 __all__ = ["QUESTIONS", "Question", "Source", "escape", "page", "write"]
+
+#: Text of Markdown, by the name that this page gives to it.
+escape = for_markdown
 
 #: In the order in which statuses are told.
 STATUSES = ("holds", "holds in part", "does not hold", "undecided")
@@ -214,8 +218,3 @@ def _what_is_missing(names: list[str]) -> str:
         said.append(f"not in this version: {', '.join(f'`{name}`' for name in unknown)}")
     text = "; ".join(said)
     return f"**Missing.** {text[0].upper()}{text[1:]}."
-
-
-def escape(text: str) -> str:
-    """Return the text as Markdown shows it as it is, in a cell of a table too."""
-    return re.sub(r"([|*_<>`\\])", r"\\\1", text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from kernel_collapse._text import for_figure, visible
 from kernel_collapse.experiments._statistics import summarise
 from kernel_collapse.experiments._style import KERNEL_COLOURS, KERNEL_MARKERS, NAMES, band, style
 from kernel_collapse.experiments._types import Figure, Table
@@ -77,7 +78,7 @@ def figure(frame: pd.DataFrame) -> Figure:
         drawn = MatplotlibFigure(figsize=(3.2 * across + 2.2, height * down))
         grid: list[Axes] = list(drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
         for axes, panel in zip(grid, panels, strict=False):
-            axes.set_title(textwrap.fill(panel, 36))
+            axes.set_title(_wrapped(panel, 36))
             inside = rows[rows["panel"] == panel]
             if axes_.x is None:
                 _dots(axes, inside, lines)
@@ -146,7 +147,12 @@ def _line(row: dict[str, Any]) -> str:
     rest = [
         f"{k} {_said(v)}" for k, v in row.items() if k not in ("kernel", "activation") and not _missing(v)
     ]
-    return textwrap.fill(", ".join([named, *rest]), 40)
+    return _wrapped(", ".join([named, *rest]), 40)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Return text for a figure, in lines that are no longer."""
+    return "\n".join(map(for_figure, textwrap.wrap(visible(text), width))) or for_figure(text)
 
 
 def _source(row: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel_collapse import _run_rows, interactive, overview, tidy
 from kernel_collapse._linalg import one_blas_thread
+from kernel_collapse._text import for_file, for_html, lines_for_html, named, visible
 from kernel_collapse.experiments import Figure, Preset, Table, Verdict
 from kernel_collapse.experiments._style import NAMES, on_dark, style
 from kernel_collapse.store import Store
@@ -150,7 +151,9 @@ def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -
         [overview.figure(done)] if done[overview.VALUE].notna().any() else [],
         [overview.table(done)],
         specification=describe(sweep.trials()),
-        command=shlex.join(["kernel-collapse", "run", f"{sweep.name}.toml", "--out", f"runs/{sweep.name}"]),
+        command=shlex.join(
+            ["kernel-collapse", "run", f"{sweep.name}.toml", "--out", f"runs/{for_file(sweep.name)}"]
+        ),
         toml=about.get("toml", ""),
     )
     facts = {
@@ -160,7 +163,7 @@ def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -
     }
     path = write_page(
         Path(page or folder / FILE),
-        title=sweep.title or sweep.name,
+        title=sweep.title or named(sweep.name),
         lead="A sweep of kernel-collapse: Neural Collapse (NC1) of every data set under every measurement.",
         facts=facts,
         sections=[section],
@@ -341,12 +344,12 @@ def _dark(figures: str) -> dict[str, str]:
 def _cell(value: Any) -> str:
     """Return a table's entry as text: four digits of a real number, sizes with a slash, names as in figures."""
     if isinstance(value, tuple):
-        return " / ".join(map(str, value))
+        return visible(" / ".join(map(str, value)))
     if isinstance(value, float):
         if math.isnan(value):
             return "–"
         return f"{value:.4g}".replace("-", "−")
-    return NAMES.get(value, str(value))
+    return NAMES.get(value, visible(value))
 
 
 def _numbers_of(frame: pd.DataFrame, title: str) -> dict[str, Any]:
@@ -358,7 +361,7 @@ def _numbers_of(frame: pd.DataFrame, title: str) -> dict[str, Any]:
         return int(value) if isinstance(value, int) and not isinstance(value, bool) else _cell(value)
 
     return {
-        "title": title,
+        "title": visible(title),
         "columns": [_cell(column) for column in frame.columns],
         "numeric": [_is_number(frame[column]) for column in frame.columns],
         "rows": [list(map(plain, row)) for row in frame.itertuples(index=False)],
@@ -375,8 +378,13 @@ def _template() -> jinja2.Template:
     import jinja2
 
     environment_ = jinja2.Environment(
-        loader=jinja2.PackageLoader("kernel_collapse"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("kernel_collapse"),
+        autoescape=True,
+        finalize=for_html,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment_.filters["cell"] = _cell
+    environment_.filters["lines"] = lines_for_html
     environment_.tests["number"] = _is_number
     return environment_.get_template("report.html.j2")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernel_collapse import _validate
+from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.store import Store
 from kernel_collapse.sweep_file import Sweep
@@ -233,7 +234,7 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == ".csv":
-            plain.to_csv(part, index=False)
+            for_csv(plain).to_csv(part, index=False, encoding="utf-8")
         else:
             plain.to_parquet(part, index=False)
         part.replace(path)
@@ -284,6 +285,8 @@ def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
     """Return a column of one type, without lists."""
     if column.dtype != object:
         return column
-    plain = column.map(lambda v: json.dumps(v) if isinstance(v, list | tuple) else v)
+    plain = column.map(
+        lambda v: json.dumps(v) if isinstance(v, list | tuple) else encodable(v) if isinstance(v, str) else v
+    )
     kinds = {type(value) for value in plain if not (value is None or value != value)}
     return plain.map(lambda v: v if v is None or v != v else str(v)) if len(kinds) > 1 else plain

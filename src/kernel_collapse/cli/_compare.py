@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from kernel_collapse._text import for_rich
+from kernel_collapse.cli._app import say
 
 if TYPE_CHECKING:
     from kernel_collapse.compare import Comparison
@@ -27,12 +28,11 @@ def compare_runs(a: Path, b: Path, out: Path | None) -> None:
     comparison = compare(a, b)
     page = write_comparison(comparison, b / FILE if out is None else out)
     _print(comparison)
-    typer.echo(f"Comparison: {page}")
+    say(f"Comparison: {page}")
 
 
 def _print(comparison: Comparison) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
@@ -41,12 +41,12 @@ def _print(comparison: Comparison) -> None:
         if not rows:
             return
         more = f", the first {len(rows)} of {of}" if of > len(rows) else ""
-        console.print(f"[bold]{escape(title)}{more}[/bold]")
+        console.print(for_rich(f"{title}{more}", "bold"))
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(name.strip() for name in columns))
         for name, right in columns.items():
             table.add_column(name, justify="right" if right else "left")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(for_rich, row))
         console.print(table)
 
     counts = comparison.counts[comparison.counts["trials"] > 0]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kernel_collapse.cli._app import app
+from kernel_collapse._text import for_rich, named
+from kernel_collapse.cli._app import app, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +113,7 @@ def measure(
     _print_measurement(dataset, table, remarks, weighting)
     if report is not None:
         _write_measurement(report, dataset, table, remarks, weighting, standardize)
-        typer.echo(f"Report: {report}")
+        say(f"Report: {report}")
 
 
 def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str], weighting: str) -> None:
@@ -121,9 +122,8 @@ def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str]
 
     console = Console()
     n, d = dataset.x.shape
-    console.print(
-        f"{dataset.name}: {n} samples, {d} features, {len(dataset.classes)} classes {_classes(dataset)}"
-    )
+    classes = f"{len(dataset.classes)} classes {_classes(dataset)}"
+    console.print(for_rich(f"{named(dataset.name)}: {n} samples, {d} features, {classes}"))
     columns = {
         "kernel": [_kernel(row) for _, row in table.iterrows()],
         "samples": table["samples"],
@@ -139,7 +139,7 @@ def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str]
     for name in columns:
         printed.add_column(name, justify="left" if name in ("kernel", "samples") else "right")
     for cells in zip(*columns.values(), strict=True):
-        printed.add_row(*cells)
+        printed.add_row(*map(for_rich, cells))
     console.print(printed)
     _print_other_metrics(console, table)
     console.print(
@@ -147,7 +147,7 @@ def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str]
         f'(weighting "{weighting}"); 0 is complete collapse.'
     )
     for remark in [*dict.fromkeys(reason for reason in table["reason"] if reason), *remarks]:
-        console.print(f"Note: {remark}", style="yellow", markup=False, highlight=False)
+        console.print(for_rich(f"Note: {remark}", "yellow"))
 
 
 def _kernel(row: pd.Series) -> str:
@@ -170,14 +170,16 @@ def _print_other_metrics(console: Console, table: pd.DataFrame) -> None:
         printed = Table(title=f"Other metrics, {samples} samples", title_justify="left")
         printed.add_column("metric", no_wrap=True)
         for _, row in rows.iterrows():
-            printed.add_column(_kernel(row), justify="right")
+            printed.add_column(for_rich(_kernel(row)), justify="right")
         for name in known:
             printed.add_row(name, *(f"{value:.3g}" for value in rows[name]))
         console.print(printed)
 
 
 def _classes(dataset: Dataset) -> str:
-    shown = [f"{name}: {size}" for name, size in zip(dataset.classes, dataset.class_sizes, strict=True)]
+    shown = [
+        f"{named(name)}: {size}" for name, size in zip(dataset.classes, dataset.class_sizes, strict=True)
+    ]
     return (
         f"({', '.join(shown)})"
         if len(shown) <= 10
@@ -204,7 +206,7 @@ def _write_measurement(
     )
     report.write_page(
         path,
-        title=f"How collapsed is {dataset.name}?",
+        title=f"How collapsed is {named(dataset.name)}?",
         lead="Neural Collapse (NC1) of a data set under the kernels of wide networks.",
         facts={
             "Samples": str(n),

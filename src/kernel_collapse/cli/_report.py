@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kernel_collapse.cli._app import app
+from kernel_collapse.cli._app import app, say
 from kernel_collapse.cli._runs import write_report
 
 
@@ -64,8 +64,8 @@ def _report(folder: Path, out: Path | None, open_questions: Path | None, errata_
         if page is not None:
             _validate.page(page, name, ending)
     built = write_report(folder, out)
-    typer.echo(f"Report: {built.path}")
+    say(f"Report: {built.path}")
     if open_questions is not None:
-        typer.echo(f"Open questions: {questions.write(open_questions, built)}")
+        say(f"Open questions: {questions.write(open_questions, built)}")
     if errata_page is not None:
-        typer.echo(f"Errata: {errata.write(errata_page, folder)}")
+        say(f"Errata: {errata.write(errata_page, folder)}")

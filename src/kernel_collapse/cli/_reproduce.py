@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kernel_collapse._text import for_rich
 from kernel_collapse.cli._app import app
 from kernel_collapse.cli._progress import about_on
 from kernel_collapse.cli._runs import (
@@ -104,11 +105,11 @@ def _print_verdicts(sections: list[Section]) -> None:
     colours = {"holds": "green", "holds in part": "yellow", "does not hold": "red"}
     console = Console(highlight=False)
     for section in sections:
-        console.print(f"[bold]{section.title}[/bold]")
+        console.print(for_rich(section.title, "bold"))
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column()
         for verdict in section.verdicts:
             colour = colours.get(verdict.status, "white")
-            table.add_row(f"[{colour}]{verdict.status}[/{colour}]", verdict.claim)
+            table.add_row(for_rich(verdict.status, colour), for_rich(verdict.claim))
         console.print(table)

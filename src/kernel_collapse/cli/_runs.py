@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from kernel_collapse._pool import GRACE
+from kernel_collapse.cli._app import say
 from kernel_collapse.cli._progress import Shown, about_on, duration
 
 if TYPE_CHECKING:
@@ -113,13 +114,13 @@ def run_to_the_end(
 
 def say_how_it_went(counts: Counts, failed: list[tuple[str, str]], folder: Path, page: Path | None) -> None:
     """Print the counts, the page and the first failures, which make the exit code 1."""
-    typer.echo(f"{counts.done + counts.failed} trials run, {counts.reused} found in {folder}.")
+    say(f"{counts.done + counts.failed} trials run, {counts.reused} found in {folder}.")
     for key, message in failed[:10]:
-        typer.echo(f"failed: trial {key}: {message}", err=True)
+        say(f"failed: trial {key}: {message}", err=True)
     if page is not None:
-        typer.echo(f"Report: {page}")
+        say(f"Report: {page}")
     if failed:
-        typer.echo(f"{len(failed)} trials failed; --retry-failed runs them again.", err=True)
+        say(f"{len(failed)} trials failed; --retry-failed runs them again.", err=True)
         raise typer.Exit(1)
 
 
@@ -129,7 +130,7 @@ def write_report(folder: Path, page: Path | None = None) -> Built:
 
     def give_up(why: str, code: int) -> typer.Exit:
         later = f"`kernel-collapse report {folder}` writes it"
-        typer.echo(f"The trials are kept in {folder}, but not the report ({why}): {later}.", err=True)
+        say(f"The trials are kept in {folder}, but not the report ({why}): {later}.", err=True)
         return typer.Exit(code)
 
     try:
@@ -154,9 +155,7 @@ def _run_with_progress(
     shown = Shown(todo, len(trials) - len(todo), len(trials), processes)
     if todo:
         time = f"{about_on(shown.forecast.left(), processes)}"
-        typer.echo(
-            f"{len(trials)} trials: {shown.done} found in {folder}, {len(todo)} to run, {time}.", err=True
-        )
+        say(f"{len(trials)} trials: {shown.done} found in {folder}, {len(todo)} to run, {time}.", err=True)
     stop = sweep.Stop(limits.grace)
 
     def hear() -> None:
@@ -165,7 +164,7 @@ def _run_with_progress(
         stop.request()
 
     def stopped(why: str, code: int) -> typer.Exit:
-        typer.echo(f"Stopped: {shown.done} of {len(trials)} trials are kept in {folder}; {why}", err=True)
+        say(f"Stopped: {shown.done} of {len(trials)} trials are kept in {folder}; {why}", err=True)
         return typer.Exit(code)
 
     goes_on = "the same command goes on from there."

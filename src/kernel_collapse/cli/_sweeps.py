@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kernel_collapse.cli._app import app
+from kernel_collapse._text import for_file, for_rich, visible
+from kernel_collapse.cli._app import app, say
 from kernel_collapse.cli._progress import Forecast, about_on, duration
 from kernel_collapse.cli._runs import (
     GRACE,
@@ -43,7 +44,7 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
         )
     try:
         with file.open("x", encoding="utf-8") as new:
-            new.write(sweep_file.EXAMPLE.replace("FILE.toml", file.name))
+            new.write(sweep_file.EXAMPLE.replace("FILE.toml", visible(file.name)))
     except FileExistsError:
         raise ValueError(
             f"{str(file)!r} is there already, expected a new file: choose another name, nothing was written."
@@ -52,7 +53,7 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
         raise ValueError(
             f"{str(file)!r} cannot be written ({error.strerror}), expected a file in a folder that can: make it first."
         ) from None
-    typer.echo(f"Wrote {file}. Change it, then: kernel-collapse run {file} --dry")
+    say(f"Wrote {file}. Change it, then: kernel-collapse run {file} --dry")
 
 
 @app.command()
@@ -84,7 +85,7 @@ def run(
     limited = limits(trial_timeout, grace)
     processes, chosen_machines = machines(workers, dask, dask_local, limited)
     sweep, text = sweep_file.read(file)
-    folder = Path("runs") / sweep.name if out is None else out
+    folder = Path("runs") / for_file(sweep.name) if out is None else out
     identity = {"sweep": sweep.name, "version": __version__}
     if dry:
         _foretell(sweep, peek(folder, identity), folder, processes)
@@ -119,12 +120,12 @@ def results(
     frame = tidy.results(folder)
     if to is not None:
         tidy.export(frame, to)
-        typer.echo(f"Wrote {len(frame)} rows of {len(frame.columns)} columns to {to}.")
+        say(f"Wrote {len(frame)} rows of {len(frame.columns)} columns to {to}.")
         return
     table = Table("column", "unit", "meaning", box=None, title_justify="left", title=f"{len(frame)} rows")
     for name, about in frame.attrs["columns"].items():
-        table.add_row(name, about["unit"], about["meaning"])
-    Console(highlight=False, markup=False).print(table)
+        table.add_row(*map(for_rich, (name, about["unit"], about["meaning"])))
+    Console(highlight=False).print(table)
 
 
 def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) -> None:
@@ -134,7 +135,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
 
     from kernel_collapse.laws import FileData
 
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False)
     table = Table("data", "measurement", box=None)
     table.add_column("trials", justify="right")
     table.add_column("time on one core", justify="right")
@@ -143,15 +144,14 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
         law = ", ".join(dict.fromkeys(t.data.law for t in block.trials))
         kernel = ", ".join(dict.fromkeys(t.measurement.kernel for t in block.trials))
         time = duration(sum(t.cost for t in block.trials))
-        table.add_row(
-            f"{block.data + 1}: {law}", f"{block.measurement + 1}: {kernel}", str(len(block.trials)), time
-        )
+        cells = f"{block.data + 1}: {law}", f"{block.measurement + 1}: {kernel}", str(len(block.trials)), time
+        table.add_row(*map(for_rich, cells))
         trials |= {t.key: t for t in block.trials}
     console.print(table)
     todo = sorted((t for key, t in trials.items() if key not in finished), key=lambda t: -t.cost)
     reused = len(trials) - len(todo)
     console.print(
-        f"{len(trials)} trials, each once; {reused} of them are in {folder}, {len(todo)} to run.",
+        for_rich(f"{len(trials)} trials, each once; {reused} of them are in {folder}, {len(todo)} to run."),
         soft_wrap=True,
     )
     if not todo:
@@ -162,12 +162,14 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
         (t.data, t.measurement): t for t in reversed(todo)
     }  # whatever the seed; the longest come last
     for trial in list(distinct.values())[-1:-4:-1]:
-        console.print(f"  {trial.cost:.2g} s: {_said(trial)}")
+        console.print(for_rich(f"  {trial.cost:.2g} s: {_said(trial)}"))
     fixed = {t.data.name for t in todo if isinstance(t.data, FileData) and t.data.n == t.data.content.rows}
     if fixed and len(sweep.seeds) > 1:
         console.print(
-            f"Note: every seed draws all of {', '.join(sorted(fixed))}, and kernels do not depend on seeds otherwise: "
-            "n makes each seed a random part.",
+            for_rich(
+                f"Note: every seed draws all of {', '.join(sorted(fixed))}, and kernels do not depend on seeds "
+                "otherwise: n makes each seed a random part."
+            ),
             soft_wrap=True,
         )
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._text import named
 
 #: What to try where a data set is expected.
 FROM_ARRAYS = "make one with kernel_collapse.data.from_arrays(x, labels)"
@@ -51,7 +52,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         n, d = self.x.shape
-        return f"<Dataset {self.name}: {n} samples, {d} features, classes of {', '.join(map(str, self.class_sizes))}>"
+        sizes = ", ".join(map(str, self.class_sizes))
+        return f"<Dataset {named(self.name)}: {n} samples, {d} features, classes of {sizes}>"
 
 
 def from_arrays(

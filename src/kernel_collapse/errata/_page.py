@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pandas as pd
 
 from kernel_collapse import _run_rows, _validate
+from kernel_collapse._text import encodable, for_csv, for_markdown, visible
 from kernel_collapse.errata._claims import Judgement, name_cell
 from kernel_collapse.errata._defects import DEFECTS, Defect, Part, Rows
 from kernel_collapse.errata._figure import draw
 from kernel_collapse.experiments import REGISTRY, _published
 from kernel_collapse.experiments._style import style
-from kernel_collapse.open_questions import escape
 from kernel_collapse.store import Store
 
 __all__ = ["page", "write"]
@@ -72,7 +74,7 @@ def write(path: Path, folder: str | Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".png").write_bytes(picture)
-        made.cells.to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
+        for_csv(made.cells).to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
         path.write_text(made.text, encoding="utf-8")
     except OSError as error:
         raise ValueError(
@@ -104,7 +106,7 @@ def page(rows: Rows, preset: str, name: str = "errata.md") -> Page:
     name : str
         Name of the page's file, after which its figure and table are called.
     """
-    stem = Path(name).stem
+    stem = encodable(Path(name).stem)
     found = [[_find(part, rows) for part in defect.parts] for defect in DEFECTS]
     used = [e for e in REGISTRY if any(part.experiment == e for d in DEFECTS for part in d.parts)]
     shared = {key: status for e in used if e in rows and len(rows[e]) for key, status in _statuses(rows[e])}
@@ -117,14 +119,14 @@ def page(rows: Rows, preset: str, name: str = "errata.md") -> Page:
         f"and what becomes of a claim, is computed from the rows of one run (preset {preset}; {len(shared) - failed} "
         f"trials finished, {failed} failed). The page is made again by",
         f"```\nkernel-collapse reproduce {' '.join(used)} --preset {preset} --out runs/{preset}\n"
-        f"kernel-collapse report runs/{preset} --errata docs/{name}\n```",
+        f"kernel-collapse report runs/{preset} --errata {visible(shlex.quote(f'docs/{name}'))}\n```",
         'Numbers are log10 NC1 (weighting "paper" unless it is said otherwise), means over seeds; lower is more '
         "collapsed, and one decade is a factor of ten. Differences are published − right, seed by seed on the same "
         "samples, ± half of an interval; the intervals of all cells of an experiment hold together with 95 % "
-        f"confidence. Every cell is in [{stem}.csv]({stem}.csv).",
+        f"confidence. Every cell is in [{for_markdown(stem)}.csv]({quote(stem)}.csv).",
         "## Summary",
         _summary(found),
-        f"![What the published code computes against what is right, a panel for each defect]({stem}.png)",
+        f"![What the published code computes against what is right, a panel for each defect]({quote(stem)}.png)",
         "*Mean and one standard deviation over seeds. Dashed: the published code.*",
         "A claim is judged twice by the same rule, with the published numbers and with the right ones. It *survives* "
         "if it holds with the right ones in every cell in which it held with the published ones, *more strongly* if "
@@ -169,7 +171,7 @@ def _summary(found: list[list[_Found | None]]) -> str:
                 continue
             first = f"{title} | {where} | {len(one.differing)} of {len(one.cells)} | {_largest(one)}"
             for judgement in one.judgements:
-                lines.append(f"| {first} | {escape(judgement.claim)} | **{judgement.survives}** |")
+                lines.append(f"| {first} | {for_markdown(judgement.claim)} | **{judgement.survives}** |")
                 first = " | | | "
     return "\n".join(lines)
 
@@ -179,17 +181,17 @@ def _largest(one: _Found) -> str:
     if one.cells["difference"].isna().all():
         return "–"
     worst = one.cells.loc[one.cells["difference"].abs().idxmax()]
-    return f"{_signed(worst['difference'])} decades ({escape(name_cell(worst))})"
+    return f"{_signed(worst['difference'])} decades ({for_markdown(name_cell(worst))})"
 
 
 def _section(number: int, defect: Defect, finds: list[_Found | None]) -> str:
     parts = [
         f"## {number}. {defect.title}",
-        f"**Published code.** {escape(defect.published)}",
-        f"**Right.** {escape(defect.right)}",
+        f"**Published code.** {for_markdown(defect.published)}",
+        f"**Right.** {for_markdown(defect.right)}",
     ]
     if defect.note:
-        parts.append(f"**Compared.** {escape(defect.note)}")
+        parts.append(f"**Compared.** {for_markdown(defect.note)}")
     for part, one in zip(defect.parts, finds, strict=True):
         parts.append(f"### {REGISTRY[part.experiment].title} (`{part.experiment}`)")
         parts.append(_missing(part) if one is None else _part(defect, one))
@@ -231,14 +233,14 @@ def _numbers(unit: str, one: _Found) -> str:
         note = f" The {WORST_ROWS} worst of {len(table)} cells."
         table = table.loc[worst]
     lines = [
-        f"{escape(unit)}.{note}",
+        f"{for_markdown(unit)}.{note}",
         "",
         "| cell | published | right | published − right | seeds |",
         "|---|---:|---:|---:|---:|",
     ]
     for _, row in table.iterrows():
         numbers = [_number(row["published"]), _number(row["right"]), _with_half(row), str(row["seeds"])]
-        lines.append(f"| {escape(name_cell(row))} | {' | '.join(numbers)} |")
+        lines.append(f"| {for_markdown(name_cell(row))} | {' | '.join(numbers)} |")
     return "\n".join(lines)
 
 
@@ -246,9 +248,11 @@ def _claims(judgements: list[Judgement]) -> str:
     lines = ["| claim | published numbers | right numbers | survives? |", "|---|---|---|---|"]
     for claim, published, right, survives in judgements:
         told = [f"{verdict.status}: {_lower(verdict.answer)}" for verdict in (published, right)]
-        lines.append(f"| {escape(claim)} | {escape(told[0])} | {escape(told[1])} | **{survives}** |")
+        lines.append(
+            f"| {for_markdown(claim)} | {for_markdown(told[0])} | {for_markdown(told[1])} | **{survives}** |"
+        )
     tests = dict.fromkeys(judgement.right.test for judgement in judgements)
-    return "\n".join([*lines, "", "How it was decided:", "", *(f"- {escape(test)}" for test in tests)])
+    return "\n".join([*lines, "", "How it was decided:", "", *(f"- {for_markdown(test)}" for test in tests)])
 
 
 def _every_cell(found: list[list[_Found | None]]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -74,11 +75,29 @@ ACTIVATION_NAMES = {"erf": "erf", "relu": "ReLU", "identity": "identity"}
 NAMES = KERNEL_NAMES | ACTIVATION_NAMES
 
 
+#: Where they are installed, for names in scripts that the first font lacks.
+FURTHER_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "WenQuanYi Zen Hei",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+)
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Draw with the library's settings, leaving the user's untouched."""
     import matplotlib as mpl
+    from matplotlib import font_manager
 
+    installed = {font.name for font in font_manager.fontManager.ttflist}
     settings: Any = {
         "axes.grid": True,
         "axes.spines.right": False,
@@ -86,6 +105,7 @@ def style() -> Iterator[None]:
         "axes.titlesize": "medium",
         "figure.constrained_layout.use": True,
         "figure.dpi": 100,
+        "font.family": ["DejaVu Sans", *(name for name in FURTHER_FONTS if name in installed)],
         "font.size": 9.5,
         "grid.alpha": 0.3,
         "grid.linewidth": 0.6,
@@ -96,7 +116,9 @@ def style() -> Iterator[None]:
         "svg.fonttype": "path",
         "svg.hashsalt": "kernel-collapse",
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # A box stands for what no font has: names in other scripts are no fault of whoever gave them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 

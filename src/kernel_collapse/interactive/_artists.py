@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kernel_collapse.interactive._panels import Panel, scaled, ticks
-from kernel_collapse.interactive._text import DIGITS, hexed, markup, numbers, plain
+from kernel_collapse.interactive._text import DIGITS, escaped, hexed, hover, markup, numbers, plain
 
 __all__ = ["look_of", "traces_of"]
 
@@ -88,12 +88,14 @@ def _say(panel: Panel, trace: dict[str, Any], group: str) -> None:
         fixed = ticks(axis)
         if fixed is not None and not all(re.fullmatch(r"[\d.,e+−-]*", text) for text in fixed[1]):
             nearest = np.abs(np.subtract.outer(np.array(trace[which], dtype=float), fixed[0])).argmin(axis=1)
-            _add(trace, "name", [fixed[1][i] for i in nearest])
+            _add(trace, "name", [markup(fixed[1][i]) for i in nearest])
     columns = trace["meta"].get("columns", [])
     at = {name: f"%{{customdata[{i}]{'' if name == 'name' else ':.5g'}}}" for i, name in enumerate(columns)}
-    said = [f"<b>{group}</b>" if group else "", at.get("name", "")]
+    said = [f"<b>{hover(group)}</b>" if group else "", at.get("name", "")]
     labels = plain(markup(axes.get_xlabel())) or "x", plain(markup(axes.get_ylabel())) or "y"
-    said += [f"{name}: {at.get(k, f'%{{{k}:.5g}}')}" for k, name in zip("xy", labels, strict=True)]
+    said += [
+        f"{hover(escaped(name))}: {at.get(k, f'%{{{k}:.5g}}')}" for k, name in zip("xy", labels, strict=True)
+    ]
     if "low" in at:
         said.append(f"{at['low']} to {at['high']}")
     trace["hovertemplate"] = "<br>".join(filter(None, said)) + "<extra></extra>"
@@ -118,7 +120,7 @@ def _line(panel: Panel, line: Any, bands: Sequence[Any] = ()) -> dict[str, Any]:
     )
     names = getattr(line, "point_names", None)
     if names is not None:
-        _add(trace, "name", names)
+        _add(trace, "name", map(markup, names))
     fits = [
         (_misfit(band, points), i)
         for i, band in enumerate(bands)

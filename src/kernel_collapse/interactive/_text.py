@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from html import unescape
 from typing import Any
 
 import numpy as np
 
-__all__ = ["hexed", "markup", "numbers", "plain"]
+__all__ = ["escaped", "hexed", "hover", "markup", "numbers", "plain"]
 
 DIGITS = 6
 
@@ -20,19 +21,25 @@ _MATHS = {r"\log": "log", r"\pm": "±", r"\infty": "∞", r"\,": "\u2009", "-": 
 }
 
 
+def escaped(text: str) -> str:
+    """Return text as HTML, and the part of it that Plotly knows, shows it as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def markup(text: str) -> str:
-    r"""Return text with simple mathematics as HTML.
+    r"""Return text with simple mathematics as HTML; an escaped dollar is one, as in matplotlib.
 
     Examples
     --------
     >>> markup(r"$\log_{10}$ NC1 of $\sigma_w^2$ & more")
     'log<sub>10</sub> NC1 of σ<sub>w</sub><sup>2</sup> &amp; more'
     """
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    parts = text.split("$")
-    return "".join(_mathematics(part) if i % 2 else part for i, part in enumerate(parts)).replace(
-        "\n", "<br>"
-    )
+    text = escaped(text)
+    parts = re.split(r"(?<!\\)\$", text)
+    if len(parts) % 2 == 0:  # matplotlib takes none of it for mathematics
+        parts = [text]
+    html = "".join(_mathematics(part) if i % 2 else part.replace(r"\$", "$") for i, part in enumerate(parts))
+    return html.replace("$", "&#36;").replace("\n", "<br>")  # Plotly asks MathJax for what is between dollars
 
 
 def _mathematics(text: str) -> str:
@@ -43,10 +50,15 @@ def _mathematics(text: str) -> str:
     return text
 
 
+def hover(html: str) -> str:
+    """Return markup that stays as it is in a template of Plotly's, which fills in what follows a percent sign."""
+    return html.replace("%", "&#37;")
+
+
 def plain(html: str) -> str:
     """Return markup as text."""
     text = re.sub("<[^>]*>", "", html.replace("<br>", ", ").replace("<sup>", "^"))
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return unescape(text)
 
 
 def hexed(colour: Any) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Document", "Place", "read"]
+__all__ = ["Document", "Faults", "Place", "read"]
 
 #: Tables of which there may be several: the first has the place ("data", 0) whether it was written [data] or [[data]].
 SEVERAL = ("data", "measurement")
@@ -27,6 +27,14 @@ Place = tuple[str | int, ...]
 _HEADER = re.compile(r"\s*(\[\[?)([^\[\]=]+)\]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|#.*')
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*(?:=|\.)""")
+
+
+class Faults(ValueError):
+    """Several faults, a sentence each: a line each where they are printed."""
+
+    def __init__(self, sentences: list[str]) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Document:
         found = list(dict.fromkeys(said for _, said in sorted(self.faults, key=lambda fault: fault[0])))
         if found:
             more = [f"and {len(found) - 10} more."] if len(found) > 10 else []
-            raise ValueError("\n".join(found[:10] + more))
+            raise Faults(found[:10] + more)
 
 
 def read(path: Path) -> Document:

@@ -14,9 +14,13 @@
 
   // -- saving as CSV
 
+  /** Text that a spreadsheet would take for a formula gets an apostrophe before it, as in kernel_collapse._text.for_csv. */
+  const formula = /^'*[=+\-@＝＋－＠]/, number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^[+-]?(inf|nan)$/i;
+  const safe = value => typeof value === "string" && formula.test(value) && !number.test(value) ? `'${value}` : String(value ?? "");
+
   function save(name, rows) {
-    const quoted = value => /[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
-    const text = rows.map(row => row.map(value => quoted(String(value ?? ""))).join(",")).join("\n") + "\n";
+    const quoted = value => /[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+    const text = rows.map(row => row.map(value => quoted(safe(value))).join(",")).join("\n") + "\n";
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], {type: "text/csv"}));
     link.download = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 80) + ".csv";
@@ -24,7 +28,8 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  const plain = html => new DOMParser().parseFromString(html.replaceAll("<br>", ", "), "text/html").body.textContent;
+  const plain = html => typeof html !== "string" ? html  // in a span, for a page drops the blanks that it begins with
+    : new DOMParser().parseFromString(`<span>${html.replaceAll("<br>", ", ")}</span>`, "text/html").body.textContent;
 
   function rowsOf(figure) {
     const columns = ["panel", "line", "x_label", "y_label", "name", "x", "y", "low", "high", "value"];
@@ -36,10 +41,10 @@
       const known = trace.meta.columns ?? [];
       if (trace.type === "heatmap")
         trace.z.forEach((line, i) => line.forEach((value, j) =>
-          rows.push({...start, x: trace.x[j], y: trace.y[i], value})));
+          rows.push({...start, x: plain(trace.x[j]), y: plain(trace.y[i]), value})));
       else
         trace.x.forEach((x, i) => rows.push({...start, x, y: trace.y[i],
-          ...Object.fromEntries(known.map((name, k) => [name, trace.customdata[i][k]]))}));
+          ...Object.fromEntries(known.map((name, k) => [name, plain(trace.customdata[i][k])]))}));
     }
     const used = columns.filter(name => rows.some(row => row[name] != null && row[name] !== ""));
     return [used, ...rows.map(row => used.map(name => row[name]))];
@@ -53,7 +58,7 @@
 
   function tinted(value, key) {
     if (typeof value === "string") return value[0] === "#" ? tint(value) : value;
-    if (value === null || typeof value !== "object" || key === "colorscale") return value;
+    if (value === null || typeof value !== "object" || key === "colorscale" || key === "customdata") return value;
     if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(item => tinted(item));
     return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, tinted(item, name)]));
   }
@@ -237,7 +242,7 @@
     const controls = one(".controls", state.box);
     if (state.figure.data.some(trace => trace.meta.side === "published")) {
       const choices = [["both", "both"], ["right", "right"], ["published", "published code"]].map(([value, words]) =>
-        `<label><input type="radio" name="side-${state.name}" value="${value}"${value === "both" ? " checked" : ""}>${words}</label>`);
+        `<label><input type="radio" name="side-${state.number}" value="${value}"${value === "both" ? " checked" : ""}>${words}</label>`);
       controls.insertAdjacentHTML("beforeend", `<fieldset><legend>Show</legend>${choices.join("")}</fieldset>`);
       one("fieldset", controls).addEventListener("change", event => {
         state.side = event.target.value;
@@ -262,8 +267,8 @@
     const boxes = all("figure[data-figure]");
     if (!boxes.length) return;
     const figures = JSON.parse(await unpack("#packed-figures"));
-    const states = boxes.map(box => ({name: box.dataset.figure, figure: figures[box.dataset.figure], box, plot: one(".plot", box),
-      hidden: new Set(), side: "both", turned: {}}));
+    const states = boxes.map((box, number) => ({number, name: box.dataset.figure, figure: figures[box.dataset.figure],
+      box, plot: one(".plot", box), hidden: new Set(), side: "both", turned: {}}));
     for (const state of states) {
       for (const panel of state.figure.panels)  // the names of a picture's rows need room too
         panel.yaxis.texts = state.figure.data.find(t => t.type === "heatmap" && typeof t.y[0] === "string")?.y;
