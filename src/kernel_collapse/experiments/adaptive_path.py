@@ -45,7 +45,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         Figure(
             "path-adaptive-D1",
             f"D1, N = {n}, d = {dim}, erf, one sample: NC1, its traces (relative to the NNGP), the gain in "
-            "free energy, and the eigenvalues of (d / sigma_w^2) Sigma against the width.",
+            "free energy, and the eigenvalues of (d / σ_w²) Σ against the width.",
             _draw_path(path, nngp, solution),
         ),
         Figure(
