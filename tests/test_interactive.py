@@ -3,6 +3,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 import places
 from kernel_collapse.experiments._style import DARK, KERNEL_COLOURS, band, contrast, on_dark, readable
@@ -277,6 +278,11 @@ def test_hollow_markers_have_a_face_that_hides_their_bar():
     assert (filled["symbol"], filled["color"], filled["line"]["width"]) == ("diamond", "#0072b2", 0)
     looks = {entry["name"]: entry["marker"] for entry in convert(figure)["legend"]}
     assert looks["hollow"]["color"] == "#ffffff"
+    axes.legend(
+        handles=[Line2D([], [], marker="v", color="#d55e00", label="hollow")]
+    )  # one made by hand is taken so
+    assert convert(figure)["legend"][0]["marker"]["symbol"] == "triangle-down"
+    assert convert(figure)["legend"][0]["marker"]["color"] == "#d55e00"
 
 
 def test_numbers_far_from_zero_stay_apart():

@@ -150,7 +150,7 @@ def _legend(figure: Figure) -> list[dict[str, Any]]:
     with_bars = {
         bars.get_label(): bars[0]
         for axes in figure.axes
-        for bars in axes.containers
+        for bars in reversed(axes.containers)  # the first of a name stands for it
         if isinstance(bars, ErrorbarContainer) and bars[0] is not None
     }
     entries: dict[str, dict[str, Any]] = {}
@@ -158,7 +158,8 @@ def _legend(figure: Figure) -> list[dict[str, Any]]:
     for legend in legends:
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
             name = markup(text.get_text())
-            handle = with_bars.get(text.get_text(), handle)  # a legend draws of those the bars alone first
+            if not hasattr(handle, "get_xydata"):  # of error bars a legend gives the bars alone
+                handle = with_bars.get(text.get_text(), handle)
             if hasattr(handle, "get_xydata"):
                 look = look_of(handle)
             elif hasattr(handle, "get_facecolor"):
