@@ -173,6 +173,34 @@ def test_links_lead_somewhere(page):
             assert anchor in pages.anchors(goal), f"{target}: {goal.name} has no such heading"
 
 
+#: A folder, or a file of the project's kinds, as it is written within a line.
+PATH = re.compile(r"(?:[\w.-]+/)+|(?:[\w.-]+/)*[\w.-]+\.(?:py|md|css|js|j2)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_paths_that_are_named_exist(page):
+    """From the root, from the package, or from the page's own folder."""
+    for code in pages.inline_code(page):
+        for path in (word for word in code.split() if PATH.fullmatch(word)):
+            places = (ROOT, ROOT / "src" / "kernel_collapse", page.parent)
+            assert any((place / path).exists() for place in places), f"{path}: there is no such file"
+
+
+def test_the_defects_have_one_order():
+    """The errata number them; other pages that list them do so alike."""
+    from kernel_collapse.errata import DEFECTS
+
+    listed = re.findall(
+        r"^(\d)\. \*(.*?)\*", (ROOT / "docs" / "definitions.md").read_text(encoding="utf-8"), re.M
+    )
+    titled = re.findall(r"^## (\d)\. (.*)$", (ROOT / "docs" / "errata.md").read_text(encoding="utf-8"), re.M)
+    assert [title for _, title in titled] == [defect.title for defect in DEFECTS]
+    words = ("NTK", "label term", "mbalanced|different sizes", "readout")
+    for found in (listed, titled):
+        assert [number for number, _ in found] == ["1", "2", "3", "4"]
+        assert all(re.search(word, text) for word, (_, text) in zip(words, found, strict=True)), found
+
+
 def test_what_the_whole_run_says_is_small():
     """Its page, errata, open questions and pictures can be cloned over a slow line."""
     made = [

@@ -93,7 +93,7 @@ ATTRIBUTES = {
     "Collapse": "nc1 nc1_pinv cdnv nc2_norms nc2_angles nc2_etf nc3 nc3_cosine nc4",
     "AdaptiveSolution": "gram output_gram weight_covariance free_energy prior_free_energy residual status iterations "
     "evaluations path",
-    "networks.Training": "nc1 epochs seeds loss accuracy networks status",
+    "networks.Training": "nc1 nc3 nc3_cosine epochs seeds loss accuracy networks status",
     "networks.Posterior": "gram nc1 ratio ratio_error rhat ess status",
     "networks.MeanField": "gram ratio ratio_error status",
     "theory.ExpectedNC1": "ratio ratio_error within between status",

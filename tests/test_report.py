@@ -1,3 +1,6 @@
+import base64
+import gzip
+import json
 import os
 import re
 import shutil
@@ -35,6 +38,13 @@ VERDICTS = {
     "beyond-gaussian": 4,
     "activations": 8,
     "depth": 6,
+}
+#: Axes that begin with their larger number.
+TURNED = {
+    ("path-adaptive-D1", "xaxis"),
+    ("path-gram-D1", "yaxis"),
+    ("activations-depth", "yaxis"),
+    ("collapse-limits", "xaxis"),
 }
 BROWSERS = (os.environ.get("KERNEL_COLLAPSE_BROWSER", ""), "chromium", "chromium-browser", "google-chrome")
 
@@ -106,6 +116,31 @@ def drawn(figure):
     )
 
 
+def assert_ranges_are_those_of_print(page):
+    """Plotly takes every range as it is given: from which end, on which scale."""
+    figures = json.loads(gzip.decompress(base64.b64decode(page.locator("#packed-figures").inner_text())))
+    taken = page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll("figure[data-figure]")].map(figure => {
+          const layout = Object.entries(figure.querySelector(".plot")._fullLayout);
+          const axes = layout.filter(([name]) => /^[xy]axis/.test(name));
+          const taken = axes.map(([name, {type, range}]) => [name, [type, range]]);
+          return [figure.dataset.figure, Object.fromEntries(taken)];
+        }))"""
+    )
+    assert set(taken) == set(figures)
+    turned = set()
+    for name, figure in figures.items():
+        for panel in figure["panels"]:
+            for which in ("xaxis", "yaxis"):
+                described = panel[which]
+                kind, ends = taken[name][which + described["name"][1:]]
+                assert kind == described["type"]
+                assert ends == pytest.approx(described["range"], rel=1e-6), (name, which)
+                if ends[0] > ends[1]:
+                    turned.add((name, which))
+    assert turned == TURNED
+
+
 def saved(page, button):
     with page.expect_download() as waiting:
         button.click()
@@ -130,6 +165,7 @@ def test_the_report_in_a_browser(quick_run, visit):
     assert page.evaluate(
         "[...document.querySelectorAll('.plot')].every(plot => plot._fullLayout.width === 680 && plot.data.length)"
     )
+    assert_ranges_are_those_of_print(page)
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     for width in (390, 1440):
         page.set_viewport_size({"width": width, "height": 900})
@@ -222,6 +258,14 @@ def test_axes_change_between_logarithmic_and_linear(quick_run, visit):
     figure.get_by_label("y axis linear").uncheck()
     assert {name: axis["type"] for name, axis in drawn(figure)[1]} == scales
     assert figure_of(page, "training-path").locator("[data-turn]").count() == 0
+    figure = figure_of(page, "path-adaptive-D1")  # wide networks are on the left, on either scale
+    for turn, kind in (("check", "linear"), ("uncheck", "log"), ("check", "linear")):
+        getattr(figure.get_by_label("x axis linear"), turn)()
+        axes = figure.locator(".plot").evaluate(
+            "plot => ['', 2, 3, 4].map(i => plot._fullLayout[`xaxis${i}`])"
+        )
+        assert {axis["type"] for axis in axes} == {kind}
+        assert all(axis["range"][0] > axis["range"][1] for axis in axes)
 
 
 def test_saved_figures_hold_the_means_of_the_rows(quick_run, rows, visit):

@@ -77,6 +77,7 @@ def test_ten_seeds_are_ten_runs():
             "nc2_norms",
             "nc2_angles",
             "nc3",
+            "nc3_cosine",
             "weight_covariance",
             "zero_error_epoch",
         ):
@@ -134,7 +135,16 @@ def test_what_is_probed_is_what_features_say(precision, dataset):
             share = np.array(dataset.class_sizes) / len(dataset.x)
             wanted = (aims - share @ aims) @ (network.scales.weights[-1] * network.weights[-1])
             cosine = np.sum(wanted * centred) / np.linalg.norm(wanted) / np.linalg.norm(centred)
-            assert training.nc3[s, probe] == pytest.approx(cosine, rel=10 * tolerance)
+            assert training.nc3_cosine[s, probe] == pytest.approx(cosine, rel=10 * tolerance)
+            product = wanted @ centred.T
+            simplex = np.eye(len(means)) - 1 / len(means)
+            distance = np.linalg.norm(
+                product / np.linalg.norm(product) - simplex / np.linalg.norm(simplex)
+            )  # of unit vectors: round-off of either counts in full, however near they are
+            assert training.nc3[s, probe] == pytest.approx(distance, rel=10 * tolerance, abs=tolerance)
+            same = kc.collapse_from_features(features, dataset.labels, classifier=wanted)
+            assert training.nc3[s, probe] == pytest.approx(same.nc3, rel=10 * tolerance, abs=tolerance)
+            assert training.nc3_cosine[s, probe] == pytest.approx(same.nc3_cosine, rel=10 * tolerance)
             prior = network.weights[0].T @ network.weights[0] / 12 * dataset.x.shape[1]
             np.testing.assert_allclose(
                 training.weight_covariance[s, probe],

@@ -6,12 +6,56 @@ from pydantic import ValidationError
 
 import kernel_collapse as kc
 from kernel_collapse import trials
+from kernel_collapse.cli import _progress
 from kernel_collapse.measurements import AdaptiveNC1, KernelNC1
 from kernel_collapse.trials import GaussianClasses, ShippedData, Trial
 
 TRIAL = Trial(
     data=GaussianClasses(n=20, dim=3), measurement=KernelNC1(kernel="ntk", activation="relu"), seed=4
 )
+
+
+def network(seed=0, n=24, **options):
+    kernel = options.pop("kernel", "network")
+    data = GaussianClasses(n=n, dim=2)
+    return Trial(data=data, measurement={"kernel": kernel, "width": 8, "epochs": 4, **options}, seed=seed)
+
+
+def test_what_is_compiled_counts_once_a_process():
+    shared = [network(seed) for seed in range(3)] + [network(learning_rate=0.1), network(epochs=9)]
+    others = [network(n=26), network(width=9), network(activation="relu"), network(probes=(0, 1, 4))]
+    plain = Trial(data=GaussianClasses(n=24, dim=2), measurement=KernelNC1(kernel="data"), seed=0)
+    assert plain.programs == {}
+    todo = [*shared, *others, plain]
+    programs = {program: seconds for trial in todo for program, seconds in trial.programs.items()}
+    assert len(programs) == 1 + 1 + len(others)  # JAX itself, one for those that share it, and their own
+    work = sum(trial.cost for trial in todo)
+    found = trials.costs(todo)
+    assert sum(found.values()) == pytest.approx(work + sum(programs.values()))
+    assert found[shared[0].key] > 1 > found[shared[1].key] == shared[1].cost
+    twice = trials.costs(todo, processes=2)  # each process starts JAX, and compiles what it shares
+    again = sum(shared[0].programs.values())
+    assert sum(twice.values()) == pytest.approx(work + sum(programs.values()) + again)
+    assert _progress.Forecast(todo, 1).left() == pytest.approx(sum(found.values()))
+
+
+def test_programs_are_those_that_jax_compiles():
+    """What the model takes for one program is one, and what it takes for another is another."""
+    from kernel_collapse.networks._descent import run
+
+    todo = [
+        network(0, n=22),
+        network(1, n=22),
+        network(0, n=22, learning_rate=0.01, weight_decay=0.1, epochs=7),
+        network(0, n=22, kernel="empirical-nngp", parameterisation="standard"),
+        network(0, n=22, probes=(0, 2, 4)),
+    ]
+    known, before = set(), run._cache_size()
+    for trial in todo:
+        known |= {program for program in trial.programs if program[0] == "descent"}
+        trials.compute(trial)
+        assert run._cache_size() - before == len(known)
+    assert len(known) == 2
 
 
 def test_key_is_that_of_the_content():

@@ -38,6 +38,7 @@ __all__ = [
     "Specification",
     "certificate",
     "gram",
+    "renamed",
     "solve",
 ]
 
@@ -125,6 +126,12 @@ class AdaptiveNC1(_Prior):
         return certificate(solution) | flat(nc1_weightings(solution.gram, dataset.labels))
 
 
+#: What is compiled, for which shapes, and the estimated seconds of it: once a process, whatever the number of trials.
+Programs = dict[tuple[Any, ...], float]
+#: JAX itself is started once, too.
+_JAX: Programs = {("jax",): 2.0}
+
+
 class MeanFieldNC1(_Prior):
     """NC1 of the mean-field kernel (`kernel_collapse.networks.solve_mean_field`), with its Monte Carlo error."""
 
@@ -136,6 +143,10 @@ class MeanFieldNC1(_Prior):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
         return 0.3 + 4e-5 * n**2
+
+    def programs(self, n: int, dim: int, classes: int) -> Programs:
+        """Return what is compiled, and the estimated seconds of it."""
+        return _JAX
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, the error of the paper's, and how the solver ended."""
@@ -168,7 +179,12 @@ class PosteriorNC1(_Prior):
         inner = min(n, self.width)
         pace = 3e-9 if classes == 2 else 4e-8  # of many classes: longer ways
         step = pace * n * inner * (self.width + inner)
-        return 3.0 + self.chains * (self.draws + self.warmup) * step
+        return 0.2 + self.chains * (self.draws + self.warmup) * step
+
+    def programs(self, n: int, dim: int, classes: int) -> Programs:
+        """Return what is compiled, and the estimated seconds of it."""
+        shape = (n, dim, classes, self.width, self.chains, self.activation, self.sampler)
+        return _JAX | {("chains", *shape): 7.0}
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, the error of the paper's, and how the chains mixed."""
@@ -203,7 +219,17 @@ class _Trained(_Prior):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
         weights = self.width * (dim + (self.depth - 1) * self.width)
-        return 0.3 + self.epochs * n * (2e-9 * self.width * self.depth + 7e-11 * weights)
+        return 0.05 + self.epochs * n * (2e-9 * self.width * self.depth + 7e-11 * weights)
+
+    def programs(self, n: int, dim: int, classes: int) -> Programs:
+        """Return what is compiled, and the estimated seconds of it: rates and epochs are no part of the program."""
+        shape = (n, dim, classes, self.width, self.depth, self.activation, self.precision)
+        return _JAX | {("descent", getattr(self, "loss", "mse"), self._looks, *shape): 2.5}
+
+    @property
+    def _looks(self) -> int:
+        """How many times the network is looked at."""
+        return 2 if self.epochs else 1
 
     def train(self, dataset: Dataset, seed: int, **options: Any) -> Any:
         """Return the training of one network of that seed."""
@@ -220,6 +246,11 @@ class NetworkNC1(_Trained):
     loss: Literal["mse", "cross_entropy"] = "mse"
     probes: tuple[NonNegativeInt, ...] | None = None
 
+    @property
+    def _looks(self) -> int:
+        """How many times the network is looked at: at the end too, whether it was asked for or not."""
+        return super()._looks if self.probes is None else len({*self.probes, self.epochs})
+
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 at the end under every weighting, what was seen beside it, and the curves if probes were asked."""
         training = self.train(dataset, seed, loss=self.loss, probes=self.probes)
@@ -233,6 +264,7 @@ class NetworkNC1(_Trained):
             "nc2_norms": float(training.nc2_norms[0, -1, -1]),
             "nc2_angles": float(training.nc2_angles[0, -1, -1]),
             "nc3": float(training.nc3[0, -1]),
+            "nc3_cosine": float(training.nc3_cosine[0, -1]),
             "nc4": float(training.nc4[0, -1]),
             "largest_eigenvalue": float(spectrum[-1]),
         }
@@ -243,6 +275,7 @@ class NetworkNC1(_Trained):
                 "path_loss": training.loss[0].tolist(),
                 "path_nc2_norms": training.nc2_norms[0].tolist(),
                 "path_nc3": training.nc3[0].tolist(),
+                "path_nc3_cosine": training.nc3_cosine[0].tolist(),
             }
         return found
 
@@ -259,6 +292,11 @@ class EmpiricalNC1(_Trained):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
         return super().cost(n, dim, classes) + 1e-10 * n**2 * self.width * self.depth
+
+    def programs(self, n: int, dim: int, classes: int) -> Programs:
+        """Return what is compiled, and the estimated seconds of it."""
+        shape = (n, dim, classes, self.width, self.depth, self.activation)
+        return super().programs(n, dim, classes) | {(self.kernel, *shape): 0.3}
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, and what the network had learnt."""
@@ -285,6 +323,18 @@ SPECIFICATIONS: dict[str, type[Specification]] = {
 }
 #: Every name that chooses a specification.
 KERNELS: tuple[str, ...] = tuple(SPECIFICATIONS)
+
+
+def renamed(results: Results) -> Results:
+    """Return stored results under the names that they have now.
+
+    Rows of networks once held the cosine between readout and class means as "nc3", and had no "nc3_cosine". Since then
+    "nc3" is the distance to the simplex, as it is everywhere else, and a row that has it has the cosine too.
+    """
+    for name in ("nc3", "path_nc3"):
+        if name in results and f"{name}_cosine" not in results:
+            results[f"{name}_cosine"] = results.pop(name)
+    return results
 
 
 def solve(what: AdaptiveNC1, dataset: Dataset, *, raise_on_failure: bool = True) -> adaptive.AdaptiveSolution:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from kernel_collapse import _database
 from kernel_collapse._database import StoreError
-from kernel_collapse.measurements import Results
+from kernel_collapse.measurements import Results, renamed
 from kernel_collapse.trials import Trial
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Store:
         for key, specification, status, message, results, seconds in self._db.execute(query):
             if wanted is None or key in wanted:
                 trial = Trial.model_validate_json(specification)
-                yield Row(key, trial, status, message, json.loads(results), seconds)
+                yield Row(key, trial, status, message, renamed(json.loads(results)), seconds)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield every row as it is stored, in the order of keys: its trial may be one of another version."""
@@ -174,7 +174,7 @@ class Store:
                 "specification": json.loads(specification),
                 "status": status,
                 "message": message,
-                "results": json.loads(results),
+                "results": renamed(json.loads(results)),
             }
 
     def frame(self, keys: Iterable[str] | None = None) -> pd.DataFrame:

@@ -126,12 +126,14 @@ OUTCOME = {
     "nc2_norms": ("coefficient of variation of the norms of the class means", ""),
     "nc2_angles": ("standard deviation of the cosines between class means", ""),
     "nc3": ("distance of classifier times class means to the simplex", ""),
+    "nc3_cosine": ("cosine between classifier and class means", ""),
     "nc4": ("share of the samples whose nearest class mean is the class decided for", ""),
     "path_epochs": ("epochs of the curves, a list", "epochs"),
     "path_nc1": ("NC1 at these epochs, a list of the layers", ""),
     "path_loss": ("loss at these epochs", ""),
     "path_nc2_norms": ("nc2_norms at these epochs, a list of the layers", ""),
     "path_nc3": ("nc3 at these epochs", ""),
+    "path_nc3_cosine": ("nc3_cosine at these epochs", ""),
 }
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from pydantic import Field, NonNegativeInt, ValidationError
@@ -15,9 +17,9 @@ from pydantic import Field, NonNegativeInt, ValidationError
 from kernel_collapse import _validate
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.laws import LAWS, Data, GaussianClasses, ShippedData
-from kernel_collapse.measurements import KERNELS, Measurement, Results, Specification
+from kernel_collapse.measurements import KERNELS, Measurement, Programs, Results, Specification
 
-__all__ = ["LAWS", "GaussianClasses", "ShippedData", "Trial", "compute", "describe_errors", "faults"]
+__all__ = ["LAWS", "GaussianClasses", "ShippedData", "Trial", "compute", "costs", "describe_errors", "faults"]
 
 
 class Trial(Specification):
@@ -38,8 +40,28 @@ class Trial(Specification):
 
     @property
     def cost(self) -> float:
-        """Estimated seconds on one core, to order trials and to foretell the time that is left."""
+        """Estimated seconds on one core, compilation left out, to order trials and to foretell the time left."""
         return self.measurement.cost(self.data.n, self.data.dim, self.data.n_classes)
+
+    @property
+    def programs(self) -> Programs:
+        """What is compiled for it, unless the process has done so for another trial, and the estimated seconds."""
+        programs = getattr(self.measurement, "programs", None)  # kernels have none
+        return programs(self.data.n, self.data.dim, self.data.n_classes) if programs else {}
+
+
+def costs(trials: Iterable[Trial], processes: int = 1) -> dict[str, float]:
+    """Return the estimated seconds of each trial by its key, for so many processes that take them in this order.
+
+    What has to be compiled counts for the first trials that need it, one a process.
+    """
+    compiled: Counter[Hashable] = Counter()
+    found = {}
+    for trial in trials:
+        new = {program: s for program, s in trial.programs.items() if compiled[program] < processes}
+        compiled.update(new.keys())
+        found[trial.key] = trial.cost + sum(new.values())
+    return found
 
 
 def compute(trial: Trial) -> Results:

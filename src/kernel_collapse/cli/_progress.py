@@ -56,8 +56,12 @@ class Forecast:
     def __init__(
         self, todo: Iterable[Trial], processes: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        from kernel_collapse.trials import costs
+
+        todo = list(todo)
         self._clock, self._processes = clock, processes
-        self._waiting = {trial.key: trial.cost for trial in todo}
+        self.costs = costs(todo, processes)
+        self._waiting = dict(self.costs)
         self._running: dict[str, tuple[float, float]] = {}  # cost, and when it was started
         self.total = self._cost_waiting = sum(self._waiting.values())
         self._cost_done = self._seconds_done = 0.0
@@ -68,7 +72,7 @@ class Forecast:
         if self._running.pop(trial.key, None) is None:  # started in another order: a worker died
             self._cost_waiting -= self._waiting.pop(trial.key, 0.0)
         if outcome.status == "ok":
-            self._cost_done += trial.cost
+            self._cost_done += self.costs.get(trial.key, trial.cost)
             self._seconds_done += outcome.seconds
         self._start()
 
@@ -122,7 +126,7 @@ class Shown:
     def advance(self, trial: Trial, outcome: Outcome) -> None:
         """Count a trial that has its row."""
         self.done += 1
-        self._cost += trial.cost
+        self._cost += self.forecast.costs.get(trial.key, trial.cost)
         self.forecast.finish(trial, outcome)
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self._cost, done=self.done)

@@ -89,13 +89,16 @@ def _print_list(chosen: list[Experiment], processes: int) -> None:
     from rich.console import Console
 
     from kernel_collapse.experiments import PRESETS
+    from kernel_collapse.trials import costs
 
     console = Console(highlight=False)
     for experiment in chosen:
         console.print(f"[bold]{experiment.name}[/bold]\n  {experiment.question}")
         for preset in PRESETS:
-            costs = [trial.cost for trial in experiment.trials(preset)]
-            console.print(f"  {preset}: {len(costs)} trials, {about_on(sum(costs) / processes, processes)}")
+            seconds = costs(experiment.trials(preset), processes).values()
+            console.print(
+                f"  {preset}: {len(seconds)} trials, {about_on(sum(seconds) / processes, processes)}"
+            )
 
 
 def _print_verdicts(sections: list[Section]) -> None:

@@ -134,6 +134,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     from rich.table import Table
 
     from kernel_collapse.laws import FileData
+    from kernel_collapse.trials import costs
 
     console = Console(highlight=False)
     table = Table("data", "measurement", box=None)
@@ -143,7 +144,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     for block in sweep.blocks():
         law = ", ".join(dict.fromkeys(t.data.law for t in block.trials))
         kernel = ", ".join(dict.fromkeys(t.measurement.kernel for t in block.trials))
-        time = duration(sum(t.cost for t in block.trials))
+        time = duration(sum(costs(block.trials).values()))
         cells = f"{block.data + 1}: {law}", f"{block.measurement + 1}: {kernel}", str(len(block.trials)), time
         table.add_row(*map(for_rich, cells))
         trials |= {t.key: t for t in block.trials}

@@ -11,6 +11,7 @@ from kernel_collapse.experiments import _limiting, _statistics
 from kernel_collapse.experiments._style import (
     ACTIVATION_NAMES,
     KERNEL_COLOURS,
+    KERNEL_NAMES,
     band,
     sizes_palette,
     style,
@@ -90,9 +91,15 @@ def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], lege
                     )
                 limit = of[(of["kernel"] == "nngp") & (of[lines] == values[-1])]
                 table = _statistics.summarise(limit, column, ["dim"])
-                axes.plot(
-                    table["dim"], table["mean"], color=KERNEL_COLOURS["nngp"], linestyle=":", label="NNGP"
-                )
+                dotted: dict[str, Any] = {
+                    "color": KERNEL_COLOURS["nngp"],
+                    "linestyle": ":",
+                    "label": KERNEL_NAMES["nngp"],
+                }
+                if len(table) > 1:
+                    axes.plot(table["dim"], table["mean"], **dotted)
+                else:  # a line of one point is not seen
+                    axes.axhline(table["mean"].mean(), **dotted)
                 ticks_at(axes, sorted(rows["dim"].unique()))
                 if column == "log_nc1":
                     axes.set_title(f"{ACTIVATION_NAMES[activation]} · {READOUT_NAMES[readout]}")
@@ -118,14 +125,14 @@ def certificates(rows: pd.DataFrame, cells: Sequence[str]) -> Table:
             loss=("loss", "mean"),
             NC1_start=("nc1_start", "mean"),
             NC1_end=("nc1_paper", "mean"),
-            NC3=("nc3", "mean"),
+            NC3_cosine=("nc3_cosine", "mean"),
             NC4=("nc4", "mean"),
             largest_eigenvalue=("largest_eigenvalue", "mean"),
         )
     )
     table.columns = [name.replace("_", " ") for name in table.columns]
     note = (
-        "Means over networks at the end of training. NC3: cosine between the readout and the centred class means. NC4: "
+        "Means over networks at the end of training. NC3 cosine: that of the readout and the centred class means. NC4: "
         "share of samples on which network and nearest class mean agree. Largest eigenvalue of W'W/N in units of its "
         "prior."
     )

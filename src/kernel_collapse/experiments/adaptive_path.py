@@ -45,7 +45,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         Figure(
             "path-adaptive-D1",
             f"D1, N = {n}, d = {dim}, erf, one sample: NC1, its traces (relative to the NNGP), the gain in "
-            "free energy, and the eigenvalues of (d / sigma_w^2) Sigma against the width.",
+            "free energy, and the eigenvalues of (d / σ_w²) Σ against the width.",
             _draw_path(path, nngp, solution),
         ),
         Figure(
@@ -106,7 +106,7 @@ def _draw_grams(solution: AdaptiveSolution, widths: list[float]) -> MatplotlibFi
         largest = max(np.abs(first).max(), np.abs(solution.gram).max())
         for axes, gram, width in zip(panels, (first, solution.gram), (widths[0], widths[-1]), strict=True):
             picture = axes.imshow(gram, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
-            axes.set_title(f"width {width:g}")
+            axes.set_title(f"width {width:,.10g}")
             axes.set_xticks([])
             axes.set_yticks([])
             axes.grid(False)

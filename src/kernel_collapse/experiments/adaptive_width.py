@@ -51,7 +51,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         Figure(
             "width-adaptive-D1",
             f"D1, N = {falls['n'].max()}, erf: NC1 of the adaptive kernel against the width (left; dotted: the NNGP), "
-            "and its relative fall below the NNGP (right; dotted: slope -1). Mean and one standard deviation over "
+            "and its relative fall below the NNGP (right; dotted: slope −1). Mean and one standard deviation over "
             f"{falls['seed'].nunique()} seeds.",
             _draw(falls),
         )

@@ -111,8 +111,9 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             "all-kernels",
             f"{sizes}; erf, width {WIDTH}, readout variance 1/128, noise variance {NOISE:g}: NC1 of every kernel, of "
             "the posterior and of trained networks (left), relative to that of the data (middle), and the share of "
-            "the posterior's change from the NNGP that each makes (right; 1: all of it). Mean and one standard "
-            f"deviation over {repeats} seeds at most.",
+            "the posterior's change from the NNGP that each makes (right; 1: all of it, 0: none, below 0: the other "
+            "way). The NTK is left out on the right: it knows no labels, so nothing of that change is its own. "
+            f"Mean and one standard deviation over {repeats} seeds at most.",
             _draw(drawn),
         )
     ]
@@ -149,7 +150,6 @@ def _draw(logs: pd.DataFrame) -> MatplotlibFigure:
                 axes.set_ylabel(f"{law}: {label}")
             panels[2].axhline(1, color=KERNEL_COLOURS["posterior"], linewidth=1)
             panels[2].axhline(0, color=KERNEL_COLOURS["nngp"], linewidth=1)
-            panels[2].set_ylim(-0.5, 4)
         for axes in grid[-1]:
             axes.set_xlabel("dimension d")
         handles, names = grid[0, 0].get_legend_handles_labels()

@@ -240,28 +240,24 @@ REVERSED = "#D55E00"
 
 def _dots(axes: Axes, cells: pd.DataFrame, y: pd.Series[float], colour: Any, marker: str, label: str) -> None:
     """Draw gaps with their intervals: hollow where undecided, ringed where reversed."""
-    middle = cells["difference"]
-    axes.errorbar(
-        middle,
-        y,
-        xerr=[middle - cells["low"], cells["high"] - middle],
-        fmt=marker,
-        color=colour,
-        markersize=4.2,
-        elinewidth=1.1,
-        label=label,
-    )
     hollow, ringed = (cells["says"] == which for which in ("undecided", "reversed"))
-    axes.plot(
-        cells.loc[hollow, "difference"],
-        y[hollow],
-        color="white",
-        marker=marker,
-        markersize=2.4,
-        markeredgewidth=0,
-        linestyle="",
-        label="undecided",
-    )
+    for which, face in ((~hollow, colour), (hollow, "white")):  # a white face covers the bar behind it
+        part = cells[which]
+        if part.empty:
+            continue
+        middle = part["difference"]
+        axes.errorbar(
+            middle,
+            y[which],
+            xerr=[middle - part["low"], part["high"] - middle],
+            fmt=marker,
+            color=colour,
+            markerfacecolor=face,
+            markersize=4.2,
+            markeredgewidth=1.1,
+            elinewidth=1.1,
+            label=label,
+        )
     axes.plot(
         cells.loc[ringed, "difference"],
         y[ringed],

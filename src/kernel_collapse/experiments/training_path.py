@@ -66,7 +66,7 @@ def paths(rows: pd.DataFrame) -> pd.DataFrame:
                         "epoch": row["path_epochs"],
                         "log_nc1": np.log10(nc1[:, layer]),
                         "log_loss": np.log10(row["path_loss"]),
-                        "nc3": row["path_nc3"],
+                        "nc3_cosine": row["path_nc3_cosine"],
                         "zero_error": row["zero_error_epoch"],
                     }
                 )
@@ -75,14 +75,14 @@ def paths(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
-    """Draw NC1 of the layers, the loss and NC3 against the epoch."""
+    """Draw NC1 of the layers, the loss and the cosine of NC3 against the epoch."""
     path = paths(rows)
     return [
         Figure(
             "training-path",
-            f"Two classes (means -0.5, 0.5), N = 64, d = 8, three hidden layers of {WIDTH} units: NC1 of each "
-            f"layer, loss (grey, dashed) and NC3 (right) against the epoch, to {path['epoch'].max()}. Vertical line: "
-            "median epoch of zero training error. Mean and one standard deviation over "
+            f"Two classes (means −0.5, 0.5), N = 64, d = 8, three hidden layers of {WIDTH} units: NC1 of each "
+            f"layer, loss (grey, dashed) and NC3, the cosine (right) against the epoch, to {path['epoch'].max()}. "
+            "Vertical line: median epoch of zero training error. Mean and one standard deviation over "
             f"{path['seed'].nunique()} networks.",
             _draw(path),
         )
@@ -109,9 +109,9 @@ def _draw(path: pd.DataFrame) -> MatplotlibFigure:
                 float(of.groupby("seed")["zero_error"].first().median()), color="#777777", linewidth=0.8
             )
             axes.set_title(ACTIVATION_NAMES[activation])
-            last = _statistics.summarise(of[of["layer"] == 1], "nc3", ["epoch"])
+            last = _statistics.summarise(of[of["layer"] == 1], "nc3_cosine", ["epoch"])
             alignment.plot(last["epoch"], last["mean"], label=ACTIVATION_NAMES[activation])
-        alignment.set_title("NC3: readout against class means")
+        alignment.set_title("NC3: cosine of readout and class means")
         alignment.set_ylim(top=1.02)
         for axes in figure.axes:
             axes.set_xscale("symlog", linthresh=1)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernel_collapse.interactive._artists import look_of, traces_of
+from kernel_collapse.interactive._artists import traces_of
+from kernel_collapse.interactive._looks import look_of
 from kernel_collapse.interactive._panels import Panel, describe_panel, place, share
 from kernel_collapse.interactive._text import hexed, markup, plain
 
@@ -52,7 +53,8 @@ def convert(figure: Figure) -> dict[str, Any]:
     >>> shown["data"][0]["y"], shown["panels"][0]["yaxis"]["type"]
     ([0.5, 0.25, 0.125], 'log')
     """
-    bars = {a.images[0].colorbar.ax for a in figure.axes if a.images and a.images[0].colorbar}
+    coloured: list[Any] = [c for axes in figure.axes for c in (*axes.images, *axes.collections)]
+    bars = {c.colorbar.ax for c in coloured if c.colorbar}
     shown = [axes for axes in figure.axes if axes.axison and axes not in bars]
     panels = [Panel(axes, i, markup(axes.get_title()), _name(axes, shown)) for i, axes in enumerate(shown)]
     legend = _legend(figure)
@@ -142,21 +144,38 @@ def _values(trace: dict[str, Any], axis: str) -> list[float]:
 
 def _legend(figure: Figure) -> list[dict[str, Any]]:
     """Return the entries of all legends, each name once."""
+    from matplotlib.container import ErrorbarContainer
+
     legends = [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]
+    with_bars = {
+        bars.get_label(): bars[0]
+        for axes in figure.axes
+        for bars in reversed(axes.containers)  # the first of a name stands for it
+        if isinstance(bars, ErrorbarContainer) and bars[0] is not None
+    }
     entries: dict[str, dict[str, Any]] = {}
     handle: Any
     for legend in legends:
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
             name = markup(text.get_text())
+            if not hasattr(handle, "get_xydata"):  # of error bars a legend gives the bars alone
+                handle = with_bars.get(text.get_text(), handle)
             if hasattr(handle, "get_xydata"):
                 look = look_of(handle)
             elif hasattr(handle, "get_facecolor"):
-                colour = hexed(np.atleast_2d(handle.get_facecolor())[0])
-                look = {"color": colour, "marker": {"symbol": "circle", "color": colour}}
+                look = _look_of_area(handle)
             else:
                 look = look_of(handle.get_children()[0]) if handle.get_children() else {"color": "#777777"}
             entries.setdefault(name, {"name": name, "title": markup(legend.get_title().get_text()), **look})
     return list(entries.values())
+
+
+def _look_of_area(handle: Any) -> dict[str, Any]:
+    """Return how the entry of a band, a bar or marks looks."""
+    face, edge = (np.atleast_2d(get())[:1] for get in (handle.get_facecolor, handle.get_edgecolor))
+    filled = bool(face.size and face[0, 3])
+    colour = hexed(face[0] if filled else edge[0]) if filled or edge.size else "#777777"
+    return {"color": colour, "marker": {"symbol": "circle" + "-open" * (not filled), "color": colour}}
 
 
 def _take_sides(traces: list[dict[str, Any]], panels: list[Panel]) -> None:

@@ -4,67 +4,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from kernel_collapse.interactive._panels import Panel, scaled, ticks
-from kernel_collapse.interactive._text import DIGITS, escaped, hexed, hover, markup, numbers, plain
+from kernel_collapse.interactive import _pictures
+from kernel_collapse.interactive._looks import PIXELS_A_POINT, look_of, look_of_marks
+from kernel_collapse.interactive._panels import Panel, is_span, names_at, of_data, ticks
+from kernel_collapse.interactive._text import escaped, hexed, hover, markup, numbers, plain
 
-__all__ = ["look_of", "traces_of"]
+__all__ = ["traces_of"]
 
-PIXELS_A_POINT = 100 / 72
-#: A picture of more points a side is shown by means over blocks.
-MOST_POINTS = 128
-
-SYMBOLS = {
-    "o": "circle",
-    "s": "square",
-    "D": "diamond",
-    "d": "diamond-tall",
-    "^": "triangle-up",
-    "v": "triangle-down",
-    "X": "x",
-    "x": "x-thin",
-    "P": "cross",
-    "*": "star",
-    "h": "hexagon",
-}
+Array = np.ndarray[Any, Any]
+#: What is drawn: its height above the page, its label, and the trace, with numbers in the units of the axes.
+Drawn = tuple[float, str, dict[str, Any]]
 
 
 def traces_of(panel: Panel, legend: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what is drawn in a panel, from the back to the front."""
-    from matplotlib.collections import LineCollection, PathCollection, PolyCollection
-    from matplotlib.container import ErrorbarContainer
-
-    axes: Any = panel.axes
-    bars = [c for c in axes.containers if isinstance(c, ErrorbarContainer)]
-    done = {id(part) for c in bars for part in (c[0], *c[1], *c[2])}
-    found: list[tuple[float, str, dict[str, Any]]] = [(-1.0, "", _image(image)) for image in axes.images]
-    bands = [c for c in axes.collections if isinstance(c, PolyCollection)]
-    for bar in bars:
-        found.append((bar[0].get_zorder(), str(bar.get_label()), _error_bars(panel, bar)))
-    for line in axes.get_lines():
-        if id(line) not in done and len(line.get_xdata()):
-            found.append((line.get_zorder(), str(line.get_label()), _line(panel, line, bands)))
-    drawn: Any
-    for drawn in axes.collections:
-        if id(drawn) in done or not len(drawn.get_paths()):
-            continue
-        draw = (
-            _band
-            if isinstance(drawn, PolyCollection)
-            else _segments
-            if isinstance(drawn, LineCollection)
-            else _marks
-        )
-        if isinstance(drawn, PathCollection) and not np.size(drawn.get_offsets()):
-            continue
-        found.append((drawn.get_zorder(), str(drawn.get_label()), draw(panel, drawn)))
-    traces = []
+    found = sorted(_drawn(panel), key=lambda item: item[0])
     lines = {trace["meta"].pop("band", None): label for _, label, trace in found}
-    for _, label, trace in sorted(found, key=lambda item: item[0]):
+    traces = []
+    for _, label, trace in found:
         label = lines.get(trace["meta"].pop("id", 0), label)  # a band goes with its line
         named = label and not label.startswith("_")
         colour = trace["meta"].pop("color", None)
@@ -72,23 +34,124 @@ def traces_of(panel: Panel, legend: list[dict[str, Any]]) -> list[dict[str, Any]
         group = markup(label) if named else next(like, "")
         trace["meta"] |= {"panel": panel.number, "group": group}
         trace |= panel.names | {"showlegend": False}
-        if "hoverinfo" not in trace and trace["type"] != "heatmap":
-            _say(panel, trace, group)
+        if trace["type"] == "heatmap":
+            _place_cells(panel, trace)
+        else:
+            _place_points(panel, trace)
+            if "hoverinfo" not in trace:
+                _say(panel, trace, group)
         traces.append(trace)
     return traces
+
+
+def _drawn(panel: Panel) -> Iterator[Drawn]:
+    """Yield what is drawn in a panel."""
+    from matplotlib.collections import LineCollection, PathCollection, PolyCollection, QuadMesh
+    from matplotlib.container import BarContainer, ErrorbarContainer
+
+    axes: Any = panel.axes
+    done: set[int] = set()
+    for container in axes.containers:
+        if isinstance(container, ErrorbarContainer) and container[0] is not None:
+            done |= {id(part) for part in (container[0], *container[1], *container[2])}
+            if container[0].get_visible():
+                yield container[0].get_zorder(), str(container.get_label()), _error_bars(panel, container)
+        elif isinstance(container, BarContainer) and len(container.patches):
+            done |= {id(patch) for patch in container.patches}
+            yield container.patches[0].get_zorder(), str(container.get_label()), _bars(panel, container)
+    for picture in axes.images:
+        if picture.get_visible():
+            yield -1.0, "", _pictures.image(picture)
+    bands = [c for c in axes.collections if isinstance(c, PolyCollection)]
+    for line in axes.get_lines():
+        if id(line) not in done and line.get_visible() and len(line.get_xdata()):
+            yield line.get_zorder(), str(line.get_label()), _line(panel, line, bands)
+    for drawn in axes.collections:
+        if id(drawn) in done or not drawn.get_visible() or not len(drawn.get_paths()):
+            continue
+        label = str(drawn.get_label())
+        if isinstance(drawn, QuadMesh):
+            yield -1.0, "", _pictures.mesh(drawn)
+        elif isinstance(drawn, PolyCollection):
+            yield drawn.get_zorder(), label, _band(panel, drawn)
+        elif isinstance(drawn, LineCollection):
+            for trace in _segments(panel, drawn):
+                yield drawn.get_zorder(), label, trace
+        elif not isinstance(drawn, PathCollection) or np.size(drawn.get_offsets()):
+            yield drawn.get_zorder(), label, _marks(panel, drawn)
+    for patch in axes.patches:
+        if id(patch) not in done and patch.get_visible() and not is_span(panel, patch):
+            yield patch.get_zorder(), str(patch.get_label()), _shape(panel, patch)
+
+
+# -- places and words
+
+
+def _place_cells(panel: Panel, trace: dict[str, Any]) -> None:
+    """Put the cells of a picture where they are in print, and give rows and columns the names at them."""
+    names = {}
+    for which in ("x", "y"):
+        edges = trace[which]
+        middles = 0.5 * (edges[1:] + edges[:-1])
+        named = names_at(panel.axis(which), middles, np.abs(np.diff(edges)) / 2)
+        if named is not None:
+            names[which] = [markup(name) for name in named]
+        widths = np.diff(edges)
+        even = panel.axis(which).get_scale() == "linear" and np.allclose(widths, widths[0])
+        trace[which] = panel.placed(middles if even and len(middles) > 1 else edges, which)
+    if names:
+        trace["meta"]["names"] = names
+        x, y = (names.get(w, [f"{v:g}" for v in _middles(trace[w], n)]) for w, n in _sides(trace))
+        trace["customdata"] = [[[row, column] for column in x] for row in y]
+        trace["hovertemplate"] = trace["hovertemplate"].replace(
+            "%{y}, %{x}", "%{customdata[0]}, %{customdata[1]}"
+        )
+
+
+def _sides(trace: dict[str, Any]) -> tuple[tuple[str, int], tuple[str, int]]:
+    return ("x", len(trace["z"][0])), ("y", len(trace["z"]))
+
+
+def _middles(places: list[float], cells: int) -> list[float]:
+    return places if len(places) == cells else list(np.convolve(places, [0.5, 0.5], "valid"))
+
+
+def _place_points(panel: Panel, trace: dict[str, Any]) -> None:
+    """Turn numbers in the units of the axes into those that Plotly takes, and keep beside them what those are."""
+    raw = {which: np.asarray(trace[which], dtype=float) for which in ("x", "y")}
+    silent = "hoverinfo" in trace
+    for which in ("x", "y"):
+        axis = panel.axis(which)
+        if "base" in trace and which == trace["meta"]["along"]:  # a bar is drawn from its base by its length
+            ends, starts = raw[which], np.asarray(trace["base"], dtype=float)
+            scale = panel.scaled
+            trace["base"] = panel.placed(starts, which)
+            trace[which] = numbers(scale(ends, which) - scale(starts, which))
+            _add(trace, which, numbers(ends))
+            continue
+        if trace["type"] == "bar":
+            edges = panel.scaled(trace["width"], which)
+            trace["width"] = numbers(np.abs(np.diff(edges, axis=1))[:, 0])
+            trace[which] = numbers(edges.mean(axis=1), 9)
+        else:
+            trace[which] = panel.placed(raw[which], which)
+        if not silent and axis.get_scale() not in ("linear", "log"):
+            _add(trace, which, numbers(raw[which]))
+        bars = trace.get(f"error_{which}")
+        if bars:
+            low, high = bars.pop("low"), bars.pop("high")
+            at = panel.scaled(raw[which], which)
+            bars["array"] = numbers(panel.scaled(high, which) - at)
+            bars["arrayminus"] = numbers(at - panel.scaled(low, which))
+        fixed = ticks(axis)
+        if not silent and fixed is not None and not all(re.fullmatch(r"[\d.,e+−-]*", t) for t in fixed[1]):
+            nearest = np.abs(np.subtract.outer(raw[which], fixed[0])).argmin(axis=1)
+            _add(trace, "name", [fixed[1][i] for i in nearest])
 
 
 def _say(panel: Panel, trace: dict[str, Any], group: str) -> None:
     """Give a trace what is read when it is pointed at."""
     axes = panel.axes
-    for axis, which in ((axes.xaxis, "x"), (axes.yaxis, "y")):
-        if axis.get_scale() not in ("linear", "log"):
-            _add(trace, which, trace[which])
-            trace[which] = numbers(scaled(axis, np.array(trace[which], dtype=float)))
-        fixed = ticks(axis)
-        if fixed is not None and not all(re.fullmatch(r"[\d.,e+−-]*", text) for text in fixed[1]):
-            nearest = np.abs(np.subtract.outer(np.array(trace[which], dtype=float), fixed[0])).argmin(axis=1)
-            _add(trace, "name", [markup(fixed[1][i]) for i in nearest])
     columns = trace["meta"].get("columns", [])
     at = {name: f"%{{customdata[{i}]{'' if name == 'name' else ':.5g'}}}" for i, name in enumerate(columns)}
     said = [f"<b>{hover(group)}</b>" if group else "", at.get("name", "")]
@@ -96,8 +159,9 @@ def _say(panel: Panel, trace: dict[str, Any], group: str) -> None:
     said += [
         f"{hover(escaped(name))}: {at.get(k, f'%{{{k}:.5g}}')}" for k, name in zip("xy", labels, strict=True)
     ]
-    if "low" in at:
-        said.append(f"{at['low']} to {at['high']}")
+    for low, high in (("low", "high"), ("low_y", "high_y")):
+        if low in at:
+            said.append(f"{at[low]} to {at[high]}")
     trace["hovertemplate"] = "<br>".join(filter(None, said)) + "<extra></extra>"
 
 
@@ -109,15 +173,16 @@ def _add(trace: dict[str, Any], name: str, values: Iterable[Any]) -> None:
         row.append(value)
 
 
+# -- lines, error bars and bands
+
+
 def _line(panel: Panel, line: Any, bands: Sequence[Any] = ()) -> dict[str, Any]:
     points = panel.data(line.get_transform(), line.get_xydata())
-    trace: dict[str, Any] = {"type": "scatter", "x": numbers(points[:, 0]), "y": numbers(points[:, 1])}
+    trace: dict[str, Any] = {"type": "scatter", "x": points[:, 0], "y": points[:, 1]}
     look = look_of(line)
     trace |= {key: look[key] for key in ("mode", "line", "marker") if key in look}
     trace |= {"opacity": line.get_alpha() or 1.0, "meta": {"color": look["color"]}}
-    trace["meta"]["reference"] = not all(
-        line.get_transform().contains_branch_seperately(panel.axes.transData)
-    )
+    trace["meta"]["reference"] = not all(of_data(panel.axes, line.get_transform()))
     names = getattr(line, "point_names", None)
     if names is not None:
         _add(trace, "name", map(markup, names))
@@ -135,7 +200,7 @@ def _line(panel: Panel, line: Any, bands: Sequence[Any] = ()) -> dict[str, Any]:
     return trace
 
 
-def _misfit(band: Any, points: np.ndarray[Any, Any]) -> float:
+def _misfit(band: Any, points: Array) -> float:
     """Return how far a line is from the middle of a band at most, infinity where it leaves it."""
     edges = _edges(band)
     inside = [(*edges[x], y) for x, y in points if x in edges]
@@ -155,149 +220,138 @@ def _edges(band: Any) -> dict[float, tuple[float, float]]:
 
 
 def _error_bars(panel: Panel, bar: Any) -> dict[str, Any]:
-    line, _, collections = bar
+    line, caps, collections = bar
     trace = _line(panel, line)
-    for drawn in collections:
-        ends = np.array([path.vertices.T for path in drawn.get_paths()])  # (points, axis, end)
-        which = "x" if bar.has_xerr else "y"
-        at, low, high = np.array(trace[which], dtype=float), *ends[:, "xy".index(which)].T
+    cap = max((c.get_markersize() for c in caps), default=0.0) * PIXELS_A_POINT / 2
+    ways = ["x"] * bar.has_xerr + ["y"] * bar.has_yerr
+    for which, drawn in zip(ways, collections, strict=True):
+        ends = np.array([path.vertices for path in drawn.get_paths()]).reshape(
+            -1, 2, 2
+        )  # (points, end, axis)
+        low, high = _bars_of_points(np.column_stack([trace["x"], trace["y"]]), ends, "xy".index(which))
         trace[f"error_{which}"] = {
-            "array": numbers(high - at),
-            "arrayminus": numbers(at - low),
+            "low": low,
+            "high": high,
+            "color": hexed(drawn.get_colors()[0]),
             "thickness": float(drawn.get_linewidth()[0]) * PIXELS_A_POINT,
-            "width": 0,
+            "width": round(cap, 1),
         }
-        _add(trace, "low", numbers(low))
-        _add(trace, "high", numbers(high))
+        ending = "_y" if which != ways[0] else ""
+        _add(trace, f"low{ending}", numbers(low))
+        _add(trace, f"high{ending}", numbers(high))
     return trace
 
 
+def _bars_of_points(points: Array, ends: Array, along: int) -> tuple[Array, Array]:
+    """Return the ends of each point's error bar; matplotlib may leave some out, but keeps their order."""
+    low, high = np.full(len(points), np.nan), np.full(len(points), np.nan)
+    rest = iter(range(len(points)))
+    for first, last in ends:
+        for i in rest:
+            across = points[i, 1 - along]
+            if len(ends) == len(points) or across == first[1 - along]:
+                low[i], high[i] = first[along], last[along]
+                break
+    return low, high
+
+
 def _band(panel: Panel, band: Any) -> dict[str, Any]:
-    least = panel.axes.get_ylim()[0] / 10 if panel.axes.get_yscale() == "log" else -np.inf
     gap = [[np.nan, np.nan]]
     parts = [part for path in band.get_paths() for part in (path.vertices, gap)]
-    points = np.vstack(parts[:-1])
-    x = scaled(panel.axes.xaxis, points[:, 0])
     colour = hexed(band.get_facecolor()[0])
-    return {
-        "type": "scatter",
-        "x": numbers(x),
-        "y": numbers(np.maximum(points[:, 1], least)),
-        "mode": "lines",
-        "line": {"width": 0, "color": colour},
-        "fill": "toself",
-        "fillcolor": colour,
+    return _filled(panel, panel.data(band.get_transform(), np.vstack(parts[:-1])), colour) | {
         "opacity": round(float(band.get_facecolor()[0][3]), 3),
-        "hoverinfo": "skip",
         "meta": {"color": colour, "id": id(band)},
     }
 
 
-def _segments(panel: Panel, lines: Any) -> dict[str, Any]:
-    points = np.vstack([p for segment in lines.get_segments() for p in (segment, [[np.nan, np.nan]])][:-1])
-    colour = hexed(lines.get_colors()[0])
+def _filled(panel: Panel, points: Array, colour: str) -> dict[str, Any]:
+    """Return an area; what a logarithmic axis cannot show goes to just outside of it, as in print."""
+    points = points.copy()
+    for i, (scale, limits) in enumerate(
+        ((panel.axes.get_xscale(), panel.axes.get_xlim()), (panel.axes.get_yscale(), panel.axes.get_ylim()))
+    ):
+        if scale == "log":
+            points[:, i] = np.maximum(points[:, i], min(limits) / 10)
     return {
         "type": "scatter",
-        "x": numbers(points[:, 0]),
-        "y": numbers(points[:, 1]),
+        "x": points[:, 0],
+        "y": points[:, 1],
         "mode": "lines",
-        "line": {"color": colour, "width": float(lines.get_linewidths()[0]) * PIXELS_A_POINT},
+        "line": {"width": 0, "color": colour},
+        "fill": "toself",
+        "fillcolor": colour,
         "hoverinfo": "skip",
-        "meta": {"color": colour},
     }
+
+
+def _segments(panel: Panel, lines: Any) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a collection, those of one colour at a time."""
+    gap = [[np.nan, np.nan]]
+    segments = lines.get_segments()
+    colours = [hexed(lines.get_colors()[i % len(lines.get_colors())]) for i in range(len(segments))]
+    for colour in dict.fromkeys(colours):
+        mine = [s for s, of in zip(segments, colours, strict=True) if of == colour]
+        points = panel.data(
+            lines.get_transform(), np.vstack([part for segment in mine for part in (segment, gap)][:-1])
+        )
+        yield {
+            "type": "scatter",
+            "x": points[:, 0],
+            "y": points[:, 1],
+            "mode": "lines",
+            "line": {"color": colour, "width": float(lines.get_linewidths()[0]) * PIXELS_A_POINT},
+            "hoverinfo": "skip",
+            "meta": {"color": colour},
+        }
+
+
+# -- marks, bars and shapes
 
 
 def _marks(panel: Panel, marks: Any) -> dict[str, Any]:
     points = panel.data(marks.get_offset_transform(), marks.get_offsets())
-    faces, edges = marks.get_facecolors(), marks.get_edgecolors()
-    colours = [hexed(colour) for colour in (faces if len(faces) else edges)]
-    symbol = SYMBOLS[_marker_of(marks)] + ("" if len(faces) else "-open")
+    look = look_of_marks(marks)
+    colour = look["color"] if isinstance(look["color"], str) else look["color"][0]
+    edge = look["line"].get("color", colour)
     return {
         "type": "scatter",
-        "x": numbers(points[:, 0]),
-        "y": numbers(points[:, 1]),
+        "x": points[:, 0],
+        "y": points[:, 1],
         "mode": "markers",
-        "marker": {
-            "symbol": symbol + ("-open" if symbol == "x-thin" else ""),
-            "color": colours[0] if len(set(colours)) == 1 else colours,
-            "size": round(math.sqrt(marks.get_sizes()[0]) * PIXELS_A_POINT, 1),
-            "line": {"width": 1.3 if "open" in symbol or "thin" in symbol else 0},
-        },
+        "marker": look,
         "opacity": marks.get_alpha() or 1.0,
-        "meta": {"color": colours[0]},
+        "meta": {"color": edge if colour == "#ffffff" and isinstance(edge, str) else colour},
     }
 
 
-def _marker_of(marks: Any) -> str:
-    from matplotlib.markers import MarkerStyle
-
-    drawn: Any = marks.get_paths()[0].vertices
-    for marker in SYMBOLS:
-        style = MarkerStyle(marker)
-        known: Any = style.get_path().transformed(style.get_transform()).vertices
-        if known.shape == drawn.shape and np.allclose(known, drawn):
-            return marker
-    return "o"
-
-
-def _thinned(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], str]:
-    """Return means over blocks of a picture that has more points than a page should hold, and what they are of."""
-    steps = [-(-size // MOST_POINTS) for size in values.shape]
-    if max(steps) == 1:
-        return values, ""
-    starts = [np.arange(0, size, step) for size, step in zip(values.shape, steps, strict=True)]
-    sums = np.add.reduceat(np.add.reduceat(values, starts[0], axis=0), starts[1], axis=1)
-    sizes = [np.diff([*start, size]) for start, size in zip(starts, values.shape, strict=True)]
-    return sums / np.outer(*sizes), f"mean of {steps[0]} × {steps[1]}: "
-
-
-def _image(image: Any) -> dict[str, Any]:
-    whole = np.ma.filled(image.get_array().astype(float), np.nan)
-    values, block = _thinned(whole)
-    left, right, bottom, top = image.get_extent()
-    if image.origin == "lower":
-        bottom, top = top, bottom
-    rows, columns = values.shape
-    low, high = image.get_clim()
-    scale = [[i / 16, hexed(image.cmap(i / 16))] for i in range(17)]
+def _bars(panel: Panel, container: Any) -> dict[str, Any]:
+    corners = np.array([patch.get_bbox().get_points() for patch in container.patches])  # (bars, end, axis)
+    lying = container.orientation == "horizontal"
+    along, across = (0, 1) if lying else (1, 0)
+    colours = [hexed(patch.get_facecolor()) for patch in container.patches]
+    middles = corners[..., across].mean(axis=1)
     return {
-        "type": "heatmap",
-        "x": numbers(left + (np.arange(columns) + 0.5) * (right - left) / columns),
-        "y": numbers(top + (np.arange(rows) + 0.5) * (bottom - top) / rows),
-        "z": [numbers(row, 4 if values.size > 4096 else DIGITS) for row in values],
-        "zmin": float(low),
-        "zmax": float(high),
-        "colorscale": scale,
-        "colorbar": {"title": {"text": markup(image.colorbar.ax.get_ylabel()) if image.colorbar else ""}},
-        "showscale": image.colorbar is not None,
-        "hovertemplate": f"%{{y}}, %{{x}}: {block}%{{z:.4g}}<extra></extra>",
-        "meta": {},
+        "type": "bar",
+        "orientation": "h" if lying else "v",
+        "xy"[across]: middles,
+        "xy"[along]: corners[:, 1, along],
+        "base": corners[:, 0, along],
+        "width": corners[..., across],  # where it is put: from the edges
+        "marker": {"color": colours[0] if len(set(colours)) == 1 else colours},
+        "opacity": container.patches[0].get_alpha() or 1.0,
+        "meta": {"color": colours[0], "along": "xy"[along]},
     }
 
 
-def look_of(line: Any) -> dict[str, Any]:
-    """Return how a line and its markers look."""
-    colour = hexed(line.get_color())
-    drawn, marked = (
-        value not in ("None", "", " ", None) for value in (line.get_linestyle(), line.get_marker())
-    )
-    look: dict[str, Any] = {
-        "color": colour,
-        "mode": "+".join(["lines"] * drawn + ["markers"] * marked) or "none",
-    }
-    if drawn:
-        dashes = getattr(line, "_dash_pattern", (0, None))[1]  # in points; the named styles have theirs
-        look["line"] = {"color": colour, "width": round(line.get_linewidth() * PIXELS_A_POINT, 2)}
-        if dashes:
-            look["line"]["dash"] = ",".join(f"{length * PIXELS_A_POINT:.1f}px" for length in dashes)
-    if marked:
-        symbol, face = SYMBOLS[str(line.get_marker())], line.get_markerfacecolor()
-        hollow = symbol == "x-thin" or line.get_fillstyle() == "none"
-        hollow |= hexed(face) == "#ffffff" != colour
-        look["marker"] = {
-            "symbol": symbol + "-open" * hollow,
-            "color": colour,
-            "size": round(line.get_markersize() * PIXELS_A_POINT, 1),
-            "line": {"width": 1.5 if hollow else 0},
-        }
-    return look
+def _shape(panel: Panel, patch: Any) -> dict[str, Any]:
+    """Return a patch as the area within its outline."""
+    outline = patch.get_path().transformed(patch.get_patch_transform())
+    parts = [part for polygon in outline.to_polygons() for part in (polygon, [[np.nan, np.nan]])]
+    points = panel.data(patch.get_data_transform(), np.vstack(parts[:-1]))
+    face, edge = patch.get_facecolor(), patch.get_edgecolor()
+    colour = hexed(face if face[3] else edge)
+    shape = _filled(panel, points, colour) | {"opacity": patch.get_alpha() or float(face[3]) or 1.0}
+    if not face[3]:
+        shape |= {"fill": "none", "line": {"width": patch.get_linewidth() * PIXELS_A_POINT, "color": colour}}
+    return shape | {"meta": {"color": colour}}

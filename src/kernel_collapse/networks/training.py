@@ -61,9 +61,10 @@ class Training:
     nc2_norms, nc2_angles, nc2_etf : ndarray, shape (S, P, L)
         Centred class means: coefficient of variation of their norms, standard deviation of their cosines, Frobenius
         distance of the matrix of cosines to that of the simplex. All 0 at collapse.
-    nc3 : ndarray, shape (S, P)
-        Cosine between the readout (each class's combination of its rows, by centred targets) and the centred class
-        means of the last layer: 1 at collapse.
+    nc3, nc3_cosine : ndarray, shape (S, P)
+        Readout W (each class's combination of its rows, by centred targets) against the centred class means M of the
+        last layer, as `kernel_collapse.Collapse` has them: distance of W M' to the simplex, both of Frobenius norm 1 (0
+        at collapse), and cosine between W and M (1 at collapse).
     nc4 : ndarray, shape (S, P)
         Share of samples that the network and the nearest class mean of the last layer put into the same class.
     weight_covariance : ndarray, shape (S, P, d, d)
@@ -87,6 +88,7 @@ class Training:
     nc2_angles: Float[np.ndarray, "S P L"]
     nc2_etf: Float[np.ndarray, "S P L"]
     nc3: Float[np.ndarray, "S P"]
+    nc3_cosine: Float[np.ndarray, "S P"]
     nc4: Float[np.ndarray, "S P"]
     weight_covariance: Float[np.ndarray, "S P d d"] = field(repr=False)
     zero_error_epoch: Int[np.ndarray, " S"]
@@ -332,7 +334,8 @@ def _collect(
     gone = (watch.diverged[:, None] != NEVER) & (watch.diverged[:, None] <= np.array(stops))
     lost = dict.fromkeys(WEIGHTINGS, NC1(np.nan, np.nan, np.nan, "the network had diverged"))
     depth = len(starts[0].widths)
-    nc1s, nc2s, cosines = [], np.full((*gone.shape, depth, 3), np.nan), np.full(gone.shape, np.nan)
+    nc1s, nc2s = [], np.full((*gone.shape, depth, 3), np.nan)
+    distances, cosines = np.full(gone.shape, np.nan), np.full(gone.shape, np.nan)
     share = sizes / sizes.sum()
     towards = class_targets - share @ class_targets
     for s, p, layer in np.ndindex(*gone.shape, depth):
@@ -344,7 +347,7 @@ def _collect(
             if layer == depth - 1:
                 classifier = towards @ seen.readout[s, p]
                 square = np.einsum("cj,cj->", classifier, classifier)
-                _, cosines[s, p] = nc3(classifier @ centred.T, square, centred @ centred.T)
+                distances[s, p], cosines[s, p] = nc3(classifier @ centred.T, square, centred @ centred.T)
     table = np.array(nc1s, dtype=object).reshape(*gone.shape, depth)
 
     def values(name: str) -> np.ndarray:
@@ -369,7 +372,8 @@ def _collect(
         nc2_norms=nc2s[..., 0],
         nc2_angles=nc2s[..., 1],
         nc2_etf=nc2s[..., 2],
-        nc3=cosines,
+        nc3=distances,
+        nc3_cosine=cosines,
         nc4=unless_gone(seen.agreement),
         weight_covariance=unless_gone(seen.covariance) * dataset.x.shape[1] / weight_variance,
         zero_error_epoch=watch.zero_error,

@@ -31,6 +31,10 @@
   const plain = html => typeof html !== "string" ? html  // in a span, for a page drops the blanks that it begins with
     : new DOMParser().parseFromString(`<span>${html.replaceAll("<br>", ", ")}</span>`, "text/html").body.textContent;
 
+  /** The name of a picture's column or row, or its middle where its edges are known. */
+  const cellAt = (trace, which, i, cells) => plain(String(trace.meta.names?.[which]?.[i] ?? "")) ||
+    (trace[which].length > cells ? (trace[which][i] + trace[which][i + 1]) / 2 : trace[which][i]);
+
   function rowsOf(figure) {
     const columns = ["panel", "line", "x_label", "y_label", "name", "x", "y", "low", "high", "value"];
     const rows = [];
@@ -41,7 +45,7 @@
       const known = trace.meta.columns ?? [];
       if (trace.type === "heatmap")
         trace.z.forEach((line, i) => line.forEach((value, j) =>
-          rows.push({...start, x: plain(trace.x[j]), y: plain(trace.y[i]), value})));
+          rows.push({...start, x: cellAt(trace, "x", j, line.length), y: cellAt(trace, "y", i, trace.z.length), value})));
       else
         trace.x.forEach((x, i) => rows.push({...start, x, y: trace.y[i],
           ...Object.fromEntries(known.map((name, k) => [name, plain(trace.customdata[i][k])]))}));
@@ -69,8 +73,11 @@
     const shown = figure.panels
       .map((panel, number) => ({...panel, number}))
       .filter(({number}) => figure.data.some(trace => trace.meta.panel === number && onSide(state, trace)));
+    const upon = shown.filter(panel => shown.some(({number}) => number === panel.over));  // share the place of another
+    for (const panel of upon) shown.splice(shown.indexOf(panel), 1);
     const most = (panels, size) => Math.max(0, ...panels.map(size));
-    const texts = axis => axis.texts ?? axis.ticktext ?? [];
+    const texts = axis => axis.ticktext ?? [];
+    const right = upon.length ? 70 : 10;
     const beside = 30 + Math.max(30, Math.min(130, 6.6 * most(shown, p => most(texts(p.yaxis), text => text.length))));
     const wanted = new Set(shown.map(panel => panel.column)).size;
     const fit = Math.max(1, Math.min(wanted, Math.floor((width - beside) / figure.least)));
@@ -93,7 +100,7 @@
     const yspace = p => !p.showY ? 12 : 10 + (p.yaxis.label ? 20 * p.yaxis.label.split("<br>").length : 0)
       + Math.max(30, Math.min(130, 6.6 * most(texts(p.yaxis), text => text.length)));
     const lefts = Array.from({length: columns}, (_, c) => most(shown.filter(p => p.col === c), yspace));
-    const across = (width - lefts.reduce((a, b) => a + b, 0) - 10 * columns) / columns;
+    const across = (width - lefts.reduce((a, b) => a + b, 0) - right * columns) / columns;
     for (const panel of shown) panel.title = folded(panel.title, across + 8);
     const rows = Array.from({length: last.row + 1}, (_, r) => {
       const panels = shown.filter(p => p.row === r);
@@ -106,11 +113,16 @@
     const scale = figure.data.some(trace => trace.showscale) ? 62 : 0;
     const height = rows.reduce((sum, row) => sum + row.top + down + row.bottom, scale + (figure.xlabel ? 24 : 0));
     for (const panel of shown) {
-      const x = lefts.slice(0, panel.col + 1).reduce((a, b) => a + b, 0) + panel.col * (across + 10);
+      const x = lefts.slice(0, panel.col + 1).reduce((a, b) => a + b, 0) + panel.col * (across + right);
       const y = rows.slice(0, panel.row).reduce((sum, row) => sum + row.top + down + row.bottom, rows[panel.row].top);
       panel.domain = {x: [x / width, (x + across) / width], y: [1 - (y + down) / height, 1 - y / height]};
     }
-    return {shown, width, height, scale};
+    for (const panel of upon) {
+      const {domain, xaxis, yaxis, row, col} = shown.find(({number}) => number === panel.over);
+      const twins = {x: panel.xaxis.share !== xaxis.share, y: panel.yaxis.share !== yaxis.share};
+      Object.assign(panel, {domain, row, col, twins, showX: twins.x, showY: twins.y, under: {x: xaxis.name, y: yaxis.name}});
+    }
+    return {shown: [...shown, ...upon], width, height, scale};
   }
 
   /** Break a title that is too long for its panel at the space that is nearest to its middle. */
@@ -122,10 +134,15 @@
     return middle ? `${title.slice(0, middle)}<br>${title.slice(middle + 1)}` : title;
   }
 
+  /** The scale of an axis, as the switches are. */
+  function typeOf(state, panel, which) {
+    const {type, other} = panel[which];
+    return state.turned[which] && other ? (type === "log" ? "linear" : "log") : type;
+  }
+
   /** Where ticks are: powers of ten (which Plotly writes larger) on logarithmic axes of many decades. */
   function ticksOf(type, [low, high]) {
     const decades = Math.abs(high - low);
-    if (type === "category") return {dtick: 1};
     if (type !== "log") return {nticks: 6};
     if (decades >= 3) return {nticks: 5, exponentformat: "power", tickfont: {size: 9.5}};
     return {tickformat: "~g", ...(decades >= 1 ? {dtick: "D2"} : {nticks: 6})};
@@ -135,7 +152,7 @@
     const css = getComputedStyle(document.documentElement);
     const [ink, soft, line, paper] = ["ink", "soft", "line", "paper"].map(name => css.getPropertyValue(`--${name}`).trim());
     const layout = {
-      width, height, margin: {l: 0, r: 0, t: 0, b: 0}, showlegend: false, hovermode: "closest", annotations: [], shapes: [],
+      width, height, margin: {l: 0, r: 0, t: 0, b: 0}, showlegend: false, barmode: "overlay", hovermode: "closest", annotations: [], shapes: [],
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       font: {family: "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", size: 12, color: ink},
       hoverlabel: {bgcolor: paper, bordercolor: soft, font: {color: ink, size: 12}, align: "left", namelength: -1},
@@ -148,9 +165,10 @@
         const turned = state.turned[which] && axis.other;
         const labelled = which === "xaxis" ? panel.showX : panel.showY;
         const first = shown.find(p => p[which].share === axis.share);
-        const type = turned ? (axis.type === "log" ? "linear" : "log") : axis.type;
+        const type = typeOf(state, panel, which);
         layout[keyOf(axis.name)] = {
           domain: panel.domain[which[0]], anchor: other, type, range: turned ? axis.other : axis.range,
+          ...(panel.under ? {overlaying: panel.under[which[0]], side: panel.twins[which[0]] ? {x: "top", y: "right"}[which[0]] : undefined} : {}),
           ...(first.number !== panel.number ? {matches: first[which].name} : {}),
           tickfont: {size: 11},
           ...(axis.tickvals && !turned ? {tickmode: "array", tickvals: axis.tickvals, ticktext: axis.ticktext}
@@ -158,17 +176,21 @@
           title: {text: labelled && !(state.figure.xlabel && which === "xaxis") ? axis.label : "", font: {size: 12, color: ink}, standoff: 4},
           showticklabels: labelled, tickcolor: soft, tickangle: 0,
           showgrid: axis.grid, gridcolor: line, zeroline: false, showline: true, linecolor: soft, automargin: false, ticks: "",
-          ...(panel.square && which === "yaxis" ? {scaleanchor: x, constrain: "domain"} : {}),
+          ...(panel.square ? {constrain: "domain", ...(which === "yaxis" ? {scaleanchor: x} : {})} : {}),  // the ranges stay
         };
       }
       const inside = {xref: `${x} domain`, yref: `${y} domain`, showarrow: false};
+      const ref = ({units}, which) => `${panel[`${which}axis`].name}${units.includes(which) ? "" : " domain"}`;
       if (panel.title)
         layout.annotations.push({...inside, text: panel.title, x: 0.5, y: 1, yanchor: "bottom", yshift: 1,
           font: {size: 12, color: panel.color ? tint(panel.color) : ink}});
-      for (const text of panel.texts)
-        layout.annotations.push({...inside, ...tinted(text), yanchor: "bottom"});
-      for (const span of panel.spans)
-        layout.shapes.push({type: "rect", xref: `${x} domain`, x0: 0, x1: 1, yref: y, line: {width: 0}, layer: "below",
+      for (const {units, shift, ...text} of panel.texts) {
+        const at = which => units.includes(which) && typeOf(state, panel, `${which}axis`) === "log" ? Math.log10(text[which]) : text[which];
+        layout.annotations.push({...inside, ...tinted(text), x: at("x"), y: at("y"), xref: ref({units}, "x"), yref: ref({units}, "y"),
+          xshift: shift[0], yshift: shift[1]});
+      }
+      for (const {units, ...span} of panel.spans)
+        layout.shapes.push({type: "rect", xref: ref({units}, "x"), yref: ref({units}, "y"), line: {width: 0}, layer: "below",
           ...span, fillcolor: span.fillcolor === "#000000" ? soft : tint(span.fillcolor)});
     }
     if (state.figure.xlabel)
@@ -211,8 +233,8 @@
     const shape = shapes[symbol.replace("-open", "")] ?? shapes.circle;
     return `<svg width="30" height="14" aria-hidden="true">`
       + (line ? `<path d="M1 7H29" stroke="${colour}" stroke-width="${Math.min(line.width, 4)}"${dashes}/>` : "")
-      + (marker ? `<path transform="translate(10.5 2.5) scale(.9)" d="${shape}" stroke="${colour}" stroke-width="1.5"
-          fill="${symbol.endsWith("-open") ? "none" : colour}"/>` : "") + "</svg>";
+      + (marker ? `<path transform="translate(10.5 2.5) scale(.9)" d="${shape}" stroke="${tint(marker.line?.color ?? color)}"
+          stroke-width="1.5" fill="${symbol.endsWith("-open") ? "none" : tint(marker.color)}"/>` : "") + "</svg>";
   }
 
   function drawLegend(state) {
@@ -270,8 +292,6 @@
     const states = boxes.map((box, number) => ({number, name: box.dataset.figure, figure: figures[box.dataset.figure],
       box, plot: one(".plot", box), hidden: new Set(), side: "both", turned: {}}));
     for (const state of states) {
-      for (const panel of state.figure.panels)  // the names of a picture's rows need room too
-        panel.yaxis.texts = state.figure.data.find(t => t.type === "heatmap" && typeof t.y[0] === "string")?.y;
       addControls(state);
       drawLegend(state);
       state.plot.style.height = `${arrange(state, state.plot.clientWidth || 680).height}px`;
