@@ -155,6 +155,19 @@ def test_names_go_with_the_data():
         kc.data.from_arrays(X, Y, features=["a", "b"])
 
 
+def test_dataframes_of_held_out_samples_are_matched_by_name():
+    train, test = pd.DataFrame(X, columns=NAMES), pd.DataFrame(X_TEST, columns=NAMES)
+    turned = test[["c", "a", "b"]]
+    np.testing.assert_array_equal(kc.nngp(train, turned), kc.nngp(X, X_TEST))
+    right = kc.held_out_collapse_from_features(X, Y, X_TEST, Y_TEST).nc1
+    assert kc.held_out_collapse_from_features(train, Y, turned, Y_TEST).nc1 == right
+    np.testing.assert_allclose(right, held_out_nc1(X, Y, X_TEST, Y_TEST), rtol=1e-12)
+    with pytest.raises(ValueError, match="x_other lacks 'c' and has 'd' beside them"):
+        kc.ntk(train, test.rename(columns={"c": "d"}))
+    with pytest.raises(ValueError, match="test_features lacks 'c'"):
+        kc.held_out_collapse_from_features(train, Y, test[["a", "b"]], Y_TEST)
+
+
 # -- the first line
 
 
@@ -176,7 +189,8 @@ def test_a_file_without_header(monkeypatch, capsys):
     )
     assert "wine: 12 samples, 3 features, 2 classes (1: 6, 2: 6)" in said
     assert f"data │ {ratio:.4g} │" in said
-    law = laws.FileData(path="wine.csv", label="0", header=False, standardized=False)
+    np.testing.assert_array_equal(kc.data.load("wine.csv", label=0, header=False).x, X)
+    law = laws.FileData(path="wine.csv", label=0, header=False, standardized=False)
     assert (law.n, law.dim, law.name) == (12, 3, "wine.csv(label=0, header=no, standardized=no)")
     np.testing.assert_array_equal(law.sample(0).x, X)
 
@@ -194,6 +208,8 @@ def test_a_file_without_header(monkeypatch, capsys):
         ("a\tb\tk\n1\t2\tu\n3\t4\tv\n", "k", ("a", "b")),
         ("a|b|k\n1|2|u\n3|4|v\n", "k", ("a", "b")),
         ("a, cm;b;k\n1;2;u\n3;4;v\n", "k", ("a, cm", "b")),
+        ("<a>,<b>,k\n1,2,u\n3,4,v\n", "k", ("<a>", "<b>")),
+        ("PAR1,PAR2,k\n1,2,u\n3,4,v\n", "k", ("PAR1", "PAR2")),
         ("sep=;\na;b;k\n1;2;u\n3;4;v\n", "k", ("a", "b")),
         ("a,b,k\n1,2,u\n\n3,4,v\n  \n", "k", ("a", "b")),
         ("a,b,k,\n1,2,u,\n3,4,v,\n", "k", ("a", "b")),

@@ -117,6 +117,14 @@ def measure(
             report=report,
             steps=steps,
         )
+    except MemoryError:
+        from kernel_collapse import _memory
+
+        free = _memory.size(_memory.available() or 0)
+        raise ValueError(
+            f"{file.name} cannot be measured in the {free} of memory that are free, expected a smaller table: measure "
+            "a part of it."
+        ) from None
     except KeyboardInterrupt:
         done = f" after {steps[0].done} of {steps[0].count} kernels" if steps else ""
         say(f"Stopped{done}: nothing is printed or written, and the same command begins anew.")

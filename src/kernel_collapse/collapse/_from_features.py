@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernel_collapse import _arrays, _validate
+from kernel_collapse import _arrays, _frames, _validate
 from kernel_collapse.collapse._metrics import (
     Collapse,
     Seen,
@@ -138,6 +138,7 @@ def _of_features(
         seen, seen_codes = clean - origin, codes
     else:
         seen_codes = _validate.codes_among(test_labels, classes)
+        test_features = _frames.matched(test_features, "test_features", features, "features")
         _arrays.same_kind(features, "features", test_features, "test_features")
         shape = (len(seen_codes), clean.shape[1])
         seen = (

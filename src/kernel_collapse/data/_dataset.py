@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _validate
+from kernel_collapse import _frames, _validate
 
 #: What to try where a data set is expected.
 FROM_ARRAYS = "make one with kernel_collapse.data.from_arrays(x, labels)"
@@ -102,7 +102,7 @@ def from_arrays(
     ([0, 1, 0], ('cat', 'dog'), [-1.0, 1.0, -1.0])
     """
     named = (
-        _features_of(x) if features is None else tuple(_validate.several(features, "features", "['a', 'b']"))
+        _frames.names(x) if features is None else tuple(_validate.several(features, "features", "['a', 'b']"))
     )
     array = _validate.matrix(x, "x")
     if named and len(named) != array.shape[1]:
@@ -111,12 +111,6 @@ def from_arrays(
         )
     refuse_twice(named, "x")
     return dataset_of(array, labels, targets, name, named)
-
-
-def _features_of(x: Any) -> tuple[str, ...]:
-    """Return the names of the columns of a DataFrame; numbers that pandas made up are none."""
-    names = list(getattr(x, "columns", ()))
-    return () if names == list(range(len(names))) else tuple(map(str, names))
 
 
 def refuse_twice(names: Iterable[str], where: str) -> None:

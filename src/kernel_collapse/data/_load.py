@@ -25,17 +25,19 @@ EXPECTED = "a .csv, .tsv, .parquet, .npz or .npy file"
 #: How files of other kinds begin, and what to do with them.
 _BEGINNINGS = (
     (b"\x1f\x8b", "compressed by gzip", "unpack it first, with gunzip"),
-    (b"BZh", "compressed by bzip2", "unpack it first, with bunzip2"),
+    (b"BZh91AY&SY", "compressed by bzip2", "unpack it first, with bunzip2"),
     (b"\xfd7zXZ", "compressed by xz", "unpack it first, with unxz"),
     (b"(\xb5/\xfd", "compressed by zstd", "unpack it first, with unzstd"),
     (b"\xd0\xcf\x11\xe0", "a workbook of Excel", "save the sheet as CSV"),
-    (b"PAR1", "in Parquet", "give it the ending .parquet"),
+    (b"PAR1\x15", "in Parquet", "give it the ending .parquet"),
     (b"\x93NUMPY", "an array of NumPy", "give it the ending .npy"),
-    (b"SQLite format 3", "a database of SQLite", "export the table as CSV"),
+    (b"SQLite format 3\0", "a database of SQLite", "export the table as CSV"),
     (b"\x89HDF", "in HDF5", "save its arrays as .npz"),
     (b"%PDF", "a PDF", "save the table as CSV"),
     (b"version https://git-lfs", "a pointer of Git LFS and not the file itself", "run git lfs pull"),
-    (b"<", "a page of HTML or XML", "download the table itself"),
+    (b"<!doctype", "a page of HTML", "download the table itself"),
+    (b"<html", "a page of HTML", "download the table itself"),
+    (b"<?xml", "XML", "download the table itself"),
     (b"{", "JSON", "save the table as CSV"),
 )
 #: Compressed and other files that have an ending of their own.
@@ -62,7 +64,7 @@ _ENDINGS = {
 def load(
     path: str | Path,
     *,
-    label: str | None = None,
+    label: str | int | None = None,
     features: str | None = None,
     header: bool | None = None,
     like: Dataset | None = None,
@@ -92,7 +94,7 @@ def load(
     ----------
     path : path
         The file.
-    label : str, optional
+    label : str or int, optional
         Of a table the column of classes, "label" by default; of an .npz file the array of classes, by default the
         first that is there of the pairs x and labels, x and y, X and y, X and labels, x_train and y_train, X_train and
         y_train, features and labels, features and label, data and target, data and labels, images and labels,
@@ -126,15 +128,19 @@ def load(
     <Dataset flowers: 2 samples, 2 features, classes of 1, 1>
     """
     path = a_file(_validate.path(path, "path", f"the name of {EXPECTED}"))
-    for value, what in ((label, "label"), (features, "features")):
-        if not isinstance(value, str | None):
-            raise ValueError(f"{what} is {value!r}, expected a name in the file, as text.")
+    if not isinstance(label, str | int | None) or isinstance(label, bool):
+        raise ValueError(
+            f"label is {label!r}, expected a name in the file, or the number of a column without name."
+        )
+    if not isinstance(features, str | None):
+        raise ValueError(f"features is {features!r}, expected the name of an array in the file.")
+    column = None if label is None else str(label)
     if header is not None:
         header = _validate.flag(header, "header")
     if like is not None:
         _validate.instance(like, Dataset, "like", FROM_ARRAYS)
     try:
-        table = _read(path, label, features, header, held_out=like is not None)
+        table = _read(path, column, features, header, held_out=like is not None)
     except OSError as error:
         raise ValueError(
             f"{path.name} cannot be read ({error.strerror or error}), expected {EXPECTED}: check its rights."
@@ -189,7 +195,9 @@ def _refuse_other_kinds(path: Path) -> None:
     """Refuse a file that is no text but has its ending, and say what it is."""
     with path.open("rb") as file:
         start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-    kind = next(((what, do) for begin, what, do in _BEGINNINGS if start.startswith(begin)), None)
+    kind = next(
+        ((what, do) for begin, what, do in _BEGINNINGS if start.lower().startswith(begin.lower())), None
+    )
     if start.startswith(b"PK\x03\x04"):
         kind = "a zip archive", "unpack it first, with unzip"
         if zipfile.is_zipfile(path):

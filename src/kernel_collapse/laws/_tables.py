@@ -120,6 +120,8 @@ class FileData(Specification):
         if not isinstance(path, str | Path):
             said = "missing" if path is None else repr(path)
             raise ValueError(f"path is {said}, expected the name of a {', '.join(ENDINGS)} file.")
+        if isinstance(label, int) and not isinstance(label, bool):  # a column of a file without header
+            label = str(label)
         if not isinstance(label, str | None):
             raise ValueError(f"label is {label!r}, expected the name of the column of classes.")
         if not isinstance(features, str | None):
@@ -128,7 +130,7 @@ class FileData(Specification):
             raise ValueError(f"header is {header!r}, expected true or false.")
         content = _content(Path(path), label, features, header)
         size = {"n": content.rows} if written.get("n") is None else {}
-        return {**written, **size, "path": str(path), "content": content}
+        return {**written, **size, "path": str(path), "label": label, "content": content}
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
