@@ -113,7 +113,12 @@ def specify(
 
 
 def choose_method(
-    n: int, measurements: Sequence[Measurement], method: str = "auto", *, held_out: bool = False
+    n: int,
+    measurements: Sequence[Measurement],
+    method: str = "auto",
+    *,
+    held_out: bool = False,
+    weighting: Weighting = "paper",
 ) -> tuple[str, str]:
     """Return how a data set of n samples is measured, and why.
 
@@ -126,6 +131,13 @@ def choose_method(
         If the method is unknown, cannot do what is asked, or would not fit into memory.
     """
     _validate.choice(method, METHODS, "the method")
+    if weighting == "published" and (
+        method == "sampled" or (method == "auto" and n > STREAMED and not held_out)
+    ):
+        raise ValueError(
+            "the weighting is 'published' with the method 'sampled', expected another weighting, or the method "
+            "'streamed': distances of pairs do not tell it."
+        )
     only_dense = [
         what
         for what, asked in (
@@ -189,7 +201,9 @@ def measure(
     """
     import pandas as pd
 
-    chosen, _ = choose_method(len(dataset.x), measurements, method, held_out=test is not None)
+    chosen, _ = choose_method(
+        len(dataset.x), measurements, method, held_out=test is not None, weighting=weighting
+    )
     codes = None
     if test is not None:
         test = aligned(test, dataset)
@@ -231,7 +245,7 @@ def cost(what: Measurement, dataset: Dataset, method: str, test: Dataset | None 
     """Return the estimated seconds that `measure` takes for one measurement."""
     (n, dim), classes = dataset.x.shape, len(dataset.classes)
     if method == "sampled":
-        return 2.0
+        return min(2.0, 0.05 + 1e-6 * n**2)  # of all pairs, where there are few
     if method == "streamed":
         return 2 * what.cost(n, dim, classes) + (2e-8 * n * dim if what.kernel == "data" else 0.0)
     held_out = 0 if test is None else len(test.x)

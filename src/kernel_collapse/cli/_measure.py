@@ -173,7 +173,13 @@ def _measure(
     if standardize:
         held_out = held_out and data.standardize(held_out, like=dataset)
         dataset = data.standardize(dataset)
-    chosen, why = measuring.choose_method(len(dataset.x), measurements, method, held_out=held_out is not None)
+    chosen, why = measuring.choose_method(
+        len(dataset.x),
+        measurements,
+        method,
+        held_out=held_out is not None,
+        weighting=weighting,  # type: ignore[arg-type]
+    )
     remarks = [*measuring.remarks(dataset, held_out), f"Method: {chosen} ({why})."]
     costs = [measuring.cost(what, dataset, chosen, held_out) for what in measurements]
     with Steps("kernels", costs) as shown:
