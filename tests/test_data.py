@@ -110,14 +110,19 @@ def test_tables_and_arrays_from_files(tmp_path, table):
         ("t.csv", "a,k\n1,u\n2,v\n", "kind", "t.csv has no column 'kind'.*choose from 'a', 'k'"),
         ("t.csv", "a,k\n1,u\n2,v\n", None, "t.csv has no column 'label'"),
         ("t.csv", "a,s,k\n1,x,u\n2,y,v\n", "k", r"columns that are not numeric \('s'\)"),
-        ("t.csv", "a,b,k\n1,2,u\n2,,v\n", "k", "x holds nan in row 1, column 'b'"),
-        ("t.csv", "a,b,k\n1,2,u\n2,inf,v\n", "k", "x holds inf in row 1, column 'b'"),
+        ("t.csv", "a,b,k\n1,2,u\n2,,v\n", "k", "x holds '', an empty field, in row 1, column 'b' of t.csv"),
+        ("t.csv", "a,b,k\n1,2,u\n2,inf,v\n", "k", "x holds 'inf' in row 1, column 'b' of t.csv"),
         ("t.csv", "a,k\n1,u\n2,\n", "k", "the label of row 1 is missing"),
         ("t.csv", "a,k\n1,u\n2,u\n", "k", "all 2 labels are 'u', expected at least two classes"),
         ("t.csv", ",a,k\n0,1,u\n1,2,v\n", "k", "column 0 of t.csv has no name"),
         ("t.csv", 'a,k\n1,u\n2,"v\n', "k", "t.csv cannot be read as CSV"),
         ("t.csv", b"\xff\xfe\x00\x01", "k", "t.csv cannot be read as CSV"),
-        ("t.csv", "k\nu\nv\n", "k", "x has shape .2, 0."),
+        (
+            "t.csv",
+            "k\nu\nv\n",
+            "k",
+            "t.csv has one column, 'k', expected the classes and features beside them",
+        ),
         ("t.parquet", "nonsense", "k", "t.parquet cannot be read as PARQUET"),
         ("t.npz", "nonsense", None, "t.npz cannot be read"),
         ("t.npy", "nonsense", None, "t.npy holds no labels"),
@@ -132,9 +137,9 @@ def test_bad_files_are_refused(tmp_path, name, content, label, message):
 
 
 def test_bad_archives_are_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", features=np.eye(2), labels=[0, 1])
+    np.savez(tmp_path / "a.npz", pixels=np.eye(2), labels=[0, 1])
     with pytest.raises(
-        ValueError, match=r"a.npz has no array 'x', expected 'x' and 'labels': it holds 'features', 'labels'"
+        ValueError, match=r"a.npz has no features under a name that is known.*'pixels', 'labels'"
     ):
         kc.data.load(tmp_path / "a.npz")
     np.save(tmp_path / "x.npy", np.eye(2))

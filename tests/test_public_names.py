@@ -12,8 +12,8 @@ SIGNATURES = {
     "data.gaussian_classes": (
         "n dim * class_means class_stds class_covariances class_sizes imbalance class_targets seed"
     ),
-    "data.from_arrays": "x labels targets * name",
-    "data.load": "path * label",
+    "data.from_arrays": "x labels targets * name features",
+    "data.load": "path * label features header like",
     "data.sample": "law * n dim seed **options",
     "data.laws": "",
     "data.shipped": "name",

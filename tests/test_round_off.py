@@ -69,9 +69,7 @@ def test_powers_of_two_do_not_matter_in_float32(library, route, power):
     make = {"torch": torch.tensor, "jax": jnp.asarray, "numpy": lambda a: a}[library]
     x, labels = sample(3)
     targets = make(np.eye(3, dtype=np.float32)[labels])
-    one, other = (
-        by_route(route, make((2.0**k * x).astype(np.float32)), labels, targets) for k in (0, power)
-    )
+    one, other = (by_route(route, make((2.0**k * x).astype(np.float32)), labels, targets) for k in (0, power))
     exact = by_route("features", x.astype(np.float32).astype(float), labels, np.eye(3)[labels])
     for name in (*METRICS, *SHARES):
         assert float(getattr(other, name)) == pytest.approx(float(getattr(one, name)), rel=1e-6), name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -26,7 +26,7 @@ class Specification(BaseModel):
         for key, value in given.items() if isinstance(given, dict) else ():
             kind = cls.model_fields[key].annotation if key in cls.model_fields else None
             parts = value if isinstance(value, list | tuple) else [value]
-            if kind is not bool and any(isinstance(part, bool) for part in parts):
+            if bool not in (kind, *get_args(kind)) and any(isinstance(part, bool) for part in parts):
                 raise ValueError(
                     f"{key} is {value!r}, expected a number or a name: true and false are neither."
                 )

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _arrays
+from kernel_collapse import _arrays, _frames
 
 T = TypeVar("T")
 
@@ -283,6 +283,7 @@ def rows(
     x: ArrayLike, x_other: ArrayLike, *, dtype: str | None = None
 ) -> tuple[Float[Any, "n d"], Float[Any, "m d"]]:
     """Return two matrices with the same number of features, of one kind of array."""
+    x_other = _frames.matched(x_other, "x_other", x, "x")
     _arrays.same_kind(x, "x", x_other, "x_other")
     first, second = matrix(x, "x", dtype=dtype), matrix(x_other, "x_other", dtype=dtype)
     if first.shape[1] != second.shape[1]:

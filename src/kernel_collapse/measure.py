@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Int
 from pydantic import ValidationError
 
-from kernel_collapse import _validate, trials
+from kernel_collapse import _memory, _validate, trials
 from kernel_collapse import activations as duals
 from kernel_collapse._text import for_figure, for_file, named
 from kernel_collapse.adaptive import Status
@@ -25,6 +25,8 @@ from kernel_collapse.collapse import (
     streamed_collapse,
 )
 from kernel_collapse.data import Dataset
+from kernel_collapse.data._labels import alike, codes_like
+from kernel_collapse.data._names import aligned
 from kernel_collapse.experiments._style import KERNEL_COLOURS, NAMES, style
 from kernel_collapse.experiments._types import Figure
 from kernel_collapse.measurements import AdaptiveNC1, KernelNC1, gram, solve
@@ -56,7 +58,7 @@ METRICS_OF = {
 }
 METRICS = tuple(METRICS_OF)
 
-__all__ = ["METHODS", "METRICS", "choose_method", "figure", "measure", "remarks", "specify"]
+__all__ = ["METHODS", "METRICS", "choose_method", "cost", "figure", "measure", "remarks", "specify"]
 
 
 def specify(
@@ -112,7 +114,12 @@ def specify(
 
 
 def choose_method(
-    n: int, measurements: Sequence[Measurement], method: str = "auto", *, held_out: bool = False
+    n: int,
+    measurements: Sequence[Measurement],
+    method: str = "auto",
+    *,
+    held_out: bool = False,
+    weighting: Weighting = "paper",
 ) -> tuple[str, str]:
     """Return how a data set of n samples is measured, and why.
 
@@ -125,6 +132,13 @@ def choose_method(
         If the method is unknown, cannot do what is asked, or would not fit into memory.
     """
     _validate.choice(method, METHODS, "the method")
+    if weighting == "published" and (
+        method == "sampled" or (method == "auto" and n > STREAMED and not held_out)
+    ):
+        raise ValueError(
+            "the weighting is 'published' with the method 'sampled', expected another weighting, or the method "
+            "'streamed': distances of pairs do not tell it."
+        )
     only_dense = [
         what
         for what, asked in (
@@ -148,7 +162,7 @@ def choose_method(
             "leave out either."
         )
     if method in ("auto", "dense"):
-        _fits_into_memory(n)
+        _fits_into_memory(n, streamed=not only_dense)
         return "dense", "asked for" if method == "dense" else f"{only_dense[0]} take the whole Gram matrix"
     return method, "asked for"
 
@@ -160,6 +174,7 @@ def measure(
     *,
     test: Dataset | None = None,
     method: str = "auto",
+    progress: Callable[[Measurement], None] | None = None,
 ) -> pd.DataFrame:
     """Return a row for each kernel, and one more for the held-out samples: every metric of collapse.
 
@@ -173,36 +188,38 @@ def measure(
     weighting
         As for `kernel_collapse.nc1`.
     test : Dataset, optional
-        Held-out samples, with classes among those of the data set.
+        Held-out samples, with classes among those of the data set, of which one alone may be there. Features are
+        matched by name, where both have names.
     method : {"auto", "dense", "streamed", "sampled"}
         See `choose_method`.
+    progress : callable, optional
+        Is given each measurement when it is done.
 
     Raises
     ------
     ValueError
-        If the method cannot do what is asked, or the held-out samples do not fit the others.
+        If the method cannot do what is asked, the held-out samples do not fit the others, or memory runs out.
     """
     import pandas as pd
 
-    chosen, _ = choose_method(len(dataset.x), measurements, method, held_out=test is not None)
-    test_labels = None
+    chosen, _ = choose_method(
+        len(dataset.x), measurements, method, held_out=test is not None, weighting=weighting
+    )
+    codes = None
     if test is not None:
-        _validate.rows(test.x, dataset.x)
-        test_labels = [test.classes[code] for code in test.labels]
-        _validate.codes_among(test_labels, dataset.classes)
+        test = aligned(test, dataset)
+        codes = codes_like([test.classes[code] for code in test.labels], dataset.classes, f" of {test.name}")
     rows = []
     base: dict[str, float] = {}
     for what in measurements:
-        reason = ""
-        found: dict[str, dict[str, float]] = {}
-        if chosen == "dense":
-            found, reason = _dense(what, dataset, test, test_labels, weighting)
-        elif isinstance(what, AdaptiveNC1):
-            raise AssertionError("choose_method gives the adaptive kernel a whole Gram matrix")
-        elif chosen == "streamed":
-            found["training"] = _streamed(what, dataset, weighting)
-        else:
-            found["training"], reason = _sampled(what, dataset, weighting)
+        try:
+            found, reason = _one(what, dataset, test, codes, weighting, chosen)
+        except MemoryError:
+            raise ValueError(
+                f"memory ran out while {NAMES[what.kernel]} of {len(dataset.x)} samples was measured by the method "
+                f"{chosen!r}, which may take {_memory.size(_needed(len(dataset.x)))} where it is dense, expected less "
+                f"than the {_memory.size(_memory.available() or 0)} that are free: measure a random subset."
+            ) from None
         for samples, values in found.items():
             base.setdefault(samples, values["NC1"])
             rows.append(
@@ -218,13 +235,46 @@ def measure(
                 }
                 | values
             )
+        if progress is not None:
+            progress(what)
     order = ["kernel", "activation", "depth", "samples", "NC1", "NC1 / NC1(data)", *METRICS[1:]]
     table = pd.DataFrame(rows)
     return table[[*order, *(c for c in ("NC1 low", "NC1 high") if c in table), "reason"]]
 
 
+def cost(what: Measurement, dataset: Dataset, method: str, test: Dataset | None = None) -> float:
+    """Return the estimated seconds that `measure` takes for one measurement."""
+    (n, dim), classes = dataset.x.shape, len(dataset.classes)
+    if method == "sampled":
+        return min(2.0, 0.05 + 1e-6 * n**2)  # of all pairs, where there are few
+    if method == "streamed":
+        return 2 * what.cost(n, dim, classes) + (2e-8 * n * dim if what.kernel == "data" else 0.0)
+    held_out = 0 if test is None else len(test.x)
+    made = what.cost(n, dim, classes) + 5e-8 * held_out * n
+    return made + 1.2e-7 * n**2 + 4e-11 * n**3
+
+
+def _one(
+    what: Measurement,
+    dataset: Dataset,
+    test: Dataset | None,
+    codes: Int[np.ndarray, " m"] | None,
+    weighting: Weighting,
+    method: str,
+) -> tuple[dict[str, dict[str, float]], str]:
+    """Return the metrics of training and held-out samples under one kernel, and why some are not a number."""
+    if method == "dense":
+        return _dense(what, dataset, test, codes, weighting)
+    if isinstance(what, AdaptiveNC1):
+        raise AssertionError("choose_method gives the adaptive kernel a whole Gram matrix")
+    if method == "streamed":
+        return {"training": _streamed(what, dataset, weighting)}, ""
+    values, reason = _sampled(what, dataset, weighting)
+    return {"training": values}, reason
+
+
 def _dense(
-    what: Measurement, dataset: Dataset, test: Dataset | None, test_labels: Any, weighting: Weighting
+    what: Measurement, dataset: Dataset, test: Dataset | None, codes: Any, weighting: Weighting
 ) -> tuple[dict[str, dict[str, float]], str]:
     """Return the metrics of training and held-out samples, and why some are not a number."""
     reason = ""
@@ -254,10 +304,10 @@ def _dense(
         )
         held_out = held_out_collapse(
             kernel,
-            [dataset.classes[code] for code in dataset.labels],
+            dataset.labels,
             cross,
             diagonal,
-            test_labels,
+            codes,
             targets=targets,
             weighting=weighting,
         )
@@ -288,12 +338,15 @@ def _values(found: Collapse) -> dict[str, float]:
 
 def remarks(dataset: Dataset, test: Dataset | None = None) -> list[str]:
     """Return what a reader of the numbers should know of the data."""
-    found = []
+    found = list(dataset.notes)
     if test is not None:
+        found += [note for note in aligned(test, dataset).notes if note not in found]
         found.append(
             f"{len(test.x)} samples are held out: their spread is that about the class means of the {len(dataset.x)} "
             "training samples, whose NC2 and NC3 are shown."
         )
+        if np.array_equal(test.x, dataset.x):
+            found.append("The held-out samples are the training samples.")
     scale = dataset.x.std(axis=0)
     positive = scale[scale > 0]
     if len(positive) > 1 and positive.max() > 30 * positive.min():
@@ -303,12 +356,31 @@ def remarks(dataset: Dataset, test: Dataset | None = None) -> list[str]:
             f"The features differ in scale by a factor of {positive.max() / positive.min():.3g}; the widest, {name!r}, "
             "dominates every kernel. Try --standardize."
         )
-    sizes = dataset.class_sizes
+    return [*found, *_of_classes(dataset)]
+
+
+def _of_classes(dataset: Dataset) -> list[str]:
+    """Return what should be known of the classes: those that may be one, and whether they are classes at all."""
+    sizes = [size for size in dataset.class_sizes if size]
+    groups = alike(dataset.classes)
+    found = [
+        f"The classes {' and '.join(map(repr, group))} differ in white space, case or notation alone, and are counted "
+        "as different classes."
+        for group in groups[:5]
+    ]
+    if len(groups) > 5:
+        found.append(f"So do {len(groups) - 5} more groups of classes.")
+    single = sizes.count(1)
     if max(sizes) == 1:
         found.append(
             "Every class has one sample, so NC1 is 0 whatever the kernel. Is the label column a class?"
         )
-    elif max(sizes) != min(sizes):
+    elif len(sizes) > 2 and 2 * single >= len(sizes):
+        found.append(
+            f"{single} of {len(sizes)} classes have one sample alone, of {sum(sizes)} samples: half of the classes or "
+            "more, and such classes have no spread. Is the label column a class?"
+        )
+    if max(sizes) != min(sizes):
         found.append(
             f"The classes have {min(sizes)} to {max(sizes)} samples: the weighting of classes matters (--weighting)."
         )
@@ -343,14 +415,17 @@ def figure(table: pd.DataFrame, name: str) -> Figure:
     )
 
 
-def _fits_into_memory(n: int) -> None:
-    needed = 2 * 8 * n**2  # the Gram matrix, and as much again for the copies that checking it may make
-    try:
-        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return
-    if needed > available:
+def _needed(n: int) -> float:
+    """Return the bytes that the dense method takes: the Gram matrix, and what its metrics are computed in."""
+    return 3 * 8.0 * n**2
+
+
+def _fits_into_memory(n: int, *, streamed: bool) -> None:
+    free, needed = _memory.available(), _needed(n)
+    if free is not None and needed > free:
+        other = ", or take --method streamed" if streamed else ""
         raise ValueError(
-            f"the Gram matrix of {n} samples takes {8 * n**2 / 1e9:.0f} GB of {available / 1e9:.0f} GB of memory, "
-            f"expected at most {int((available / 16) ** 0.5)} samples here: measure a random subset."
+            f"the Gram matrix of {n} samples takes {_memory.size(8.0 * n**2)} and its metrics {_memory.size(needed)} "
+            f"of memory, expected at most the {_memory.size(free)} that are free, enough for {int((free / 24) ** 0.5)} "
+            f"samples: measure a random subset{other}."
         )

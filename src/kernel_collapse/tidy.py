@@ -31,6 +31,8 @@ DATA = {
     "data_law": ("name of the law", ""),
     "data_name": ("name of the table that comes with scikit-learn", ""),
     "data_label": ("column of classes", ""),
+    "data_features": ("array of features, where it was named", ""),
+    "data_header": ("whether the first line of the file holds names, where it was said", ""),
     "data_standardized": ("whether every feature has mean 0 and standard deviation 1", ""),
     "data_sha256": ("SHA-256 of the file", ""),
     "data_n_classes": ("classes", "classes"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kernel_collapse._text import for_rich, named
 from kernel_collapse.cli._app import app, say
+from kernel_collapse.cli._steps import Steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +22,25 @@ if TYPE_CHECKING:
 
 @app.command()
 def measure(
-    file: Annotated[Path, typer.Argument(help="A .csv, .parquet, .npz or .npy file, one sample a row.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .csv, .tsv, .parquet, .npz or .npy file, one sample a row.")
+    ],
     label: Annotated[
-        str | None, typer.Option(help="Column of classes (default: 'label').", show_default=False)
+        str | None,
+        typer.Option(help="Column or array of classes (default: 'label'; y, ...).", show_default=False),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(help="Array of features of an .npz file (default: x, X, x_train, ...).", metavar="NAME"),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line of a .csv file holds names; without, columns are 0, 1, ... "
+            "(default: as it looks, in doubt refused).",
+            show_default=False,
+        ),
     ] = None,
     kernel: Annotated[
         list[str] | None,
@@ -54,7 +71,10 @@ def measure(
     ] = False,
     test: Annotated[
         Path | None,
-        typer.Option(help="A file of held-out samples, measured beside the others.", metavar="FILE"),
+        typer.Option(
+            help="A file of held-out samples, measured beside the others; columns are matched by name.",
+            metavar="FILE",
+        ),
     ] = None,
     holdout: Annotated[
         float | None,
@@ -72,48 +92,118 @@ def measure(
 
     Example: [bold]kernel-collapse measure flowers.csv --label species --activation relu --depth 3 --holdout 0.2[/bold]
     """
+    steps: list[Steps] = []
+    try:
+        _measure(
+            file,
+            label=label,
+            features=features,
+            header=header,
+            specification={
+                "kernels": kernel or ["nngp", "ntk"],
+                "activations": activation or ["erf", "relu"],
+                "depth": depth,
+                "weight_variance": weight_variance,
+                "bias_variance": bias_variance,
+                "width": width,
+                "readout_variance": readout_variance,
+                "noise_variance": noise_variance,
+            },
+            weighting=weighting,
+            standardize=standardize,
+            test=test,
+            holdout=holdout,
+            seed=seed,
+            method=method,
+            report=report,
+            steps=steps,
+        )
+    except MemoryError:
+        from kernel_collapse import _memory
+
+        free = _memory.size(_memory.available() or 0)
+        raise ValueError(
+            f"{file.name} cannot be measured in the {free} of memory that are free, expected a smaller table: measure "
+            "a part of it."
+        ) from None
+    except KeyboardInterrupt:
+        done = f" after {steps[0].done} of {steps[0].count} kernels" if steps else ""
+        say(f"Stopped{done}: nothing is printed or written, and the same command begins anew.", err=True)
+        raise typer.Exit(130) from None
+
+
+def _measure(
+    file: Path,
+    *,
+    label: str | None,
+    features: str | None,
+    header: bool | None,
+    specification: dict[str, Any],
+    weighting: str,
+    standardize: bool,
+    test: Path | None,
+    holdout: float | None,
+    seed: int,
+    method: str,
+    report: Path | None,
+    steps: list[Steps],
+) -> None:
+    """Measure and print; `steps` is given what knows how far it is."""
     from kernel_collapse import _validate, data
     from kernel_collapse import measure as measuring
     from kernel_collapse.collapse import WEIGHTINGS
 
     _validate.choice(weighting, WEIGHTINGS, "--weighting")
-    measurements = measuring.specify(
-        kernel or ["nngp", "ntk"],
-        activation or ["erf", "relu"],
-        depth=depth,
-        weight_variance=weight_variance,
-        bias_variance=bias_variance,
-        width=width,
-        readout_variance=readout_variance,
-        noise_variance=noise_variance,
-    )
+    measurements = measuring.specify(**specification)
     if report is not None:
         _validate.page(report, "--report", ".html")
     if test is not None and holdout is not None:
         raise ValueError(
             "--test and --holdout are both given, expected one: held-out samples come from either."
         )
-    dataset, held_out = data.load(file, label=label), None
+    if test is not None and test.suffix.lower() == ".npy":
+        raise ValueError(
+            f"--test is {str(test)!r}, which holds no labels, expected a file with labels: save features and labels as "
+            "one .npz file."
+        )
+    dataset, held_out = data.load(file, label=label, features=features, header=header), None
     if test is not None:
-        held_out = data.load(test, label=label)
+        held_out = data.load(test, like=dataset, **_options_of(test, label, features, header))
     elif holdout is not None:
         dataset, held_out = data.split(dataset, holdout, seed=seed)
     if standardize:
         held_out = held_out and data.standardize(held_out, like=dataset)
         dataset = data.standardize(dataset)
-    chosen, why = measuring.choose_method(len(dataset.x), measurements, method, held_out=held_out is not None)
-    remarks = [*measuring.remarks(dataset, held_out), f"Method: {chosen} ({why})."]
-    table = measuring.measure(
-        dataset,
+    chosen, why = measuring.choose_method(
+        len(dataset.x),
         measurements,
-        weighting,  # type: ignore[arg-type]
-        test=held_out,
-        method=chosen,
+        method,
+        held_out=held_out is not None,
+        weighting=weighting,  # type: ignore[arg-type]
     )
+    remarks = [*measuring.remarks(dataset, held_out), f"Method: {chosen} ({why})."]
+    costs = [measuring.cost(what, dataset, chosen, held_out) for what in measurements]
+    with Steps("kernels", costs) as shown:
+        steps.append(shown)
+        table = measuring.measure(
+            dataset,
+            measurements,
+            weighting,  # type: ignore[arg-type]
+            test=held_out,
+            method=chosen,
+            progress=shown.advance,
+        )
     _print_measurement(dataset, table, remarks, weighting)
     if report is not None:
         _write_measurement(report, dataset, table, remarks, weighting, standardize)
         say(f"Report: {report}")
+
+
+def _options_of(path: Path, label: str | None, features: str | None, header: bool | None) -> dict[str, Any]:
+    """Return how a file of held-out samples is read: as the other, where its kind has such an option."""
+    text = path.suffix.lower() in (".csv", ".tsv")
+    archive = path.suffix.lower() == ".npz"
+    return {"label": label, "features": features if archive else None, "header": header if text else None}
 
 
 def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str], weighting: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _arrays, _validate
+from kernel_collapse import _arrays, _frames, _validate
 from kernel_collapse.collapse._features import ClassMeans, by_part
 from kernel_collapse.collapse._metrics import (
     Classifier,
@@ -146,6 +146,7 @@ def _of_features(
     seen, seen_codes = clean, codes
     if test_labels is not None:
         seen_codes = _validate.codes_among(test_labels, classes)
+        test_features = _frames.matched(test_features, "test_features", features, "features")
         _arrays.same_kind(features, "features", test_features, "test_features")
         shape = (len(seen_codes), clean.shape[1])
         seen = _validate.shaped(test_features, "test_features", shape, "held-out samples by features")
@@ -225,7 +226,6 @@ def _pass(
     unit = UNITS * float(xp.finfo(seen.dtype).eps)
     nearest = _Nearest(means.means)
     # With more axes than half of the features the scatter, a symmetric product, is less work than the projections.
-    project = 2 * axes.shape[1] <= axes.shape[0] or _arrays.is_foreign(seen)
     project = 2 * axes.shape[1] <= axes.shape[0] or _arrays.is_foreign(seen)
 
     def of_part(here: Float[Any, "r p"], which: Int[np.ndarray, " r"]) -> _Sums:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +11,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _validate
+from kernel_collapse import _frames, _validate
 from kernel_collapse._text import named
 
 #: What to try where a data set is expected.
 FROM_ARRAYS = "make one with kernel_collapse.data.from_arrays(x, labels)"
 
-__all__ = ["FROM_ARRAYS", "Dataset", "column", "dataset_of", "default_targets", "from_arrays"]
+__all__ = ["FROM_ARRAYS", "Dataset", "column", "dataset_of", "default_targets", "from_arrays", "refuse_twice"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class Dataset:
         The label that the user gave to each class.
     features : tuple of str, length d
         Names of the columns of `x`; empty where they have none.
+    notes : tuple of str
+        Sentences on how the data were read, which belong beside every number that comes of them.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -44,11 +48,12 @@ class Dataset:
     name: str = "data"
     classes: tuple[Any, ...] = ()
     features: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def class_sizes(self) -> tuple[int, ...]:
-        """Number of samples in each class."""
-        return tuple(int(size) for size in np.bincount(self.labels))
+        """Number of samples in each class; held-out samples may have none of a class."""
+        return tuple(int(size) for size in np.bincount(self.labels, minlength=len(self.classes)))
 
     def __repr__(self) -> str:
         n, d = self.x.shape
@@ -57,20 +62,28 @@ class Dataset:
 
 
 def from_arrays(
-    x: ArrayLike, labels: Any, targets: ArrayLike | None = None, *, name: str = "data"
+    x: ArrayLike,
+    labels: Any,
+    targets: ArrayLike | None = None,
+    *,
+    name: str = "data",
+    features: Sequence[str] | None = None,
 ) -> Dataset:
     """Return a data set from arrays in memory.
 
     Parameters
     ----------
-    x : array_like, shape (n, d)
-        Inputs, one sample a row.
+    x : array_like or DataFrame, shape (n, d)
+        Inputs, one sample a row. The columns of a DataFrame of pandas or polars keep their names.
     labels : sequence, length n
         Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order.
     targets : array_like, shape (n,) or (n, k), optional
         Regression targets; by default -1, +1 for two classes, else one-hot.
     name : str
         For titles and tables.
+    features : sequence of d str, optional
+        Names of the columns of `x`, in place of those that a DataFrame has. Columns of held-out samples are matched
+        by them.
 
     Returns
     -------
@@ -80,7 +93,8 @@ def from_arrays(
     Raises
     ------
     ValueError
-        If an entry is not a finite number, lengths differ, a label is missing, or there is only one class.
+        If an entry is not a finite number, lengths differ, two columns have one name, a label is missing, or there is
+        only one class.
 
     Examples
     --------
@@ -89,7 +103,25 @@ def from_arrays(
     >>> data.labels.tolist(), data.classes, data.targets.ravel().tolist()
     ([0, 1, 0], ('cat', 'dog'), [-1.0, 1.0, -1.0])
     """
-    return dataset_of(_validate.matrix(x, "x"), labels, targets, name)
+    named = (
+        _frames.names(x) if features is None else tuple(_validate.several(features, "features", "['a', 'b']"))
+    )
+    array = _validate.matrix(x, "x")
+    if named and len(named) != array.shape[1]:
+        raise ValueError(
+            f"features has {len(named)} names and x {array.shape[1]} columns, expected a name for each column."
+        )
+    refuse_twice(named, "x")
+    return dataset_of(array, labels, targets, name, named)
+
+
+def refuse_twice(names: Iterable[str], where: str) -> None:
+    """Refuse a name that several columns have."""
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ValueError(
+            f"{where} has several columns {twice[0]!r}, expected a name of its own for each: rename or drop one."
+        )
 
 
 def default_targets(n_classes: int) -> Float[np.ndarray, "C k"]:
@@ -107,6 +139,7 @@ def dataset_of(
     targets: ArrayLike | None,
     name: str,
     features: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     codes, classes = _validate.encode_labels(labels)
     if len(codes) != len(x):
@@ -117,4 +150,4 @@ def dataset_of(
     values = default_targets(len(classes))[codes] if targets is None else column(targets, "targets")
     if len(values) != len(x):
         raise ValueError(f"x has {len(x)} rows and targets {len(values)}, expected as many targets as rows.")
-    return Dataset(x, codes, values, name, classes, features)
+    return Dataset(x, codes, values, name, classes, features, notes)

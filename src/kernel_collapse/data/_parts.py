@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from kernel_collapse import _validate
 from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset
+from kernel_collapse.data._names import aligned
 
 __all__ = ["split", "standardize", "subset"]
 
@@ -22,11 +23,12 @@ def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
         What to scale.
     like : Dataset, optional
         Whose means and deviations are used, of held-out samples those of the training samples; `dataset` by default.
+        Features are matched by name and put into its order; where one of the two has no names, by position.
 
     Raises
     ------
     ValueError
-        If the two have not the same number of features.
+        If a feature of one of the two is missing in the other.
 
     Examples
     --------
@@ -38,11 +40,7 @@ def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
     known = dataset if like is None else like
     for each in (dataset, known):
         _validate.instance(each, Dataset, "what is standardized", FROM_ARRAYS)
-    if known.x.shape[1] != dataset.x.shape[1]:
-        raise ValueError(
-            f"the samples have {dataset.x.shape[1]} features and those they are scaled like {known.x.shape[1]}, "
-            "expected as many."
-        )
+    dataset = aligned(dataset, known)
     mean = known.x.mean(axis=0)
     scale = (known.x - mean).std(axis=0)
     # A column that is constant up to round-off has no scale of its own.

@@ -146,7 +146,7 @@ def _place_points(panel: Panel, trace: dict[str, Any]) -> None:
         fixed = ticks(axis)
         if not silent and fixed is not None and not all(re.fullmatch(r"[\d.,e+−-]*", t) for t in fixed[1]):
             nearest = np.abs(np.subtract.outer(raw[which], fixed[0])).argmin(axis=1)
-            _add(trace, "name", [fixed[1][i] for i in nearest])
+            _add(trace, "name", [markup(fixed[1][i]) for i in nearest])
 
 
 def _say(panel: Panel, trace: dict[str, Any], group: str) -> None:

@@ -12,12 +12,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, StrictBool, field_validator, model_validator
 
 from kernel_collapse import _validate, data
+from kernel_collapse.data._load import a_file
 from kernel_collapse.laws._samples import titled
 from kernel_collapse.measurements import Specification
 
 __all__ = ["FileContent", "FileData", "ShippedData"]
 
-ENDINGS = (".csv", ".parquet", ".npz")
+ENDINGS = (".csv", ".tsv", ".parquet", ".npz")
 
 
 class ShippedData(Specification):
@@ -88,8 +89,8 @@ class FileData(Specification):
     Attributes
     ----------
     path : str
-        A .csv, .parquet or .npz file.
-    label : str, optional
+        A .csv, .tsv, .parquet or .npz file.
+    label, features, header : optional
         As for `kernel_collapse.data.load`.
     n : int
         Number of samples that each seed draws; all of them by default, the same for every seed.
@@ -102,6 +103,8 @@ class FileData(Specification):
     law: Literal["file"] = "file"
     path: str
     label: str | None = None
+    features: str | None = None
+    header: bool | None = None
     n: PositiveInt
     standardized: StrictBool = True
     content: FileContent
@@ -113,15 +116,21 @@ class FileData(Specification):
     def _read(cls, written: Any) -> Any:
         if not isinstance(written, Mapping) or written.get("content") is not None:
             return written
-        path, label = written.get("path"), written.get("label")
+        path, label, features, header = (written.get(key) for key in ("path", "label", "features", "header"))
         if not isinstance(path, str | Path):
             said = "missing" if path is None else repr(path)
             raise ValueError(f"path is {said}, expected the name of a {', '.join(ENDINGS)} file.")
+        if isinstance(label, int) and not isinstance(label, bool):  # a column of a file without header
+            label = str(label)
         if not isinstance(label, str | None):
             raise ValueError(f"label is {label!r}, expected the name of the column of classes.")
-        content = _content(Path(path), label)
+        if not isinstance(features, str | None):
+            raise ValueError(f"features is {features!r}, expected the name of an array of an .npz file.")
+        if not isinstance(header, bool | None):
+            raise ValueError(f"header is {header!r}, expected true or false.")
+        content = _content(Path(path), label, features, header)
         size = {"n": content.rows} if written.get("n") is None else {}
-        return {**written, **size, "path": str(path), "content": content}
+        return {**written, **size, "path": str(path), "label": label, "content": content}
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -136,6 +145,10 @@ class FileData(Specification):
     def name(self) -> str:
         """The name of the file, with the options that are not the default."""
         options = {} if self.label is None else {"label": self.label}
+        if self.features is not None:
+            options["features"] = self.features
+        if self.header is not None:
+            options["header"] = "yes" if self.header else "no"
         if not self.standardized:
             options["standardized"] = "no"
         return titled(Path(self.path).name, options)
@@ -152,37 +165,44 @@ class FileData(Specification):
 
     def sample(self, seed: int) -> data.Dataset:
         """Return the samples that this seed draws; a file that has changed since it was read is refused."""
-        drawn = data.subset(_file(self.path, self.label, self.content.sha256), self.n, seed=seed)
+        table = _file(self.path, self.label, self.features, self.header, self.content.sha256)
+        drawn = data.subset(table, self.n, seed=seed)
         drawn = data.standardize(drawn) if self.standardized else drawn
         return replace(drawn, name=self.name)
 
 
-def _content(path: Path, label: str | None) -> FileContent:
+def _content(path: Path, label: str | None, features: str | None, header: bool | None) -> FileContent:
     """Return what the file holds, read once as long as it is not written to."""
-    _validate.choice(path.suffix.lower(), ENDINGS, f"the ending of {path.name!r}")
-    if not path.is_file():
-        raise ValueError(f"path is {str(path)!r}, where there is no file: check it.")
-    about = path.stat()
-    return _content_as_of(path, label, about.st_mtime_ns, about.st_size)
+    if path.suffix.lower() == ".npy":
+        raise ValueError(
+            f"the ending of {path.name!r} is '.npy', expected one of {', '.join(ENDINGS)}: save features and labels as "
+            "one .npz file."
+        )
+    about = a_file(path).stat()
+    return _content_as_of(path, label, features, header, about.st_mtime_ns, about.st_size)
 
 
 @lru_cache(maxsize=64)  # a grid has many specifications of one file
-def _content_as_of(path: Path, label: str | None, changed: int, size: int) -> FileContent:
-    table = data.load(path, label=label)
+def _content_as_of(
+    path: Path, label: str | None, features: str | None, header: bool | None, changed: int, size: int
+) -> FileContent:
+    table = data.load(path, label=label, features=features, header=header)
     return FileContent(
         sha256=_hash(path), rows=len(table.x), features=table.x.shape[1], classes=len(table.classes)
     )
 
 
 @lru_cache(maxsize=4)
-def _file(path: str, label: str | None, sha256: str) -> data.Dataset:
+def _file(
+    path: str, label: str | None, features: str | None, header: bool | None, sha256: str
+) -> data.Dataset:
     """Return the table of that content, read once a process; a subset of it is a copy."""
     if not Path(path).is_file() or _hash(Path(path)) != sha256:
         raise ValueError(
             f"{path!r} is not the file that the trial was made for, expected the same content: run the sweep again, "
             "which reads it anew."
         )
-    return data.load(path, label=label)
+    return data.load(path, label=label, features=features, header=header)
 
 
 def _hash(path: Path) -> str:

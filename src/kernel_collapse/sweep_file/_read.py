@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from itertools import product
 from math import prod
@@ -129,10 +130,9 @@ def _defaults(document: Document) -> dict[str, Table]:
             family = families[_validate.choice(table, families, "a table of defaults")]
             if not isinstance(options, dict):
                 raise ValueError(f"{table} is {options!r}, expected a table like [defaults.{table}].")
-            known = {key for cls in family.classes.values() for key in _keys(cls)}
             for key in options:
                 with document.noting((*place, key)):
-                    _validate.choice(key, sorted(known), f"a key of {table}")
+                    _validate.choice(key, sorted(_known(family)), f"a key of {table}")
             found[table] = options
     return found
 
@@ -140,6 +140,11 @@ def _defaults(document: Document) -> dict[str, Table]:
 def _keys(specification: type[Specification]) -> list[str]:
     """Return the keys that may be written: what a file holds is found out, not said."""
     return [key for key in specification.model_fields if key != "content"]
+
+
+def _known(family: _Family) -> set[str]:
+    """Return the keys that any specification of a family has."""
+    return {key for specification in family.classes.values() for key in _keys(specification)}
 
 
 def _entries(document: Document, family: _Family, shared: Table) -> list[_Axes]:
@@ -169,7 +174,11 @@ def _axes(document: Document, family: _Family, entry: Table, place: Place, share
     chosen = []
     if not names:
         known = ", ".join(sorted(family.classes))
-        document.fault((*place, family.key), f"{family.key} is missing, expected one of {known}: add it.")
+        unknown = [key for key in entry if key not in _known(family)]
+        at, hint = family.key, "add it."
+        for close in difflib.get_close_matches(family.key, unknown, n=1):
+            at, hint = close, f"{close} is no key, did you mean {family.key!r}?"
+        document.fault((*place, at), f"{family.key} is missing, expected one of {known}: {hint}")
     for name in dict.fromkeys(map(str, names)):
         with document.noting((*place, family.key)):
             _validate.choice(name, sorted(family.classes), family.key)

@@ -1,0 +1,233 @@
+"""Data sets in files."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from kernel_collapse import _memory, _validate
+from kernel_collapse.data._archives import read_archive, read_arrays
+from kernel_collapse.data._columns import RawTable
+from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset, dataset_of, default_targets
+from kernel_collapse.data._labels import codes_like
+from kernel_collapse.data._names import aligned
+from kernel_collapse.data._parquet import read_parquet
+from kernel_collapse.data._text import read_text
+
+__all__ = ["ENDINGS", "a_file", "load"]
+
+TEXT = (".csv", ".tsv")
+ENDINGS = (*TEXT, ".parquet", ".npz", ".npy")
+EXPECTED = "a .csv, .tsv, .parquet, .npz or .npy file"
+
+#: How files of other kinds begin, and what to do with them.
+_BEGINNINGS = (
+    (b"\x1f\x8b", "compressed by gzip", "unpack it first, with gunzip"),
+    (b"BZh91AY&SY", "compressed by bzip2", "unpack it first, with bunzip2"),
+    (b"\xfd7zXZ", "compressed by xz", "unpack it first, with unxz"),
+    (b"(\xb5/\xfd", "compressed by zstd", "unpack it first, with unzstd"),
+    (b"\xd0\xcf\x11\xe0", "a workbook of Excel", "save the sheet as CSV"),
+    (b"PAR1\x15", "in Parquet", "give it the ending .parquet"),
+    (b"\x93NUMPY", "an array of NumPy", "give it the ending .npy"),
+    (b"SQLite format 3\0", "a database of SQLite", "export the table as CSV"),
+    (b"\x89HDF", "in HDF5", "save its arrays as .npz"),
+    (b"%PDF", "a PDF", "save the table as CSV"),
+    (b"version https://git-lfs", "a pointer of Git LFS and not the file itself", "run git lfs pull"),
+    (b"<!doctype", "a page of HTML", "download the table itself"),
+    (b"<html", "a page of HTML", "download the table itself"),
+    (b"<?xml", "XML", "download the table itself"),
+    (b"{", "JSON", "save the table as CSV"),
+)
+#: Compressed and other files that have an ending of their own.
+_ENDINGS = {
+    ".gz": "unpack it first, with gunzip",
+    ".bz2": "unpack it first, with bunzip2",
+    ".xz": "unpack it first, with unxz",
+    ".zip": "unpack it first, with unzip",
+    ".zst": "unpack it first, with unzstd",
+    ".xls": "save the sheet as CSV",
+    ".xlsx": "save the sheet as CSV",
+    ".ods": "save the sheet as CSV",
+    ".txt": "give it the ending .csv if it is a table with separators",
+    ".data": "give it the ending .csv if it is a table with separators",
+    ".dat": "give it the ending .csv if it is a table with separators",
+    ".feather": "save it as Parquet",
+    ".arrow": "save it as Parquet",
+    ".h5": "save its arrays as .npz",
+    ".pkl": "save its arrays as .npz: what is pickled may run code",
+    ".pt": "save its arrays as .npz: what is pickled may run code",
+}
+
+
+def load(
+    path: str | Path,
+    *,
+    label: str | int | None = None,
+    features: str | None = None,
+    header: bool | None = None,
+    like: Dataset | None = None,
+) -> Dataset:
+    r"""Return the data set in a file.
+
+    ========== ========================================================================================
+    format     what it holds
+    ========== ========================================================================================
+    .csv, .tsv a header and one sample a row, between commas, semicolons, tabs or bars
+    .parquet   one sample a row; an index of pandas is left out
+    .npz       arrays of features and labels, and perhaps `targets`; images are flattened
+    .npy       features alone; `label` is the path of a second .npy file with the classes
+    ========== ========================================================================================
+
+    One column is that of classes, all others are features and must be numbers. Nothing is guessed of a cell:
+
+    - The labels of a .csv file are *text as it is written* ("NA", "None", "007", "1.0", "True"), unless every one is
+      a plain integer (digits and perhaps a minus sign, no leading zero or plus sign): then they are whole numbers.
+      Those of other files have the type that they have there. An empty field is a missing label and refused.
+    - A feature is a number with a decimal point, or true and false throughout (1 and 0). What is empty, NA, ?, inf
+      or text is refused, by row, column and text.
+    - The first line of a .csv file holds names. Where it looks like a sample the file is refused, unless `header`
+      says what it is.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    label : str or int, optional
+        Of a table the column of classes, "label" by default; of an .npz file the array of classes, by default the
+        first that is there of the pairs x and labels, x and y, X and y, X and labels, x_train and y_train, X_train and
+        y_train, features and labels, features and label, data and target, data and labels, images and labels,
+        train_images and train_labels.
+    features : str, optional
+        Of an .npz file the array of features.
+    header : bool, optional
+        Of a .csv file, whether its first line holds the names of the columns. Without header they are numbered from 0,
+        so that ``label="0"`` is the first.
+    like : Dataset, optional
+        The training samples of held-out ones: features are matched to theirs by name, and classes are theirs, of which
+        one alone may be there.
+
+    Returns
+    -------
+    Dataset
+        Its `notes` say what a reader should know of how the file was read.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, unreadable, empty or does not fit into memory, the label is absent, a column is not
+        numeric, or an entry is missing or not finite (named by row, column and text).
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "flowers.csv"
+    >>> _ = path.write_text("width,length,species\n1.0,2.0,rose\n1.5,2.5,lily\n")
+    >>> kc.data.load(path, label="species")
+    <Dataset flowers: 2 samples, 2 features, classes of 1, 1>
+    """
+    path = a_file(_validate.path(path, "path", f"the name of {EXPECTED}"))
+    if not isinstance(label, str | int | None) or isinstance(label, bool):
+        raise ValueError(
+            f"label is {label!r}, expected a name in the file, or the number of a column without name."
+        )
+    if not isinstance(features, str | None):
+        raise ValueError(f"features is {features!r}, expected the name of an array in the file.")
+    column = None if label is None else str(label)
+    if header is not None:
+        header = _validate.flag(header, "header")
+    if like is not None:
+        _validate.instance(like, Dataset, "like", FROM_ARRAYS)
+    try:
+        table = _read(path, column, features, header, held_out=like is not None)
+    except OSError as error:
+        raise ValueError(
+            f"{path.name} cannot be read ({error.strerror or error}), expected {EXPECTED}: check its rights."
+        ) from None
+    except MemoryError:
+        raise ValueError(
+            f"{path.name} of {_memory.size(path.stat().st_size)} does not fit into memory, of which "
+            f"{_memory.size(_memory.available() or 0)} are free, expected a smaller file: take a part of it."
+        ) from None
+    if like is None:
+        return dataset_of(table.x, table.labels, table.targets, path.stem, table.features, table.notes)  # type: ignore[arg-type]
+    return _held_out(table, path, like)
+
+
+def a_file(path: Path) -> Path:
+    """Return the path of a file that can be loaded, by its ending and the way it begins; say what it is else."""
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder, expected {EXPECTED}: name a file in it.")
+    ending = path.suffix.lower()
+    if ending in _ENDINGS:
+        raise ValueError(
+            f"the ending of {path.name!r} is {ending!r}, expected one of {', '.join(ENDINGS)}: {_ENDINGS[ending]}."
+        )
+    if not path.is_file():
+        raise ValueError(f"there is no file {str(path)!r}, expected {EXPECTED}: check the path.")
+    _validate.choice(ending, ENDINGS, f"the ending of {path.name!r}")
+    return path
+
+
+def _read(
+    path: Path, label: str | None, features: str | None, header: bool | None, *, held_out: bool
+) -> RawTable:
+    kind = path.suffix.lower()
+    if features is not None and kind != ".npz":
+        raise ValueError(
+            f"features is {features!r} and {path.name} no .npz file, expected none: all columns beside the label are "
+            "features."
+        )
+    if header is not None and kind not in TEXT:
+        raise ValueError(f"header is {header} and {path.name} no .csv file, expected none: leave it out.")
+    if kind in TEXT:
+        _refuse_other_kinds(path)
+        return read_text(path, label, header)
+    if kind == ".parquet":
+        return read_parquet(path, label)
+    return (
+        read_arrays(path, label) if kind == ".npy" else read_archive(path, label, features, held_out=held_out)
+    )
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Refuse a file that is no text but has its ending, and say what it is."""
+    with path.open("rb") as file:
+        start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    kind = next(
+        ((what, do) for begin, what, do in _BEGINNINGS if start.lower().startswith(begin.lower())), None
+    )
+    if start.startswith(b"PK\x03\x04"):
+        kind = "a zip archive", "unpack it first, with unzip"
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+            if any(name.startswith("xl/") for name in names):
+                kind = "a workbook of Excel", "save the sheet as CSV"
+            elif names and all(name.endswith(".npy") for name in names):
+                kind = "an archive of NumPy", "give it the ending .npz"
+    elif start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        kind = "UTF-16 text", "save it as UTF-8"
+    if kind is not None:
+        raise ValueError(
+            f"{path.name} cannot be read as CSV (it is {kind[0]}), expected a header and one sample a row: {kind[1]}."
+        )
+
+
+def _held_out(table: RawTable, path: Path, like: Dataset) -> Dataset:
+    """Return held-out samples with the features and classes of the training samples."""
+    codes = codes_like(table.labels, like.classes, f" of {path.name}")
+    if len(codes) != len(table.x):
+        raise ValueError(
+            f"x has {len(table.x)} rows and there are {len(codes)} labels, expected as many labels as rows."
+        )
+    _validate.squarable(table.x, "x")
+    first = {int(code): row for row, code in reversed(list(enumerate(like.labels)))}
+    of_class = default_targets(len(like.classes))
+    if set(first) == set(range(len(like.classes))):
+        of_class = like.targets[[first[code] for code in range(len(like.classes))]]
+    targets = np.asarray(of_class)[codes]
+    return aligned(
+        Dataset(table.x, codes, targets, path.stem, like.classes, table.features, table.notes), like
+    )

@@ -1,0 +1,145 @@
+"""Tables in Parquet files, whose columns have types: read by pyarrow, batch by batch."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kernel_collapse import _memory
+from kernel_collapse.data._columns import RawTable, large_integers, refuse_label_column
+from kernel_collapse.data._dataset import refuse_twice
+from kernel_collapse.data._labels import as_written
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["read_parquet"]
+
+BATCH = 65_536
+
+
+def read_parquet(path: Path, label: str | None) -> RawTable:
+    """Return the table of a Parquet file.
+
+    Raises
+    ------
+    ValueError
+        If it is none, a column is not numeric, or an entry is missing.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return _read(file, path, label)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, MemoryError):
+            raise
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{path.name} cannot be read as PARQUET ({first.rstrip('.')}), expected one sample a row: check the file "
+            "and its ending."
+        ) from None
+
+
+def _read(file: Any, path: Path, label: str | None) -> RawTable:
+    schema, rows = file.schema_arrow, file.metadata.num_rows
+    index = _index(schema)
+    refuse_twice(schema.names, path.name)
+    label = "label" if label is None else label
+    if label not in schema.names:
+        refuse_label_column(label, [name for name in schema.names if name not in index], path.name)
+    left_out = [name for name in index if name != label]
+    names = [name for name in schema.names if name != label and name not in index]
+    if not rows or not names:
+        raise ValueError(
+            f"{path.name} has {rows} rows of {len(names) + 1} columns, expected some rows, and features beside the "
+            "labels."
+        )
+    _refuse_what_is_no_number(schema, names, path)
+    what = f"{path.name}, with {rows} rows of {len(names)} numbers,"
+    _memory.require(8.0 * rows * (len(names) + 8), what, "take a part of it")
+    x, labels = np.empty((rows, len(names))), []
+    largest = np.zeros(len(names))
+    top = 0
+    for batch in file.iter_batches(batch_size=BATCH, columns=[*names, label]):
+        here = slice(top, top + batch.num_rows)
+        for i, name in enumerate(names):
+            x[here, i] = _numbers(batch.column(name), name, top, path)
+            if batch.column(name).type.bit_width == 64 and "int" in str(batch.column(name).type):
+                largest[i] = max(largest[i], np.abs(x[here, i]).max(initial=0.0))
+        labels += _labels(batch.column(label), top, path)
+        top += batch.num_rows
+    notes = large_integers([name for name, value in zip(names, largest, strict=True) if value > 2**53])
+    if left_out:
+        said = ", ".join(map(repr, left_out))
+        notes += (f"The index of {path.name} ({said}) is left out: an index of pandas is no feature.",)
+    return RawTable(x, labels, tuple(names), notes)
+
+
+def _index(schema: pa.Schema) -> list[str]:
+    """Return the columns that were the index of a DataFrame of pandas."""
+    about = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    return [name for name in about.get("index_columns", []) if isinstance(name, str) and name in schema.names]
+
+
+def _refuse_what_is_no_number(schema: pa.Schema, names: list[str], path: Path) -> None:
+    import pyarrow.types as kinds
+
+    numeric = (kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_decimal)
+    other = [name for name in names if not any(is_one(schema.field(name).type) for is_one in numeric)]
+    if other:
+        shown = ", ".join(map(repr, other[:5])) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+        kind = schema.field(other[0]).type
+        said = "categories or text" if kinds.is_dictionary(kind) else str(kind)
+        raise ValueError(
+            f"{path.name} has columns that are not numeric ({shown}): {other[0]!r} is of type {said}, expected "
+            "numbers: drop or encode them."
+        )
+
+
+def _numbers(column: pa.Array, name: str, top: int, path: Path) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.types as kinds
+
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        found: Any = "null"
+    else:
+        if kinds.is_boolean(column.type):
+            column = column.cast(pa.uint8())
+        elif kinds.is_decimal(column.type):
+            column = column.cast(pa.float64())
+        values = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+        if np.isfinite(values).all():
+            return values
+        row = int(np.argmin(np.isfinite(values)))
+        found = values[row]
+    raise ValueError(
+        f"x holds {found} in row {top + row}, column {name!r} of {path.name}, expected finite numbers: drop or impute "
+        "those rows."
+    )
+
+
+def _labels(column: pa.Array, top: int, path: Path) -> list[Any]:
+    """Return labels of their types; what is no number, truth value or text becomes text."""
+    import pyarrow as pa
+    import pyarrow.types as kinds
+
+    if kinds.is_binary(column.type) or kinds.is_large_binary(column.type):
+        column = column.cast(pa.string())
+    values = column.to_pylist()
+    for row, value in enumerate(values):
+        if value is None or value != value or (isinstance(value, str) and not value.strip()):
+            raise ValueError(
+                f"the label of row {top + row} of {path.name} is missing, expected a class in every row: drop those "
+                "rows, or write a name there, say 'none', to keep them as a class."
+            )
+    if isinstance(values[0], Decimal):
+        return as_written(list(map(str, values)))
+    plain = isinstance(values[0], int | float | str)
+    return values if plain else list(map(str, values))
