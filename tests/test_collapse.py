@@ -59,7 +59,7 @@ def naive(features, labels, weighting):
     weighting=st.sampled_from(WEIGHTINGS),
     offset=st.floats(-3, 3),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=150, derandomize=True)
 def test_gram_equals_features_equals_loops(sizes, width, seed, weighting, offset):
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat([f"class {c}" for c in range(len(sizes))], sizes)).tolist()
@@ -70,6 +70,9 @@ def test_gram_equals_features_equals_loops(sizes, width, seed, weighting, offset
         kc.nc1(features @ features.T, labels, weighting=weighting),
         kc.nc1_from_features(features, labels, weighting=weighting),
     ):
+        if np.isnan(value.within):  # of one that round-off decides
+            assert abs(within) < 1e-13 * scale
+            continue
         assert value.within == pytest.approx(within, rel=1e-10, abs=1e-13 * scale)
         assert value.between == pytest.approx(between, rel=1e-10, abs=1e-13 * scale)
         if abs(between) > 1e-3 * scale:

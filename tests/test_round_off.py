@@ -5,14 +5,12 @@ is given without a reason is right to a thousandth, whatever precision the Gram 
 NaN with a reason. What cannot be a matrix of inner products is refused.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import cdist
 
 import kernel_collapse as kc
 
@@ -124,8 +122,8 @@ def test_no_number_is_wrong_in_silence(seed, classes, dim, mean, spread, library
     try:
         found = kc.collapse(gram, labels, **options)
     except ValueError as refusal:  # not definite in this precision
-        assert "definite" in str(refusal) or "at most sqrt" in str(refusal)
-        return
+        assume("definite" not in str(refusal) and "at most sqrt" not in str(refusal))
+        raise
     wrong = {}
     for name in ("nc1", "cdnv", "nc1_pinv"):
         value, right = float(getattr(found, name)), getattr(truth, name)
