@@ -28,7 +28,6 @@ def sample(seed, n=24, classes=3, dim=5, apart=2.0):
 
 def by_route(route, x, labels, targets):
     """Every metric of features x, by one way of getting there; the classifier is that of the same samples."""
-    n = len(labels)
     if route == "features":
         return kc.collapse_from_features(x, labels, classifier=targets.T @ x, targets=targets)
     if route == "held out features":
@@ -43,7 +42,7 @@ def by_route(route, x, labels, targets):
     if route == "gram":
         return kc.collapse(gram, labels, dual_weights=targets, targets=targets)
     return kc.held_out_collapse(
-        gram, labels, gram, gram[range(n), range(n)], labels, dual_weights=targets, targets=targets
+        gram, labels, gram, gram.diagonal(), labels, dual_weights=targets, targets=targets
     )
 
 
@@ -99,7 +98,7 @@ def test_scale_does_not_matter_to_pairs_and_random_features(seed, power):
     library=st.sampled_from(["torch", "jax", "numpy", "upcast"]),
     targets=st.booleans(),
 )
-@settings(deadline=None, max_examples=150, derandomize=True)
+@settings(deadline=None, max_examples=100, derandomize=True)
 def test_no_number_is_wrong_in_silence(seed, classes, dim, mean, spread, library, targets):
     """Features far from the origin and classes of any spread, from a Gram matrix in float32, against float64.
 
@@ -140,6 +139,5 @@ def test_no_number_is_wrong_in_silence(seed, classes, dim, mean, spread, library
     if targets:
         for name in ("nc3", "nc3_cosine"):
             assert found.reason or np.isfinite(float(getattr(found, name)))
-    # A Gram matrix that hides its precision is found out by entries that cannot be, but not to the same share.
-    limit = (1.2e-1 if found.reason else 2e-3) if library != "upcast" else 0.5
-    assert all(error <= limit for error in wrong.values()), (wrong, found.reason)
+    # A thousandth in silence, a tenth with a reason that names the metric.
+    assert all(error <= (0.1 if name in found.reason else 1e-3) for name, error in wrong.items()), wrong

@@ -140,16 +140,33 @@ def erf(value: Any) -> Any:
 
 
 def eps_of(value: Any) -> float:
-    """Return the relative spacing of the numbers that an array was given in; whole numbers and lists are float64.
+    """Return the relative spacing of the numbers that an array was given in, float64 for lists and whole numbers.
 
-    What is computed in float64 from an array of float32 is no more precise than float32.
+    What is computed in float64 from an array of float32 is no more precise than float32. Nor is an array of float64
+    whose entries are all numbers of float32, but where 16 binary digits write them all, as those of data on a grid.
     """
+    double, single = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
     if is_foreign(value):
-        return float(namespace(value).finfo(value.dtype).eps)
+        eps = float(namespace(value).finfo(value.dtype).eps)
+        return eps if eps > double or traced(value) or not _is_single(read(value)) else single
     dtype = getattr(value, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind == "f":
-        return max(float(np.finfo(dtype).eps), float(np.finfo(np.float64).eps))
-    return float(np.finfo(np.float64).eps)
+    if not isinstance(dtype, np.dtype) or dtype.kind != "f":
+        return double
+    if dtype == np.float64 and _is_single(np.asarray(value)):
+        return single
+    return max(float(np.finfo(dtype).eps), double)
+
+
+def _is_single(array: np.ndarray) -> bool:
+    """Tell whether numbers of float64 are numbers of float32, and of no fewer digits than those have."""
+    few = True
+    for part in (array[:1], array):  # the first row tells most often
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            single = np.ascontiguousarray(part, dtype=np.float32)
+            if not np.array_equal(single, part):
+                return False
+        few = not (single.view(np.int32) & 0xFF).any()
+    return not few
 
 
 def like(values: np.ndarray, array: Any) -> Any:

@@ -36,8 +36,8 @@ from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse.collapse._gram import require_definite
-from kernel_collapse.collapse._nc1 import Moments, Weighting, class_weights, traces_of
-from kernel_collapse.collapse._round_off import COINCIDE, GIVEN, LEAST, Measured, settle
+from kernel_collapse.collapse._nc1 import Moments, Weighting, class_weights, traces_of, why
+from kernel_collapse.collapse._round_off import GIVEN, LEAST, Measured, settle
 
 __all__ = [
     "Classifier",
@@ -158,7 +158,8 @@ def assemble(seen: Seen, weighting: Weighting, noise_variance: float) -> Collaps
     found, rounded = settle(metrics, moments.source)
     reason = ""
     if not _arrays.traced(traces.ratio):
-        reason = _why_undefined(metrics, bool(traces.apart), seen.classifier is not None)
+        undefined = _why_undefined(metrics, bool(traces.apart), seen.classifier is not None)
+        reason = "; ".join(filter(None, (why(moments, traces), undefined)))
     found |= {"within": traces.within, "between": traces.between}
     pairs = xp.where(pairs_error <= GIVEN * pairs, pairs, xp.zeros_like(pairs) + float("nan"))
     if not _arrays.is_foreign(pairs):
@@ -174,7 +175,7 @@ def assemble(seen: Seen, weighting: Weighting, noise_variance: float) -> Collaps
 def _why_undefined(metrics: dict[str, Measured], apart: bool, classifier: bool) -> str:
     """Return which metrics are no number whatever the precision, and why."""
     undefined = [name for name, metric in metrics.items() if np.isnan(_arrays.number(metric.value))]
-    found = [COINCIDE] if not apart else []
+    found = []
     means = [name for name in ("cdnv", "nc2_etf") if name in undefined]
     if means and apart:
         found.append(f"class means coincide, or one is the global mean: there is no {' and '.join(means)}")
@@ -213,8 +214,8 @@ def _cdnv(moments: Moments) -> tuple[Float[Any, "C C"], Float[Any, "C C"]]:
     safe = xp.where(apart, distances, zero + 1.0)
     spreads = 0.5 * (moments.spread[:, None] + moments.spread[None, :])
     spread_errors = 0.5 * (moments.spread_error[:, None] + moments.spread_error[None, :])
-    pairs = spreads / safe
-    pairs_error = (spread_errors + xp.abs(pairs) * distance_errors) / safe
+    pairs = xp.where(apart, spreads, zero) / safe
+    pairs_error = spread_errors / safe + xp.abs(pairs) * (distance_errors / safe)
     pairs = xp.where(apart, pairs, xp.where(eye, zero, zero + float("nan")))
     return pairs, xp.where(eye, zero, pairs_error)
 
@@ -383,6 +384,7 @@ def decide(
     """
     xp = _arrays.namespace(scores)
     half_squares = 0.5 * xp.sum(class_targets * class_targets, axis=1)
+    half_squares = half_squares - xp.min(half_squares)  # of one-hot targets 0, however small the scores
     losses = half_squares - scores @ xp.permute_dims(class_targets, (1, 0))
     each = xp.max(xp.abs(class_targets) @ of_output) * of_sample
     return smallest(losses, each, xp.zeros_like(half_squares))

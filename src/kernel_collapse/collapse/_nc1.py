@@ -35,6 +35,7 @@ from kernel_collapse.collapse._round_off import (
     COINCIDE,
     FEATURES,
     GIVEN,
+    TOGETHER,
     UNITS,
     Measured,
     Source,
@@ -93,6 +94,7 @@ class Moments(NamedTuple):
     product_error: Float[Any, "C C"]
     source: Source
     class_squares: Float[Any, " C"]  # squared lengths of the class means
+    coincident: bool = False  # whether a spread was found to be 0 to within round-off, and was set to 0
 
 
 def nc1(gram: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
@@ -260,9 +262,9 @@ def moments_of_halves(
 def without_coincident(moments: Moments, gram: Float[Any, "n n"], codes: Int[np.ndarray, " n"]) -> Moments:
     """Return the moments with a spread of exactly 0 for classes whose samples coincide, pair by pair.
 
-    Only a spread that is not resolved is looked at: a pass over the class's part of the Gram matrix.
+    Only a spread that float64 does not resolve is looked at: a pass over the class's part of the Gram matrix.
     """
-    if _arrays.traced(moments.spread):
+    if _arrays.traced(moments.spread) or moments.source != of_gram(EPS):
         return moments
     spread, error = (
         _arrays.read(v) if _arrays.is_foreign(v) else v for v in (moments.spread, moments.spread_error)
@@ -283,7 +285,9 @@ def with_no_spread(moments: Moments, same: np.ndarray) -> Moments:
     xp = _arrays.namespace(moments.spread)
     none, zero = _arrays.like(same * 1.0, moments.spread) > 0, xp.zeros_like(moments.spread)
     return moments._replace(
-        spread=xp.where(none, zero, moments.spread), spread_error=xp.where(none, zero, moments.spread_error)
+        spread=xp.where(none, zero, moments.spread),
+        spread_error=xp.where(none, zero, moments.spread_error),
+        coincident=True,
     )
 
 
@@ -392,18 +396,26 @@ def traces_of(moments: Moments, weighting: Weighting) -> Traces:
     apart = xp.abs(between) > between_error
     # The quotient is taken where there is one: a derivative would carry what is selected away.
     safe = xp.where(apart, between, zero + 1.0)
-    ratio = xp.where(apart, within / safe, zero + float("nan"))
-    error = (within_error + xp.abs(within / safe) * between_error) / xp.abs(safe)
+    ratio = xp.where(apart, within, zero) / safe
+    error = within_error / xp.abs(safe) + xp.abs(ratio) * (between_error / xp.abs(safe))
+    ratio = xp.where(apart, ratio, zero + float("nan"))
     within = xp.where(GIVEN * xp.abs(within) < within_error, zero + float("nan"), within)
     return Traces(within, within_error, xp.where(apart, between, zero), apart, ratio, error)
+
+
+def why(moments: Moments, found: Traces) -> str:
+    """Return what is to be said of traces that are 0 to within round-off."""
+    if not bool(found.apart):
+        return COINCIDE
+    return TOGETHER if moments.coincident and bool(found.within == 0.0) else ""
 
 
 def from_moments(moments: Moments, weighting: Weighting) -> NC1:
     """Return NC1 under a weighting; numbers if the moments are NumPy's."""
     found = traces_of(moments, weighting)
     values, reason = settle({"NC1": Measured(found.ratio, found.ratio_error)}, moments.source)
-    if not _arrays.traced(found.ratio) and not bool(found.apart):
-        reason = COINCIDE
+    if not _arrays.traced(found.ratio):
+        reason = reason or why(moments, found)
     within, between, ratio = found.within, found.between, values["NC1"]
     if not _arrays.is_foreign(ratio):
         within, between, ratio = float(within), float(between), float(ratio)

@@ -44,7 +44,7 @@ from kernel_collapse.collapse._estimate import (
     student_quantile,
 )
 from kernel_collapse.collapse._nc1 import EPS, WEIGHTINGS, Weighting, class_weights
-from kernel_collapse.collapse._round_off import FEATURES
+from kernel_collapse.collapse._round_off import FEATURES, TOGETHER
 from kernel_collapse.kernels import Layers
 
 __all__ = ["random_feature_nc1"]
@@ -148,7 +148,13 @@ def _finite(network: _Shallow | _Deep, x: Float[np.ndarray, "m d"]) -> Float[np.
     with np.errstate(over="ignore", invalid="ignore"):
         phi = network(x)
     # Squares are what is summed, so they are what must be finite.
-    if not np.abs(phi).max() < 1e150:
+    largest = np.abs(phi).max()
+    if 0.0 < largest < 1e-138:
+        raise ValueError(
+            f"the largest feature is {largest:.3g}, expected more than 1e-138, or squares are lost; scale x or "
+            "weight_variance up."
+        )
+    if not largest < 1e150:
         raise ValueError(
             "the features are not finite or their squares pass the largest float64, expected smaller ones; scale x, "
             "weight_variance or depth down."
@@ -166,6 +172,9 @@ def _estimate(
 ) -> NC1Estimate:
     """Return the estimate from independent replicates of both traces."""
     count = len(within)
+    # In a unit, a power of two, in which squares of the traces neither overflow nor vanish.
+    unit = float(2.0 ** np.round(np.log2(float(max(np.abs(within).max(), np.abs(between).max())) or 1.0)))
+    within, between, round_off = within / unit, between / unit, round_off / unit
     mean_within, mean_between = float(within.mean()), float(between.mean())
     # Round-off of the features moves distances, which are squares.
     within_off = 0.0 if mean_within == 0.0 else round_off + 2.0 * (round_off * abs(mean_within)) ** 0.5
@@ -183,13 +192,13 @@ def _estimate(
         source=FEATURES,
     )
     if nothing and not reason:
-        reason = "the samples of each class coincide to within round-off of the features, so that NC1 is 0 or too small"
+        reason = TOGETHER
     return NC1Estimate(
         ratio,
         ratio - half,
         ratio + half,
-        mean_within,
-        mean_between,
+        mean_within * unit,
+        mean_between * unit,
         confidence,
         rows=rows,
         features=features,

@@ -37,6 +37,7 @@ UNITS = 4.0
 LEAST = 1e-3
 
 COINCIDE = "the class means coincide to within round-off, so there is no spread to compare with"
+TOGETHER = "the samples of each class coincide to within round-off, so that NC1 is 0 or too small to be seen"
 
 
 class Source(NamedTuple):
@@ -84,7 +85,7 @@ def settle(metrics: dict[str, Measured], source: Source) -> tuple[dict[str, Any]
         xp = _arrays.namespace(value, error)
         value = value if _arrays.is_foreign(value) else np.asarray(value)
         size = xp.maximum(xp.abs(value), xp.zeros_like(value) + least)
-        resolved = error <= GIVEN * size
+        resolved = (error <= GIVEN * size) & (size < float("inf"))
         values[name] = xp.where(resolved, value, xp.zeros_like(value) + float("nan"))
         if _arrays.traced(value) or _arrays.traced(error) or _arrays.number(xp.isnan(value)):
             continue

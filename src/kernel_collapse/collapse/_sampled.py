@@ -251,6 +251,8 @@ class _Sampler:
         self.strata = _strata(self.sizes, weighting)
         self.drawn = 0
         self.largest, self.eps = 0.0, EPS
+        #: Distances are told in this unit, a power of two, so that their squares neither overflow nor vanish.
+        self.unit = 0.0
 
     def draw(self, sizes: Int[np.ndarray, " S"]) -> _Sample:
         """Draw so many pairs of each stratum, with replacement; or all of them, where there are no more."""
@@ -291,6 +293,7 @@ class _Sampler:
         self.eps = max(self.eps, eps, other_eps)
         distances = 0.5 * ((squares[left] - values) + (squares[right] - values))
         largest = np.maximum(np.abs(squares[left]), np.abs(squares[right]))
+        self.unit = self.unit or float(2.0 ** np.round(np.log2(float(largest.max()) or 1.0)))
         if (distances < -max(SLACK, 16.0 * self.eps) * largest).any():
             raise ValueError(
                 "the kernel gives a pair with K_ii + K_jj < 2 K_ij, expected a positive semidefinite kernel: the "
@@ -298,14 +301,14 @@ class _Sampler:
             )
         self.largest = max(self.largest, float(largest.max()))
         distances[(block[left] == block[right]).all(axis=1)] = 0.0
-        return distances
+        return distances / self.unit
 
     def estimate(self, sample: _Sample) -> tuple[NC1Estimate, Float[np.ndarray, " S"]]:
         """Return the estimate, and the standard deviation of what one pair of each stratum adds to it."""
         strata = self.strata
         within, between = float(strata.within @ sample.mean), float(strata.between @ sample.mean)
         # What round-off makes of a mean distance; none of one that is exactly 0, as of rows that are equal.
-        unit = UNITS * self.eps * self.largest
+        unit = UNITS * self.eps * self.largest / self.unit
         noise = np.where(sample.mean == 0.0, 0.0, unit)
         round_off, within_off = float(np.abs(strata.between) @ noise), float(strata.within @ noise)
         between = 0.0 if abs(between) <= round_off else between
@@ -333,8 +336,8 @@ class _Sampler:
             ratio,
             ratio - half,
             ratio + half,
-            within,
-            between,
+            within * self.unit,
+            between * self.unit,
             self.confidence,
             pairs=self.drawn,
             rows=self.rows.read,
