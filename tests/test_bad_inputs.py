@@ -33,7 +33,7 @@ API = [
     # Arrays
     ("nngp", lambda: kc.nngp(HOLE), "x holds nan in row 2, column 1, expected finite numbers"),
     ("nngp", lambda: kc.nngp(X + 1j), "x has entries of type complex128, expected real numbers"),
-    ("nngp", lambda: kc.nngp(TEXT), "x has entries of type object, expected real numbers"),
+    ("nngp", lambda: kc.nngp(TEXT), "x has entries of type str, expected real numbers"),
     ("nngp", lambda: kc.nngp(DATES), "expected real numbers"),
     ("nngp", lambda: kc.nngp([[1.0, 2.0], [3.0]]), "x has rows of different lengths"),
     (
@@ -42,8 +42,8 @@ API = [
         "x has shape (8,), expected two dimensions (samples, features). Try x.reshape",
     ),
     ("nngp", lambda: kc.nngp(X[:0]), "x has shape (0, 2), expected at least one row"),
-    ("nngp", lambda: kc.nngp(None), "x has shape (), expected two dimensions"),
-    ("nngp", lambda: kc.nngp("table.csv"), "x has entries of type"),
+    ("nngp", lambda: kc.nngp(None), "x is None, expected an array of numbers"),
+    ("nngp", lambda: kc.nngp("table.csv"), "x is the text 'table.csv', expected an array of numbers"),
     ("nngp", lambda: kc.nngp(X, X[:, :1]), "x has 2 features and x_other has 1, expected the same number"),
     ("nngp", lambda: kc.nngp(X * 1e200), "the kernel is not finite"),
     ("ntk", lambda: kc.ntk(X * INF), "expected finite numbers"),
@@ -130,7 +130,11 @@ API = [
         lambda: kc.solve_adaptive(X, T, anneal=3),
         "anneal is 3, expected several values in brackets",
     ),
-    ("adaptive", lambda: kc.solve_adaptive(X, T, starts="nngp"), "starts is 'nngp', expected several values"),
+    (
+        "adaptive",
+        lambda: kc.solve_adaptive(X, T, starts="nngp"),
+        "starts are the text 'nngp', expected several values",
+    ),
     ("adaptive", lambda: kc.solve_adaptive(X, T, starts=[]), "starts is empty, expected at least one"),
     (
         "adaptive",

@@ -94,6 +94,7 @@ def sampled_nc1(
     x : array_like, shape (n, d)
         Inputs, one sample a row: an array, a memory map, or anything else with `shape` that takes an ascending array
         of row numbers in brackets. Only the rows drawn are read.
+        Arrays of PyTorch, JAX and CuPy are read into NumPy's, in which all is computed, without derivatives.
     labels : sequence, length n
         Class of each sample: any hashable values, in any order.
     kernel : {"nngp", "ntk"} or callable
@@ -146,16 +147,18 @@ def sampled_nc1(
         )
     _validate.choice(weighting, ("paper", "sample", "class"), "weighting")
     relative_error = _validate.positive(relative_error, "relative_error")
-    confidence = _validate.probability(confidence, "confidence")
+    confidence = _validate.confidence(confidence)
     fixed = pairs is not None
     limit = _validate.count(pairs, "pairs") if fixed else _validate.count(max_pairs, "max_pairs")
-    seed = _validate.count(seed, "seed", least=0)
+    seed = _validate.seed(seed)
     evaluate = _pair_kernel(kernel, activation, depth, weight_variance, bias_variance)
     codes, _ = _validate.encode_labels(labels)
     sampler = _Sampler(
         Rows(x, len(codes)), codes, evaluate, weighting, confidence, np.random.default_rng(seed)
     )
     totals = sampler.strata.totals
+    most = min(limit, int(totals.sum()))
+    _validate.fits(most, f"{most} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
     needed = min(2 * int(np.minimum(totals, LEAST).sum()), int(totals.sum()))
     if limit < needed:
         raise ValueError(

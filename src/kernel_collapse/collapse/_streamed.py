@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _arrays, _validate, kernels
+from kernel_collapse import _validate, kernels
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import Rows
@@ -62,7 +62,8 @@ def streamed_nc1(
     ----------
     x : array, shape (n, d)
         Inputs. NumPy's, a memory map, or whatever has a shape and gives rows for an array of row numbers: they are
-        read tile by tile, and need not fit into memory.
+        read tile by tile, and need not fit into memory. Arrays of PyTorch, JAX and CuPy are read into NumPy's, in
+        which all is computed and returned, without derivatives.
     labels : sequence, length n
         Class of each sample.
     kernel : {"nngp", "ntk"}, sequence of these, or callable
@@ -169,6 +170,8 @@ def streamed_collapse(
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, _ = _validate.encode_labels(labels)
+    dual_weights = _validate.in_numpy(dual_weights, "dual_weights")
+    targets = _validate.in_numpy(targets, "targets")
     alpha = class_targets = None
     if dual_weights is not None:
         alpha = columns_of(dual_weights, "dual_weights", len(codes))
@@ -224,13 +227,17 @@ class _Stream:
         for name in names:
             if not callable(name):
                 _validate.choice(name, ("nngp", "ntk"), "kernel")
-        self.x = Rows(_arrays.read(x) if _arrays.is_foreign(x) else x, len(codes))
+        self.x = Rows(x, len(codes))
         side = min(TILE if tile is None else _validate.count(tile, "tile"), len(codes))
         self.tiles = Tiles(tuple(names), layers, side)
         if executor is not None:
             self._require_usable(executor, workers)
         self.executor = executor
-        self.workers = os.cpu_count() or 1 if workers is None else _validate.count(workers, "workers")
+        self.workers = (
+            os.cpu_count() or 1
+            if workers is None
+            else _validate.count(workers, "workers", most=_validate.MOST_WORKERS)
+        )
         self.order = np.argsort(codes, kind="stable")
         self.codes = codes[self.order]
         self.sizes = np.bincount(codes)
@@ -239,7 +246,7 @@ class _Stream:
     def _require_usable(self, executor: Any, workers: int | None) -> None:
         if workers is not None:
             raise ValueError(
-                f"workers is {workers!r} and an executor is given, expected one of them: drop workers."
+                f"workers is {_validate.shown(workers)} and an executor is given, expected one of them: drop workers."
             )
         if not isinstance(executor, Executor):
             raise ValueError(

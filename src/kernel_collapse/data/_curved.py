@@ -115,6 +115,7 @@ def checkerboard(
     """
     room = _plane(frame(n, dim, 2, separation, class_sizes, imbalance, seed), "checkerboard", 2)
     cells = _validate.count(cells, "cells", least=2)
+    _validate.fits(2 * cells * cells, f"a board of {_validate.shown(cells)} cells a side", "lower cells")
     x = _validate.positive(std, "std") * room.normals()
     centres = _cells(room, cells)
     x[:, :2] = centres + room.separation * (room.rng.random((room.n, 2)) - 0.5)

@@ -44,6 +44,19 @@ class Dataset:
     classes: tuple[Any, ...] = ()
     features: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Hold every data set to what is said above, whoever made it."""
+        x = _validate.squarable(_validate.matrix(self.x, "x", numpy=True), "x")
+        targets = column(self.targets, "targets")
+        labels = _validate.codes(self.labels)
+        for name, array in {"labels": labels, "targets": targets}.items():
+            if len(array) != len(x):
+                raise ValueError(
+                    f"x has {len(x)} rows and {name} {len(array)}, expected as many {name} as rows."
+                )
+        for name, array in {"x": x, "labels": labels, "targets": targets}.items():
+            object.__setattr__(self, name, array)
+
     @property
     def class_sizes(self) -> tuple[int, ...]:
         """Number of samples in each class."""
@@ -62,7 +75,7 @@ def from_arrays(
     Parameters
     ----------
     x : array_like, shape (n, d)
-        Inputs, one sample a row.
+        Inputs, one sample a row. Arrays of PyTorch, JAX and CuPy are read into NumPy's.
     labels : sequence, length n
         Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order.
     targets : array_like, shape (n,) or (n, k), optional
@@ -87,22 +100,25 @@ def from_arrays(
     >>> data.labels.tolist(), data.classes, data.targets.ravel().tolist()
     ([0, 1, 0], ('cat', 'dog'), [-1.0, 1.0, -1.0])
     """
-    return dataset_of(_validate.matrix(x, "x"), labels, targets, name)
+    return dataset_of(_validate.matrix(x, "x", numpy=True), labels, targets, name)
 
 
-def default_targets(n_classes: int) -> Float[np.ndarray, "C k"]:
+def default_targets(n_classes: int, n: int) -> Float[np.ndarray, "C k"]:
+    """Return a target for each class of so many samples."""
+    _validate.fits(
+        n_classes * max(n, n_classes), f"one-hot targets of {n_classes} classes", "give targets of your own"
+    )
     return np.array([[-1.0], [1.0]]) if n_classes == 2 else np.eye(n_classes)
 
 
 def column(values: ArrayLike, what: str) -> Float[np.ndarray, "n k"]:
-    array = np.asarray(values)
-    return _validate.matrix(array[:, None] if array.ndim == 1 else array, what)
+    return _validate.columns(values, what, numpy=True)
 
 
 def dataset_of(
     x: Float[np.ndarray, "n d"],
     labels: Any,
-    targets: ArrayLike | None,
+    targets: Any,
     name: str,
     features: tuple[str, ...] = (),
 ) -> Dataset:
@@ -111,8 +127,6 @@ def dataset_of(
         raise ValueError(
             f"x has {len(x)} rows and there are {len(codes)} labels, expected as many labels as rows."
         )
-    _validate.squarable(x, "x")
-    values = default_targets(len(classes))[codes] if targets is None else column(targets, "targets")
-    if len(values) != len(x):
-        raise ValueError(f"x has {len(x)} rows and targets {len(values)}, expected as many targets as rows.")
-    return Dataset(x, codes, values, name, classes, features)
+    if targets is None:
+        targets = default_targets(len(classes), len(codes))[codes]
+    return Dataset(x, codes, targets, name, classes, features)

@@ -83,7 +83,7 @@ def gaussian(
         class_stds=std,
         class_covariances=None if _is(covariance, "isotropic") else [covariance] * n_classes,
         class_sizes=class_sizes,
-        class_targets=line_targets(n_classes),
+        class_targets=line_targets(n_classes, n),
         imbalance=imbalance,
         seed=seed,
     )

@@ -46,7 +46,7 @@ def empirical_nngp(
     Returns
     -------
     ndarray, shape (n, n) or (n, m)
-        In float64.
+        In NumPy's float64, in which inputs of any library are read.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def empirical_ntk(
     Returns
     -------
     ndarray, shape (n, n) or (n, m)
-        In float64.
+        In NumPy's float64, in which inputs of any library are read.
 
     Raises
     ------

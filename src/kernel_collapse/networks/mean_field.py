@@ -226,10 +226,12 @@ def solve_mean_field(
         _validate.positive(readout_variance, "readout_variance"),
         _validate.positive(noise_variance, "noise_variance"),
     )
+    raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     most = _validate.count(particles, "particles", least=POPULATIONS * FEWEST)
+    _validate.fits(most * (n + z.shape[1]), f"{most} particles of {n} samples", "lower particles")
     asked = _validate.positive(accuracy, "accuracy")
     limit = _validate.count(max_iterations, "max_iterations")
-    rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
+    rng = np.random.default_rng(_validate.seed(seed))
 
     def measure(gram: Float[np.ndarray, "n n"]) -> float:
         return nc1(gram, dataset.labels, weighting=weighting).ratio

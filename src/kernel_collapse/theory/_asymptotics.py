@@ -83,9 +83,9 @@ def large_dimension_nc1(
     """
     network = network_of(kernel, activation, depth, weight_variance, bias_variance)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    if order not in (0, 1):
+    if not isinstance(order, int) or order not in (0, 1):
         raise ValueError(
-            f"order is {order!r}, expected 0 (the limit) or 1 (with the correction of order 1/d)."
+            f"order is {_validate.shown(order)}, expected 0 (the limit) or 1 (with the correction of order 1/d)."
         )
     sizes = sizes_of(mixture, class_sizes, class_shares)
     scale, bias = network.weight_variance / mixture.dim, network.bias_variance

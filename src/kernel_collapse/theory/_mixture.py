@@ -110,42 +110,31 @@ def gaussian_mixture(
     <GaussianMixture: 2 classes, 10000 features, isotropic covariances>
     """
     dim = _validate.count(dim, "dim")
-    if not hasattr(class_means, "__len__") or len(class_means) < 2:
-        raise ValueError(
-            f"class_means is {class_means!r}, expected the means of at least two classes, as in (-2, 2)."
-        )
-    means = np.array([_vector(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)])
+    _validate.size(1, dim)
+    class_means = _validate.per_class(class_means, "class_means", None)
+    _validate.fits(
+        len(class_means) * dim, f"the means of {len(class_means)} classes in {dim} dimensions", "lower dim"
+    )
+    means = np.array(
+        [_validate.coordinates(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)]
+    )
     given: Any = class_stds if class_covariances is None else class_covariances
     what = "class_stds" if class_covariances is None else "class_covariances"
-    values: list[Any] = list(given) if hasattr(given, "__len__") else [given] * len(means)
-    if len(values) != len(means):
-        raise ValueError(
-            f"{what} has {len(values)} entries, expected {len(means)}: one a class, as in class_means."
-        )
+    values = _validate.per_class(given, what, len(means))
     known: Literal["standard deviation", "variance"] = (
         "standard deviation" if class_covariances is None else "variance"
     )
     return GaussianMixture(means, tuple(_covariance(value, c, dim, known) for c, value in enumerate(values)))
 
 
-def _vector(value: Any, what: str, dim: int) -> Float[np.ndarray, " d"]:
-    """Return a vector of `dim` finite numbers, a single number repeated."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf" or array.shape not in ((), (dim,)) or not np.isfinite(array).all():
-        raise ValueError(
-            f"{what} is {value!r}, expected a finite number or one for each of {dim} coordinates."
-        )
-    return np.broadcast_to(array, (dim,)).astype(float)
-
-
 def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation", "variance"]) -> Covariance:
     """Return a covariance in its shortest form."""
-    if known == "variance" and np.ndim(value) == 2:
+    if known == "variance" and _validate.dimensions(value) == 2:
         return _full(value, c, dim)
-    vector = _vector(value, f"the {known} of class {c}", dim)
+    vector = _validate.coordinates(value, f"the {known} of class {c}", dim)
     if (vector < 0).any() or not (vector > 0).any() or (known == "standard deviation" and not vector.all()):
         raise ValueError(
-            f"the {known} of class {c} is {value!r}, expected more than zero in every coordinate"
+            f"the {known} of class {c} is {_validate.shown(value)}, expected more than zero in every coordinate"
             + ("." if known == "standard deviation" else ", or zero in some of them.")
         )
     variances = vector**2 if known == "standard deviation" else vector
@@ -153,7 +142,7 @@ def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation
 
 
 def _full(value: Any, c: int, dim: int) -> Covariance:
-    covariance = _validate.matrix(value, f"the covariance of class {c}")
+    covariance = _validate.matrix(value, f"the covariance of class {c}", numpy=True)
     if covariance.shape != (dim, dim) or not np.allclose(covariance, covariance.T, rtol=1e-12, atol=0.0):
         raise ValueError(
             f"the covariance of class {c} has shape {covariance.shape}, expected a symmetric {dim} x {dim} matrix."
