@@ -133,13 +133,7 @@ FUNCTIONS = {
         "class_means class_stds class_covariances",
     ),
     "theory.expected_nc1": (
-        {
-            "mixture": mixture,
-            "class_sizes": SIZES,
-            "accuracy": 0.1,
-            "method": "quadrature",
-            "max_points": 500,
-        },
+        {"mixture": mixture, "class_sizes": SIZES, "activation": "identity", "method": "quadrature"},
         "mixture class_sizes class_shares",
     ),
     "theory.large_dimension_nc1": (
@@ -406,3 +400,19 @@ def test_the_table_is_of_all_that_is_public():
             counts = {"features"} if name == "random_feature_nc1" else set()
             assert (parameters - counts) & taken <= set(listed.split()), name
         assert set(arguments) - {"self"} <= parameters | {"class_sizes"}, name
+
+
+def test_labels_that_are_equal_are_one_class_and_others_are_not():
+    """1 and 1.0 are one number; the text "1" is another label; truth values alone are labels."""
+    assert kc.data.from_arrays(X, [1, 1.0, 2, 2.0] * 2).labels.tolist() == [0, 0, 1, 1] * 2
+    assert len(kc.data.from_arrays(X, [1, "1", 2, "2"] * 2).classes) == 4
+    assert kc.data.from_arrays(X, [False, True] * 4).classes == (False, True)
+    with pytest.raises(ValueError, match="the held-out class True has no training sample"):
+        kc.held_out_collapse_from_features(X, [0, 1] * 4, X, [False, True] * 4)
+
+
+def test_an_activation_that_returns_truth_values_is_a_step():
+    found = kc.activations.get(lambda u: u > 0)
+    assert float(found.kappa(1.0, 1.0, 0.5)) == pytest.approx(
+        kc.activations.get("step").kappa(1.0, 1.0, 0.5), rel=1e-7
+    )

@@ -218,7 +218,7 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
     """
     if n < n_classes:
         raise ValueError(
-            f"n is {n} for {n_classes} classes, expected at least one sample a class: raise n to {n_classes} "
+            f"n is {n} for {shown(n_classes)} classes, expected at least one sample a class: raise n to as many "
             "or more."
         )
     if value is not None:

@@ -6,6 +6,7 @@ A limit is stated where a number beyond it could only hang the program or fill t
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import os
 from collections.abc import Iterable
@@ -26,12 +27,15 @@ __all__ = [
     "finite",
     "fits",
     "flag",
+    "function",
     "instance",
+    "moderate",
     "positive",
     "probability",
     "seed",
     "share",
     "size",
+    "text",
 ]
 
 T = TypeVar("T")
@@ -80,7 +84,17 @@ def positive(value: Any, what: str, *, zero_allowed: bool = False) -> float:
     if not _is_finite(value) or value < 0 or (value == 0 and not zero_allowed):
         kind = "zero or more" if zero_allowed else "more than zero"
         raise ValueError(f"{what} is {shown(value)}, expected a finite number that is {kind}.")
-    return float(value)
+    return float(value) + 0.0  # a negative zero becomes a plain one
+
+
+def moderate(value: Any, what: str, *, zero_allowed: bool = False) -> float:
+    """Return a positive number (or zero, if allowed) that may be multiplied by others and squared."""
+    number = positive(value, what, zero_allowed=zero_allowed)
+    if number and not 1e-100 <= number <= 1e100:
+        raise ValueError(
+            f"{what} is {shown(value)}, expected a number from 1e-100 to 1e100: powers of it must be float64."
+        )
+    return number
 
 
 def finite(value: Any, what: str) -> float:
@@ -106,8 +120,8 @@ def size(n: int, dim: int) -> None:
     """Refuse samples that no memory holds."""
     if n * dim > 2**40:
         raise ValueError(
-            f"n = {n} samples of dim = {dim} features are {float(n * dim):.3g} numbers, expected at most 2^40 (8 TB): "
-            "lower either."
+            f"n = {shown(n)} samples of dim = {shown(dim)} features are {shown(n * dim)} numbers, expected at "
+            "most 2^40 (8 TB): lower either."
         )
 
 
@@ -130,6 +144,27 @@ def instance(value: Any, kind: type[T], what: str, hint: str) -> T:
     """Return the value if it is of that kind."""
     if not isinstance(value, kind):
         raise ValueError(f"{what} is of type {type(value).__name__}, expected a {kind.__name__}: {hint}.")
+    return value
+
+
+def text(value: Any, what: str) -> str:
+    """Return a text."""
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is {shown(value)}, expected a text in quotation marks.")
+    return value
+
+
+def function(value: Any, what: str, meaning: str, *, arguments: int) -> Any:
+    """Return what can be called with so many arguments."""
+    fits_ = callable(value)
+    try:
+        inspect.signature(value).bind(*range(arguments))
+    except TypeError:
+        fits_ = False
+    except ValueError:  # what is written in C may not tell
+        pass
+    if not fits_:
+        raise ValueError(f"{what} is {shown(value)}, expected a function: {meaning}.")
     return value
 
 

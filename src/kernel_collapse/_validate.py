@@ -30,12 +30,15 @@ from kernel_collapse._numbers import (
     finite,
     fits,
     flag,
+    function,
     instance,
+    moderate,
     positive,
     probability,
     seed,
     share,
     size,
+    text,
 )
 from kernel_collapse._objects import in_numpy, numbers, ordered, several, shown
 
@@ -44,6 +47,7 @@ __all__ = [
     "MOST_STEPS",
     "MOST_WORKERS",
     "as_many",
+    "called",
     "choice",
     "class_sizes",
     "codes",
@@ -57,10 +61,12 @@ __all__ = [
     "finite",
     "fits",
     "flag",
+    "function",
     "gram",
     "in_numpy",
     "instance",
     "matrix",
+    "moderate",
     "one_library",
     "ordered",
     "page",
@@ -76,7 +82,11 @@ __all__ = [
     "shown",
     "size",
     "squarable",
+    "text",
 ]
+
+#: Beyond this a square is no float64.
+LARGEST_COORDINATE = 1e150
 
 
 def path(value: Any, what: str, expected: str) -> Path:
@@ -187,13 +197,19 @@ def columns(value: Any, what: str, *, numpy: bool = False) -> Float[Any, "n k"]:
 
 
 def coordinates(value: Any, what: str, dim: int) -> Float[np.ndarray, " d"]:
-    """Return a vector of `dim` finite numbers; a single number is that of every coordinate."""
+    """Return a vector of `dim` finite numbers whose squares are finite too; a number is that of every coordinate."""
     if isinstance(value, int | float | np.number):
-        return np.full(dim, finite(value, what))
-    array = np.asarray(np.nan) if dimensions(value) is None else numbers(in_numpy(value, what), what)
+        array = np.asarray(finite(value, what))
+    else:
+        array = np.asarray(np.nan) if dimensions(value) is None else numbers(in_numpy(value, what), what)
     if array.shape not in ((), (dim,)) or not np.isfinite(array).all():
         raise ValueError(
             f"{what} is {shown(value)}, expected a finite number or one for each of {dim} coordinates."
+        )
+    if np.abs(array).max() > LARGEST_COORDINATE:
+        raise ValueError(
+            f"{what} reaches {np.abs(array).max():.3g}, expected at most 1e150, for its square must be "
+            "finite: scale it down."
         )
     return np.broadcast_to(array, (dim,)).astype(float)
 
@@ -216,6 +232,19 @@ def per_class(given: Any, what: str, n_classes: int | None) -> list[Any]:
             f"{what} has {len(values)} entries, expected {n_classes}: one a class, as in class_means."
         )
     return values
+
+
+def called(function: Any, what: str, *arguments: Any) -> np.ndarray:
+    """Return the numbers that a user's function gives, or say what it raises."""
+    try:
+        value = function(*arguments)
+    except Exception as error:  # whatever the user's function raises
+        first = " ".join(str(error).split())[:100].rstrip(".")
+        raise ValueError(
+            f"{what} cannot be called with {len(arguments)} arrays ({type(error).__name__}: {first}), expected a "
+            "function of them that returns numbers."
+        ) from error
+    return np.asarray(numbers(in_numpy(value, f"what {what} returned"), f"what {what} returned"))
 
 
 def dimensions(value: Any) -> int | None:

@@ -116,10 +116,10 @@ def solve_adaptive(
     for start in starts:
         _validate.choice(start, START_NAMES, "the start")
     path = () if anneal is None else _validate.several(anneal, "anneal", "(5000, 1000)")
-    widths = [_validate.positive(w, "a width of anneal") for w in path]
+    widths = [_validate.moderate(w, "a width of anneal") for w in path]
     n, dim = x.shape
     basis = None
-    z = x * np.sqrt(_validate.positive(weight_variance, "weight_variance") / dim)
+    z = x * np.sqrt(_validate.moderate(weight_variance, "weight_variance") / dim)
     if dim > n:
         basis, triangle = np.linalg.qr(z.T)
         z = np.ascontiguousarray(triangle.T)
@@ -133,9 +133,9 @@ def solve_adaptive(
         z,
         y,
         phi,
-        width=_validate.positive(width, "width"),
-        readout_variance=_validate.positive(readout_variance, "readout_variance"),
-        noise_variance=_validate.positive(noise_variance, "noise_variance"),
+        width=_validate.moderate(width, "width"),
+        readout_variance=_validate.moderate(readout_variance, "readout_variance"),
+        noise_variance=_validate.moderate(noise_variance, "noise_variance"),
     )
     if not callable(getattr(energy.activation, "kappa_q", None)):
         raise ValueError(

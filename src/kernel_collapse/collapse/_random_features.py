@@ -135,7 +135,7 @@ def random_feature_nc1(
     deeper = 0 if shallow else (layers.depth - 1) * features * (features // NETWORKS)
     _validate.fits(
         features * (data.dim + min(block, len(codes)) + 2 * len(classes)) + deeper,
-        f"{features} features of {data.dim} inputs, {min(block, len(codes))} rows at a time,",
+        f"{_validate.shown(features)} features of {data.dim} inputs, {min(block, len(codes))} rows at a time,",
         "lower features or rows",
     )
     network = _Shallow(data.dim, features, layers, rng) if shallow else _Deep(data.dim, features, layers, rng)

@@ -158,7 +158,7 @@ def sampled_nc1(
     )
     totals = sampler.strata.totals
     most = min(limit, int(totals.sum()))
-    _validate.fits(most, f"{most} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
+    _validate.fits(most, f"{_validate.shown(most)} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
     needed = min(2 * int(np.minimum(totals, LEAST).sum()), int(totals.sum()))
     if limit < needed:
         raise ValueError(
@@ -371,7 +371,7 @@ def _pair_kernel(
         return lambda left, right: kernels.of_pairs(left, right, layers, tangent=tangent)
 
     def checked(left: Float[np.ndarray, "m d"], right: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " m"]:
-        values = np.asarray(kernel(left, right), dtype=np.float64)
+        values = _validate.called(kernel, "kernel", left, right)
         if values.shape != (len(left),):
             raise ValueError(
                 f"kernel returned an array of shape {values.shape} for {len(left)} pairs of rows, expected "

@@ -108,6 +108,8 @@ def streamed_nc1(
     one = isinstance(kernel, str) or callable(kernel)
     names: list[Any] = [kernel] if one else _validate.several(kernel, "kernel", "'nngp', or ('nngp', 'ntk')")
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
+    if progress is not None:
+        _validate.function(progress, "progress", "it is called with two numbers", arguments=2)
     found = _Stream(x, codes, names, layers, None, tile, workers, executor).run(progress)
     averaging, sizes = averaging_matrix(codes, found[0].means)
     values = [
@@ -182,6 +184,8 @@ def streamed_collapse(
             "use kernel_collapse.collapse, or fit it elsewhere and give dual_weights."
         )
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
+    if progress is not None:
+        _validate.function(progress, "progress", "it is called with two numbers", arguments=2)
     (sums,) = _Stream(x, codes, [kernel], layers, alpha, tile, workers, executor).run(progress)
     return from_sums(sums, codes, alpha, class_targets, weighting)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import kernels
+from kernel_collapse import _validate, kernels
 from kernel_collapse._linalg import one_blas_thread
 
 __all__ = ["STRIP", "BlockKernel", "Panel", "Part", "Tiles", "classes_of", "pieces"]
@@ -113,12 +113,11 @@ class Tiles(NamedTuple):
         q_columns: Sequence[Float[np.ndarray, " s"]],
     ) -> list[Float[np.ndarray, "r s"]]:
         """Return the block of every kernel."""
-        shape = (len(x), len(x_columns))
         named = [name for name in self.names if not callable(name)]
         if named:
             features, theta = kernels.tile(x, x_columns, q, q_columns, self.layers, tangent="ntk" in named)
         return [
-            _block(name(x, x_columns), shape) if callable(name) else theta if name == "ntk" else features
+            _block(name, x, x_columns) if callable(name) else theta if name == "ntk" else features
             for name in self.names
         ]
 
@@ -133,8 +132,12 @@ def pieces(samples: slice, size: int) -> list[slice]:
     return [slice(top, min(top + size, samples.stop)) for top in range(samples.start, samples.stop, size)]
 
 
-def _block(value: Any, shape: tuple[int, int]) -> Float[np.ndarray, "r s"]:
-    block = np.asarray(value, dtype=float)
+def _block(
+    kernel: BlockKernel, x: Float[np.ndarray, "r d"], x_columns: Float[np.ndarray, "s d"]
+) -> np.ndarray:
+    """Return the block of a user's kernel, or refuse it."""
+    shape = (len(x), len(x_columns))
+    block = _validate.called(kernel, "the kernel", x, x_columns)
     if block.shape != shape:
         raise ValueError(
             f"the kernel gave an array of shape {block.shape} for {shape[0]} and {shape[1]} rows, expected {shape}: it "

@@ -66,7 +66,7 @@ def covariance(structure: str, dim: int) -> Float[np.ndarray, "d d"]:
     array([1.5, 0.5])
     """
     dim = _validate.count(dim, "dim")
-    _validate.fits(dim * dim, f"a covariance in {dim} dimensions", "lower dim")
+    _validate.fits(dim * dim, f"a covariance in {_validate.shown(dim)} dimensions", "lower dim")
     matrix = _structure(structure, dim)
     return np.diag(matrix) if matrix.ndim == 1 else matrix
 

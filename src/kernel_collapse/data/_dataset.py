@@ -49,13 +49,17 @@ class Dataset:
         x = _validate.squarable(_validate.matrix(self.x, "x", numpy=True), "x")
         targets = column(self.targets, "targets")
         labels = _validate.codes(self.labels)
+        _validate.text(self.name, "name")
         for name, array in {"labels": labels, "targets": targets}.items():
             if len(array) != len(x):
                 raise ValueError(
                     f"x has {len(x)} rows and {name} {len(array)}, expected as many {name} as rows."
                 )
-        for name, array in {"x": x, "labels": labels, "targets": targets}.items():
-            object.__setattr__(self, name, array)
+        clean: dict[str, Any] = {"x": x, "labels": labels, "targets": targets}
+        for name in ("classes", "features"):
+            clean[name] = tuple(_validate.several(getattr(self, name), name, "('a', 'b')"))
+        for name, value in clean.items():
+            object.__setattr__(self, name, value)
 
     @property
     def class_sizes(self) -> tuple[int, ...]:

@@ -66,7 +66,7 @@ def frame(
     _validate.size(n, dim)
     _validate.fits(n * dim, f"{n} samples of {dim} features", "lower n or dim")
     n_classes = _validate.count(n_classes, "n_classes", least=2)
-    separation = _validate.positive(separation, "separation", zero_allowed=True)
+    separation = _validate.moderate(separation, "separation", zero_allowed=True)
     sizes = _validate.class_sizes(class_sizes, n, n_classes, imbalance)
     rng = np.random.default_rng(_validate.seed(seed))
     return Frame(n, dim, sizes, separation, rng)

@@ -208,9 +208,9 @@ def initialise(
     widths = widths_of(width, depth)
     dim, outputs = _validate.count(dim, "dim"), _validate.count(outputs, "outputs")
     _validate.choice(parameterisation, PARAMETERISATIONS, "parameterisation")
-    hidden = _validate.positive(weight_variance, "weight_variance")
-    readout = _validate.positive(readout_variance, "readout_variance")
-    bias = _validate.positive(bias_variance, "bias_variance", zero_allowed=True)
+    hidden = _validate.moderate(weight_variance, "weight_variance")
+    readout = _validate.moderate(readout_variance, "readout_variance")
+    bias = _validate.moderate(bias_variance, "bias_variance", zero_allowed=True)
     biases = _validate.flag(biases, "biases")
     if bias > 0 and not biases:
         raise ValueError(

@@ -247,7 +247,7 @@ def sample_posterior(
     >>> posterior.ratio < kc.nc1(kc.nngp(data.x), data.labels).ratio
     True
     """
-    x, basis = _inputs(dataset, _validate.positive(weight_variance, "weight_variance"))
+    x, basis = _inputs(dataset, _validate.moderate(weight_variance, "weight_variance"))
     width = _validate.count(width, "width")
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     _validate.choice(sampler, SAMPLERS, "sampler")
@@ -269,9 +269,9 @@ def sample_posterior(
         x=x,
         targets=dataset.targets,
         averaging=np.eye(len(dataset.class_sizes))[dataset.labels] / np.array(dataset.class_sizes),
-        readout_variance=_validate.positive(readout_variance, "readout_variance"),
-        noise_variance=_validate.positive(noise_variance, "noise_variance"),
-        trajectory=_validate.positive(trajectory, "trajectory"),
+        readout_variance=_validate.moderate(readout_variance, "readout_variance"),
+        noise_variance=_validate.moderate(noise_variance, "noise_variance"),
+        trajectory=_validate.moderate(trajectory, "trajectory"),
         acceptance=target,
         thin=_chains.THIN[sampler]
         if thin is None
@@ -280,7 +280,11 @@ def sample_posterior(
     chains = _validate.count(chains, "chains", least=2)
     draws = _validate.count(draws, "draws", most=_validate.MOST_STEPS)
     held = chains * (width * x.shape[1] + draws * len(dataset.class_sizes) ** 2)
-    _validate.fits(held, f"{chains} chains of {draws} draws of width {width}", "lower one of them")
+    _validate.fits(
+        held,
+        f"{_validate.shown(chains)} chains of {draws} draws of width {_validate.shown(width)}",
+        "lower one of them",
+    )
     plan = _chains.Plan(
         sampler=sampler,
         chains=chains,

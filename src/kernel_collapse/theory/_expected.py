@@ -211,8 +211,8 @@ def network_of(
     return Network(
         activations.get(activation),
         kernel == "ntk",
-        _validate.positive(weight_variance, "weight_variance"),
-        _validate.positive(bias_variance, "bias_variance", zero_allowed=True),
+        _validate.moderate(weight_variance, "weight_variance"),
+        _validate.moderate(bias_variance, "bias_variance", zero_allowed=True),
     )
 
 

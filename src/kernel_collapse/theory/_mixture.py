@@ -113,7 +113,9 @@ def gaussian_mixture(
     _validate.size(1, dim)
     class_means = _validate.per_class(class_means, "class_means", None)
     _validate.fits(
-        len(class_means) * dim, f"the means of {len(class_means)} classes in {dim} dimensions", "lower dim"
+        len(class_means) * dim,
+        f"{len(class_means)} means in {_validate.shown(dim)} dimensions",
+        "lower dim",
     )
     means = np.array(
         [_validate.coordinates(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)]
