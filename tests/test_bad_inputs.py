@@ -63,7 +63,7 @@ API = [
     (
         "nngp",
         lambda: kc.nngp(X, depth=10**30),
-        "depth is 1000000000000000000000000000000, expected a whole number that",
+        "depth is 1000000000000000000000000000000, expected a whole number",
     ),
     ("sampled", lambda: jax.jit(lambda x: kc.sampled_nc1(x, Y).ratio)(X), "x is traced by JAX"),
     ("adaptive", lambda: jax.grad(lambda x: kc.solve_adaptive(x, T).residual)(X), "x is traced by JAX"),
@@ -173,6 +173,11 @@ API = [
         "sampled",
         lambda: kc.sampled_nc1(X, Y, confidence=1 - 1e-16),
         "expected a number from 0.001 to 1 - 1e-9",
+    ),
+    (
+        "sampled",
+        lambda: kc.sampled_nc1(X, Y, relative_error=1e-300),
+        "expected a share of the ratio from 1e-9 to 1",
     ),
     ("sampled", lambda: kc.sampled_nc1(X, Y, seed=2**200), "expected a whole number that is at most"),
     ("streamed", lambda: kc.streamed_nc1(X, Y, workers=10**9), "that is at most 1024"),

@@ -407,8 +407,14 @@ def test_labels_that_are_equal_are_one_class_and_others_are_not():
     assert kc.data.from_arrays(X, [1, 1.0, 2, 2.0] * 2).labels.tolist() == [0, 0, 1, 1] * 2
     assert len(kc.data.from_arrays(X, [1, "1", 2, "2"] * 2).classes) == 4
     assert kc.data.from_arrays(X, [False, True] * 4).classes == (False, True)
-    with pytest.raises(ValueError, match="the held-out class True has no training sample"):
+    with pytest.raises(ValueError, match="the held-out class False has no training sample"):
         kc.held_out_collapse_from_features(X, [0, 1] * 4, X, [False, True] * 4)
+
+
+def test_networks_take_data_without_gaps_in_the_classes():
+    gap = kc.Dataset(X, np.array([0, 2] * 4), TARGETS)
+    with pytest.raises(ValueError, match="class 1 of the data set has no sample, expected one at least"):
+        kc.networks.train(gap, width=3, epochs=1)
 
 
 def test_an_activation_that_returns_truth_values_is_a_step():

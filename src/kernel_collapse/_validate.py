@@ -85,9 +85,6 @@ __all__ = [
     "text",
 ]
 
-#: Beyond this a square is no float64.
-LARGEST_COORDINATE = 1e150
-
 
 def path(value: Any, what: str, expected: str) -> Path:
     """Return a path, given as one or as text."""
@@ -197,7 +194,7 @@ def columns(value: Any, what: str, *, numpy: bool = False) -> Float[Any, "n k"]:
 
 
 def coordinates(value: Any, what: str, dim: int) -> Float[np.ndarray, " d"]:
-    """Return a vector of `dim` finite numbers whose squares are finite too; a number is that of every coordinate."""
+    """Return a vector of `dim` finite numbers; a number is that of every coordinate."""
     if isinstance(value, int | float | np.number):
         array = np.asarray(finite(value, what))
     else:
@@ -205,11 +202,6 @@ def coordinates(value: Any, what: str, dim: int) -> Float[np.ndarray, " d"]:
     if array.shape not in ((), (dim,)) or not np.isfinite(array).all():
         raise ValueError(
             f"{what} is {shown(value)}, expected a finite number or one for each of {dim} coordinates."
-        )
-    if np.abs(array).max() > LARGEST_COORDINATE:
-        raise ValueError(
-            f"{what} reaches {np.abs(array).max():.3g}, expected at most 1e150, for its square must be "
-            "finite: scale it down."
         )
     return np.broadcast_to(array, (dim,)).astype(float)
 

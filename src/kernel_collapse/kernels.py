@@ -78,7 +78,7 @@ def nngp(
     activation : str, Activation or callable
         A name (`kernel_collapse.activations` lists them), an `Activation`, or an elementwise function.
     depth : int
-        Number of hidden layers L; the "two-layer network" of the literature is depth 1.
+        Number of hidden layers L, at most 10,000; the "two-layer network" of the literature is depth 1.
     weight_variance, bias_variance : float
         Prior variances: weights N(0, weight_variance / fan_in), biases N(0, bias_variance).
     kind : {"features", "output"}

@@ -74,7 +74,8 @@ def expand(
         _validate.positive(tail, "tail")
     points = None
     if kinks is not None:
-        points = [_validate.finite(k, "a kink") for k in _validate.several(kinks, "kinks", "(0.0,)")]
+        given = _validate.several(kinks, "kinks", "(0.0,)")
+        points = _validate.matrix([given], "kinks", numpy=True)[0].tolist() if given else []
     if points and max(map(abs, points)) > FARTHEST_KINK:
         raise ValueError(
             f"kinks are {_validate.shown(points)}, expected numbers from -1e6 to 1e6: no pre-activation is beyond."

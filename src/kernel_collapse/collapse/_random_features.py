@@ -91,7 +91,7 @@ def random_feature_nc1(
     weighting : {"paper", "sample", "class", "published"}
         As for `nc1`.
     confidence : float
-        Probability with which the interval is to cover the ratio.
+        Probability with which the interval is to cover the ratio, from 0.001 to 1 - 1e-9.
     seed : int
         Seed of the generator.
     rows : int

@@ -101,9 +101,9 @@ def sampled_nc1(
         `kernel_collapse.nngp` or `kernel_collapse.ntk`; or a function of two arrays of shape (m, d) that returns the
         m values of the kernel of each row of the first with the same row of the second.
     relative_error : float
-        Pairs are drawn until half of the interval is at most this share of the ratio.
+        Pairs are drawn until half of the interval is at most this share of the ratio, from 1e-9 to 1.
     confidence : float
-        Probability with which the interval is to cover the ratio.
+        Probability with which the interval is to cover the ratio, from 0.001 to 1 - 1e-9.
     pairs : int, optional
         Draw so many pairs (fewer if there are not so many) in place of what `relative_error` takes. About a fifth of
         them go into the allocation.
@@ -146,7 +146,11 @@ def sampled_nc1(
             "distances of pairs do not tell it; try nc1 on a part of the data."
         )
     _validate.choice(weighting, ("paper", "sample", "class"), "weighting")
-    relative_error = _validate.positive(relative_error, "relative_error")
+    if not 1e-9 <= _validate.positive(relative_error, "relative_error") <= 1.0:
+        raise ValueError(
+            f"relative_error is {_validate.shown(relative_error)}, expected a share of the ratio from 1e-9 to 1, "
+            "say 0.01: a smaller error takes more pairs than can be drawn."
+        )
     confidence = _validate.confidence(confidence)
     fixed = pairs is not None
     limit = _validate.count(pairs, "pairs") if fixed else _validate.count(max_pairs, "max_pairs")

@@ -74,7 +74,7 @@ def streamed_nc1(
     tile : int, optional
         Side of a tile; by default one whose temporaries stay in the cache.
     workers : int, optional
-        Threads; by default one a core.
+        Threads, at most 1024; by default one a core.
     executor : concurrent.futures.Executor, optional
         Computes the tiles in place of threads, and gives the same bits: a process pool, or many machines
         (`kernel_collapse.cluster.connect`). Rows are read here and sent, some thousands at a time, so that `x` need not

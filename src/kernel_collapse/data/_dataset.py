@@ -46,7 +46,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Hold every data set to what is said above, whoever made it."""
-        x = _validate.squarable(_validate.matrix(self.x, "x", numpy=True), "x")
+        x = _validate.matrix(self.x, "x", numpy=True)
         targets = column(self.targets, "targets")
         labels = _validate.codes(self.labels)
         _validate.text(self.name, "name")
@@ -81,7 +81,8 @@ def from_arrays(
     x : array_like, shape (n, d)
         Inputs, one sample a row. Arrays of PyTorch, JAX and CuPy are read into NumPy's.
     labels : sequence, length n
-        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order.
+        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order. Labels that
+        are equal are one class, as 1 and 1.0 are; truth values beside numbers are refused, for True equals 1.
     targets : array_like, shape (n,) or (n, k), optional
         Regression targets; by default -1, +1 for two classes, else one-hot.
     name : str
@@ -131,6 +132,7 @@ def dataset_of(
         raise ValueError(
             f"x has {len(x)} rows and there are {len(codes)} labels, expected as many labels as rows."
         )
+    _validate.squarable(x, "x")
     if targets is None:
         targets = default_targets(len(classes), len(codes))[codes]
     return Dataset(x, codes, targets, name, classes, features)

@@ -153,7 +153,8 @@ def student_t(
         x = room.centres + unit * normals / mixing[:, None]
     if not np.isfinite(x).all():
         raise ValueError(
-            f"df is {df:g}, at which samples pass the largest float64, expected a larger one: try 1 or more."
+            f"df is {df:g}, at which samples lie beyond the range of float64, expected "
+            "a larger one: try 1 or more."
         )
     return room.dataset(x, "student-t", on_a_line=True)
 

@@ -232,7 +232,8 @@ def sizes_of(
     if given is None:
         return Sizes(np.full(classes, 1.0 / classes), np.zeros(classes))
     what = "class_shares" if class_sizes is None else "class_sizes"
-    given = _validate.several(given, what, "an entry a class, as in class_means")
+    alone = isinstance(given, int | float | np.number)
+    given = [given] if alone else _validate.several(given, what, "an entry a class, as in class_means")
     if len(given) != classes:
         raise ValueError(
             f"{what} is {_validate.shown(given)}, expected {classes} entries: one a class, as in class_means."
