@@ -2,9 +2,12 @@
 
 import warnings
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy.sparse import csr_array
 
 import kernel_collapse as kc
 from conftest import refuse
@@ -33,7 +36,7 @@ API = [
     # Arrays
     ("nngp", lambda: kc.nngp(HOLE), "x holds nan in row 2, column 1, expected finite numbers"),
     ("nngp", lambda: kc.nngp(X + 1j), "x has entries of type complex128, expected real numbers"),
-    ("nngp", lambda: kc.nngp(TEXT), "x has entries of type object, expected real numbers"),
+    ("nngp", lambda: kc.nngp(TEXT), "x has entries of type str, expected real numbers"),
     ("nngp", lambda: kc.nngp(DATES), "expected real numbers"),
     ("nngp", lambda: kc.nngp([[1.0, 2.0], [3.0]]), "x has rows of different lengths"),
     (
@@ -42,15 +45,35 @@ API = [
         "x has shape (8,), expected two dimensions (samples, features). Try x.reshape",
     ),
     ("nngp", lambda: kc.nngp(X[:0]), "x has shape (0, 2), expected at least one row"),
-    ("nngp", lambda: kc.nngp(None), "x has shape (), expected two dimensions"),
-    ("nngp", lambda: kc.nngp("table.csv"), "x has entries of type"),
+    ("nngp", lambda: kc.nngp(None), "x is None, expected an array of numbers"),
+    ("nngp", lambda: kc.nngp("table.csv"), "x is the text 'table.csv', expected an array of numbers"),
     ("nngp", lambda: kc.nngp(X, X[:, :1]), "x has 2 features and x_other has 1, expected the same number"),
     ("nngp", lambda: kc.nngp(X * 1e200), "the kernel is not finite"),
+    ("nngp", lambda: kc.nngp(np.ma.array(X, mask=X > 1)), "x is a masked array, whose mask would be ignored"),
+    ("nngp", lambda: kc.nngp(csr_array(X)), "x is a sparse matrix, expected a dense array: give x.toarray()"),
+    ("nngp", lambda: kc.nngp([[10**400, 1]]), "which is beyond the largest float64"),
+    ("nngp", lambda: kc.nngp(data()), "x is a Dataset, expected its inputs: give dataset.x."),
+    ("nngp", lambda: kc.nngp({"a": X}), "x is a mapping from keys to values"),
+    ("nngp", lambda: kc.nngp(set(X.ravel())), "x is a set, which has no order"),
+    ("nngp", lambda: kc.nngp(row for row in X), "x is a generator or iterator"),
+    ("nngp", lambda: kc.nngp(torch.zeros(3, 2, device="meta")), "a tensor without values"),
+    ("nngp", lambda: kc.nngp(pd.DataFrame({"a": [1.0, 2], "b": ["u", "v"]})), "not numeric ('b')"),
+    ("nngp", lambda: kc.nngp(X[:, :1].astype("M8[ns]")), "expected real numbers"),
+    ("nngp", lambda: kc.nngp(np.zeros((10**7, 1))), "expected at most the"),
+    (
+        "nngp",
+        lambda: kc.nngp(X, depth=10**30),
+        "depth is 1000000000000000000000000000000, expected a whole number",
+    ),
+    ("sampled", lambda: jax.jit(lambda x: kc.sampled_nc1(x, Y).ratio)(X), "x is traced by JAX"),
+    ("adaptive", lambda: jax.grad(lambda x: kc.solve_adaptive(x, T).residual)(X), "x is traced by JAX"),
     ("ntk", lambda: kc.ntk(X * INF), "expected finite numbers"),
     ("nc1", lambda: kc.nc1(K[:6], Y), "expected a square matrix of all pairs"),
     ("nc1", lambda: kc.nc1(K[:6, :6], Y), "the Gram matrix has 6 rows and there are 8 labels"),
     ("nc1", lambda: kc.nc1(np.arange(64.0).reshape(8, 8), Y), "the Gram matrix is not symmetric"),
     ("nc1", lambda: kc.nc1(K + 1j, Y), "expected real numbers"),
+    ("nc1", lambda: kc.nc1(K * 1e307, Y), "for sums over the samples must be finite"),
+    ("nc1", lambda: kc.nc1(data(), Y), "give kernel_collapse.nngp(dataset.x)"),
     ("nc1_from_features", lambda: kc.nc1_from_features(X * 1e200, Y), "the largest entry of features is"),
     (
         "collapse_from_features",
@@ -70,6 +93,24 @@ API = [
     ("labels", lambda: kc.nc1(K, np.eye(2)[Y]), "labels are nested"),
     ("labels", lambda: kc.streamed_nc1(X, []), "labels are empty"),
     ("labels", lambda: kc.sampled_nc1(X, [{}] * 8), "labels cannot be hashed"),
+    ("labels", lambda: kc.nc1(K, data()), "labels are a Dataset, expected its labels: give dataset.labels."),
+    ("labels", lambda: kc.nc1(K, pd.Series([None, 1] * 4, dtype="Int64")), "the label of row 0 is missing"),
+    ("labels", lambda: kc.nc1(K, [0, pd.NaT] * 4), "the label of row 1 is missing"),
+    (
+        "labels",
+        lambda: kc.nc1(K, np.array(["2020", "NaT"] * 4, dtype="M8[ns]")),
+        "the label of row 1 is missing",
+    ),
+    ("labels", lambda: kc.nc1(K, np.ma.array(Y, mask=[0, 0, 0, 1] * 2)), "the label of row 3 is missing"),
+    ("labels", lambda: kc.nc1(K, "abababab"), "labels are the text 'abababab', expected one label a sample"),
+    ("labels", lambda: kc.nc1(K, dict(enumerate(Y))), "try list(labels.values())"),
+    ("labels", lambda: kc.nc1(K, {0, 1}), "labels are a set, which has no order"),
+    ("labels", lambda: kc.nc1(K, np.array(Y)[:, None]), "try labels.ravel()"),
+    ("labels", lambda: kc.nc1(K, [[y] for y in Y]), "try numpy.asarray(labels).ravel()"),
+    ("labels", lambda: kc.nc1(K, np.eye(2)[Y]), "they look one-hot, try labels.argmax(axis=1)"),
+    ("labels", lambda: kc.nc1(K, pd.DataFrame({"kind": Y})), "give one of its columns, as labels['kind']"),
+    ("labels", lambda: kc.nc1(K, [0, True] + [1] * 6), "labels hold truth values beside numbers"),
+    ("labels", lambda: kc.nc1(K, [(0, 1), (0, True)] * 4), "labels hold truth values beside numbers"),
     # Kernels and activations
     ("depth", lambda: kc.nngp(X, depth=0), "depth is 0, expected a whole number that is at least 1"),
     ("depth", lambda: kc.nngp(X, depth=True), "depth is True, expected a whole number"),
@@ -83,6 +124,11 @@ API = [
     ("activation", lambda: kc.nngp(X, activation="leaky_relu(nan)"), "expected"),
     ("activation", lambda: kc.nngp(X, activation=3), "expected"),
     ("activation", lambda: kc.nngp(X, activation=lambda u: u[:1]), "expected"),
+    (
+        "activation",
+        lambda: kc.nngp(X, activation=lambda u: u + 1j),
+        "expected one real number for each number",
+    ),
     ("activation", lambda: kc.activations.expand(np.tanh, orders=-1), "orders is -1"),
     # Data
     ("data", lambda: kc.data.gaussian_classes(n=0), "n is 0, expected a whole number"),
@@ -118,7 +164,27 @@ API = [
     ),
     ("sampled", lambda: kc.sampled_nc1(X, Y, weighting="published"), "expected"),
     ("sampled", lambda: kc.sampled_nc1(X, Y, relative_error="small"), "relative_error is 'small'"),
+    (
+        "sampled",
+        lambda: kc.sampled_nc1(X, Y, confidence=1e-300),
+        "confidence is 1e-300, expected a number from 0.001",
+    ),
+    (
+        "sampled",
+        lambda: kc.sampled_nc1(X, Y, confidence=1 - 1e-16),
+        "expected a number from 0.001 to 1 - 1e-9",
+    ),
+    (
+        "sampled",
+        lambda: kc.sampled_nc1(X, Y, relative_error=1e-300),
+        "expected a share of the ratio from 1e-9 to 1",
+    ),
+    ("sampled", lambda: kc.sampled_nc1(X, Y, seed=2**200), "expected a whole number that is at most"),
+    ("streamed", lambda: kc.streamed_nc1(X, Y, workers=10**9), "that is at most 1024"),
     ("random features", lambda: kc.random_feature_nc1(X, Y, features=1.5), "features is 1.5"),
+    ("random features", lambda: kc.random_feature_nc1(X, Y, features=10**15), "expected at most the"),
+    ("networks", lambda: kc.networks.initialise(2, width=10**400), "width is 1000"),
+    ("networks", lambda: kc.networks.initialise(2, width=10**12), "expected at most the"),
     # Adaptive kernel
     ("adaptive", lambda: kc.solve_adaptive(X, T[:3]), "expected"),
     ("adaptive", lambda: kc.solve_adaptive(X, ["a", "b"] * 4), "expected real numbers"),
@@ -130,7 +196,11 @@ API = [
         lambda: kc.solve_adaptive(X, T, anneal=3),
         "anneal is 3, expected several values in brackets",
     ),
-    ("adaptive", lambda: kc.solve_adaptive(X, T, starts="nngp"), "starts is 'nngp', expected several values"),
+    (
+        "adaptive",
+        lambda: kc.solve_adaptive(X, T, starts="nngp"),
+        "starts are the text 'nngp', expected several values",
+    ),
     ("adaptive", lambda: kc.solve_adaptive(X, T, starts=[]), "starts is empty, expected at least one"),
     (
         "adaptive",
@@ -189,6 +259,7 @@ def here(tmp_path, monkeypatch):
         "good.toml": '[data]\nlaw = "xor"\nn = 9\ndim = 2\n[measurement]\nkernel = "data"\n',
         "bool.toml": '[data]\nlaw = "xor"\nn = true\ndim = 2\n[measurement]\nkernel = "data"\n',
         "string.toml": '[data]\nlaw = "xor"\nn = "9"\ndim = 2\n[measurement]\nkernel = "data"\n',
+        "deep.toml": "data = " + "[" * 5000 + "]" * 5000,
         "huge.toml": '[data]\nlaw = "xor"\nn = 1000000000000000000\ndim = 2\n[measurement]\nkernel = "data"\n',
         "broken.toml": "[data\nlaw =",
         "table.toml": '[data]\nlaw = "file"\npath = "junk.csv"\n[measurement]\nkernel = "data"\n',
@@ -267,6 +338,7 @@ COMMANDS = [
     ("run broken.toml", "broken.toml, line 1, column 6: not TOML"),
     ("run bool.toml", "line 3, [[data]] 1: n is True"),
     ("run string.toml", "line 3, [[data]] 1: n is '9', expected a number: write it without quotation marks"),
+    ("run deep.toml", "deep.toml has too many brackets within brackets"),
     ("run huge.toml", "expected at most 2^40"),
     ("run table.toml", "line 3, [[data]] 1: junk.csv cannot be read as CSV"),
     ("run folder.toml", "line 3, [[data]] 1: 'folder.csv' is a folder"),

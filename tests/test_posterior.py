@@ -335,7 +335,7 @@ def test_bad_data():
         sample_posterior(data.x, width=5)
     with pytest.raises(ValueError, match="dataset has one class, expected at least two"):
         sample_posterior(dataclasses.replace(data, labels=np.zeros(12, dtype=int)), width=5)
-    with pytest.raises(ValueError, match="12 samples, 12 labels and 7 targets, expected as many of each"):
+    with pytest.raises(ValueError, match="x has 12 rows and targets 7, expected as many targets"):
         sample_posterior(dataclasses.replace(data, targets=data.targets[:7]), width=5)
 
 

@@ -324,5 +324,5 @@ def test_bad_data():
 
     with pytest.raises(ValueError, match="expected a Dataset"):
         kc.networks.train(DATA.x)
-    with pytest.raises(ValueError, match="30 samples, 30 labels and 29 targets"):
+    with pytest.raises(ValueError, match="x has 30 rows and targets 29, expected as many targets"):
         kc.networks.train(replace(DATA, targets=DATA.targets[:-1]))

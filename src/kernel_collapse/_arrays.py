@@ -72,9 +72,16 @@ def traced(value: Any) -> bool:
 
 
 def read(value: Any) -> np.ndarray:
-    """Return the values of an array of any library as one of NumPy's."""
+    """Return the values of an array of any library as one of NumPy's; those that NumPy does not know in float32."""
     if array_api_compat.is_torch_array(value):
-        return value.detach().cpu().numpy()
+        plain = value.detach().cpu().resolve_conj().resolve_neg()
+        if plain.is_floating_point() and plain.dtype.itemsize < 4:
+            plain = plain.float()
+        return plain.numpy()
+    if array_api_compat.is_jax_array(value):
+        found = np.asarray(value)
+        narrow = found.dtype.kind == "V" and "float" in found.dtype.name
+        return found.astype(np.float32) if narrow else found
     if array_api_compat.is_cupy_array(value):
         return value.get()
     return np.from_dlpack(value) if hasattr(value, "__dlpack__") else np.asarray(value)

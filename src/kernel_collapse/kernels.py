@@ -78,7 +78,7 @@ def nngp(
     activation : str, Activation or callable
         A name (`kernel_collapse.activations` lists them), an `Activation`, or an elementwise function.
     depth : int
-        Number of hidden layers L; the "two-layer network" of the literature is depth 1.
+        Number of hidden layers L, at most 10,000; the "two-layer network" of the literature is depth 1.
     weight_variance, bias_variance : float
         Prior variances: weights N(0, weight_variance / fan_in), biases N(0, bias_variance).
     kind : {"features", "output"}
@@ -193,16 +193,19 @@ def ntk_published(x: ArrayLike) -> Float[np.ndarray, "n n"]:
     array([[-0.2292,  0.2292],
            [ 0.2292, -0.2292]])
     """
-    clean = _validate.matrix(x, "x")
-    gram = clean @ clean.T / clean.shape[1]
-    scale = 1.0 + 2.0 * np.diag(gram)
-    return nngp(clean) + gram * ((4.0 / np.pi) / np.sqrt(scale @ scale - 4.0 * gram**2))
+    clean = _validate.matrix(x, "x", numpy=True)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        gram = clean @ clean.T / clean.shape[1]
+        scale = 1.0 + 2.0 * np.diag(gram)
+        tangent = gram * ((4.0 / np.pi) / np.sqrt(scale @ scale - 4.0 * gram**2))
+    require_finite(np.isfinite(tangent).all())
+    return nngp(clean) + tangent
 
 
 def layers_of(activation: ActivationLike, depth: int, weight_variance: float, bias_variance: float) -> Layers:
     return Layers(
         activations.get(activation),
-        _validate.count(depth, "depth"),
+        _validate.count(depth, "depth", most=_validate.MOST_LAYERS),
         _validate.positive(weight_variance, "weight_variance"),
         _validate.positive(bias_variance, "bias_variance", zero_allowed=True),
     )
@@ -228,6 +231,11 @@ def _tiled(
         other, q_other = x, q
     else:
         q_other = variances(other, layers)
+    _validate.fits(
+        len(x) * len(other),
+        f"the Gram matrix of {len(x)} by {len(other)} samples",
+        "use streamed_nc1 or sampled_nc1",
+    )
     gram = np.empty((len(x), len(other)), dtype=x.dtype)
     for top in range(0, len(x), TILE):
         rows = slice(top, min(top + TILE, len(x)))

@@ -175,8 +175,8 @@ def get(activation: ActivationLike) -> Activation:
         return _named(activation)
     if not callable(activation):
         raise ValueError(
-            f"activation is {activation!r}, expected one of the names of kernel_collapse.activations or an elementwise "
-            "function."
+            f"activation is {_validate.shown(activation)}, expected one of the names of "
+            "kernel_collapse.activations or an elementwise function."
         )
     try:
         return _expanded(activation)

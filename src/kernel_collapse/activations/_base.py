@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse import _arrays
+from kernel_collapse import _arrays, _validate
 
 __all__ = ["Activation", "ActivationLike", "Array", "called", "degree", "determinant", "parameter"]
 
@@ -99,10 +99,7 @@ def called(base: str, *parameters: float) -> str:
 
 def parameter(value: Any, what: str) -> float:
     """Return a parameter as a finite number."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not np.isfinite(value):
-        raise ValueError(f"{what} is {value!r}, expected a finite number.")
-    return float(value)
+    return _validate.finite(value, what)
 
 
 #: Powers beyond this overflow for no more than large variances, and mean nothing as activations.
@@ -113,5 +110,7 @@ def degree(value: Any, what: str, least: int = 0) -> int:
     """Return the degree of a polynomial, a whole number."""
     number = parameter(value, what)
     if number != int(number) or not least <= number <= LARGEST_DEGREE:
-        raise ValueError(f"{what} is {value!r}, expected a whole number from {least} to {LARGEST_DEGREE}.")
+        raise ValueError(
+            f"{what} is {_validate.shown(value)}, expected a whole number from {least} to {LARGEST_DEGREE}."
+        )
     return int(number)

@@ -12,6 +12,9 @@ from kernel_collapse.activations._expansion import MAX_ORDERS, Expanded
 
 __all__ = ["expand"]
 
+#: Beyond this a function is not seen to have a kink.
+FARTHEST_KINK = 1e6
+
 
 def expand(
     function: Callable[[Any], Any],
@@ -64,18 +67,19 @@ def expand(
     (0.2672612419..., 0.2672612419...)
     """
     if not callable(function):
-        raise ValueError(f"the activation is {function!r}, expected an elementwise function.")
+        raise ValueError(f"the activation is {_validate.shown(function)}, expected an elementwise function.")
     if orders is not None and not 2 <= _validate.count(orders, "orders") <= MAX_ORDERS:
-        raise ValueError(f"orders is {orders}, expected 2 to {MAX_ORDERS}.")
+        raise ValueError(f"orders is {_validate.shown(orders)}, expected 2 to {MAX_ORDERS}.")
     if tail is not None:
         _validate.positive(tail, "tail")
-    points = (
-        None
-        if kinks is None
-        else [float(k) for k in _validate.matrix([kinks], "kinks")[0]]
-        if len(kinks)
-        else []
-    )
+    points = None
+    if kinks is not None:
+        given = _validate.several(kinks, "kinks", "(0.0,)")
+        points = _validate.matrix([given], "kinks", numpy=True)[0].tolist() if given else []
+    if points and max(map(abs, points)) > FARTHEST_KINK:
+        raise ValueError(
+            f"kinks are {_validate.shown(points)}, expected numbers from -1e6 to 1e6: no pre-activation is beyond."
+        )
     label = name or str(getattr(function, "__name__", repr(function)))
     _check(function, label)
     return Expanded(function, label, orders=orders, tail=tail, kinks=points)
@@ -99,6 +103,8 @@ def _check(function: Callable[[Any], Any], name: str) -> None:
             f"the activation {name} returns shape {whole.shape} and type {whole.dtype} for an array of shape (5, 7), "
             "expected one real number for each number."
         )
+    single = whole.dtype == np.float32
+    whole, part = whole.astype(np.float64, copy=False), part.astype(np.float64, copy=False)
     if not np.isfinite(whole).all():
         bad = grid[~np.isfinite(whole.ravel())][0]
         raise ValueError(
@@ -109,7 +115,7 @@ def _check(function: Callable[[Any], Any], name: str) -> None:
             f"the activation {name} is not elementwise: its value at a number depends on the numbers beside it, "
             "expected a function of each number alone."
         )
-    if whole.dtype == np.float32:
+    if single:
         raise ValueError(
             f"the activation {name} returns float32 for float64, expected double precision: with JAX, enable x64."
         )

@@ -124,7 +124,7 @@ class AdaptiveSolution:
         Parameters
         ----------
         x : array_like, shape (m, d)
-            Inputs, of as many dimensions as those of the solution.
+            Inputs, of as many dimensions as those of the solution; read into NumPy's float64, as by `solve_adaptive`.
         x_other : array_like, shape (n, d), optional
             Inputs of the columns; `x` itself by default.
 
@@ -146,7 +146,7 @@ class AdaptiveSolution:
         stretch = (vectors * (np.sqrt(values) - 1.0)) @ vectors.T
 
         def stretched(inputs: ArrayLike, what: str) -> Float[np.ndarray, "m d"]:
-            clean = _validate.matrix(inputs, what)
+            clean = _validate.matrix(inputs, what, numpy=True)
             if clean.shape[1] != dim:
                 raise ValueError(f"{what} has {clean.shape[1]} features, expected the {dim} of the solution.")
             basis = np.eye(dim) if self._basis is None else self._basis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -47,8 +47,9 @@ def solve_adaptive(
     Parameters
     ----------
     x : array_like, shape (n, d)
-        Inputs, at least two samples. With d > n everything is done in the span of the samples, where alone Sigma
-        leaves its prior: memory and time then depend on n.
+        Inputs, at least two samples. Arrays of PyTorch, JAX and CuPy are read into NumPy's float64, in which all is
+        computed and returned, without derivatives. With d > n everything is done in the span of the samples, where
+        alone Sigma leaves its prior: memory and time then depend on n.
     targets : array_like, shape (n,) or (n, k)
         Regression targets, in the units of the output.
     activation : str, Activation or callable
@@ -115,10 +116,10 @@ def solve_adaptive(
     for start in starts:
         _validate.choice(start, START_NAMES, "the start")
     path = () if anneal is None else _validate.several(anneal, "anneal", "(5000, 1000)")
-    widths = [_validate.positive(w, "a width of anneal") for w in path]
+    widths = [_validate.moderate(w, "a width of anneal") for w in path]
     n, dim = x.shape
     basis = None
-    z = x * np.sqrt(_validate.positive(weight_variance, "weight_variance") / dim)
+    z = x * np.sqrt(_validate.moderate(weight_variance, "weight_variance") / dim)
     if dim > n:
         basis, triangle = np.linalg.qr(z.T)
         z = np.ascontiguousarray(triangle.T)
@@ -132,9 +133,9 @@ def solve_adaptive(
         z,
         y,
         phi,
-        width=_validate.positive(width, "width"),
-        readout_variance=_validate.positive(readout_variance, "readout_variance"),
-        noise_variance=_validate.positive(noise_variance, "noise_variance"),
+        width=_validate.moderate(width, "width"),
+        readout_variance=_validate.moderate(readout_variance, "readout_variance"),
+        noise_variance=_validate.moderate(noise_variance, "noise_variance"),
     )
     if not callable(getattr(energy.activation, "kappa_q", None)):
         raise ValueError(
@@ -142,7 +143,7 @@ def solve_adaptive(
             "kernel needs it."
         )
     limit = _validate.count(max_evaluations, "max_evaluations")
-    rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
+    rng = np.random.default_rng(_validate.seed(seed))
 
     origin = np.zeros((z.shape[1],) * 2)
     path, first = _anneal(energy, widths, origin, limit)
@@ -199,11 +200,10 @@ def solve_adaptive(
 
 
 def _inputs(x: ArrayLike, targets: ArrayLike) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n k"]]:
-    clean = _validate.matrix(x, "x")
+    clean = _validate.matrix(x, "x", numpy=True)
     if len(clean) < 2:
         raise ValueError("x has 1 row, expected at least two samples: one sample has no kernel to adapt.")
-    y: Any = np.asarray(targets)
-    y = _validate.matrix(y[:, None] if y.ndim == 1 else y, "targets")
+    y = _validate.columns(targets, "targets", numpy=True)
     if len(y) != len(clean):
         raise ValueError(f"x has {len(clean)} rows and targets {len(y)}, expected as many targets as rows.")
     return clean, y

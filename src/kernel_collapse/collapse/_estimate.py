@@ -100,10 +100,12 @@ class Rows:
     """The rows of data of any size, read and checked block by block as they are asked for."""
 
     def __init__(self, x: Any, n_labels: int) -> None:
-        if hasattr(x, "to_numpy"):  # a table, whose brackets take columns
-            x = x.to_numpy()
-        self._x = x if hasattr(x, "shape") else _validate.matrix(x, "x")
-        shape = tuple(self._x.shape)
+        _validate.ordered(x, "x", "an array of numbers, samples in rows")
+        x = _validate.in_numpy(x, "x")
+        # The brackets of a table take columns; what has no shape is no array yet.
+        by_rows = hasattr(x, "shape") and not hasattr(x, "columns") and not isinstance(x, memoryview)
+        self._x = x if by_rows else _validate.matrix(x, "x")
+        shape = _shape_of(self._x)
         if len(shape) != 2 or shape[1] == 0:
             raise ValueError(f"x has shape {shape}, expected two dimensions (samples, features).")
         if shape[0] != n_labels:
@@ -116,7 +118,7 @@ class Rows:
 
     def __getitem__(self, rows: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
         """Return the rows of those numbers, which ascend."""
-        block = _validate.matrix(self._x[rows], "x", row_numbers=rows)
+        block = _validate.matrix(self._taken(rows), "x", row_numbers=rows, numpy=True)
         if block.shape != (len(rows), self.dim):
             raise ValueError(
                 f"x gave an array of shape {block.shape} for {len(rows)} of its rows, expected "
@@ -124,3 +126,21 @@ class Rows:
             )
         self.read += len(rows)
         return block
+
+    def _taken(self, rows: Int[np.ndarray, " m"]) -> Any:
+        try:
+            return self._x[rows]
+        except Exception as error:  # whatever an object's own brackets raise
+            raise ValueError(
+                f"x gave no rows for an array of their numbers ({type(error).__name__}), expected x[rows] to take one, "
+                "as NumPy's arrays do."
+            ) from None
+
+
+def _shape_of(x: Any) -> tuple[int, ...]:
+    try:
+        return tuple(int(length) for length in x.shape)
+    except Exception:  # whatever an object calls a shape
+        raise ValueError(
+            f"x is {_validate.shown(x)}, whose shape is no tuple of numbers, expected an array of numbers."
+        ) from None

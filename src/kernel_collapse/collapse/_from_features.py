@@ -83,6 +83,7 @@ def collapse_from_features(
     >>> found.nc1, round(found.nc2_etf, 12), round(found.nc3, 12), found.nc4
     (0.0, 0.0, 0.0, 1.0)
     """
+    _validate.one_library(features=features, classifier=classifier, bias=bias, targets=targets)
     return _of_features(features, labels, None, None, classifier, bias, targets, weighting)
 
 
@@ -126,6 +127,10 @@ def held_out_collapse_from_features(
     >>> kc.held_out_collapse_from_features([[0.0], [2.0]], ["a", "b"], [[0.1], [1.9]], ["a", "b"]).ncm_accuracy
     1.0
     """
+    _validate.encode_labels(test_labels, two_classes=False, what="test_labels")
+    _validate.one_library(
+        features=features, test_features=test_features, classifier=classifier, bias=bias, targets=targets
+    )
     return _of_features(features, labels, test_features, test_labels, classifier, bias, targets, weighting)
 
 

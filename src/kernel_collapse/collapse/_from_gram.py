@@ -107,6 +107,7 @@ def collapse(
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, _ = _validate.encode_labels(labels)
+    _validate.one_library(gram=gram, targets=targets, dual_weights=dual_weights)
     gram, eps = read_gram(gram, len(codes))
     alpha, class_targets, noise_variance = _dual(gram, codes, targets, noise_variance, dual_weights)
     sums = sums_of(gram, codes, alpha, eps)
@@ -169,6 +170,9 @@ def held_out_collapse(
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, classes = _validate.encode_labels(labels)
+    _validate.one_library(
+        gram=gram, cross=cross, diagonal=diagonal, targets=targets, dual_weights=dual_weights
+    )
     gram, eps = read_gram(gram, len(codes))
     test_codes = _validate.codes_among(test_labels, classes)
     of_training = _arrays.namespace(gram).linalg.diagonal(gram)

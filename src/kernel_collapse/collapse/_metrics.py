@@ -441,10 +441,7 @@ def shares(tallies: list[dict[str, tuple[Any, Any]]], n: int) -> dict[str, Measu
 
 def columns_of(value: Any, what: str, n: int) -> Any:
     """Return a matrix of n rows; one column may come as a vector."""
-    column = value if _arrays.is_foreign(value) else np.asarray(value)
-    if column.ndim == 1:
-        column = column[:, None]
-    clean = _validate.matrix(column, what)
+    clean = _validate.columns(value, what)
     _validate.as_many(clean.shape[0], what, n)
     return clean
 

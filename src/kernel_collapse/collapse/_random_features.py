@@ -81,6 +81,7 @@ def random_feature_nc1(
     x : array_like, shape (n, d)
         Inputs, one sample a row: an array, a memory map, or anything else with `shape` that takes an ascending array
         of row numbers in brackets. Every row is read once.
+        Arrays of PyTorch, JAX and CuPy are read into NumPy's, in which all is computed, without derivatives.
     labels : sequence, length n
         Class of each sample: any hashable values, in any order.
     features : int
@@ -91,7 +92,7 @@ def random_feature_nc1(
     weighting : {"paper", "sample", "class", "published"}
         As for `nc1`.
     confidence : float
-        Probability with which the interval is to cover the ratio.
+        Probability with which the interval is to cover the ratio, from 0.001 to 1 - 1e-9.
     seed : int
         Seed of the generator.
     rows : int
@@ -127,11 +128,17 @@ def random_feature_nc1(
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
     shallow = layers.depth == 1
     features = _validate.count(features, "features", least=2 if shallow else NETWORKS * NARROWEST)
-    confidence = _validate.probability(confidence, "confidence")
-    rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
+    confidence = _validate.confidence(confidence)
+    rng = np.random.default_rng(_validate.seed(seed))
     block = _validate.count(rows, "rows")
     codes, classes = _validate.encode_labels(labels)
     data = Rows(x, len(codes))
+    deeper = 0 if shallow else (layers.depth - 1) * features * (features // NETWORKS)
+    _validate.fits(
+        features * (data.dim + min(block, len(codes)) + 2 * len(classes)) + deeper,
+        f"{_validate.shown(features)} features of {data.dim} inputs, {min(block, len(codes))} rows at a time,",
+        "lower features or rows",
+    )
     network = _Shallow(data.dim, features, layers, rng) if shallow else _Deep(data.dim, features, layers, rng)
 
     moments = _ClassMoments(len(classes))

@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _arrays, _validate, kernels
+from kernel_collapse import _validate, kernels
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
 from kernel_collapse.collapse._gram import SLACK
@@ -92,15 +92,16 @@ def sampled_nc1(
     x : array_like, shape (n, d)
         Inputs, one sample a row: an array, a memory map, or anything else with `shape` that takes an ascending array
         of row numbers in brackets. Only the rows drawn are read.
+        Arrays of PyTorch, JAX and CuPy are read into NumPy's, in which all is computed, without derivatives.
     labels : sequence, length n
         Class of each sample: any hashable values, in any order.
     kernel : {"nngp", "ntk"} or callable
         `kernel_collapse.nngp` or `kernel_collapse.ntk`; or a function of two arrays of shape (m, d) that returns the
         m values of the kernel of each row of the first with the same row of the second.
     relative_error : float
-        Pairs are drawn until half of the interval is at most this share of the ratio.
+        Pairs are drawn until half of the interval is at most this share of the ratio, from 1e-9 to 1.
     confidence : float
-        Probability with which the interval is to cover the ratio.
+        Probability with which the interval is to cover the ratio, from 0.001 to 1 - 1e-9.
     pairs : int, optional
         Draw so many pairs (fewer if there are not so many) in place of what `relative_error` takes. About a fifth of
         them go into the allocation.
@@ -143,17 +144,23 @@ def sampled_nc1(
             "distances of pairs do not tell it; try nc1 on a part of the data."
         )
     _validate.choice(weighting, ("paper", "sample", "class"), "weighting")
-    relative_error = _validate.positive(relative_error, "relative_error")
-    confidence = _validate.probability(confidence, "confidence")
+    if not 1e-9 <= _validate.positive(relative_error, "relative_error") <= 1.0:
+        raise ValueError(
+            f"relative_error is {_validate.shown(relative_error)}, expected a share of the ratio from 1e-9 to 1, "
+            "say 0.01: a smaller error takes more pairs than can be drawn."
+        )
+    confidence = _validate.confidence(confidence)
     fixed = pairs is not None
     limit = _validate.count(pairs, "pairs") if fixed else _validate.count(max_pairs, "max_pairs")
-    seed = _validate.count(seed, "seed", least=0)
+    seed = _validate.seed(seed)
     evaluate = _pair_kernel(kernel, activation, depth, weight_variance, bias_variance)
     codes, _ = _validate.encode_labels(labels)
     sampler = _Sampler(
         Rows(x, len(codes)), codes, evaluate, weighting, confidence, np.random.default_rng(seed)
     )
     totals = sampler.strata.totals
+    most = min(limit, int(totals.sum()))
+    _validate.fits(most, f"{_validate.shown(most)} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
     needed = min(2 * int(np.minimum(totals, LEAST).sum()), int(totals.sum()))
     if limit < needed:
         raise ValueError(
@@ -377,8 +384,7 @@ def _pair_kernel(
         return lambda left, right: (kernels.of_pairs(left, right, layers, tangent=tangent), EPS)
 
     def checked(left: Float[np.ndarray, "m d"], right: Float[np.ndarray, "m d"]) -> Evaluated:
-        given = kernel(left, right)
-        values = np.asarray(_arrays.read(given) if _arrays.is_foreign(given) else given, dtype=np.float64)
+        values, eps = _validate.called(kernel, "kernel", left, right)
         if values.shape != (len(left),):
             raise ValueError(
                 f"kernel returned an array of shape {values.shape} for {len(left)} pairs of rows, expected "
@@ -388,6 +394,6 @@ def _pair_kernel(
             raise ValueError(
                 "kernel returned values that are not finite, expected finite numbers: scale x down."
             )
-        return values, _arrays.eps_of(given)
+        return values, eps
 
     return checked

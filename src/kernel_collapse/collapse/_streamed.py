@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _arrays, _validate, kernels
+from kernel_collapse import _validate, kernels
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import Rows
@@ -67,7 +67,8 @@ def streamed_nc1(
     ----------
     x : array, shape (n, d)
         Inputs. NumPy's, a memory map, or whatever has a shape and gives rows for an array of row numbers: they are
-        read tile by tile, and need not fit into memory.
+        read tile by tile, and need not fit into memory. Arrays of PyTorch, JAX and CuPy are read into NumPy's, in
+        which all is computed and returned, without derivatives.
     labels : sequence, length n
         Class of each sample.
     kernel : {"nngp", "ntk"}, sequence of these, or callable
@@ -78,7 +79,7 @@ def streamed_nc1(
     tile : int, optional
         Side of a tile; by default one whose temporaries stay in the cache.
     workers : int, optional
-        Threads; by default one a core.
+        Threads, at most 1024; by default one a core.
     executor : concurrent.futures.Executor, optional
         Computes the tiles in place of threads, and gives the same bits: a process pool, or many machines
         (`kernel_collapse.cluster.connect`). Rows are read here and sent, some thousands at a time, so that `x` need not
@@ -112,6 +113,8 @@ def streamed_nc1(
     one = isinstance(kernel, str) or callable(kernel)
     names: list[Any] = [kernel] if one else _validate.several(kernel, "kernel", "'nngp', or ('nngp', 'ntk')")
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
+    if progress is not None:
+        _validate.function(progress, "progress", "it is called with two numbers", arguments=2)
     stream = _Stream(x, codes, names, layers, None, tile, workers, executor)
     found = stream.run(progress)
     values = [from_moments(stream.moments(sums), weighting) for sums in found]
@@ -166,6 +169,8 @@ def streamed_collapse(
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, _ = _validate.encode_labels(labels)
+    dual_weights = _validate.in_numpy(dual_weights, "dual_weights")
+    targets = _validate.in_numpy(targets, "targets")
     alpha = class_targets = None
     if dual_weights is not None:
         alpha = columns_of(dual_weights, "dual_weights", len(codes))
@@ -176,6 +181,8 @@ def streamed_collapse(
             "use kernel_collapse.collapse, or fit it elsewhere and give dual_weights."
         )
     layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
+    if progress is not None:
+        _validate.function(progress, "progress", "it is called with two numbers", arguments=2)
     stream = _Stream(x, codes, [kernel], layers, alpha, tile, workers, executor)
     (sums,) = stream.run(progress)
     return from_sums(sums, codes, stream.moments(sums), alpha, class_targets, weighting)
@@ -222,13 +229,17 @@ class _Stream:
         for name in names:
             if not callable(name):
                 _validate.choice(name, ("nngp", "ntk"), "kernel")
-        self.x = Rows(_arrays.read(x) if _arrays.is_foreign(x) else x, len(codes))
+        self.x = Rows(x, len(codes))
         side = min(TILE if tile is None else _validate.count(tile, "tile"), len(codes))
         self.tiles = Tiles(tuple(names), layers, side)
         if executor is not None:
             self._require_usable(executor, workers)
         self.executor = executor
-        self.workers = os.cpu_count() or 1 if workers is None else _validate.count(workers, "workers")
+        self.workers = (
+            os.cpu_count() or 1
+            if workers is None
+            else _validate.count(workers, "workers", most=_validate.MOST_WORKERS)
+        )
         self.order = np.argsort(codes, kind="stable")
         self.codes = codes[self.order]
         self.sizes = np.bincount(codes)
@@ -239,7 +250,7 @@ class _Stream:
     def _require_usable(self, executor: Any, workers: int | None) -> None:
         if workers is not None:
             raise ValueError(
-                f"workers is {workers!r} and an executor is given, expected one of them: drop workers."
+                f"workers is {_validate.shown(workers)} and an executor is given, expected one of them: drop workers."
             )
         if not isinstance(executor, Executor):
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _arrays, kernels
+from kernel_collapse import _validate, kernels
 from kernel_collapse._linalg import one_blas_thread
 
 __all__ = ["STRIP", "BlockKernel", "Panel", "Part", "Tiles", "classes_of", "pieces"]
@@ -115,11 +115,10 @@ class Tiles(NamedTuple):
         q_columns: Sequence[Float[np.ndarray, " s"]],
     ) -> tuple[list[Float[np.ndarray, "r s"]], float]:
         """Return the block of every kernel, and the eps of the least precise."""
-        shape = (len(x), len(x_columns))
         named = [name for name in self.names if not callable(name)]
         if named:
             features, theta = kernels.tile(x, x_columns, q, q_columns, self.layers, tangent="ntk" in named)
-        own = [_block(name(x, x_columns), shape) for name in self.names if callable(name)]
+        own = [_block(name, x, x_columns) for name in self.names if callable(name)]
         given = iter(block for block, _ in own)
         blocks = [
             next(given) if callable(name) else theta if name == "ntk" else features for name in self.names
@@ -137,10 +136,12 @@ def pieces(samples: slice, size: int) -> list[slice]:
     return [slice(top, min(top + size, samples.stop)) for top in range(samples.start, samples.stop, size)]
 
 
-def _block(value: Any, shape: tuple[int, int]) -> tuple[Float[np.ndarray, "r s"], float]:
-    """Return a callable's block in float64, and the eps of the precision that it came in."""
-    eps = _arrays.eps_of(value)
-    block = np.asarray(_arrays.read(value) if _arrays.is_foreign(value) else value, dtype=float)
+def _block(
+    kernel: BlockKernel, x: Float[np.ndarray, "r d"], x_columns: Float[np.ndarray, "s d"]
+) -> tuple[Float[np.ndarray, "r s"], float]:
+    """Return the block of a user's kernel and the eps of the precision that it came in, or refuse it."""
+    shape = (len(x), len(x_columns))
+    block, eps = _validate.called(kernel, "the kernel", x, x_columns)
     if block.shape != shape:
         raise ValueError(
             f"the kernel gave an array of shape {block.shape} for {shape[0]} and {shape[1]} rows, expected {shape}: it "

@@ -56,7 +56,7 @@ def ball(
     <Dataset ball: 10 samples, 3 features, classes of 5, 5>
     """
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    radius = np.sqrt(room.dim + 2) / 2 if radius is None else _validate.positive(radius, "radius")
+    radius = np.sqrt(room.dim + 2) / 2 if radius is None else _validate.moderate(radius, "radius")
     directions = _directions(room.normals())
     return room.dataset(
         room.centres + radius * room.rng.random((room.n, 1)) ** (1 / room.dim) * directions,
@@ -113,8 +113,8 @@ def shell(
     True
     """
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    radius = np.sqrt(room.dim) / 2 if radius is None else _validate.positive(radius, "radius")
-    thickness = _validate.positive(thickness, "thickness", zero_allowed=True)
+    radius = np.sqrt(room.dim) / 2 if radius is None else _validate.moderate(radius, "radius")
+    thickness = _validate.moderate(thickness, "thickness", zero_allowed=True)
     if thickness > radius:
         raise ValueError(
             f"thickness is {thickness:g}, expected at most the radius, {radius:g}: at that it is a ball."
@@ -182,7 +182,7 @@ def subspace(
             f"intrinsic_dim is {intrinsic_dim} in {room.dim} dimensions, expected at most as many: raise dim or "
             "lower intrinsic_dim."
         )
-    std, noise = _validate.positive(std, "std"), _validate.positive(noise, "noise", zero_allowed=True)
+    std, noise = _validate.moderate(std, "std"), _validate.moderate(noise, "noise", zero_allowed=True)
     turn = orthonormal(room.rng, room.dim, intrinsic_dim)
     inside = room.centres + std * room.rng.normal(size=(room.n, intrinsic_dim))
     return room.dataset(inside @ turn.T + noise * room.normals(), "subspace", on_a_line=True)
@@ -243,7 +243,7 @@ def tree(
     if depth > 60:  # before a number of leaves is computed that has more digits than there are samples
         raise ValueError(f"depth is {depth}, expected at most 60: there are branching^depth classes.")
     room = frame(n, dim, branching**depth, separation, class_sizes, imbalance, seed)
-    shrink, std = _validate.positive(shrink, "shrink"), _validate.positive(std, "std")
+    shrink, std = _validate.positive(shrink, "shrink"), _validate.moderate(std, "std")
     if shrink > 1:
         raise ValueError(
             f"shrink is {shrink:g}, expected more than 0 and at most 1: the steps get shorter from level to level."

@@ -65,7 +65,9 @@ def covariance(structure: str, dim: int) -> Float[np.ndarray, "d d"]:
     >>> kc.data.covariance("spiked(3)", 2).diagonal()
     array([1.5, 0.5])
     """
-    matrix = _structure(structure, _validate.count(dim, "dim"))
+    dim = _validate.count(dim, "dim")
+    _validate.fits(dim * dim, f"a covariance in {_validate.shown(dim)} dimensions", "lower dim")
+    matrix = _structure(structure, dim)
     return np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
@@ -74,12 +76,12 @@ def scaled(structure: str, stds: Float[np.ndarray, " d"]) -> np.ndarray:
     matrix = _structure(structure, len(stds))
     if matrix.ndim == 1:
         return stds * np.sqrt(matrix)
-    return _root(matrix * np.outer(stds, stds), f"the covariance {structure!r}")
+    return _root(matrix * np.outer(stds, stds), f"the covariance {_validate.shown(structure)}")
 
 
 def root(value: ArrayLike, what: str, dim: int) -> Float[np.ndarray, "d d"]:
     """Return R with R R' = S: the lower Cholesky factor, or the symmetric root of an S that is singular."""
-    matrix = _validate.matrix(value, what)
+    matrix = _validate.matrix(value, what, numpy=True)
     if matrix.shape != (dim, dim) or not np.allclose(matrix, matrix.T, rtol=1e-12, atol=0.0):
         raise ValueError(f"{what} has shape {matrix.shape}, expected a symmetric {dim} x {dim} matrix.")
     return _root(matrix, what)
@@ -118,8 +120,8 @@ def _structure(structure: str, dim: int) -> np.ndarray:
         return number ** np.abs(index[:, None] - index)
     if 1.0 + (dim - 1) * number < 0:
         raise ValueError(
-            f"the covariance {structure!r} has the eigenvalue {1.0 + (dim - 1) * number:.3g} in {dim} dimensions, "
-            f"expected all to be zero or more: rho must be at least {-1.0 / (dim - 1):.3g}."
+            f"the covariance {_validate.shown(structure)} has the eigenvalue {1.0 + (dim - 1) * number:.3g} in {dim} "
+            f"dimensions, expected all to be zero or more: rho must be at least {-1.0 / (dim - 1):.3g}."
         )
     return np.where(index[:, None] == index, 1.0, number)
 
@@ -128,12 +130,14 @@ def _parse(structure: str) -> tuple[str, float]:
     shown = ", ".join(name if bounds is None else f"{name}(number)" for name, bounds in STRUCTURES.items())
     found = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", structure) if isinstance(structure, str) else None
     if found is None:
-        raise ValueError(f"covariance is {structure!r}, expected one of {shown}.")
+        raise ValueError(f"covariance is {_validate.shown(structure)}, expected one of {shown}.")
     name = _validate.choice(found[1], STRUCTURES, "the name of a covariance")
     bounds = STRUCTURES[name]
     if bounds is None:
         if found[2] is not None:
-            raise ValueError(f"covariance is {structure!r}, expected {name!r} alone: it has no number.")
+            raise ValueError(
+                f"covariance is {_validate.shown(structure)}, expected {name!r} alone: it has no number."
+            )
         return name, 0.0
     low, high = bounds
     try:
@@ -142,7 +146,7 @@ def _parse(structure: str) -> tuple[str, float]:
         number = np.nan
     if not low <= number <= high:
         raise ValueError(
-            f"covariance is {structure!r}, expected {name}(number) with a number from {low:g} to {high:g}, as in "
-            f"'{name}(0.5)'."
+            f"covariance is {_validate.shown(structure)}, expected {name}(number) with a number from {low:g} to "
+            f"{high:g}, as in '{name}(0.5)'."
         )
     return name, number

@@ -62,7 +62,7 @@ def xor(
     <Dataset xor: 10 samples, 3 features, classes of 5, 5>
     """
     room = _plane(frame(n, dim, 2, separation, class_sizes, imbalance, seed), "xor", 2)
-    x = _validate.positive(std, "std") * room.normals()
+    x = _validate.moderate(std, "std") * room.normals()
     x[:, :2] += _cells(room, 2)
     return room.dataset(x, "xor")
 
@@ -115,7 +115,8 @@ def checkerboard(
     """
     room = _plane(frame(n, dim, 2, separation, class_sizes, imbalance, seed), "checkerboard", 2)
     cells = _validate.count(cells, "cells", least=2)
-    x = _validate.positive(std, "std") * room.normals()
+    _validate.fits(2 * cells * cells, f"a board of {_validate.shown(cells)} cells a side", "lower cells")
+    x = _validate.moderate(std, "std") * room.normals()
     centres = _cells(room, cells)
     x[:, :2] = centres + room.separation * (room.rng.random((room.n, 2)) - 0.5)
     return room.dataset(x, "checkerboard")
@@ -167,7 +168,7 @@ def spheres(
     <Dataset spheres: 9 samples, 4 features, classes of 3, 3, 3>
     """
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    radius, std = _validate.positive(radius, "radius"), _validate.positive(std, "std")
+    radius, std = _validate.moderate(radius, "radius"), _validate.moderate(std, "std")
     directions = room.normals()
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     radii = radius + room.separation * room.labels + std * room.rng.normal(size=room.n)
@@ -236,7 +237,7 @@ def manifolds(
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
     made_in = _ROOM[_validate.choice(shape, _ROOM, "shape")]
     _plane(room, shape, made_in)
-    turns, std = _validate.positive(turns, "turns"), _validate.positive(std, "std")
+    turns, std = _validate.moderate(turns, "turns"), _validate.moderate(std, "std")
     turn = orthonormal(room.rng, room.dim, made_in)
     noise = std * room.normals()
     along, *across = room.rng.random((room.n, made_in - 1)).T

@@ -50,6 +50,23 @@ class Dataset:
     features: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Hold every data set to what is said above, whoever made it."""
+        x = _validate.matrix(self.x, "x", numpy=True)
+        targets = column(self.targets, "targets")
+        labels = _validate.codes(self.labels)
+        _validate.text(self.name, "name")
+        for name, array in {"labels": labels, "targets": targets}.items():
+            if len(array) != len(x):
+                raise ValueError(
+                    f"x has {len(x)} rows and {name} {len(array)}, expected as many {name} as rows."
+                )
+        clean: dict[str, Any] = {"x": x, "labels": labels, "targets": targets}
+        for name in ("classes", "features"):
+            clean[name] = tuple(_validate.several(getattr(self, name), name, "('a', 'b')"))
+        for name, value in clean.items():
+            object.__setattr__(self, name, value)
+
     @property
     def class_sizes(self) -> tuple[int, ...]:
         """Number of samples in each class; held-out samples may have none of a class."""
@@ -74,9 +91,11 @@ def from_arrays(
     Parameters
     ----------
     x : array_like or DataFrame, shape (n, d)
-        Inputs, one sample a row. The columns of a DataFrame of pandas or polars keep their names.
+        Inputs, one sample a row. The columns of a DataFrame of pandas or polars keep their names; arrays of PyTorch,
+        JAX and CuPy are read into NumPy's.
     labels : sequence, length n
-        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order.
+        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order. Labels that
+        are equal are one class, as 1 and 1.0 are; truth values beside numbers are refused, for True equals 1.
     targets : array_like, shape (n,) or (n, k), optional
         Regression targets; by default -1, +1 for two classes, else one-hot.
     name : str
@@ -106,7 +125,7 @@ def from_arrays(
     named = (
         _frames.names(x) if features is None else tuple(_validate.several(features, "features", "['a', 'b']"))
     )
-    array = _validate.matrix(x, "x")
+    array = _validate.matrix(x, "x", numpy=True)
     if named and len(named) != array.shape[1]:
         raise ValueError(
             f"features has {len(named)} names and x {array.shape[1]} columns, expected a name for each column."
@@ -124,19 +143,22 @@ def refuse_twice(names: Iterable[str], where: str) -> None:
         )
 
 
-def default_targets(n_classes: int) -> Float[np.ndarray, "C k"]:
+def default_targets(n_classes: int, n: int) -> Float[np.ndarray, "C k"]:
+    """Return a target for each class of so many samples."""
+    _validate.fits(
+        n_classes * max(n, n_classes), f"one-hot targets of {n_classes} classes", "give targets of your own"
+    )
     return np.array([[-1.0], [1.0]]) if n_classes == 2 else np.eye(n_classes)
 
 
 def column(values: ArrayLike, what: str) -> Float[np.ndarray, "n k"]:
-    array = np.asarray(values)
-    return _validate.matrix(array[:, None] if array.ndim == 1 else array, what)
+    return _validate.columns(values, what, numpy=True)
 
 
 def dataset_of(
     x: Float[np.ndarray, "n d"],
     labels: Any,
-    targets: ArrayLike | None,
+    targets: Any,
     name: str,
     features: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
@@ -147,7 +169,6 @@ def dataset_of(
             f"x has {len(x)} rows and there are {len(codes)} labels, expected as many labels as rows."
         )
     _validate.squarable(x, "x")
-    values = default_targets(len(classes))[codes] if targets is None else column(targets, "targets")
-    if len(values) != len(x):
-        raise ValueError(f"x has {len(x)} rows and targets {len(values)}, expected as many targets as rows.")
-    return Dataset(x, codes, values, name, classes, features, notes)
+    if targets is None:
+        targets = default_targets(len(classes), len(codes))[codes]
+    return Dataset(x, codes, targets, name, classes, features, notes)

@@ -46,7 +46,9 @@ class Frame:
 
     def dataset(self, x: Float[np.ndarray, "n d"], name: str, *, on_a_line: bool = False) -> Dataset:
         """Return these samples with labels and targets."""
-        targets = line_targets(self.n_classes) if on_a_line else default_targets(self.n_classes)
+        targets = (
+            line_targets(self.n_classes, self.n) if on_a_line else default_targets(self.n_classes, self.n)
+        )
         return Dataset(x, self.labels, targets[self.labels], name, tuple(range(self.n_classes)))
 
 
@@ -62,10 +64,11 @@ def frame(
     """Return the frame, or refuse what it cannot be made of."""
     n, dim = _validate.count(n, "n"), _validate.count(dim, "dim")
     _validate.size(n, dim)
+    _validate.fits(n * dim, f"{n} samples of {dim} features", "lower n or dim")
     n_classes = _validate.count(n_classes, "n_classes", least=2)
-    separation = _validate.positive(separation, "separation", zero_allowed=True)
+    separation = _validate.moderate(separation, "separation", zero_allowed=True)
     sizes = _validate.class_sizes(class_sizes, n, n_classes, imbalance)
-    rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
+    rng = np.random.default_rng(_validate.seed(seed))
     return Frame(n, dim, sizes, separation, rng)
 
 
@@ -74,9 +77,9 @@ def line(n_classes: int, separation: float) -> Float[np.ndarray, " C"]:
     return separation * (np.arange(n_classes) - (n_classes - 1) / 2)
 
 
-def line_targets(n_classes: int) -> Float[np.ndarray, "C k"]:
+def line_targets(n_classes: int, n: int) -> Float[np.ndarray, "C k"]:
     """Return the targets of classes on a line: those of D1 for two, of D2 for four, else one-hot."""
-    return np.array(D2_TARGETS)[:, None] if n_classes == len(D2_TARGETS) else default_targets(n_classes)
+    return np.array(D2_TARGETS)[:, None] if n_classes == len(D2_TARGETS) else default_targets(n_classes, n)
 
 
 def orthonormal(rng: np.random.Generator, dim: int, columns: int) -> Float[np.ndarray, "d m"]:

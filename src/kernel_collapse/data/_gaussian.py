@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -81,20 +80,22 @@ def gaussian_classes(
     """
     n, dim = _validate.count(n, "n"), _validate.count(dim, "dim")
     _validate.size(n, dim)
-    seed = _validate.count(seed, "seed", least=0)
+    _validate.fits(n * dim, f"{n} samples of {dim} features", "lower n or dim")
+    seed = _validate.seed(seed)
     means = _means(class_means, dim)
+    even = all((mean == mean[0]).all() for mean in means)
+    coordinates = tuple(float(mean[0]) for mean in means) if even else ()
     sizes = _validate.class_sizes(class_sizes, n, len(means), imbalance)
     scales = _scales(class_stds, class_covariances, len(means), dim)
-    targets = _class_targets(class_targets, class_means, len(means))
+    targets = _class_targets(class_targets, coordinates, len(means), n)
     rng = np.random.default_rng(seed)
     samples = []
     for mean, scale, size in zip(means, scales, sizes, strict=True):
         noise = rng.normal(size=(size, dim))
         samples.append(mean + (noise @ scale.T if scale.ndim == 2 else scale * noise))
     labels = np.repeat(np.arange(len(means)), sizes)
-    name = {D1_MEANS: "D1", D2_MEANS: "D2"}.get(_as_numbers(class_means), "")
-    stds = _as_numbers(class_stds if hasattr(class_stds, "__len__") else [class_stds])
-    default_law = class_covariances is None and set(stds) == {0.5}
+    name = {D1_MEANS: "D1", D2_MEANS: "D2"}.get(coordinates, "")
+    default_law = class_covariances is None and all((scale == 0.5).all() for scale in scales)
     return Dataset(
         np.vstack(samples),
         labels,
@@ -104,39 +105,11 @@ def gaussian_classes(
     )
 
 
-def _as_numbers(values: Any) -> tuple[Any, ...]:
-    """Return a tuple of floats if these are numbers, else an empty one."""
-    try:
-        return tuple(float(v) for v in values)
-    except (TypeError, ValueError):
-        return ()
-
-
-def _class_vector(value: ArrayLike, what: str, dim: int) -> Float[np.ndarray, " d"]:
-    """Return a vector of `dim` finite numbers, a single number repeated."""
-    array = np.asarray(None if _ragged(value) else value)
-    if array.dtype.kind not in "biuf" or not np.isfinite(array).all() or array.shape not in ((), (dim,)):
-        raise ValueError(
-            f"{what} is {value!r}, expected a finite number or one for each of {dim} coordinates."
-        )
-    return np.broadcast_to(array, (dim,)).astype(float)
-
-
-def _ragged(value: Any) -> bool:
-    """Whether these are rows of different lengths, of which NumPy makes no array."""
-    try:
-        np.ndim(value)
-    except ValueError:
-        return True
-    return False
-
-
 def _means(class_means: Sequence[ArrayLike], dim: int) -> list[Float[np.ndarray, " d"]]:
-    if not hasattr(class_means, "__len__") or len(class_means) < 2:
-        raise ValueError(
-            f"class_means is {class_means!r}, expected the means of at least two classes, as in (-2, 2)."
-        )
-    return [_class_vector(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)]
+    return [
+        _validate.coordinates(mean, f"the mean of class {c}", dim)
+        for c, mean in enumerate(_validate.per_class(class_means, "class_means", None))
+    ]
 
 
 def _scales(
@@ -146,19 +119,20 @@ def _scales(
     dim: int,
 ) -> list[np.ndarray]:
     """Return standard deviations (d,), or a square root of the covariance (d, d), for each class."""
+    deviations = _stds(stds, n_classes, dim)
     if covariances is None:
-        return _stds(stds, n_classes, dim)
+        return deviations
     scales: list[np.ndarray] = []
-    for c, value in enumerate(_one_a_class(covariances, "class_covariances", n_classes)):
+    for c, value in enumerate(_validate.per_class(covariances, "class_covariances", n_classes)):
         if isinstance(value, str):
-            scales.append(_covariance.scaled(value, _stds(stds, n_classes, dim)[c]))
-        elif not _ragged(value) and np.ndim(value) == 2:
+            scales.append(_covariance.scaled(value, deviations[c]))
+        elif _validate.dimensions(value) == 2:
             scales.append(_covariance.root(value, f"the covariance of class {c}", dim))
         else:
-            variances = _class_vector(value, f"the variance of class {c}", dim)
+            variances = _validate.coordinates(value, f"the variance of class {c}", dim)
             if (variances < 0).any():
                 raise ValueError(
-                    f"the variance of class {c} is {value!r}, expected zero or more in every coordinate."
+                    f"the variance of class {c} is {_validate.shown(value)}, expected zero or more in every coordinate."
                 )
             scales.append(np.sqrt(variances))
     return scales
@@ -166,34 +140,24 @@ def _scales(
 
 def _stds(stds: ArrayLike | Sequence[ArrayLike], n_classes: int, dim: int) -> list[np.ndarray]:
     scales = []
-    for c, value in enumerate(_one_a_class(stds, "class_stds", n_classes)):
-        vector = _class_vector(value, f"the standard deviation of class {c}", dim)
+    for c, value in enumerate(_validate.per_class(stds, "class_stds", n_classes)):
+        vector = _validate.coordinates(value, f"the standard deviation of class {c}", dim)
         if (vector <= 0).any():
             raise ValueError(
-                f"the standard deviation of class {c} is {value!r}, expected more than zero in every coordinate."
+                f"the standard deviation of class {c} is {_validate.shown(value)}, expected more than zero in "
+                "every coordinate."
             )
         scales.append(vector)
     return scales
 
 
-def _one_a_class(given: Any, what: str, n_classes: int) -> list[Any]:
-    """Return what is given of each class; a number or a name alone is that of all."""
-    alone = isinstance(given, str) or not hasattr(given, "__len__")
-    values: list[Any] = [given] * n_classes if alone else list(given)
-    if len(values) != n_classes:
-        raise ValueError(
-            f"{what} has {len(values)} entries, expected {n_classes}: one a class, as in class_means."
-        )
-    return values
-
-
 def _class_targets(
-    targets: ArrayLike | None, class_means: Sequence[ArrayLike], n_classes: int
+    targets: ArrayLike | None, coordinates: tuple[float, ...], n_classes: int, n: int
 ) -> Float[np.ndarray, "C k"]:
     if targets is None:
-        if _as_numbers(class_means) == D2_MEANS:
+        if coordinates == D2_MEANS:
             return np.array(D2_TARGETS)[:, None]
-        return default_targets(n_classes)
+        return default_targets(n_classes, n)
     clean = column(targets, "class_targets")
     if len(clean) != n_classes:
         raise ValueError(f"class_targets has {len(clean)} rows, expected {n_classes}: one a class.")

@@ -53,7 +53,7 @@ def label_noise(dataset: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Da
     """
     _validate.instance(dataset, Dataset, "dataset", FROM_ARRAYS)
     fraction = _validate.share(fraction, "fraction")
-    rng = np.random.default_rng([_validate.count(seed, "seed", least=0), 1])
+    rng = np.random.default_rng([_validate.seed(seed), 1])
     present, first, codes = np.unique(dataset.labels, return_index=True, return_inverse=True)
     if len(present) < 2:
         raise ValueError(

@@ -151,7 +151,7 @@ def load(
             f"{_memory.size(_memory.available() or 0)} are free, expected a smaller file: take a part of it."
         ) from None
     if like is None:
-        return dataset_of(table.x, table.labels, table.targets, path.stem, table.features, table.notes)  # type: ignore[arg-type]
+        return dataset_of(table.x, table.labels, table.targets, path.stem, table.features, table.notes)
     return _held_out(table, path, like)
 
 
@@ -224,7 +224,7 @@ def _held_out(table: RawTable, path: Path, like: Dataset) -> Dataset:
         )
     _validate.squarable(table.x, "x")
     first = {int(code): row for row, code in reversed(list(enumerate(like.labels)))}
-    of_class = default_targets(len(like.classes))
+    of_class = default_targets(len(like.classes), len(codes))
     if set(first) == set(range(len(like.classes))):
         of_class = like.targets[[first[code] for code in range(len(like.classes))]]
     targets = np.asarray(of_class)[codes]

@@ -72,7 +72,7 @@ def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:
     <Dataset wine: 30 samples, 13 features, classes of 10, 12, 8>
     """
     _validate.instance(dataset, Dataset, "dataset", FROM_ARRAYS)
-    n, seed = _validate.count(n, "n"), _validate.count(seed, "seed", least=0)
+    n, seed = _validate.count(n, "n"), _validate.seed(seed)
     least, most = len(_present(dataset)), len(dataset.labels)
     if not least <= n <= most:
         raise ValueError(
@@ -114,7 +114,7 @@ def split(dataset: Dataset, holdout: float = 0.2, *, seed: int = 0) -> tuple[Dat
     """
     _validate.instance(dataset, Dataset, "dataset", FROM_ARRAYS)
     fraction = _validate.positive(holdout, "holdout")
-    n, seed = len(dataset.labels), _validate.count(seed, "seed", least=0)
+    n, seed = len(dataset.labels), _validate.seed(seed)
     if fraction >= 1:
         raise ValueError(
             f"holdout is {holdout!r}, expected a fraction of the samples, more than 0 and less than 1: try 0.2."

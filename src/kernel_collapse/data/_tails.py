@@ -74,8 +74,9 @@ def gaussian(
     >>> kc.data.gaussian(n=9, dim=2, n_classes=3, covariance="ar1(0.9)").class_sizes
     (3, 3, 3)
     """
-    n_classes = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed).n_classes
-    _validate.positive(std, "std")
+    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
+    n_classes = room.n_classes
+    _validate.moderate(std, "std")
     dataset = gaussian_classes(
         n,
         dim,
@@ -83,7 +84,7 @@ def gaussian(
         class_stds=std,
         class_covariances=None if _is(covariance, "isotropic") else [covariance] * n_classes,
         class_sizes=class_sizes,
-        class_targets=line_targets(n_classes),
+        class_targets=line_targets(n_classes, room.n),
         imbalance=imbalance,
         seed=seed,
     )
@@ -144,14 +145,17 @@ def student_t(
     <Dataset student-t: 10 samples, 3 features, classes of 5, 5>
     """
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    df, std = _validate.positive(df, "df"), _validate.positive(std, "std")
+    df, std = _validate.positive(df, "df"), _validate.moderate(std, "std")
     unit = std * np.sqrt((df - 2.0) / df) if _validate.flag(scaled, "scaled") and df > 2 else std
     normals = room.normals()
     mixing = np.sqrt(room.rng.chisquare(df, size=room.n) / df)
     with np.errstate(divide="ignore", over="ignore"):
         x = room.centres + unit * normals / mixing[:, None]
     if not np.isfinite(x).all():
-        raise ValueError(f"df is {df:g}, at which samples lie beyond the range of float64: try 1 or more.")
+        raise ValueError(
+            f"df is {df:g}, at which samples lie beyond the range of float64, expected "
+            "a larger one: try 1 or more."
+        )
     return room.dataset(x, "student-t", on_a_line=True)
 
 
@@ -193,7 +197,7 @@ def laplace(
     <Dataset laplace: 8 samples, 2 features, classes of 2, 2, 2, 2>
     """
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    scale = _validate.positive(std, "std") / np.sqrt(2.0)
+    scale = _validate.moderate(std, "std") / np.sqrt(2.0)
     noise = room.rng.laplace(scale=scale, size=(room.n, room.dim))
     return room.dataset(room.centres + noise, "laplace", on_a_line=True)
 
@@ -254,8 +258,8 @@ def contaminated(
     <Dataset contaminated: 10 samples, 3 features, classes of 5, 5>
     """
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    fraction, factor = _validate.share(fraction, "fraction"), _validate.positive(factor, "factor")
-    unit = _validate.positive(std, "std")
+    fraction, factor = _validate.share(fraction, "fraction"), _validate.moderate(factor, "factor")
+    unit = _validate.moderate(std, "std")
     if _validate.flag(scaled, "scaled"):
         unit /= np.sqrt(1.0 - fraction + fraction * factor**2)
     normals = room.normals()
@@ -319,7 +323,7 @@ def skewed(
     """
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
     _validate.choice(family, ("gamma", "log-normal"), "family")
-    std, size = _validate.positive(std, "std"), abs(_validate.finite(skewness, "skewness"))
+    std, size = _validate.moderate(std, "std"), abs(_validate.finite(skewness, "skewness"))
     if not 1e-3 <= size <= 100:
         raise ValueError(
             f"skewness is {skewness!r}, expected 0.001 to 100 or the negative of it: without skewness take the law "

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernel_collapse import activations
+from kernel_collapse import _validate, activations
 from kernel_collapse.activations import Activation
 
 __all__ = ["Phi", "get", "name_of"]
@@ -42,8 +42,8 @@ def get(activation: str | Activation | Phi) -> Phi:
         activation = known
     elif not callable(activation):
         raise ValueError(
-            f"activation is {activation!r}, expected one of the names of kernel_collapse.activations or a function "
-            "made of jax.numpy operations."
+            f"activation is {_validate.shown(activation)}, expected one of the names of "
+            "kernel_collapse.activations or a function made of jax.numpy operations."
         )
     _check_derivative(activation)
     return activation

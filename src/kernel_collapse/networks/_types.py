@@ -20,14 +20,13 @@ def check_dataset(dataset: Any) -> None:
             f"dataset is of type {type(dataset).__name__}, expected a Dataset: make one with "
             "kernel_collapse.data.from_arrays(x, labels, targets)."
         )
-    n = len(dataset.x)
-    if len(dataset.targets) != n or len(dataset.labels) != n:
-        raise ValueError(
-            f"the data set has {n} samples, {len(dataset.labels)} labels and {len(dataset.targets)} targets, expected "
-            "as many of each: make it with kernel_collapse.data.from_arrays."
-        )
     if len(dataset.class_sizes) < 2:
         raise ValueError(
             "dataset has one class, expected at least two: collapse compares the spread within classes with the "
             "spread between them."
+        )
+    if 0 in dataset.class_sizes:
+        raise ValueError(
+            f"class {dataset.class_sizes.index(0)} of the data set has no sample, expected one at least in each: "
+            "number the classes anew with kernel_collapse.data.from_arrays."
         )

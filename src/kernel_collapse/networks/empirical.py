@@ -46,7 +46,7 @@ def empirical_nngp(
     Returns
     -------
     ndarray, shape (n, n) or (n, m)
-        In float64.
+        In NumPy's float64, in which inputs of any library are read.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def empirical_ntk(
     Returns
     -------
     ndarray, shape (n, n) or (n, m)
-        In float64.
+        In NumPy's float64, in which inputs of any library are read.
 
     Raises
     ------
@@ -107,11 +107,15 @@ def empirical_ntk(
         network, Network, "network", "make one with kernel_collapse.networks.initialise or train"
     )
     outputs = len(network.weights[-1])
-    if output is not None and not 0 <= _validate.count(output, "output", least=0) < outputs:
-        raise ValueError(
-            f"output is {output}, expected 0 to {outputs - 1}: the network has {outputs} outputs."
-        )
-    chosen = range(outputs) if output is None else [output]
+    if output is None:
+        chosen = range(outputs)
+    else:
+        number = _validate.count(output, "output", least=0)
+        if number >= outputs:
+            raise ValueError(
+                f"output is {number}, expected 0 to {outputs - 1}: the network has {outputs} outputs."
+            )
+        chosen = range(number, number + 1)
     inputs = network.clean(x)
     others = inputs if x_other is None else network.clean(x_other)
     with jax.enable_x64(True):

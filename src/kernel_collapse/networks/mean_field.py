@@ -211,7 +211,7 @@ def solve_mean_field(
     """
     check_dataset(dataset)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    variance = _validate.positive(weight_variance, "weight_variance")
+    variance = _validate.moderate(weight_variance, "weight_variance")
     n, dim = dataset.x.shape
     basis = None
     z = dataset.x * np.sqrt(variance / dim)
@@ -222,14 +222,18 @@ def solve_mean_field(
         z,
         dataset.targets,
         jax.jit(_activations.get(activation)),
-        _validate.positive(width, "width"),
-        _validate.positive(readout_variance, "readout_variance"),
-        _validate.positive(noise_variance, "noise_variance"),
+        _validate.moderate(width, "width"),
+        _validate.moderate(readout_variance, "readout_variance"),
+        _validate.moderate(noise_variance, "noise_variance"),
     )
+    raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     most = _validate.count(particles, "particles", least=POPULATIONS * FEWEST)
+    _validate.fits(
+        most * (n + z.shape[1]), f"{_validate.shown(most)} particles of {n} samples", "lower particles"
+    )
     asked = _validate.positive(accuracy, "accuracy")
     limit = _validate.count(max_iterations, "max_iterations")
-    rng = np.random.default_rng(_validate.count(seed, "seed", least=0))
+    rng = np.random.default_rng(_validate.seed(seed))
 
     def measure(gram: Float[np.ndarray, "n n"]) -> float:
         return nc1(gram, dataset.labels, weighting=weighting).ratio

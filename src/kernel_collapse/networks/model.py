@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -91,22 +92,23 @@ class Network:
         return Parameters(self.weights, self.biases)
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
-        """Return the outputs, shape (n, k), in float64."""
+        """Return the outputs, shape (n, k), in NumPy's float64, in which inputs of any library are read."""
         return self._evaluate(x)[-1].T
 
     def features(self, x: ArrayLike, *, layer: int = -1) -> np.ndarray:
         """Return the activity h^l of a hidden layer, shape (n, N_l), the last one by default."""
         hidden = self._evaluate(x)[:-1]
-        if not -len(hidden) <= layer < len(hidden):
+        whole = isinstance(layer, int | np.integer) and not isinstance(layer, bool)
+        if not whole or not -len(hidden) <= layer < len(hidden):
             raise ValueError(
-                f"layer is {layer}, expected -{len(hidden)} to {len(hidden) - 1}: the network has {len(hidden)} hidden "
-                "layers."
+                f"layer is {_validate.shown(layer)}, expected -{len(hidden)} to {len(hidden) - 1}: the network has "
+                f"{len(hidden)} hidden layers."
             )
         return hidden[layer].T
 
     def clean(self, x: ArrayLike) -> np.ndarray:
         """Return inputs that fit this network, or refuse them."""
-        inputs = _validate.matrix(x, "x")
+        inputs = _validate.matrix(x, "x", numpy=True)
         if inputs.shape[1] != self.weights[0].shape[1]:
             raise ValueError(
                 f"x has {inputs.shape[1]} features, expected {self.weights[0].shape[1]}: those of the network."
@@ -138,15 +140,17 @@ _layers = jax.jit(layers, static_argnames=("phi",))
 
 def widths_of(width: int | Sequence[int], depth: int) -> tuple[int, ...]:
     """Return the widths of the hidden layers."""
-    if isinstance(width, Sequence | np.ndarray):
-        widths = tuple(_validate.count(w, "a width") for w in width)
+    depth = _validate.count(depth, "depth", most=_validate.MOST_LAYERS)
+    if not isinstance(width, int | float | np.number):
+        given = _validate.several(width, "width", "500, or (200, 100) for two layers")
+        widths = tuple(_validate.count(w, "a width") for w in given)
         if not widths or (depth not in (1, len(widths))):
             raise ValueError(
                 f"width has {len(widths)} entries and depth is {depth}, expected one width a hidden layer: leave depth "
                 "out."
             )
         return widths
-    return (_validate.count(width, "width"),) * _validate.count(depth, "depth")
+    return (_validate.count(width, "width"),) * depth
 
 
 def initialise(
@@ -204,16 +208,19 @@ def initialise(
     widths = widths_of(width, depth)
     dim, outputs = _validate.count(dim, "dim"), _validate.count(outputs, "outputs")
     _validate.choice(parameterisation, PARAMETERISATIONS, "parameterisation")
-    hidden = _validate.positive(weight_variance, "weight_variance")
-    readout = _validate.positive(readout_variance, "readout_variance")
-    bias = _validate.positive(bias_variance, "bias_variance", zero_allowed=True)
+    hidden = _validate.moderate(weight_variance, "weight_variance")
+    readout = _validate.moderate(readout_variance, "readout_variance")
+    bias = _validate.moderate(bias_variance, "bias_variance", zero_allowed=True)
+    biases = _validate.flag(biases, "biases")
     if bias > 0 and not biases:
         raise ValueError(
             f"bias_variance is {bias:g} and biases is False, expected one or the other: drop either."
         )
     phi = _activations.get(activation)
-    rng = np.random.default_rng([_validate.count(seed, "seed", least=0), STREAM])
+    rng = np.random.default_rng([_validate.seed(seed), STREAM])
     sizes = (dim, *widths, outputs)
+    parameters = sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+    _validate.fits(parameters, f"a network with layers of {_validate.shown(sizes)}", "lower width or depth")
     stds = [
         np.sqrt(variance / fan_in)
         for variance, fan_in in zip([hidden] * len(widths) + [readout], sizes[:-1], strict=True)

@@ -247,8 +247,9 @@ def sample_posterior(
     >>> posterior.ratio < kc.nc1(kc.nngp(data.x), data.labels).ratio
     True
     """
-    x, basis = _inputs(dataset, _validate.positive(weight_variance, "weight_variance"))
+    x, basis = _inputs(dataset, _validate.moderate(weight_variance, "weight_variance"))
     width = _validate.count(width, "width")
+    raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     _validate.choice(sampler, SAMPLERS, "sampler")
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     target = (
@@ -256,32 +257,42 @@ def sample_posterior(
     )
     if target >= 1:
         raise ValueError(
-            f"acceptance is {acceptance!r}, expected less than 1: only steps of length 0 reach it."
+            f"acceptance is {_validate.shown(acceptance)}, expected less than 1: only steps of length 0 reach it."
         )
     if accuracy is not None:
         accuracy = _validate.positive(accuracy, "accuracy")
     if step_size is not None:
         step_size = _validate.positive(step_size, "step_size")
     # Without a step size given there must be a warm-up to find it.
-    warmup = _validate.count(warmup, "warmup", least=1 if step_size is None else 0)
+    warmup = _validate.count(warmup, "warmup", least=1 if step_size is None else 0, most=_validate.MOST_STEPS)
     problem = _chains.Problem(
         x=x,
         targets=dataset.targets,
         averaging=np.eye(len(dataset.class_sizes))[dataset.labels] / np.array(dataset.class_sizes),
-        readout_variance=_validate.positive(readout_variance, "readout_variance"),
-        noise_variance=_validate.positive(noise_variance, "noise_variance"),
-        trajectory=_validate.positive(trajectory, "trajectory"),
+        readout_variance=_validate.moderate(readout_variance, "readout_variance"),
+        noise_variance=_validate.moderate(noise_variance, "noise_variance"),
+        trajectory=_validate.moderate(trajectory, "trajectory"),
         acceptance=target,
-        thin=_chains.THIN[sampler] if thin is None else _validate.count(thin, "thin"),
+        thin=_chains.THIN[sampler]
+        if thin is None
+        else _validate.count(thin, "thin", most=_validate.MOST_STEPS),
+    )
+    chains = _validate.count(chains, "chains", least=2)
+    draws = _validate.count(draws, "draws", most=_validate.MOST_STEPS)
+    held = chains * (width * x.shape[1] + draws * len(dataset.class_sizes) ** 2)
+    _validate.fits(
+        held,
+        f"{_validate.shown(chains)} chains of {draws} draws of width {_validate.shown(width)}",
+        "lower one of them",
     )
     plan = _chains.Plan(
         sampler=sampler,
-        chains=_validate.count(chains, "chains", least=2),
+        chains=chains,
         warmup=-(-warmup // _chains.BATCH),
-        batches=-(-_validate.count(draws, "draws") // _chains.BATCH),
+        batches=-(-draws // _chains.BATCH),
         step_size=step_size,
     )
-    seed = _validate.count(seed, "seed", least=0)
+    seed = _validate.seed(seed)
     found = _chains.run(problem, plan, width, _activations.get(activation), seed)
     posterior = _summed_up(found, dataset, width, weight_variance, basis, weighting, accuracy)
     if raise_on_failure and posterior.status is not Status.CONVERGED:

@@ -30,6 +30,9 @@ from kernel_collapse.networks.model import Network, Parameterisation, Parameters
 
 __all__ = ["Status", "Training", "train"]
 
+#: Networks that are trained at once.
+MOST_SEEDS = 100_000
+
 Optimiser = Literal["sgd", "adam"]
 Precision = Literal["float32", "float64"]
 
@@ -193,7 +196,8 @@ def train(
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     n, dim = dataset.x.shape
     classes = len(dataset.class_sizes)
-    epochs = _validate.count(epochs, "epochs", least=0)
+    raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
+    epochs = _validate.count(epochs, "epochs", least=0, most=_validate.MOST_STEPS)
     chosen = _seeds(seeds)
     stops = _probes(probes, epochs)
     batch = n if batch_size is None else _validate.count(batch_size, "batch_size")
@@ -269,12 +273,13 @@ class _Hyper(NamedTuple):
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    if isinstance(seeds, Sequence | np.ndarray):
-        chosen = tuple(_validate.count(seed, "a seed", least=0) for seed in seeds)
+    if not isinstance(seeds, int | float | np.number):
+        given = _validate.several(seeds, "seeds", "3, or (0, 1, 2)")
+        chosen = tuple(_validate.seed(seed, "a seed") for seed in given)
         if not chosen:
             raise ValueError("seeds is empty, expected at least one seed, or their number.")
         return chosen
-    return tuple(range(_validate.count(seeds, "seeds")))
+    return tuple(range(_validate.count(seeds, "seeds", most=MOST_SEEDS)))
 
 
 def _probes(probes: Sequence[int] | None, epochs: int) -> tuple[int, ...]:
@@ -284,7 +289,9 @@ def _probes(probes: Sequence[int] | None, epochs: int) -> tuple[int, ...]:
         {_validate.count(p, "a probe epoch", least=0) for p in _validate.several(probes, "probes", "(0, 10)")}
     )
     if not stops or stops[-1] > epochs:
-        raise ValueError(f"probes is {list(probes)!r}, expected epochs from 0 to {epochs}, at least one.")
+        raise ValueError(
+            f"probes is {_validate.shown(probes)}, expected epochs from 0 to {epochs}, at least one."
+        )
     return tuple(stops) if stops[-1] == epochs else (*stops, epochs)
 
 

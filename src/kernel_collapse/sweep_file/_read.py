@@ -109,7 +109,7 @@ def _seeds(written: Any) -> list[int]:
             raise ValueError(
                 "seeds is an empty list, expected at least one seed: write seeds = 10 for 0 to 9."
             )
-        return list(dict.fromkeys(_validate.count(seed, "a seed", least=0) for seed in written))
+        return list(dict.fromkeys(_validate.seed(seed, "a seed") for seed in written))
     many = _validate.count(written, "seeds")
     if many > MOST:
         raise ValueError(f"seeds is {many}, expected at most {MOST}: it is the number of repeats.")

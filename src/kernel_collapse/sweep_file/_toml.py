@@ -89,6 +89,10 @@ def read(path: Path) -> Document:
         ) from None
     try:
         content = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(
+            f"{path.name} has too many brackets within brackets to be read, expected a few levels: mend it."
+        ) from None
     except tomllib.TOMLDecodeError as error:
         said = re.fullmatch(r"(.*) \(at (.*)\)", str(error), re.DOTALL)
         what, at = said.groups() if said else (str(error), "an unknown line")

@@ -29,6 +29,7 @@ SECOND = 1e-3
 FIRST = 1e-4
 
 
+@np.errstate(all="ignore")  # what is not finite is refused at the end
 def large_dimension_nc1(
     mixture: GaussianMixture,
     *,
@@ -83,9 +84,9 @@ def large_dimension_nc1(
     """
     network = network_of(kernel, activation, depth, weight_variance, bias_variance)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    if order not in (0, 1):
+    if not isinstance(order, int) or order not in (0, 1):
         raise ValueError(
-            f"order is {order!r}, expected 0 (the limit) or 1 (with the correction of order 1/d)."
+            f"order is {_validate.shown(order)}, expected 0 (the limit) or 1 (with the correction of order 1/d)."
         )
     sizes = sizes_of(mixture, class_sizes, class_shares)
     scale, bias = network.weight_variance / mixture.dim, network.bias_variance
@@ -104,6 +105,7 @@ def large_dimension_nc1(
     return _from_pairs(diagonal - np.diag(pairs), pairs, sizes, weighting)
 
 
+@np.errstate(all="ignore")  # as above
 def far_separated_nc1(
     mixture: GaussianMixture,
     *,
@@ -181,9 +183,18 @@ def _from_pairs(
     spread: Float[np.ndarray, " C"], pairs: Float[np.ndarray, "C C"], sizes: Sizes, weighting: Weighting
 ) -> NC1:
     """Return the traces from spreads and the kernel between independent samples of every two classes."""
+    _require_finite(spread, pairs)
     centre = np.eye(len(pairs)) - sizes.share
     row = [spread, np.diag(pairs), [sizes.share @ pairs @ sizes.share], (centre @ pairs @ centre.T).ravel()]
     return traces(np.concatenate(row), sizes, weighting)
+
+
+def _require_finite(*terms: np.ndarray) -> None:
+    if not all(np.isfinite(term).all() for term in terms):
+        raise ValueError(
+            "the limit is not finite: its terms pass the largest float64, or one hides the others, expected means, "
+            "deviations and variances nearer to 1; scale them."
+        )
 
 
 def _kernel(network: Network, q1: float, q2: float, c: float) -> float:
@@ -246,7 +257,9 @@ def _pair_correction(
     apart = np.sqrt(at[0] * at[1]) - abs(at[2])
     steps = np.array([SECOND * at[0], SECOND * at[1], SECOND * np.sqrt(at[0] * at[1])])
     steps *= min(1.0, apart / (10.0 * steps[2]))
-    values, vectors = np.linalg.eigh(covariance / np.outer(steps, steps))
+    scaled = covariance / np.outer(steps, steps)
+    _require_finite(scaled)
+    values, vectors = np.linalg.eigh(scaled)
     middle, total = _kernel(network, *at), 0.0
     for value, vector in zip(values, vectors.T, strict=True):
         low, high = (_kernel(network, *(at + sign * steps * vector)) for sign in (-1.0, 1.0))

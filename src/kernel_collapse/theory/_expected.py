@@ -146,8 +146,8 @@ def expected_nc1(
     if accuracy is not None:
         accuracy = _validate.positive(accuracy, "accuracy")
     if max_points is not None:
-        max_points = _validate.count(max_points, "max_points")
-    seed = _validate.count(seed, "seed", least=0)
+        max_points = _validate.count(max_points, "max_points", most=2**30)
+    seed = _validate.seed(seed)
     sizes = sizes_of(mixture, class_sizes, class_shares)
     problem = problem_of(mixture, network, sizes.share)
     count = _quadrature.directions(problem)
@@ -205,14 +205,14 @@ def network_of(
     _validate.choice(kernel, ("nngp", "ntk"), "kernel")
     if _validate.count(depth, "depth") != 1:
         raise ValueError(
-            f"depth is {depth!r}, expected 1: only one hidden layer makes the kernel an expectation over the weights "
-            "of one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
+            f"depth is {_validate.shown(depth)}, expected 1: only one hidden layer makes the kernel an expectation "
+            "over the weights of one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
         )
     return Network(
         activations.get(activation),
         kernel == "ntk",
-        _validate.positive(weight_variance, "weight_variance"),
-        _validate.positive(bias_variance, "bias_variance", zero_allowed=True),
+        _validate.moderate(weight_variance, "weight_variance"),
+        _validate.moderate(bias_variance, "bias_variance", zero_allowed=True),
     )
 
 
@@ -232,8 +232,12 @@ def sizes_of(
     if given is None:
         return Sizes(np.full(classes, 1.0 / classes), np.zeros(classes))
     what = "class_shares" if class_sizes is None else "class_sizes"
-    if not hasattr(given, "__len__") or len(given) != classes:
-        raise ValueError(f"{what} is {given!r}, expected {classes} entries: one a class, as in class_means.")
+    alone = isinstance(given, int | float | np.number)
+    given = [given] if alone else _validate.several(given, what, "an entry a class, as in class_means")
+    if len(given) != classes:
+        raise ValueError(
+            f"{what} is {_validate.shown(given)}, expected {classes} entries: one a class, as in class_means."
+        )
     if class_sizes is None:
         shares = np.array([_validate.positive(share, "a class share") for share in given])
         return Sizes(shares / shares.sum(), np.zeros(classes))

@@ -19,6 +19,11 @@ SEMI_DEFINITE = 1e-12
 #: Means that leave a span by less than this share of the longest one are in it.
 IN_SPAN = 1e-12
 
+#: Some vectors of so many features are gigabytes.
+MOST_DIMENSIONS = 10**8
+#: Beyond this squares, summed over features, are no float64.
+LARGEST = 1e150
+
 #: The covariance of a class: a number for s^2 I, a vector (d,) for a diagonal one, or a matrix (d, d).
 Covariance = float | Any
 
@@ -85,7 +90,7 @@ def gaussian_mixture(
     Parameters
     ----------
     dim : int
-        Number of features d.
+        Number of features d, at most 10^8.
     class_means : sequence of C numbers or of C arrays of shape (dim,)
         A number stands for the same mean in every coordinate. The default is the paper's D1.
     class_stds : number, or sequence of C numbers or of C arrays of shape (dim,)
@@ -109,43 +114,45 @@ def gaussian_mixture(
     >>> kc.theory.gaussian_mixture(10_000)
     <GaussianMixture: 2 classes, 10000 features, isotropic covariances>
     """
-    dim = _validate.count(dim, "dim")
-    if not hasattr(class_means, "__len__") or len(class_means) < 2:
-        raise ValueError(
-            f"class_means is {class_means!r}, expected the means of at least two classes, as in (-2, 2)."
-        )
-    means = np.array([_vector(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)])
+    dim = _validate.count(dim, "dim", most=MOST_DIMENSIONS)
+    class_means = _validate.per_class(class_means, "class_means", None)
+    _validate.fits(
+        len(class_means) * dim,
+        f"{len(class_means)} means in {_validate.shown(dim)} dimensions",
+        "lower dim",
+    )
+    means = np.array(
+        [_validate.coordinates(mean, f"the mean of class {c}", dim) for c, mean in enumerate(class_means)]
+    )
+    _refuse_beyond(means, "a mean")
     given: Any = class_stds if class_covariances is None else class_covariances
     what = "class_stds" if class_covariances is None else "class_covariances"
-    values: list[Any] = list(given) if hasattr(given, "__len__") else [given] * len(means)
-    if len(values) != len(means):
-        raise ValueError(
-            f"{what} has {len(values)} entries, expected {len(means)}: one a class, as in class_means."
-        )
+    values = _validate.per_class(given, what, len(means))
     known: Literal["standard deviation", "variance"] = (
         "standard deviation" if class_covariances is None else "variance"
     )
     return GaussianMixture(means, tuple(_covariance(value, c, dim, known) for c, value in enumerate(values)))
 
 
-def _vector(value: Any, what: str, dim: int) -> Float[np.ndarray, " d"]:
-    """Return a vector of `dim` finite numbers, a single number repeated."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf" or array.shape not in ((), (dim,)) or not np.isfinite(array).all():
+def _refuse_beyond(values: np.ndarray, what: str) -> np.ndarray:
+    if np.abs(values).max() > LARGEST:
         raise ValueError(
-            f"{what} is {value!r}, expected a finite number or one for each of {dim} coordinates."
+            f"{what} reaches {np.abs(values).max():.3g}, expected at most {LARGEST:g}, for its square must be finite: "
+            "scale it down."
         )
-    return np.broadcast_to(array, (dim,)).astype(float)
+    return values
 
 
 def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation", "variance"]) -> Covariance:
     """Return a covariance in its shortest form."""
-    if known == "variance" and np.ndim(value) == 2:
+    if known == "variance" and _validate.dimensions(value) == 2:
         return _full(value, c, dim)
-    vector = _vector(value, f"the {known} of class {c}", dim)
+    vector = _refuse_beyond(
+        _validate.coordinates(value, f"the {known} of class {c}", dim), f"the {known} of class {c}"
+    )
     if (vector < 0).any() or not (vector > 0).any() or (known == "standard deviation" and not vector.all()):
         raise ValueError(
-            f"the {known} of class {c} is {value!r}, expected more than zero in every coordinate"
+            f"the {known} of class {c} is {_validate.shown(value)}, expected more than zero in every coordinate"
             + ("." if known == "standard deviation" else ", or zero in some of them.")
         )
     variances = vector**2 if known == "standard deviation" else vector
@@ -153,7 +160,7 @@ def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation
 
 
 def _full(value: Any, c: int, dim: int) -> Covariance:
-    covariance = _validate.matrix(value, f"the covariance of class {c}")
+    covariance = _validate.matrix(value, f"the covariance of class {c}", numpy=True)
     if covariance.shape != (dim, dim) or not np.allclose(covariance, covariance.T, rtol=1e-12, atol=0.0):
         raise ValueError(
             f"the covariance of class {c} has shape {covariance.shape}, expected a symmetric {dim} x {dim} matrix."

@@ -1,0 +1,289 @@
+"""What an object that a user gave stands for: an array of numbers, or something that is only like one.
+
+Python makes an array or a list of almost anything: of a masked array without its mask, of a table as the names of its
+columns, of a dictionary as its keys. Here the objects are told apart, before any of that happens.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator, Mapping, Set
+from decimal import Decimal
+from numbers import Real
+from typing import Any, NoReturn
+
+import numpy as np
+from jaxtyping import Float
+
+from kernel_collapse import _arrays
+
+__all__ = ["are", "in_numpy", "is_missing", "is_table", "numbers", "ordered", "several", "shown"]
+
+#: What of a data set an argument wants.
+_OF_DATASET = {
+    "x": ("inputs", "dataset.x"),
+    "x_other": ("inputs", "dataset.x"),
+    "features": ("features", "dataset.x"),
+    "test_features": ("features", "dataset.x"),
+    "labels": ("labels", "dataset.labels"),
+    "test_labels": ("labels", "dataset.labels"),
+    "targets": ("targets", "dataset.targets"),
+    "the Gram matrix": ("kernel", "kernel_collapse.nngp(dataset.x)"),
+}
+#: Most values of a parameter that takes several.
+MOST_VALUES = 10_000_000
+
+
+def shown(value: Any) -> str:
+    """Return an object as a sentence shows it: on one line, cut where it is long."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # whatever an object's own repr raises; Python writes no whole number of 5,000 digits
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+def are(what: str) -> str:
+    """Return the name of an argument with its verb."""
+    return f"{what} {'are' if what.endswith('s') and not what.endswith('bias') else 'is'}"
+
+
+def ordered(value: Any, what: str, expected: str) -> None:
+    """Refuse an object that holds no values in an order, or values that are not all that it means."""
+    said, hint = _other_meaning(value, what)
+    if said:
+        raise ValueError(f"{are(what)} {said}, expected {hint or expected}.")
+
+
+def _other_meaning(value: Any, what: str) -> tuple[str, str]:
+    """Return what an object is that is no array, and what to give instead; two empty texts of an array."""
+    if type(value) in (np.ndarray, list, tuple):
+        return "", ""
+    short = what if what.isidentifier() else "it"
+    if isinstance(value, np.ma.MaskedArray):
+        return (
+            "a masked array, whose mask would be ignored",
+            f"an array without a mask: fill it by {short}.filled(value), or drop the rows that are masked",
+        )
+    if isinstance(value, str | bytes | bytearray):
+        return f"the text {shown(value)}", ""
+    if isinstance(value, Mapping):
+        return "a mapping from keys to values", f"the values in one order: try list({short}.values())"
+    if isinstance(value, Set):
+        return "a set, which has no order", "a sequence in the order of the samples: try a list"
+    if isinstance(value, Iterator):
+        return "a generator or iterator, which is used up by reading", f"a sequence: try list({short})"
+    if isinstance(value, type | types.ModuleType) or (callable(value) and not hasattr(value, "__array__")):
+        kind = (
+            "class"
+            if isinstance(value, type)
+            else "module"
+            if isinstance(value, types.ModuleType)
+            else "function"
+        )
+        return f"a {kind}, {shown(value)}", ""
+    dense = next((name for name in ("toarray", "todense") if hasattr(value, name)), None)
+    if dense is not None and hasattr(value, "shape"):
+        return "a sparse matrix", f"a dense array: give {short}.{dense}()"
+    if _is_dataset(value):
+        noun, attribute = _OF_DATASET.get(what, ("", ""))
+        return "a Dataset", f"its {noun}: give {attribute}" if noun else ""
+    if _arrays.is_foreign(value):
+        return _without_values(value, short)
+    return "", ""
+
+
+def _is_dataset(value: Any) -> bool:
+    data = sys.modules.get("kernel_collapse.data")
+    return data is not None and isinstance(value, data.Dataset)
+
+
+def _without_values(value: Any, short: str) -> tuple[str, str]:
+    """Return what an array of another library is whose values cannot be used as they are."""
+    if _arrays.kind(value) != "PyTorch":
+        return "", ""
+    if value.device.type == "meta" or type(value).__name__ == "FakeTensor":
+        return (
+            "a tensor without values (on PyTorch's meta device)",
+            "a tensor with values: make it on a device",
+        )
+    if "strided" not in str(value.layout):
+        return "a sparse tensor", f"a dense one: give {short}.to_dense()"
+    if value.is_quantized:
+        return "a quantized tensor", f"numbers: give {short}.dequantize()"
+    return "", ""
+
+
+def is_table(value: Any) -> bool:
+    """Tell whether an object is a table, whose iterator gives the names of its columns or the columns."""
+    return hasattr(value, "columns") and hasattr(value, "shape")
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for no value: None, NaN, NaT, NA, masked, or a tuple with one of these."""
+    if value is None or value is np.ma.masked:
+        return True
+    if isinstance(value, tuple):
+        return any(map(is_missing, value))
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    try:
+        return bool(value != value)  # what differs from itself is no number and no time
+    except Exception:  # whatever a comparison raises: pandas' NA says neither yes nor no
+        return type(value).__name__ == "NAType"
+
+
+def in_numpy(value: Any, what: str) -> Any:
+    """Return an array of another library as one of NumPy's, with the derivatives left behind; all else as it is."""
+    if not _arrays.is_foreign(value):
+        return value
+    ordered(value, what, "an array")
+    if _arrays.traced(value):
+        raise ValueError(
+            f"{are(what)} traced by JAX, expected known values: NumPy computes this, so call it outside of jax.jit, "
+            "jax.grad and jax.vmap."
+        )
+    try:
+        return _arrays.read(value)
+    except Exception as error:  # whatever a library raises of an array that has no values to give
+        raise ValueError(
+            f"{are(what)} an array of {_arrays.kind(value)} whose values cannot be read ({_first_line(error)}), "
+            "expected known values: convert it to NumPy first."
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:100].rstrip(".")
+
+
+def numbers(value: Any, what: str) -> Any:
+    """Return real numbers as an array of float64, or the array of another library as it is.
+
+    What is missing is NaN; the caller names its row.
+    """
+    ordered(value, what, "an array of numbers")
+    if _arrays.is_foreign(value):
+        return value
+    if isinstance(value, list | tuple):
+        _refuse_arrays_inside(value, what)
+    value = _of_pandas(value, what)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{what} has rows of different lengths, expected as many numbers in each row."
+        ) from None
+    except Exception as error:  # whatever an object's own conversion raises
+        raise ValueError(
+            f"{what} cannot be read as an array ({type(error).__name__}: {_first_line(error)}), expected numbers in "
+            "rows: convert it to NumPy first."
+        ) from None
+    if array.dtype == object:
+        return _of_objects(array, value, what)
+    if array.dtype.names is not None:
+        raise ValueError(
+            f"{what} has the named fields {', '.join(map(repr, array.dtype.names[:5]))}, expected a plain array: try "
+            "numpy.lib.recfunctions.structured_to_unstructured."
+        )
+    # Narrow floats that are not NumPy's own (bfloat16) have the kind of raw bytes, and a name.
+    if array.dtype.kind not in "biuf" and "float" not in array.dtype.name:
+        _refuse_entries(what, str(array.dtype))
+    with np.errstate(over="ignore"):  # a long double may be no double, and is then refused as infinite
+        return np.asarray(array, dtype=np.float64)
+
+
+def _refuse_entries(what: str, kind: str) -> NoReturn:
+    raise ValueError(f"{what} has entries of type {kind}, expected real numbers: encode or drop what is not.")
+
+
+def _refuse_arrays_inside(values: list[Any] | tuple[Any, ...], what: str, level: int = 0) -> None:
+    """Refuse lists of arrays whose masks or libraries NumPy would not see."""
+    for example in {type(v): v for v in values}.values():
+        if isinstance(example, np.ma.MaskedArray) and example is not np.ma.masked:
+            raise ValueError(
+                f"{what} holds masked arrays, whose masks would be ignored, expected arrays without: fill them first."
+            )
+        if _arrays.is_foreign(example):
+            raise ValueError(
+                f"{what} holds arrays of {_arrays.kind(example)} in a list, expected one array: stack them first."
+            )
+    if level < 3:
+        for v in values:
+            if isinstance(v, list | tuple):
+                _refuse_arrays_inside(v, what, level + 1)
+
+
+def _of_pandas(value: Any, what: str) -> Any:
+    """Return what pandas holds as an array of NumPy's, NaN where it is missing; all else as it is."""
+    pd = sys.modules.get("pandas")
+    if pd is None or not isinstance(
+        value, pd.DataFrame | pd.Series | pd.Index | pd.api.extensions.ExtensionArray
+    ):
+        return value
+    types_ = pd.api.types
+    table = isinstance(value, pd.DataFrame)
+    columns = list(value.dtypes.items()) if table else [(what, value.dtype)]
+    real = [
+        (types_.is_numeric_dtype(dtype) or types_.is_bool_dtype(dtype)) and not types_.is_complex_dtype(dtype)
+        for _, dtype in columns
+    ]
+    if all(real):
+        return value.to_numpy(dtype=float, na_value=np.nan)
+    other = [
+        (name, dtype)
+        for (name, dtype), good in zip(columns, real, strict=True)
+        if not good and str(dtype) != "object"
+    ]
+    if not other:  # objects are looked at one by one
+        return value.to_numpy(dtype=object)
+    if not table:
+        _refuse_entries(what, str(other[0][1]))
+    names = ", ".join(shown(name) for name, _ in other[:5]) + (
+        f" and {len(other) - 5} more" if len(other) > 5 else ""
+    )
+    raise ValueError(
+        f"{what} has columns that are not numeric ({names}), expected numbers: drop or encode them."
+    )
+
+
+def _of_objects(array: np.ndarray, value: Any, what: str) -> Float[np.ndarray, ...]:
+    """Return objects as numbers, one by one."""
+    if array.ndim == 0:
+        raise ValueError(f"{are(what)} {shown(value)}, expected an array of numbers.")
+    found = np.empty(array.shape)
+    for place, entry in np.ndenumerate(array):
+        if isinstance(entry, np.timedelta64):  # an integer to NumPy
+            _refuse_entries(what, type(entry).__name__)
+        elif isinstance(entry, Decimal) and entry.is_nan():
+            found[place] = np.nan
+        elif isinstance(entry, Real | Decimal | np.bool_):
+            try:
+                found[place] = float(entry)
+            except OverflowError:
+                raise ValueError(
+                    f"{what} holds {shown(entry)} at {place}, which is beyond the largest float64, expected numbers "
+                    "below 1.8e308: scale it down."
+                ) from None
+        elif not isinstance(entry, tuple) and is_missing(entry):
+            found[place] = np.nan
+        else:
+            _refuse_entries(what, type(entry).__name__)
+    return found
+
+
+def several(value: Any, what: str, example: str) -> list[Any]:
+    """Return what a sequence holds; text is none, and neither is a number, a table or what has no order or end."""
+    wanted = f"several values in brackets: try {example}"
+    ordered(value, what, wanted)
+    value = in_numpy(value, what)
+    if is_table(value):
+        raise ValueError(f"{are(what)} a table, expected {wanted}.")
+    try:
+        length = len(value)
+        values = list(value) if length <= MOST_VALUES else []
+    except Exception:  # whatever an object raises that cannot be counted or gone through
+        raise ValueError(f"{what} is {shown(value)}, expected {wanted}.") from None
+    if length > MOST_VALUES:
+        raise ValueError(f"{what} has {length} values, expected at most {MOST_VALUES}: give fewer.")
+    return values
