@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
-from kernel_collapse._database import StoreError
+from kernel_collapse import _streams
+from kernel_collapse._database import DamagedRows, StoreError
 
 __all__ = ["app", "main"]
 
@@ -24,18 +27,53 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main() -> None:
-    """Run the command line; bad input is one sentence and exit code 2, a disk that is full or fails one and 1."""
+    """Run the command line.
+
+    Bad input is one sentence and exit code 2; a disk that is full or fails, or rows that are damaged, one and 1.
+    """
+    with _streams.best_effort():
+        code = _run()
+    raise SystemExit(code)
+
+
+def _run() -> int:
+    """Run the command and return its exit code; what it found damaged in a store is said, and makes it 1."""
+    damaged: dict[str, None] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamagedRows)
+        show = warnings.showwarning
+
+        def hear(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, DamagedRows):
+                damaged[str(message)] = None
+            else:
+                show(message, category, *where)
+
+        warnings.showwarning = hear  # type: ignore[assignment]
+        code = _code_of_app()
+    for said in damaged:
+        sys.stderr.write(f"kernel-collapse: {said}\n")
+    return code or int(bool(damaged))
+
+
+def _code_of_app() -> int:
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except ValueError as error:
         sys.stderr.write(f"kernel-collapse: {error}\n")
-        raise SystemExit(2) from None
-    except OSError as error:
-        if error.errno not in _DISK and not isinstance(error, StoreError):
+        return 2
+    except BrokenPipeError:  # `| head`: who reads has what he wants
+        return 1
+    except (OSError, sqlite3.Error) as error:
+        if isinstance(error, OSError) and error.errno not in _DISK and not isinstance(error, StoreError):
             raise
-        full = f"the disk is full or fails ({error.strerror}), expected room for a file: free some space."
+        why = getattr(error, "strerror", error)
+        full = f"the disk is full or fails ({why}), expected room for a file: free some space."
         sys.stderr.write(f"kernel-collapse: {error if isinstance(error, StoreError) else full}\n")
-        raise SystemExit(1) from None
+        return 1
+    return 0
 
 
 def _version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kernel_collapse._streams import require_printed
 from kernel_collapse.cli._app import app
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def measure(
     if report is not None:
         _write_measurement(report, dataset, table, remarks, weighting, standardize)
         typer.echo(f"Report: {report}")
+    require_printed()
 
 
 def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str], weighting: str) -> None:

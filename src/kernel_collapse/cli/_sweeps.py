@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kernel_collapse._streams import require_printed
 from kernel_collapse.cli._app import app
 from kernel_collapse.cli._progress import Forecast, about_on, duration
 from kernel_collapse.cli._runs import (
@@ -88,6 +89,7 @@ def run(
     identity = {"sweep": sweep.name, "version": __version__}
     if dry:
         _foretell(sweep, peek(folder, identity), folder, processes)
+        require_printed()
         return
     trials = sweep.trials()
     with chosen_machines as executor, Store(folder, identity, {"environment": report.environment()}) as store:
@@ -125,6 +127,7 @@ def results(
     for name, about in frame.attrs["columns"].items():
         table.add_row(name, about["unit"], about["meaning"])
     Console(highlight=False, markup=False).print(table)
+    require_printed()
 
 
 def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) -> None:
