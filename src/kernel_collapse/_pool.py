@@ -237,6 +237,6 @@ def _work(function: Callable[[Task], object], connection: Connection) -> None:
         while True:
             try:
                 task = connection.recv()
-            except EOFError:
+            except (EOFError, OSError):  # the parent was killed
                 return
             connection.send((function(task),))

@@ -7,6 +7,7 @@ its checksum, for a digit that has changed is a number still.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Set
 from typing import Any
@@ -116,7 +117,7 @@ def _look_up(db: sqlite3.Connection, part: str, keys: Set[str]) -> dict[str, tup
 def _carve(db: sqlite3.Connection, part: str, keys: Set[str]) -> dict[str, tuple[Any, ...]]:
     """Return those of the rows that are on pages to which a damaged page leads: in memory, each is made the root."""
     found: dict[str, tuple[Any, ...]] = {}
-    if part != "trials" or db.execute("PRAGMA database_list").fetchone()[2]:
+    if part != "trials" or os.path.isabs(db.execute("PRAGMA database_list").fetchone()[2]):
         return found  # a table of few rows, or a file, in which nothing is to be tried
     db.isolation_level = None
     (pages,) = db.execute("PRAGMA page_count").fetchone()

@@ -115,7 +115,7 @@ def require_printed() -> None:
 
 
 def _forgiving(stream: TextIO | None) -> TextIO:
-    if stream is None:
+    if stream is None or stream.closed:
         return _Nowhere()  # type: ignore[return-value]
     buffer = getattr(stream, "buffer", None)
     below = getattr(buffer, "raw", buffer)
