@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import kernel_collapse as kc
 from faulty import Garbles, Sleeps, Starts, trials
-from kernel_collapse import _pool, _streams, cli, sweep
+from kernel_collapse import _pool, _streams, cli, report, sweep, sweep_file
 from kernel_collapse.cli import _progress
 from kernel_collapse.store import FILE, Store, StoreMoved
 
@@ -213,14 +212,14 @@ def test_a_folder_that_goes_away_on_the_command_line(here, say, monkeypatch):
     assert len(rows("runs/moved")) == 4
     monkeypatch.undo()
     monkeypatch.chdir(here)
-    build = kc.report.build
+    build = report.build
 
     def harm_then(folder, page=None):
         move(Path(folder))
         return build(folder, page)
 
     shutil.rmtree("runs/moved")
-    monkeypatch.setattr(kc.report, "build", harm_then)
+    monkeypatch.setattr(report, "build", harm_then)
     monkeypatch.setattr(sys, "argv", ["kernel-collapse", "run", "mine.toml", "--workers", "1"])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
@@ -379,4 +378,4 @@ def test_killed_in_every_phase(here, workers, phases):
 
 
 def trials_of_the_sweep():
-    return kc.sweep_file.read(Path("mine.toml"))[0].trials()
+    return sweep_file.read(Path("mine.toml"))[0].trials()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import kernel_collapse as kc
-from kernel_collapse import _database, _snapshot, cli, sweep, sweep_file
+from kernel_collapse import _database, _snapshot, cli, report, sweep, sweep_file
 from kernel_collapse.store import FILE, DamagedRows, Store
 from kernel_collapse.trials import Trial
 
@@ -206,7 +206,7 @@ def test_readers_touch_nothing(tmp_path, pristine, say, monkeypatch, make):
     elif make is empty:
         assert kc.results(folder).empty
         with pytest.raises(ValueError, match="has no finished trial"):
-            kc.report.build(folder, out / "page.html")
+            report.build(folder, out / "page.html")
     else:
         with pytest.raises(ValueError, match=str(folder)):
             kc.results(folder)
