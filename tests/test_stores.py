@@ -369,8 +369,9 @@ def test_bytes_flipped_at_two_hundred_places(tmp_path, pristine, burst):
         if missing:
             assert FILE in said, place
             assert any(key in said for key in missing), place
-            if any(on_page[page] for page in hit):
-                assert missing <= set().union(*(on_page[page] for page in hit)), place
+            # Or its end lay there, on an overflow page, which is of one row and may have no letters of its own.
+            elsewhere = missing - set().union(*(on_page[page] for page in hit))
+            assert len(elsewhere) <= len(hit), place
         complete += not missing
     assert refused <= 40  # the page of the schema, and the root of a table
     assert complete >= 60  # free space, checksums, what is kept of the run
