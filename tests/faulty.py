@@ -5,6 +5,7 @@ The processes of a pool import what they run: this module is light.
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -49,6 +50,23 @@ class Hogs(GaussianClasses):
 
     def sample(self, seed):
         return np.empty(2**59)
+
+
+class Starts(GaussianClasses):
+    """Starts a program of its own, writes its number to a file, and waits for it for ever."""
+
+    def sample(self, seed):
+        program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(10_000)"])
+        Path(os.environ["FAULTY_PID"]).write_text(str(program.pid), encoding="utf-8")
+        program.wait()
+
+
+class Garbles(GaussianClasses):
+    """Fails with half a character, once it has printed to streams that may be closed."""
+
+    def sample(self, seed):
+        print("to nobody", flush=True)
+        raise ValueError("half \ud800")
 
 
 class Naps(GaussianClasses):

@@ -2,10 +2,14 @@
 
 The pool of the standard library breaks as a whole when one of its processes dies, and cannot end one that hangs; here a
 process that dies or takes too long costs its own task alone, and the pool says which that was.
+
+The time of a task is that during which its process ran, as far as the pool has seen: neither a process that is stopped
+(SIGSTOP) grows older, nor one whose pool was stopped too (Ctrl-Z, a machine that was paused).
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -18,6 +22,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Generic, NamedTuple, Self, TypeVar
 
+from kernel_collapse import _streams
+
 __all__ = ["DIED", "DONE", "GRACE", "OVERDUE", "Ended", "Pool"]
 
 Task = TypeVar("Task")
@@ -26,10 +32,15 @@ Result = TypeVar("Result")
 #: Seconds that running tasks get when a run is told to stop; Slurm kills 30 s after it has told (its KillWait).
 GRACE = 20.0
 DONE, DIED, OVERDUE = "done", "died", "overdue"
+RUNS, STOPPED, DEAD = "runs", "stopped", "dead"
 #: Processes in a row that may end before they are ready: one may be killed, all of them cannot start.
 FALSE_STARTS = 3
 #: Seconds that a killed process is waited for.
 JOIN = 5.0
+#: Seconds between two glances at the processes, beyond which the pool itself was stopped and not merely busy.
+BUSY = 1.0
+#: Seconds that a glance takes at least, so that a limit which is all but reached is reached.
+SHORTEST = 0.001
 
 
 class Ended(NamedTuple, Generic[Task, Result]):
@@ -52,13 +63,15 @@ class Pool(Generic[Task, Result]):
     workers : int
         Processes at most; they are started when there is work for them.
     limit : float
-        Seconds that a task may take before its process is ended, whatever it does.
+        Seconds that a task may run before its process is ended, whatever it does, and with it every process that it
+        has started.
     """
 
     def __init__(self, function: Callable[[Task], Result], workers: int, limit: float = math.inf) -> None:
         self._function, self._most, self._limit = function, workers, limit
         self._workers: list[_Worker[Task, Result]] = []
         self._false_starts = 0
+        self._looked = math.inf  # when
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +79,7 @@ class Pool(Generic[Task, Result]):
     def __exit__(self, *_: object) -> None:
         """End every process at once: what still runs is given up."""
         for worker in self._workers:
-            worker.process.kill()
+            worker.kill()
         for worker in self._workers:
             worker.end()
         self._workers.clear()
@@ -94,35 +107,38 @@ class Pool(Generic[Task, Result]):
     def wait(self, seconds: float) -> list[Ended[Task, Result]]:
         """Return the tasks that end in the next seconds, as soon as there is one."""
         busy = [worker for worker in self._workers if worker.busy]
-        now = time.monotonic()
-        seconds = min([seconds, *(max(0.0, worker.since + self._limit - now) for worker in busy)])
+        before = time.monotonic()
+        seconds = min([seconds, *(max(SHORTEST, self._limit - worker.ran) for worker in busy)])
         wait([source for worker in busy for source in (worker.connection, worker.process.sentinel)], seconds)
+        now = time.monotonic()
+        passed = min(max(0.0, before - self._looked), BUSY) + min(now - before, seconds)
+        self._looked = now
+        for worker in busy:
+            worker.grow_older(passed)
         return [end for worker in busy if (end := self._look_at(worker)) is not None]
 
     def _look_at(self, worker: _Worker[Task, Result]) -> Ended[Task, Result] | None:
         """Return how the task of a worker ended, or None if it has not."""
-        seconds = max(0.0, time.monotonic() - worker.since)
         try:
             if worker.connection.poll():
                 message = worker.connection.recv()
                 if message is None:
                     self._false_starts = 0
                     worker.ready = True
-                    worker.since = time.monotonic()
                     return None
                 worker.busy = False
-                return Ended(worker.task, DONE, message[0], seconds, None)
-            if seconds > self._limit:
+                return Ended(worker.task, DONE, message[0], worker.ran, None)
+            if worker.ran >= self._limit:
                 self._drop(worker)
-                return Ended(worker.task, OVERDUE, None, seconds, None)
-            if worker.process.is_alive():
+                return Ended(worker.task, OVERDUE, None, worker.ran, None)
+            if worker.state != DEAD:
                 return None
         except (EOFError, OSError):  # it died, perhaps while it was sending
-            worker.process.join(JOIN)
+            pass
         self._drop(worker)
         code = worker.process.exitcode
         if worker.ready:
-            return Ended(worker.task, DIED, None, seconds, code)
+            return Ended(worker.task, DIED, None, worker.ran, code)
         self._false_starts += 1
         if self._false_starts >= FALSE_STARTS:
             raise BrokenExecutor(
@@ -134,7 +150,7 @@ class Pool(Generic[Task, Result]):
 
     def _drop(self, worker: _Worker[Task, Result]) -> None:
         self._workers.remove(worker)
-        worker.process.kill()
+        worker.kill()
         worker.end()
 
 
@@ -151,18 +167,44 @@ class _Worker(Generic[Task, Result]):
         self.process.start()
         theirs.close()  # or the line would not break with the process
         self.busy = self.ready = False
-        self.since = math.inf  # when its task began: not before it is ready
+        self.ran = 0.0  # seconds that it has run at its task
 
     def give(self, task: Task) -> bool:
         """Send it a task; return whether it took it."""
-        self.task, self.busy = task, True
-        if self.ready:
-            self.since = time.monotonic()
+        self.task, self.busy, self.ran = task, True, 0.0
         try:
             self.connection.send(task)
         except OSError:
             return False
         return True
+
+    @property
+    def state(self) -> str:
+        """Whether it runs, is stopped or is dead; a dead one stays in the system's table, and keeps its number."""
+        if not hasattr(os, "waitid"):  # macOS: that it is stopped is not seen
+            return RUNS if self.process.is_alive() else DEAD
+        pid = self.process.pid
+        assert pid is not None
+        try:
+            seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # somebody has asked for its exit code
+            return DEAD
+        if seen is None:
+            return RUNS
+        return STOPPED if seen.si_code in (os.CLD_STOPPED, os.CLD_TRAPPED) else DEAD
+
+    def grow_older(self, seconds: float) -> None:
+        """Count the seconds since it was last looked at, unless it did not work then."""
+        if self.ready and self.state == RUNS:
+            self.ran += seconds
+
+    def kill(self) -> None:
+        """End it, and every process that its task has started, whose group it leads."""
+        pid = self.process.pid
+        with contextlib.suppress(ProcessLookupError, PermissionError, AttributeError):
+            if pid is not None and self.ready:  # else it may lead no group yet, and has started nothing
+                os.killpg(pid, signal.SIGKILL)
+        self.process.kill()
 
     def end(self) -> None:
         """Let go of a process that was killed."""
@@ -172,21 +214,29 @@ class _Worker(Generic[Task, Result]):
 
 def _work(function: Callable[[Task], object], connection: Connection) -> None:
     """Run the tasks that come over the line, until it breaks."""
-    # Ctrl-C, and the SIGTERM that Slurm sends to every process of a job, are the parent's to answer.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Ctrl-C, the SIGTERM that Slurm sends to every process of a job, and a terminal that is closed are the parent's to
+    # answer.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    leads = hasattr(os, "setsid")
+    if leads:
+        os.setsid()  # it leads the group of what its tasks start
     parent = multiprocessing.parent_process()
     if parent is not None:
 
         def end_with_it() -> None:
             wait([parent.sentinel])
+            if leads:
+                os.killpg(0, signal.SIGKILL)
             os._exit(1)
 
         threading.Thread(target=end_with_it, daemon=True).start()
-    connection.send(None)  # ready
-    while True:
-        try:
-            task = connection.recv()
-        except EOFError:
-            return
-        connection.send((function(task),))
+    with _streams.best_effort():  # what a task prints is no fault of it
+        connection.send(None)  # ready
+        while True:
+            try:
+                task = connection.recv()
+            except (EOFError, OSError):  # the parent was killed
+                return
+            connection.send((function(task),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kernel_collapse.experiments import REGISTRY
+from kernel_collapse.experiments import PRESETS, REGISTRY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +45,19 @@ def read(store: Store) -> RunRows:
     """Return the rows of a run, as far as it went, of the experiments that this version knows.
 
     A sweep of the user's has none. A trial that two experiments share is a row of both.
+
+    Raises
+    ------
+    ValueError
+        If the store does not say of which preset the run is.
     """
     about = store.about()
     names = about.get("experiments", ())
+    if names and about.get("preset") not in PRESETS:
+        raise ValueError(
+            f"the run in {str(store.folder)!r} has the preset {about.get('preset')!r}, expected one of "
+            f"{', '.join(PRESETS)}: it is damaged, restore a copy; `kernel-collapse results` writes its rows."
+        )
     trials = {name: REGISTRY[name].trials(about["preset"]) for name in names if name in REGISTRY}
     keys = {name: {trial.key for trial in mine} for name, mine in trials.items()}
     planned = set().union(*keys.values())

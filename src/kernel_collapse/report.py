@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import ValidationError
+
 from kernel_collapse import _run_rows, interactive, overview, tidy
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._text import for_file, for_html, lines_for_html, named, visible
@@ -25,6 +27,7 @@ from kernel_collapse.experiments import Figure, Preset, Table, Verdict
 from kernel_collapse.experiments._style import NAMES, on_dark, style
 from kernel_collapse.store import Store
 from kernel_collapse.sweep_file import Sweep, describe
+from kernel_collapse.trials import describe_errors
 
 if TYPE_CHECKING:
     import jinja2
@@ -100,7 +103,7 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
         raise ValueError(
             f"the run in {str(folder)!r} is of experiments that this version does not know "
             f"({', '.join(run.unknown)}), expected some of `kernel-collapse reproduce --list`: report it with the "
-            f"version that made it ({about['environment'].get('kernel-collapse', 'not recorded')})."
+            f"version that made it ({about.get('environment', {}).get('kernel-collapse', 'not recorded')})."
         )
     _refuse_unfinished(run.rows, folder)
     sections = [_section(part, about["preset"]) for part in run.by_experiment.values()]
@@ -112,7 +115,7 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
         facts=facts,
         sections=sections,
         failures=_failures(run.rows),
-        about=about["environment"],
+        about=about.get("environment", {}),
         pictures=page is None,
         notes=[
             f"This version does not know the experiment {name!r}: it is left out." for name in run.unknown
@@ -140,7 +143,13 @@ def _section(part: _run_rows.ExperimentRows, preset: Preset) -> Section:
 
 def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -> Built:
     """Write the report of a sweep of the user's: means over seeds and a figure, without a verdict."""
-    sweep = Sweep.model_validate(about["specification"])
+    try:
+        sweep = Sweep.model_validate(about["specification"])
+    except ValidationError as error:
+        raise ValueError(
+            f"the sweep in {str(folder)!r} is none of this version ({describe_errors(error).rstrip('.')}): report it "
+            "with the version that made it; `kernel-collapse results` writes its rows."
+        ) from None
     rows = tidy.results(folder)
     _refuse_unfinished(rows, folder)
     done = rows[rows["status"] == "ok"]
@@ -168,7 +177,7 @@ def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -
         facts=facts,
         sections=[section],
         failures=_failures(rows),
-        about=about["environment"],
+        about=about.get("environment", {}),
         pictures=page is None,
     )
     return Built(path, [section], [], facts)

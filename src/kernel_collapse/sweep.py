@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from kernel_collapse import _validate
 from kernel_collapse._pool import DIED, GRACE, Ended, Pool
+from kernel_collapse._storable import said, storable
 from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.measurements import Results
 from kernel_collapse.store import Store
@@ -116,8 +117,9 @@ def run(
     report : callable
         Called with each trial and its `Outcome`, after its row has been written.
     trial_timeout : float, optional
-        Seconds that a trial may take. Beyond them its process is ended, whatever it does, and its row has the status
-        "timeout"; the trials beside it go on. Not with an `executor`, whose processes are not ours to end.
+        Seconds that a trial may run. Beyond them its process is ended, whatever it does, with every process that it has
+        started, and its row has the status "timeout"; the trials beside it go on. Time during which the process, or
+        this one, was stopped is not counted. Not with an `executor`, whose processes are not ours to end.
     stop : Stop, optional
         What to ask whether to stop: the run returns early then, and goes on when it is called again.
 
@@ -126,7 +128,8 @@ def run(
     ValueError
         If another process writes to the store, or an argument is out of its range.
     StoreError
-        If the disk is full or fails; every row written until then is kept.
+        If the disk is full or fails; every row written until then is kept. `StoreMoved` if the folder was moved or
+        deleted meanwhile; its message says where the rows are.
     BrokenExecutor
         If worker processes cannot even start, or the `executor` breaks. Nothing is written of the trials that it had:
         running again goes on from there.
@@ -170,13 +173,13 @@ def attempt(trial: Trial) -> Outcome:
     """Run one trial; an error is an outcome, with its message."""
     start = time.perf_counter()
     try:
-        results = compute(trial)
+        results = storable(compute(trial))
         return Outcome("ok", "", results, time.perf_counter() - start)
     except MemoryError as error:
         message = f"out of memory ({str(error).rstrip('.')}): fewer processes or a larger machine may do."
         return Outcome("failed", message, {}, time.perf_counter() - start)
-    except Exception as error:  # a sweep of thousands must not end because one trial did
-        return Outcome("failed", f"{type(error).__name__}: {error}", {}, time.perf_counter() - start)
+    except (Exception, SystemExit) as error:  # a sweep of thousands must not end because one trial did
+        return Outcome("failed", said(error), {}, time.perf_counter() - start)
 
 
 def _run_here(
@@ -230,10 +233,10 @@ def _drain_elsewhere(
                 except (BrokenExecutor, CancelledError) as error:
                     broken = error
                 except Exception as error:  # an executor of the user's has errors of its own
-                    keep(trial, Outcome("failed", f"{type(error).__name__}: {error}", {}, 0.0))
+                    keep(trial, Outcome("failed", said(error), {}, 0.0))
             if broken is not None:
-                said = str(broken) or "the executor cancelled what it had: run again with a new one."
-                raise BrokenExecutor(said) from broken
+                why = str(broken) or "the executor cancelled what it had: run again with a new one."
+                raise BrokenExecutor(why) from broken
     finally:
         for future in running:  # after Ctrl-C, or when the grace is over
             future.cancel()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from kernel_collapse import _validate
 from kernel_collapse._text import encodable, for_csv
@@ -152,6 +155,7 @@ def results(folder: str | Path) -> pd.DataFrame:
     DataFrame
         In the order of the sweep. A column that does not apply to a trial is missing there (NaN or None); trials that
         failed or ran into their time limit have ``status`` "failed" or "timeout", a ``message`` and no numbers.
+        Rows that are damaged are left out, named in ``frame.attrs["damaged"]`` and by a `DamagedRows` warning.
         ``frame.attrs["columns"]`` holds meaning and unit of every column, `describe_columns` the same as a table. Of a
         sweep these are the trials that its file named when it was last run; rows of others stay in the folder.
 
@@ -183,24 +187,34 @@ def results(folder: str | Path) -> pd.DataFrame:
         about = store.about()
         order = None
         if "specification" in about:
-            sweep = Sweep.model_validate(about["specification"])
-            order = {trial.key: i for i, trial in enumerate(sweep.trials())}
+            with contextlib.suppress(ValidationError):  # of another version: all that there is, by key
+                sweep = Sweep.model_validate(about["specification"])
+                order = {trial.key: i for i, trial in enumerate(sweep.trials())}
         rows = list(store.rows(order))
+        damaged = dict(store.damaged)
     if order is not None:
         rows.sort(key=lambda row: order[row.key])
     given = pd.DataFrame([{"key": row.key, **_parameters(row.trial)} for row in rows])
+    taken = {*given.columns, "status", "message", "seconds"}
     found = pd.DataFrame(
         [
-            {"status": row.status, "message": row.message, "seconds": row.seconds, **row.results}
+            {
+                "status": row.status,
+                "message": row.message,
+                "seconds": row.seconds,
+                **{f"result_{name}" if name in taken else name: value for name, value in row.results.items()},
+            }
             for row in rows
         ]
     )
     frame = pd.concat([given, found], axis="columns")
+    if damaged:
+        frame.attrs["damaged"] = damaged
     known = describe_columns()
     frame.attrs["columns"] = {
         name: {"meaning": known.loc[name, "meaning"], "unit": known.loc[name, "unit"]}
         if name in known.index
-        else {"meaning": _base(name), "unit": ""}
+        else {"meaning": _meaning(name), "unit": ""}
         for name in frame
     }
     return frame
@@ -246,6 +260,9 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
         raise ValueError(
             f"{str(path)!r} cannot be written ({error.strerror}), expected a file in a folder that can: choose another."
         ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return path
 
 
@@ -280,9 +297,12 @@ def _flat(prefix: str, law: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _base(name: str) -> str:
-    """Return the meaning of an option of the law whose labels are flipped."""
-    return f"{DATA[name.replace('data_base_', 'data_')][0]}; of the law whose labels are flipped"
+def _meaning(name: str) -> str:
+    """Return the meaning of a column that is not in the tables above, if it can be told."""
+    of_base = name.replace("data_base_", "data_")
+    if of_base != name and of_base in DATA:
+        return f"{DATA[of_base][0]}; of the law whose labels are flipped"
+    return "not known to this version"
 
 
 def _plain(column: pd.Series[Any]) -> pd.Series[Any]:

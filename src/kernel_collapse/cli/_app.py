@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from kernel_collapse._database import StoreError
+from kernel_collapse import _streams
+from kernel_collapse._database import DamagedRows, StoreError
 from kernel_collapse._text import for_terminal
 
 __all__ = ["app", "main", "say"]
@@ -40,26 +43,60 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main() -> None:
-    """Run the command line; bad input is one sentence and exit code 2, a disk that is full or fails one and 1."""
+    """Run the command line.
+
+    Bad input is one sentence and exit code 2; a disk that is full or fails, or rows that are damaged, one and 1.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what the encoding of a terminal lacks is shown by its escape
             stream.reconfigure(errors="backslashreplace")
+    with _streams.best_effort():
+        code = _run()
+    raise SystemExit(code)
+
+
+def _run() -> int:
+    """Run the command and return its exit code; what it found damaged in a store is said, and makes it 1."""
+    damaged: dict[str, None] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamagedRows)
+        show = warnings.showwarning
+
+        def hear(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, DamagedRows):
+                damaged[str(message)] = None
+            else:
+                show(message, category, *where)
+
+        warnings.showwarning = hear  # type: ignore[assignment]
+        code = _code_of_app()
+    for said in damaged:
+        sys.stderr.write(f"kernel-collapse: {for_terminal(said)}\n")
+    return code or int(bool(damaged))
+
+
+def _code_of_app() -> int:
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except ValueError as error:
         sentences = getattr(error, "sentences", [str(error)])
-        sys.stderr.write(
-            "\n".join(for_terminal(said) for said in [f"kernel-collapse: {sentences[0]}", *sentences[1:]])
-        )
-        sys.stderr.write("\n")
-        raise SystemExit(2) from None
-    except OSError as error:
-        if error.errno not in _DISK and not isinstance(error, StoreError):
+        lines = [f"kernel-collapse: {sentences[0]}", *sentences[1:]]
+        sys.stderr.write("\n".join(map(for_terminal, lines)) + "\n")
+        return 2
+    except BrokenPipeError:  # `| head`: who reads has what he wants
+        return 1
+    except (OSError, sqlite3.Error) as error:
+        if isinstance(error, OSError) and error.errno not in _DISK and not isinstance(error, StoreError):
             raise
-        full = f"the disk is full or fails ({error.strerror}), expected room for a file: free some space."
-        said = error if isinstance(error, StoreError) else full
-        sys.stderr.write(f"kernel-collapse: {for_terminal(said)}\n")
-        raise SystemExit(1) from None
+        why = getattr(error, "strerror", error)
+        full = f"the disk is full or fails ({why}), expected room for a file: free some space."
+        sys.stderr.write(
+            f"kernel-collapse: {for_terminal(error if isinstance(error, StoreError) else full)}\n"
+        )
+        return 1
+    return 0
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich, named
 from kernel_collapse.cli._app import app, say
 from kernel_collapse.cli._steps import Steps
@@ -197,6 +198,7 @@ def _measure(
     if report is not None:
         _write_measurement(report, dataset, table, remarks, weighting, standardize)
         say(f"Report: {report}")
+    require_printed()
 
 
 def _options_of(path: Path, label: str | None, features: str | None, header: bool | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich
 from kernel_collapse.cli._app import app
 from kernel_collapse.cli._progress import about_on
@@ -67,6 +68,7 @@ def reproduce(
     processes, chosen_machines = machines(workers, dask, dask_local, limited)
     if list_:
         _print_list(chosen, processes)
+        require_printed()
         return
     trials = _trials(chosen, preset)  # type: ignore[arg-type]
     run = {"experiments": [e.name for e in chosen], "preset": preset, "version": __version__}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -127,21 +127,30 @@ def say_how_it_went(counts: Counts, failed: list[tuple[str, str]], folder: Path,
 def write_report(folder: Path, page: Path | None = None) -> Built:
     """Write the report, or its page alone; if that is cut short, say that the trials are kept."""
     from kernel_collapse import report
+    from kernel_collapse._snapshot import identity
+    from kernel_collapse.store import FILE
 
     def give_up(why: str, code: int) -> typer.Exit:
         later = f"`kernel-collapse report {folder}` writes it"
         say(f"The trials are kept in {folder}, but not the report ({why}): {later}.", err=True)
         return typer.Exit(code)
 
+    before = identity(folder / FILE)
     try:
-        with _on_sigterm(_terminate):
-            return report.build(folder, page)
+        with _signals(_terminate):
+            built = report.build(folder, page)
     except OSError as error:
-        raise give_up(f"{error.strerror or error}".rstrip(".") + ", free some space", 1) from None
+        if identity(folder / FILE) == before:
+            raise give_up(f"{error.strerror or error}".rstrip(".") + ", free some space", 1) from None
     except _Terminated:
         raise give_up("stopped by SIGTERM", 143) from None
     except KeyboardInterrupt:
         raise give_up("stopped", 130) from None
+    if identity(folder / FILE) != before:
+        gone = f"{folder} was moved or deleted while its report was written, expected it to stay"
+        say(f"{gone}: its rows are in it, wherever it is now.", err=True)
+        raise typer.Exit(1)
+    return built
 
 
 def _run_with_progress(
@@ -149,7 +158,7 @@ def _run_with_progress(
 ) -> Counts:
     """Run what is missing; whatever ends that early, what is finished is kept, and how to go on is said."""
     from kernel_collapse import sweep
-    from kernel_collapse._database import StoreError
+    from kernel_collapse.store import StoreError, StoreMoved
 
     folder, todo = store.folder, sweep.missing(trials, store)
     shown = Shown(todo, len(trials) - len(todo), len(trials), processes)
@@ -169,7 +178,7 @@ def _run_with_progress(
 
     goes_on = "the same command goes on from there."
     try:
-        with shown, _on_sigterm(hear):
+        with shown, _signals(hear):
             counts = sweep.run(
                 trials,
                 store,
@@ -181,6 +190,9 @@ def _run_with_progress(
             )
     except BrokenExecutor as error:
         raise stopped(str(error), 1) from None
+    except StoreMoved as error:
+        say(f"Stopped: {error}", err=True)
+        raise typer.Exit(1) from None
     except StoreError as error:
         raise stopped(f"{str(error).rstrip('.')}, then {goes_on}", 1) from None
     except KeyboardInterrupt:
@@ -199,10 +211,14 @@ def _terminate() -> None:
 
 
 @contextmanager
-def _on_sigterm(do: Callable[[], None]) -> Iterator[None]:
-    """Answer SIGTERM, which Slurm and `timeout` send before they kill."""
-    before = signal.signal(signal.SIGTERM, lambda *_: do())
+def _signals(do: Callable[[], None]) -> Iterator[None]:
+    """Answer SIGTERM, which Slurm and `timeout` send before they kill; go on when the terminal is closed."""
+    answers: dict[int, Any] = {signal.SIGTERM: lambda *_: do()}
+    if hasattr(signal, "SIGHUP"):
+        answers[signal.SIGHUP] = signal.SIG_IGN
+    before = {number: signal.signal(number, answer) for number, answer in answers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, answer in before.items():
+            signal.signal(number, answer)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_file, for_rich, visible
 from kernel_collapse.cli._app import app, say
 from kernel_collapse.cli._progress import Forecast, about_on, duration
@@ -89,6 +90,7 @@ def run(
     identity = {"sweep": sweep.name, "version": __version__}
     if dry:
         _foretell(sweep, peek(folder, identity), folder, processes)
+        require_printed()
         return
     trials = sweep.trials()
     with chosen_machines as executor, Store(folder, identity, {"environment": report.environment()}) as store:
@@ -126,6 +128,7 @@ def results(
     for name, about in frame.attrs["columns"].items():
         table.add_row(*map(for_rich, (name, about["unit"], about["meaning"])))
     Console(highlight=False).print(table)
+    require_printed()
 
 
 def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) -> None:
