@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import jinja2
     import pandas as pd
 
+    from kernel_collapse.trials import Trial
+
 __all__ = ["Built", "Section", "build", "environment", "write_page"]
 
 FILE = "report.html"
@@ -92,8 +94,8 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
     """
     with Store(folder) as store:
         about = store.about()
-        if "specification" in about:
-            return _build_sweep(Path(folder), about, page)
+        if "experiments" not in about:
+            return _build_sweep(Path(folder), about, page, [row.trial for row in store.rows()])
         run = _run_rows.read(store)
     if run.unknown and not run.by_experiment:
         raise ValueError(
@@ -137,9 +139,16 @@ def _section(part: _run_rows.ExperimentRows, preset: Preset) -> Section:
     )
 
 
-def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -> Built:
-    """Write the report of a sweep of the user's: means over seeds and a figure, without a verdict."""
-    sweep = Sweep.model_validate(about["specification"])
+def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None, trials: list[Trial]) -> Built:
+    """Write the report of a sweep of the user's: means over seeds and a figure, without a verdict.
+
+    Of trials that a program of the user's ran, the rows are all that there is: `trials` is theirs.
+    """
+    name, title, command = folder.resolve().name, "", ""
+    if "specification" in about:
+        sweep = Sweep.model_validate(about["specification"])
+        name, title, trials = sweep.name, sweep.title or sweep.name, sweep.trials()
+        command = shlex.join(["kernel-collapse", "run", f"{name}.toml", "--out", f"runs/{name}"])
     rows = tidy.results(folder)
     _refuse_unfinished(rows, folder)
     done = rows[rows["status"] == "ok"]
@@ -149,23 +158,23 @@ def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -
         "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
         [overview.figure(done)] if done[overview.VALUE].notna().any() else [],
         [overview.table(done)],
-        specification=describe(sweep.trials()),
-        command=shlex.join(["kernel-collapse", "run", f"{sweep.name}.toml", "--out", f"runs/{sweep.name}"]),
+        specification=describe(trials),
+        command=command,
         toml=about.get("toml", ""),
     )
     facts = {
-        "Sweep": f"{sweep.name}.toml",
-        "Seeds": str(len(sweep.seeds)),
-        **_counts(rows, len(sweep.trials())),
+        "Sweep": f"{name}.toml" if command else f"{name}, run from Python",
+        "Seeds": str(len({trial.seed for trial in trials})),
+        **_counts(rows, len(trials)),
     }
     path = write_page(
         Path(page or folder / FILE),
-        title=sweep.title or sweep.name,
+        title=title or name,
         lead="A sweep of kernel-collapse: Neural Collapse (NC1) of every data set under every measurement.",
         facts=facts,
         sections=[section],
         failures=_failures(rows),
-        about=about["environment"],
+        about=about.get("environment", {}),
         pictures=page is None,
     )
     return Built(path, [section], [], facts)
