@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Tests that use every dependency, without those that run for long.
 FAST := arrays collapse compare data dependencies interactive kernels measurements metrics networks_kernels \
-	own_sweeps public_names site streamed sweep sweep_file training trials
+	own_sweeps public_names site streamed sweep sweep_file trials
 
 .PHONY: reproduce test test-lowest lint format bench site browser clean
 

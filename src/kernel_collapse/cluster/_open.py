@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import logging
 from contextlib import AsyncExitStack
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from kernel_collapse.cluster._worker import checked, versions
@@ -62,6 +63,8 @@ async def start(stack: AsyncExitStack, processes: int) -> Any:
     from distributed import Client, LocalCluster
     from distributed.security import Security
 
+    # Workers import from their folder first, and dask's own place for them may be of whoever came before us.
+    folder = TemporaryDirectory(prefix="kernel-collapse-", ignore_cleanup_errors=True)
     ours: dict[str, Any] = {
         # Nannies would set variables of this process too, which slow down every process that it starts later.
         "distributed.nanny.pre-spawn-environ": {},
@@ -79,6 +82,7 @@ async def start(stack: AsyncExitStack, processes: int) -> Any:
                 dashboard_address=None,
                 memory_limit=None,  # as the workers of a pool, which no nanny kills for what they use
                 preload=[PRELOAD],
+                local_directory=stack.enter_context(folder),
                 silence_logs=logging.CRITICAL,
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 asynchronous=True,
@@ -105,7 +109,9 @@ async def reach(stack: AsyncExitStack, scheduler: str, seconds: float) -> Any:
         async with asyncio.timeout(seconds):
             return await client
     except Exception as error:  # an answer that is not a scheduler's can break dask anywhere
-        why = f" ({_reason(error)})" if isinstance(error, OSError) else " (what answers is something else)"
+        why = " (what answers is something else)"
+        if isinstance(error, OSError | RuntimeError):  # RuntimeError: dask's configuration forbids it
+            why = f" ({_reason(error)})"
         if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
             why = ""
         raise ValueError(
