@@ -1,14 +1,20 @@
 # Everything lives in .venv; nothing but Python 3.11+ and make is needed.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests that use every dependency, without those that run for long.
+FAST := arrays collapse compare data dependencies interactive kernels measurements metrics networks_kernels \
+	own_sweeps public_names site streamed sweep sweep_file trials
 
-.PHONY: reproduce test lint format bench site browser clean
+.PHONY: reproduce test test-lowest lint format bench site browser clean
 
 reproduce: .venv/runtime  ## install, then the quick version of the whole comparison: runs/quick/report.html
 	$(BIN)/kernel-collapse reproduce all --preset quick --out runs/quick
 
 test: .venv/development browser lint  ## install, then every check and test
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-lowest: .venv-lowest/development  ## the fast part of the tests, with the lowest versions that are allowed
+	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(FAST:%=tests/test_%.py)
 
 lint: .venv/development  ## style and types
 	$(BIN)/ruff check .
@@ -46,5 +52,10 @@ browser:  # the report is tested in a real browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@ .venv/runtime
 
+.venv-lowest/development: pyproject.toml constraints-lowest.txt
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	touch $@
+
 clean:
-	rm -rf .venv runs site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest runs site .mypy_cache .pytest_cache .ruff_cache .hypothesis

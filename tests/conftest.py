@@ -45,6 +45,12 @@ def count(folder):
         return 0
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "quick_run" in item.fixturenames:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
     """Folder of a complete quick run of everything, made once by the command line, whichever process asks first."""

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from kernel_collapse import sweep
+from kernel_collapse import cluster, sweep
 from kernel_collapse.store import Store
 from kernel_collapse.trials import GaussianClasses, Trial
 
@@ -85,15 +86,22 @@ def trials(many, law=GaussianClasses, n=8):
 def run_when_told():
     """Read how many trials, folder and workers from stdin, a line a run; print process id and exit code of each.
 
-    Each run is a fork of this program, which has everything imported, and the leader of a process group.
+    Workers are a number, or the address of a scheduler. Each run is a fork of this program, which has everything
+    imported, and the leader of a process group.
     """
     for line in sys.stdin:
         many, folder, workers = line.split()
         pid = os.fork()
         if pid == 0:
             os.setsid()
-            with Store(Path(folder), {"name": "test"}) as store:
-                sweep.run(trials(int(many)), store, workers=int(workers))
+            elsewhere = "://" in workers
+            with (
+                cluster.connect(workers) if elsewhere else nullcontext() as executor,
+                Store(Path(folder), {"name": "test"}) as store,
+            ):
+                sweep.run(
+                    trials(int(many)), store, workers=1 if elsewhere else int(workers), executor=executor
+                )
             os._exit(0)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)

@@ -1,23 +1,33 @@
 """Many machines, here as processes that meet over TCP on 127.0.0.1: what dies, what is lost, what is refused."""
 
 import os
+import random
 import re
 import signal
+import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
+import dask
 import numpy as np
+import psutil
 import pytest
+import yaml
+from distributed import Client, Scheduler, Worker
+from distributed.security import Security
 
 import kernel_collapse as kc
 from conftest import ROOT, refuse, run_cli
-from kernel_collapse import cli, cluster, sweep, sweep_file
+from faulty import trials
+from kernel_collapse import cluster, sweep, sweep_file
+from kernel_collapse.cluster._loop import event_loop, quiet, wait_for
 from kernel_collapse.store import Store
 from kernel_collapse.trials import Trial
 
@@ -75,6 +85,14 @@ def alone(folder):
     """Run the sweep without dask."""
     with Store(folder / "serial", {"name": "test"}) as store:
         sweep.run(sweep_file.read(folder / "sweep.toml")[0].trials(), store)
+
+
+def stored(folder):
+    """How many rows a run has; -1 if it has no table yet."""
+    try:
+        return len(rows(folder))
+    except sqlite3.OperationalError:
+        return -1
 
 
 def until(true, what, seconds=60):
@@ -155,6 +173,90 @@ def scheduler(machines):
 
 def count(executor):
     return len(executor._client.nthreads())
+
+
+def listening(pids):
+    """The ports on which these processes listen."""
+    found = [psutil.Process(pid).net_connections("inet") for pid in pids]
+    return [each.laddr.port for every in found for each in every if each.status == psutil.CONN_LISTEN]
+
+
+def hello(port, context=None):
+    """What a port answers to a stranger who says hello, in plain text or with TLS; nothing if it hangs up."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+        stranger = plain
+        try:
+            if context is not None:
+                stranger = context.wrap_socket(plain)
+            stranger.sendall(b"GET /info/main/workers.html HTTP/1.1\r\nHost: here\r\n\r\n")
+            return stranger.recv(100)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+        finally:
+            stranger.close()
+
+
+def test_a_cluster_of_ours_serves_nobody_without_its_certificate(two):
+    until(lambda: count(two) == 2, "two workers")
+    address, right = two._address, two._client.security
+    assert address.startswith("tls://127.0.0.1:")
+    ports = listening([os.getpid(), *two._client.run(os.getpid).values()])
+    assert len(ports) == 5  # of the scheduler, two nannies and two workers: no dashboards
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    for port in ports:
+        assert hello(port) == hello(port, trusting) == b""
+    insecure = Security(require_encryption=False)
+    for wrong, where in (
+        (Security.temporary(), address),
+        (insecure, address.replace("tls://", "tcp://")),
+        (insecure, address),
+    ):
+        with pytest.raises((OSError, TypeError)):  # TypeError: no certificate at all
+            Client(where, security=wrong, timeout=1, set_as_default=False)
+    with Client(address, security=right, set_as_default=False) as owner:
+        assert owner.submit(os.getppid).result() == os.getpid()
+    for pid in two._client.run(os.getpid).values():
+        assert "BEGIN" not in " ".join(psutil.Process(pid).cmdline())  # which everyone can read
+    for folder in two._client.run(lambda dask_worker: dask_worker.local_directory).values():
+        # It is where workers import from first: nobody else may put anything there, or rename a folder above it.
+        ours = [path for path in Path(folder).parents if path.name.startswith("kernel-collapse-")]
+        assert ours[0].stat().st_mode & 0o777 == 0o700
+
+
+def test_the_documented_certificate_lets_in_who_has_it(tmp_path, monkeypatch):
+    """With the commands and the configuration of the page."""
+    monkeypatch.setattr(cluster, "TIMEOUT", 5.0)
+    page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+    for command in re.findall(r"^(?:mkdir|openssl) .*-tls.*$", page, re.M):
+        command = command.replace("~", str(tmp_path)).replace("rsa:3072", "rsa:2048")
+        subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert (tmp_path / ".dask-tls").stat().st_mode & 0o777 == 0o700
+    text = re.search(r"```yaml\n(distributed:.*?)```", page, re.S)[1]
+    said = yaml.safe_load(text.replace("/home/me", str(tmp_path)))
+    settings = dask.config.merge(dask.config.config, said)
+
+    async def start(stack):
+        node = {"host": "127.0.0.1", "protocol": "tls://", "dashboard_address": "127.0.0.1:0"}
+        head = await stack.enter_async_context(Scheduler(**node, dashboard=False))
+        await stack.enter_async_context(Worker(head.address, nthreads=1, dashboard=False, **node))
+        return head.address
+
+    def refused(where, said):
+        with pytest.raises(ValueError, match=said), cluster.connect(where):
+            pass
+
+    stack = AsyncExitStack()
+    with event_loop() as loop:
+        with dask.config.set(settings):
+            where = wait_for(loop, start(stack))
+            with cluster.connect(where) as executor:
+                assert executor.submit(pow, 2, 10).result() == 1024
+            refused(where.replace("tls", "tcp"), "no scheduler answers at tcp://.*encryption required")
+        refused(where, "no certificates are given")
+        refused(where.replace("tls", "tcp"), "no scheduler answers at tcp://")
+        with quiet():
+            wait_for(loop, stack.aclose())
 
 
 def test_a_killed_worker_does_not_show(tmp_path, two, serial):
@@ -261,6 +363,33 @@ def test_a_kernel_that_cannot_be_sent_is_refused(rng):
         kc.streamed_nc1(rng.normal(size=(20, 2)), [0, 1] * 10, kernel=lambda a, b: a @ b.T, executor=pool)
 
 
+def test_a_run_that_is_killed_anywhere_goes_on_to_the_same_table(scheduler, tmp_path):
+    """While it starts or connects, and between or within rows, on the workers that go on without it."""
+    many, moments = 60, random.Random(20261128)
+    worker = scheduler.worker()
+    folder, kept = tmp_path / "killed", set()
+    program = [sys.executable, str(Path(__file__).with_name("faulty.py"))]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runs:
+        for wanted in (-1, 0, 1, 20, 45, many):
+            print(many, folder, scheduler.address, file=runs.stdin, flush=True)
+            pid = int(runs.stdout.readline())
+            if wanted < many:
+                if wanted >= 0:
+                    until(lambda: stored(folder) >= wanted, f"{wanted} rows")  # noqa: B023
+                time.sleep(moments.uniform(0.0, 0.02))
+                os.killpg(pid, signal.SIGKILL)
+            assert int(runs.stdout.readline()) == (0 if wanted == many else -signal.SIGKILL)
+            now = set(rows(folder)) if stored(folder) >= 0 else set()
+            assert kept <= now
+            kept = now
+        runs.stdin.close()
+    with Store(tmp_path / "here", {"name": "test"}) as store:
+        assert sweep.run(trials(many), store) == (0, many, 0)
+    assert rows(folder) == rows(tmp_path / "here")
+    worker.terminate()
+    worker.wait()
+
+
 def test_other_versions_are_refused_by_name(scheduler, tmp_path, monkeypatch, capsys):
     """The version is faked in the worker's process, before it takes work; the package is hidden in the other's."""
     with cluster.connect(scheduler.address) as executor:  # no worker yet: those that come later are asked too
@@ -299,38 +428,26 @@ def test_a_trial_that_kills_its_workers_is_a_row_and_the_others_go_on(scheduler,
     assert len(ok) == 14
 
 
-def test_a_lost_scheduler_stops_the_run_and_loses_nothing(machines, tmp_path, monkeypatch, capsys):
+def test_a_lost_scheduler_stops_the_run_and_loses_nothing(machines, tmp_path, monkeypatch):
     own = machines()
     own.worker(SLOW)
     (tmp_path / "sweep.toml").write_text(SWEEP)
     monkeypatch.chdir(tmp_path)
-
-    def stored():
-        try:
-            return len(rows("runs/sweep"))
-        except sqlite3.OperationalError:  # a new file is there before its table
-            return 0
-
-    def kill():
-        until(lambda: (tmp_path / "runs/sweep/results.sqlite").exists(), "the run to begin")
-        until(lambda: stored() >= 2, "two trials")
+    command = [Path(sys.executable).with_name("kernel-collapse"), "run", "sweep.toml", "--dask", own.address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        until(lambda: stored(Path("runs/sweep")) >= 2, "two trials")
         own.scheduler.kill()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    monkeypatch.setattr(sys, "argv", ["kernel-collapse", "run", "sweep.toml", "--dask", own.address])
-    began = time.monotonic()
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert time.monotonic() - began < 60
-    killer.join()
+        out, err = program.communicate(timeout=60)
+    assert (program.returncode, out) == (1, "")
     kept = rows("runs/sweep")
     assert 2 <= len(kept) < 16
     assert {status for _, _, status, _, _ in kept} == {"ok"}
-    said = " ".join(capsys.readouterr().err.split())
-    assert f"Stopped: {len(kept)} of 16 trials are kept in runs/sweep" in said
-    assert f"the scheduler {own.address} is lost: start a scheduler and run the same command again." in said
-    assert stopped.value.code == 1
+    *progress, last = err.splitlines()
+    assert all("trials" in line for line in progress), err  # nothing of dask's
+    assert last == (
+        f"Stopped: {len(kept)} of 16 trials are kept in runs/sweep; the scheduler {own.address} is lost: start a "
+        "scheduler and run the same command again."
+    )
     again = run_cli("run", "sweep.toml", "--dask-local", 2, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert f"{16 - len(kept)} trials run, {len(kept)} found" in again.stdout
@@ -370,20 +487,27 @@ def test_without_dask_it_says_what_to_install(monkeypatch, capsys, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_the_documented_slurm_cluster_submits_what_it_says():
+def test_the_documented_slurm_cluster_submits_what_it_says(tmp_path):
     """Without Slurm: what would be submitted is the text of a job."""
-    import dask
     from dask_jobqueue import SLURMCluster
 
     page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
     call = re.search(r"^cluster = (SLURMCluster\(.*?^\))", page, re.S | re.M)[1]
-    with dask.config.set({"distributed.scheduler.http.routes": []}):
+    files = {name: str(tmp_path / f"{name}.pem") for name in ("cert", "key")}
+    made = Security.temporary()
+    Path(files["cert"]).write_text(made.tls_client_cert)
+    Path(files["key"]).write_text(made.tls_client_key)
+    settings = {"ca-file": files["cert"], **dict.fromkeys(("client", "scheduler", "worker"), files)}
+    ours = {"comm": {"tls": settings, "require-encryption": True}, "scheduler": {"http": {"routes": []}}}
+    with dask.config.set(dask.config.merge(dask.config.config, {"distributed": ours})):
         here = call.replace("scheduler_options={", 'scheduler_options={"host": "127.0.0.1", ')
-        with eval(here, {"SLURMCluster": SLURMCluster}) as jobs:
+        with eval(here, {"SLURMCluster": SLURMCluster, "Security": Security}) as jobs:
             script = jobs.job_script()
-            assert jobs.scheduler_address.startswith("tcp://127.0.0.1:")
+            assert jobs.scheduler_address.startswith("tls://127.0.0.1:")
     for line in ("-n 1", "--cpus-per-task=32", "--mem=60G", "-t 08:00:00"):
         assert f"#SBATCH {line}\n" in script
     assert "\nexport OPENBLAS_NUM_THREADS=1\n" in script
     assert "--nthreads 1 --memory-limit 1.86GiB --nworkers 32" in script
     assert "--lifetime 470m --lifetime-stagger 5m" in script
+    assert f"--tls-ca-file {files['cert']} --tls-cert {files['cert']} --tls-key {files['key']}" in script
+    assert "BEGIN" not in script

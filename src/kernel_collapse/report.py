@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import jinja2
     import pandas as pd
 
+    from kernel_collapse.trials import Trial
+
 __all__ = ["Built", "Section", "build", "environment", "write_page"]
 
 FILE = "report.html"
@@ -96,8 +98,8 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
     """
     with Store(folder) as store:
         about = store.about()
-        if "specification" in about:
-            return _build_sweep(Path(folder), about, page)
+        if "experiments" not in about:
+            return _build_sweep(Path(folder), about, page, [row.trial for row in store.rows()])
         run = _run_rows.read(store)
     if run.unknown and not run.by_experiment:
         raise ValueError(
@@ -141,15 +143,22 @@ def _section(part: _run_rows.ExperimentRows, preset: Preset) -> Section:
     )
 
 
-def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -> Built:
-    """Write the report of a sweep of the user's: means over seeds and a figure, without a verdict."""
-    try:
-        sweep = Sweep.model_validate(about["specification"])
-    except ValidationError as error:
-        raise ValueError(
-            f"the sweep in {str(folder)!r} is none of this version ({describe_errors(error).rstrip('.')}): report it "
-            "with the version that made it; `kernel-collapse results` writes its rows."
-        ) from None
+def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None, trials: list[Trial]) -> Built:
+    """Write the report of a sweep of the user's: means over seeds and a figure, without a verdict.
+
+    Of trials that a program of the user's ran, the rows are all that there is: `trials` is theirs.
+    """
+    name, title, command = folder.resolve().name, "", ""
+    if "specification" in about:
+        try:
+            sweep = Sweep.model_validate(about["specification"])
+        except ValidationError as error:
+            raise ValueError(
+                f"the sweep in {str(folder)!r} is none of this version ({describe_errors(error).rstrip('.')}): report "
+                "it with the version that made it; `kernel-collapse results` writes its rows."
+            ) from None
+        name, title, trials = sweep.name, sweep.title, sweep.trials()
+        command = shlex.join(["kernel-collapse", "run", f"{name}.toml", "--out", f"runs/{for_file(name)}"])
     rows = tidy.results(folder)
     _refuse_unfinished(rows, folder)
     done = rows[rows["status"] == "ok"]
@@ -159,20 +168,18 @@ def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None) -
         "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
         [overview.figure(done)] if done[overview.VALUE].notna().any() else [],
         [overview.table(done)],
-        specification=describe(sweep.trials()),
-        command=shlex.join(
-            ["kernel-collapse", "run", f"{sweep.name}.toml", "--out", f"runs/{for_file(sweep.name)}"]
-        ),
+        specification=describe(trials),
+        command=command,
         toml=about.get("toml", ""),
     )
     facts = {
-        "Sweep": f"{sweep.name}.toml",
-        "Seeds": str(len(sweep.seeds)),
-        **_counts(rows, len(sweep.trials())),
+        "Sweep": f"{name}.toml" if command else f"{name}, run from Python",
+        "Seeds": str(len({trial.seed for trial in trials})),
+        **_counts(rows, len(trials)),
     }
     path = write_page(
         Path(page or folder / FILE),
-        title=sweep.title or named(sweep.name),
+        title=title or named(name),
         lead="A sweep of kernel-collapse: Neural Collapse (NC1) of every data set under every measurement.",
         facts=facts,
         sections=[section],

@@ -1,0 +1,94 @@
+"""What is imported is declared, and what is declared as the lowest version is what `make test-lowest` runs."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+#: Whoever gives CuPy arrays has it.
+OF_THE_USER = {"cupyx"}
+#: Modules beside the tests, which benchmarks use too.
+OURS = {"kernel_collapse", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+
+
+def plain(name):
+    """The name of a distribution as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def required(requirements):
+    """The floor of each distribution that is required."""
+    floors = {}
+    for requirement in requirements:
+        name, floor = re.fullmatch(r"([\w-]+)(?:\[[\w,-]+\])?(?:>=([\d.]+))?", requirement).groups()
+        if name != PROJECT["name"]:
+            assert floor, f"{name} has no lowest version"
+            floors[plain(name)] = floor
+    return floors
+
+
+RUNTIME = required(PROJECT["dependencies"])
+CLUSTER = required(EXTRAS["cluster"])
+EVERY = RUNTIME | CLUSTER | required(EXTRAS["docs"]) | required(EXTRAS["dev"])
+
+
+def imported(path):
+    """The packages that a file imports, wherever in it, those of Python and ours apart."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.partition(".")[0])
+    beside = {other.stem for other in path.parent.glob("*.py")} if "src" not in path.parts else set()
+    return names - sys.stdlib_module_names - beside - OF_THE_USER - OURS
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "examples"])
+def test_every_package_that_is_imported_is_declared(folder):
+    providers = packages_distributions()
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        declared = RUNTIME if folder == "src" else EVERY
+        if path.is_relative_to(ROOT / "src" / "kernel_collapse" / "cluster"):
+            declared = RUNTIME | CLUSTER
+        for name in imported(path):
+            found = {plain(provider) for provider in providers.get(name, [])}
+            assert found & set(declared), (
+                f"{path.relative_to(ROOT)} imports {name}: {found or 'not installed'}"
+            )
+
+
+def test_the_check_of_imports_sees_one_that_is_not_declared(tmp_path):
+    (tmp_path / "module.py").write_text(
+        "import os\ndef f():\n    from requests.adapters import x\n    import PIL.Image\n"
+    )
+    assert imported(tmp_path / "module.py") == {"requests", "PIL"}
+
+
+def pins(name):
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    found = [re.fullmatch(r"([\w.-]+)==([\w.]+)", line) for line in lines]
+    assert all(found), f"{name}: a line is not NAME==VERSION"
+    return {plain(pin[1]): pin[2] for pin in found}
+
+
+def numbers(version):
+    """A release as numbers that compare: 21 is 21.0.0."""
+    release = [int(part) for part in re.match(r"[\d.]+", version)[0].strip(".").split(".")]
+    return tuple(release + [0] * (4 - len(release)))
+
+
+def test_the_lowest_versions_are_those_that_are_run():
+    lowest, newest = pins("constraints-lowest.txt"), pins("constraints.txt")
+    for name, floor in EVERY.items():
+        assert numbers(lowest[name]) == numbers(floor), name
+        assert numbers(newest[name]) >= numbers(floor), name
