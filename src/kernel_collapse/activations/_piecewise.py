@@ -102,4 +102,4 @@ def _power_series(q: Float[np.ndarray, " k"], at: float, p: int, orders: int) ->
         order = m - p - 1
         found[m] = factorial(p) * now / np.sqrt(np.prod(np.arange(order + 1.0, m + 1.0)))
         before, now = now, (clipped * now - np.sqrt(order) * before) / np.sqrt(order + 1.0)
-    return found * root**p
+    return found * np.sqrt(q) ** p
