@@ -57,8 +57,10 @@ class NearPairs:
         (v1, v2, c), _ = in_units(q[:, None], q_other[None, :], gram)
         self.index = nearly_collinear(v1, v2, c)
         i, j = self.index
-        sines = sines_of(unit(x, bias), unit(other, bias), self.index)
-        self.root = np.sqrt(q[i]) * np.sqrt(q_other[j]) * sines
+        self.root = np.zeros(len(i), dtype=x.dtype)
+        if len(i):  # few tiles but those on the diagonal have any
+            sines = sines_of(unit(x, bias), unit(other, bias), self.index)
+            self.root = np.sqrt(q[i]) * np.sqrt(q_other[j]) * sines
 
     def put_into(self, det: Float[np.ndarray, "r s"], scales: tuple[Array, Array] | None) -> None:
         """Write the determinants of these pairs, in the units of their variances."""

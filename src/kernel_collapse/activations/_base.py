@@ -112,6 +112,8 @@ class Activation(ABC):
     jumps: bool = False
     #: p where phi(s x) = s^p phi(x) for every s > 0, else None: then the dual is the same at every scale.
     homogeneity: int | None = None
+    #: About how long the dual takes, for estimates of whole runs.
+    seconds_an_entry: float = 2.5e-8
     #: Relative error of the three moments on their diagonals, beyond round-off.
     accuracy: float = 0.0
     #: Where phi or its derivatives have a jump; an integral over phi is split there.

@@ -67,6 +67,8 @@ class Series(NamedTuple):
 class Expanded(Activation):
     """Any elementwise function as an activation; see `kernel_collapse.activations.expand`."""
 
+    seconds_an_entry = 6e-7
+
     def __init__(
         self,
         function: Callable[[Any], Any],

@@ -29,6 +29,7 @@ __all__ = ["ELU", "SELU"]
 
 ROOT_TAU, HALF_ROOT = float(np.sqrt(2.0 * np.pi)), float(np.sqrt(0.5))
 NODES = 40
+PIECE = 4096
 #: exp(-REACH) is what the integral leaves out.
 REACH = 38.0
 #: Where both variances are below SMALL, 1 and e^u cancel: powers of u and v are summed, to this degree together.
@@ -51,6 +52,7 @@ class ELU(Activation):
 
     kinks = (0.0,)
     accuracy = 1e-13
+    seconds_an_entry = 4e-6
 
     def __init__(self, alpha: float = 1.0) -> None:
         self._set(parameter(alpha, "alpha of elu"), 1.0)
@@ -74,6 +76,14 @@ class ELU(Activation):
         """Return its derivative in c."""
         pair = _Pair(q1, q2, angle(q1, q2, c, det))
         return self.scale**2 * self._slopes(pair)
+
+    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
+        """Return both, which share the integrals."""
+        t = angle(q1, q2, c, det)
+        if _arrays.is_foreign(t) or np.min(q1, initial=1.0) <= SMALL or np.min(q2, initial=1.0) <= SMALL:
+            return self.kappa(q1, q2, c, det), self.kappa_c(q1, q2, c, det)
+        pair = _Pair(*(np.asarray(value) for value in (q1, q2, t)))
+        return self.scale**2 * self._values(pair), self.scale**2 * self._slopes(pair)
 
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return its derivative in q1."""
@@ -235,19 +245,31 @@ def _rule() -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
 
 
 def _beyond(p: Array, d: Array) -> Array:
-    """Return S(p, d) to 1e-14.
+    """Return S(p, d) to 1e-14; of NumPy's arrays in pieces that stay in the cache from node to node."""
+    if _arrays.is_foreign(p):
+        return _integral(p, d)
+    p, d = np.broadcast_arrays(p, d)
+    flat = p.reshape(-1), d.reshape(-1)
+    pieces = [slice(start, start + PIECE) for start in range(0, p.size, PIECE)]
+    return np.concatenate([_integral(flat[0][part], flat[1][part]) for part in pieces]).reshape(p.shape)
+
+
+def _integral(p: Array, d: Array) -> Array:
+    """Return S(p, d).
 
     The integral of the denominator alone is an angle. What remains is the integral of exp(...) - 1, up to where the
-    exponential is 0, by a Gauss rule in log(1 + y / h), h the distance from the poles.
+    exponential is 0, by a Gauss rule in log(1 + y / h), h the distance from the poles or far enough.
     """
     xp = _arrays.namespace(p, d)
     reach = 2.0 * REACH / (d + xp.sqrt(d * d + 2.0 * REACH))
     h = xp.sqrt(p * p + d * d + (1e-30 if xp.finfo(p.dtype).bits == 32 else 1e-300))
+    h = xp.minimum(h, 100.0 * reach)
     span = xp.log1p(reach / h)
-    total: Any = 0.0
+    square, total = p * p, 0.0 * p
     for node, weight in zip(*_rule(), strict=True):
-        y = h * xp.expm1(float(node) * span)
-        at = d + y
-        total = total + float(weight) * xp.expm1(-0.5 * y * (d + at)) * (y + h) / (p * p + at * at)
-    between = _arrays.angle_of(xp, p * reach, p * p + d * (d + reach))
+        above = h * xp.exp(float(node) * span)  # y + h
+        at = above + (d - h)  # y + d
+        left = xp.exp(0.5 * (above - h) * (h - above - 2.0 * d)) - 1.0
+        total = total + float(weight) * left * above / (square + at * at)
+    between = _arrays.angle_of(xp, p * reach, square + d * (d + reach))
     return (between + p * span * total) / (2.0 * np.pi)

@@ -178,7 +178,6 @@ class FreeEnergy:
             c, q1, q2 = kappa_c[rows, columns], q[rows, None], q[None, columns]
             if rows == columns:
                 mirror(c)
-                np.fill_diagonal(c, q[rows])
             det = _lagrange(w[rows], w[columns]) if few else determinant(q1, q2, c)
             if (
                 units is not None
