@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from kernel_collapse import activations
-from kernel_collapse.activations import _expansion, _logistic
+from kernel_collapse.activations import _logistic, _orders
 
 VARIANCES = (0.1, 1.0, 10.0, 100.0)
 SIDE = 256  # of the block that is timed
@@ -59,8 +59,8 @@ def main() -> None:
     print(f"{'activation':30}{'q':>6}{'orders':>8}{'at 0.9':>8}{'kappa':>10}{'kappa_c':>10}{'ns/entry':>10}")
     for name, (phi, exact) in named().items():
         for q in VARIANCES:
-            orders, _, left = _expansion._orders_for(phi, (q,), 1.0, None)
-            at_less, *_ = _expansion._orders_for(phi, (q,), 0.9, None)
+            orders, _, left = _orders.orders_for(phi, (q,), 1.0, None)
+            at_less, *_ = _orders.orders_for(phi, (q,), 0.9, None)
             reached = left <= phi.tail
             try:
                 errors = ("-", "-") if exact is None else tuple(f"{e:.0e}" for e in error(phi, exact, q))

@@ -13,8 +13,11 @@ import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
 __all__ = [
+    "angle_of",
+    "constant",
     "eps_of",
     "erf",
+    "erfcx",
     "is_foreign",
     "kind",
     "like",
@@ -127,23 +130,55 @@ def sqrt(xp: Any, value: Any) -> Any:
     return xp.where(positive, xp.sqrt(xp.where(positive, value, one)), zero)
 
 
+def angle_of(xp: Any, y: Any, x: Any) -> Any:
+    """Return atan2(y, x), which is 0 at the origin, with derivative 0 there rather than none.
+
+    NumPy takes no derivatives and is spared the selections.
+    """
+    if xp is numpy_namespace:
+        return np.arctan2(y, x)
+    origin = (y == 0) & (x == 0)
+    x = xp.where(origin, xp.ones_like(x), x)
+    return xp.atan2(y, x)
+
+
+def constant(value: Any) -> Any:
+    """Return an array whose values are not differentiated."""
+    if array_api_compat.is_torch_array(value):
+        return value.detach()
+    if array_api_compat.is_jax_array(value):
+        import jax
+
+        return jax.lax.stop_gradient(value)
+    return value
+
+
 def erf(value: Any) -> Any:
     """Return the error function, which the standard does not have and every library does."""
+    return _special("erf", value)
+
+
+def erfcx(value: Any) -> Any:
+    """Return exp(x^2) erfc(x), likewise."""
+    return _special("erfcx", value)
+
+
+def _special(name: str, value: Any) -> Any:
     if array_api_compat.is_torch_array(value):
-        return array_api_compat.array_namespace(value).special.erf(value)
+        return getattr(array_api_compat.array_namespace(value).special, name)(value)
     if array_api_compat.is_jax_array(value):
-        from jax.scipy.special import erf as jax_erf
+        from jax.scipy import special as of_jax
 
-        return jax_erf(value)
+        return getattr(of_jax, name)(value)
     if array_api_compat.is_cupy_array(value):
-        from cupyx.scipy.special import erf as cupy_erf
+        from cupyx.scipy import special as of_cupy
 
-        return cupy_erf(value)
-    from scipy.special import erf as numpy_erf
+        return getattr(of_cupy, name)(value)
+    from scipy import special
 
     if is_foreign(value):
-        return namespace(value).asarray(numpy_erf(read(value)))
-    return numpy_erf(value)
+        return namespace(value).asarray(getattr(special, name)(read(value)))
+    return getattr(special, name)(value)
 
 
 def eps_of(value: Any) -> float:

@@ -31,20 +31,17 @@ from typing import Any, Literal, NamedTuple
 
 import array_api_compat
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _arrays, _validate, activations
+from kernel_collapse import _arrays, _collinear, _validate, activations
 from kernel_collapse.activations import Activation, ActivationLike
+from kernel_collapse.activations._base import Array, in_units
 
 __all__ = ["nngp", "ntk", "ntk_published"]
 
 #: Side of a tile: its few temporaries of 8 * TILE**2 bytes stay in the cache.
 TILE = 256
-
-#: Pairs with det below this share of q1 q2 take the determinant from the rows: above it, the subtraction
-#: q1 q2 - c^2 keeps at least half of the digits.
-NEARLY_COLLINEAR = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 3e-4}
 
 
 class Layers(NamedTuple):
@@ -54,6 +51,10 @@ class Layers(NamedTuple):
     depth: int
     weight_variance: float
     bias_variance: float
+
+    def bias(self, dim: int) -> float:
+        """Return the input that a bias is: beside `dim` others it adds `bias_variance` to all covariances."""
+        return float(np.sqrt(self.bias_variance * dim / self.weight_variance))
 
 
 def nngp(
@@ -280,8 +281,8 @@ def _whole(
 def require_finite(finite: Any) -> None:
     if not bool(finite):
         raise ValueError(
-            "the kernel is not finite: its entries pass the largest number of their precision, expected smaller ones; "
-            "scale x, weight_variance or depth down."
+            "the kernel is not finite: its entries, or products of two variances, pass the largest number of their "
+            "precision, expected smaller ones; scale x, weight_variance or depth down."
         )
 
 
@@ -291,10 +292,41 @@ def variances(x: Float[Any, "n d"], layers: Layers) -> list[Float[Any, " n"]]:
     activation, depth, weight_variance, bias_variance = layers
     xp = _arrays.namespace(x)
     q = [xp.sum(x * x, axis=1) * (weight_variance / x.shape[1]) + bias_variance]
-    for _ in range(depth - 1):
-        kappa = activation.kappa(q[-1], q[-1], q[-1], xp.zeros_like(q[-1]))
-        q.append(weight_variance * kappa + bias_variance)
+    known = not _arrays.traced(x)
+    if known:
+        require_finite(xp.all(xp.isfinite(q[0])))
+        _require_resolved(
+            q[0], xp.any(x != 0, axis=1) | (bias_variance > 0), "variance of a sample in layer 1"
+        )
+
+    def kappa(of: Float[Any, " n"]) -> Float[Any, " n"]:
+        return activation.kappa(of, of, of, xp.zeros_like(of))
+
+    for layer in range(2, depth + 1):
+        q.append(weight_variance * kappa(q[-1]) + bias_variance)
+        if known:
+            require_finite(xp.all(xp.isfinite(q[-1])))
+            _require_resolved(q[-1], q[-2] > 0, f"variance of a sample in layer {layer}")
+    if known and bool(xp.any((q[-1] > 0) & (q[-1] < _least(x) ** 0.25))):  # a power of it may be lost
+        _require_resolved(kappa(q[-1]), q[-1] > 0, "kernel of a sample with itself")
     return q
+
+
+def _least(values: Array) -> float:
+    """Return the least variance beside which round-off is still a number of full precision."""
+    limits = _arrays.namespace(values).finfo(values.dtype)
+    return float(limits.smallest_normal) / float(limits.eps)
+
+
+def _require_resolved(values: Float[Any, " n"], expected: Any, what: str) -> None:
+    """Refuse what has lost its digits, as numbers do next to the smallest one, where more than 0 is expected."""
+    xp, least = _arrays.namespace(values), _least(values)
+    lost = (values < least) & expected
+    if bool(xp.any(lost)):
+        raise ValueError(
+            f"the {what} is {_arrays.number(xp.min(values[lost])):.3g}, expected at least {least:.3g}, for smaller "
+            "numbers have fewer digits in their precision: scale x or weight_variance up, or set the row to zero."
+        )
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused by whoever asked
@@ -319,9 +351,9 @@ def tile(
     near = itself = equal = None
     if isinstance(x, np.ndarray):
         if activation.needs_determinant:
-            near = _Near(x, other, gram, q[0], q_other[0], layers)
+            near = _collinear.NearPairs(x, other, gram, q[0], q_other[0], layers.bias(x.shape[1]))
         if depth > 1:
-            equal = _equal_rows(x, other, gram, q[0], q_other[0])
+            equal = _collinear.equal_rows(x, other, gram, q[0], q_other[0])
     elif diagonal:
         itself = xp.eye(x.shape[0], dtype=xp.bool, device=array_api_compat.device(x))
     theta = gram
@@ -333,114 +365,66 @@ def tile(
             gram[equal] = q[layer][equal[0]]
         elif itself is not None:
             gram = xp.where(itself, q1, gram)
-        det = activations.determinant(q1, q2, gram)
-        if near is not None:
-            det[near.index] = near.det
-        elif itself is not None:
-            det = xp.where(itself, xp.zeros_like(det), det)
+        kappa, slopes = _dual(activation, (q1, q2, gram), tangent, near, itself)
         if tangent:
-            kappa, slopes = activation.kappa_and_slopes(q1, q2, gram, det)
             theta = weight_variance * (theta * slopes + kappa) + bias_variance
-        else:
-            kappa = activation.kappa(q1, q2, gram, det)
         if layer == depth - 1:
             return kappa, theta if tangent else None
         if near is not None:
-            near.advance(q[layer], q_other[layer], gram)
+            near.advance(activation, weight_variance, bias_variance, q[layer], q_other[layer], gram)
         gram = weight_variance * kappa + bias_variance
     raise AssertionError("depth is at least 1")
 
 
-def _equal_rows(
-    x: Float[np.ndarray, "r d"],
-    other: Float[np.ndarray, "s d"],
-    gram: Float[np.ndarray, "r s"],
-    q: Float[np.ndarray, " r"],
-    q_other: Float[np.ndarray, " s"],
-) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Return the pairs of rows that are the same numbers: the diagonal, and duplicates."""
-    slack = 64.0 * np.sqrt(x.shape[1]) * np.finfo(gram.dtype).eps
-    like = np.abs(gram - q[:, None]) <= slack * q[:, None]
-    like &= np.abs(gram - q_other) <= slack * q_other
-    i, j = np.nonzero(like)
-    same = np.empty(len(i), dtype=bool)
-    chunk = max(1, TILE**2 // x.shape[1])
-    for start in range(0, len(i), chunk):
-        part = slice(start, start + chunk)
-        same[part] = (x[i[part]] == other[j[part]]).all(axis=1)
-    return i[same], j[same]
+def _dual(
+    activation: Activation,
+    moments: tuple[Any, Any, Any],
+    tangent: bool,
+    near: _collinear.NearPairs | None = None,
+    itself: Any = None,
+    root: Any = None,
+) -> tuple[Any, Any]:
+    """Return kappa, and the slopes if `tangent`, with the determinant as well as it is known.
 
-
-class _Near:
-    """The nearly collinear pairs of a tile, with the determinant of each carried from layer to layer."""
-
-    def __init__(
-        self,
-        x: Float[np.ndarray, "r d"],
-        other: Float[np.ndarray, "s d"],
-        gram: Float[np.ndarray, "r s"],
-        q: Float[np.ndarray, " r"],
-        q_other: Float[np.ndarray, " s"],
-        layers: Layers,
-    ) -> None:
-        self.layers = layers
-        product = np.multiply.outer(q, q_other)
-        self.index = np.nonzero(product - gram * gram < NEARLY_COLLINEAR[product.dtype] * product)
-        i, j = self.index
-        self.det = np.empty(len(i), dtype=x.dtype)
-        a, b = (_unit(rows, layers) for rows in (x, other))
-        chunk = max(1, TILE**2 // a.shape[1])
-        for start in range(0, len(i), chunk):
-            part = slice(start, start + chunk)
-            self.det[part] = q[i[part]] * q_other[j[part]] * _sine(a[i[part]], b[j[part]]) ** 2
-
-    def advance(
-        self, q: Float[np.ndarray, " r"], q_other: Float[np.ndarray, " s"], gram: Float[np.ndarray, "r s"]
-    ) -> None:
-        """Carry the determinants through one layer."""
-        i, j = self.index
-        self.det = _next_determinant(self.det, q[i], q_other[j], gram[self.index], self.layers)
-
-
-def _next_determinant(
-    det: Float[np.ndarray, " m"],
-    q1: Float[np.ndarray, " m"],
-    q2: Float[np.ndarray, " m"],
-    c: Float[np.ndarray, " m"],
-    layers: Layers,
-) -> Float[np.ndarray, " m"]:
-    """Carry the determinants of pairs through one layer: kappa, then the weights, then the bias.
-
-    Adding b to all three entries of [[q1, c], [c, q2]] adds b (q1 + q2 - 2c) to its determinant, and
-    q1 + q2 - 2c = (sqrt q1 - sqrt q2)^2 + 2 det / (sqrt(q1 q2) + c) for c > 0 does not cancel.
+    Of variances whose products are no numbers, a homogeneous activation has its dual in other units, and any other
+    looks for the angle itself.
     """
-    activation, _, weight_variance, bias_variance = layers
-    carried = activation.kappa_det(q1, q2, c, det) * weight_variance**2
-    if bias_variance > 0:
-        zero = np.zeros_like(q1)
-        k1 = weight_variance * activation.kappa(q1, q1, q1, zero)
-        k2 = weight_variance * activation.kappa(q2, q2, q2, zero)
-        k12 = weight_variance * activation.kappa(q1, q2, c, det)
-        apart = (np.sqrt(k1) - np.sqrt(k2)) ** 2 + 2.0 * carried / (np.sqrt(k1 * k2) + np.maximum(k12, 0.0))
-        carried = carried + bias_variance * np.where(k12 > 0, apart, k1 + k2 - 2.0 * k12)
-    return carried
+    (q1, q2, c), scales = in_units(*moments)
+    p = activation.homogeneity
+    det = None
+    if p is None and _arrays.traced(moments[2]):  # no unit is known to be 1 then
+        (q1, q2, c), scales = moments, None
+    if scales is None or p is not None:
+        if root is not None:
+            det = root * root if scales is None else (root / scales[0] / scales[1]) ** 2
+        else:
+            det = activations.determinant(q1, q2, c)
+            if near is not None:
+                near.put_into(det, scales)
+            elif _arrays.is_foreign(det):
+                det = _without_round_off(det, q1 * q2, itself)
+    else:
+        (q1, q2, c), scales = moments, None
+    if not tangent:
+        kappa, slopes = activation.kappa(q1, q2, c, det), None
+    else:
+        kappa, slopes = activation.kappa_and_slopes(q1, q2, c, det)
+    if scales is not None and p is not None:
+        s, t = scales
+        kappa = kappa * s ** float(p) * t ** float(p)
+        slopes = None if slopes is None else slopes * s ** float(p - 1) * t ** float(p - 1)
+    return kappa, slopes
 
 
-def _unit(x: Float[np.ndarray, "n d"], layers: Layers) -> Float[np.ndarray, "n e"]:
-    """Return rows of unit length whose cosines are the correlations of G^1; a zero row stays zero."""
-    if layers.bias_variance > 0:
-        bias = np.full((len(x), 1), np.sqrt(layers.bias_variance * x.shape[1] / layers.weight_variance))
-        x = np.hstack([x, bias])
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
+def _without_round_off(det: Any, product: Any, itself: Any) -> Any:
+    """Return determinants that are 0 where they are no more than the round-off of q1 q2 - c^2, as for equal rows.
 
-
-def _sine(a: Float[np.ndarray, "m e"], b: Float[np.ndarray, "m e"]) -> Float[np.ndarray, " m"]:
-    """Return the sine of the angle between unit vectors, |a - b| |a + b| / 2 (Kahan).
-
-    It is exact for duplicates and keeps its digits however small the angle.
+    Of libraries other than NumPy no pair is looked at by itself, and the derivative of such an angle would be noise.
     """
-    return np.linalg.norm(a - b, axis=1) * np.linalg.norm(a + b, axis=1) / 2.0
+    xp = _arrays.namespace(det)
+    none = det <= 16.0 * float(xp.finfo(det.dtype).eps) * product
+    none = none if itself is None else none | itself
+    return xp.where(none, xp.zeros_like(det), det)
 
 
 def of_pairs(
@@ -459,17 +443,20 @@ def _of_pairs(
     activation, depth, weight_variance, bias_variance = layers
     q, q_other = variances(left, layers), variances(right, layers)
     c = np.einsum("ij,ij->i", left, right) * (weight_variance / left.shape[1]) + bias_variance
-    det = None
+    root = None
     if activation.needs_determinant:
-        det = q[0] * q_other[0] * _sine(_unit(left, layers), _unit(right, layers)) ** 2
+        bias = layers.bias(left.shape[1])
+        angle = _collinear.sine(_collinear.unit(left, bias), _collinear.unit(right, bias))
+        root = np.sqrt(q[0]) * np.sqrt(q_other[0]) * angle
     equal = (left == right).all(axis=1)  # of a sample with itself, as in a tile
     theta = c
     for layer in range(depth):
         q1, q2 = q[layer], q_other[layer]
         c = np.where(equal, q1, c)
-        kappa, slopes = activation.kappa_and_slopes(q1, q2, c, det)
-        theta = weight_variance * (theta * slopes + kappa) + bias_variance
-        if det is not None and layer < depth - 1:
-            det = _next_determinant(det, q1, q2, c, layers)
+        kappa, slopes = _dual(activation, (q1, q2, c), tangent, root=root)
+        if tangent:
+            theta = weight_variance * (theta * slopes + kappa) + bias_variance
+        if root is not None and layer < depth - 1:
+            root = _collinear.next_root(root, q1, q2, c, activation, weight_variance, bias_variance)
         c = weight_variance * kappa + bias_variance
     return theta if tangent else kappa

@@ -82,9 +82,7 @@ class KernelNC1(Specification):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
         pairs = n**2 if self.kernel != "data" else n
-        layer = 2.5e-8
-        if self.activation in activations.names(expanded=True):  # with a kink, of many more orders
-            layer = 1.5e-5 if activations.get(self.activation).kinks else 6e-7
+        layer = activations.get(self.activation).seconds_an_entry
         return 2e-3 + pairs * (layer * self.depth + 3e-11 * dim)
 
     def measure(self, dataset: Dataset, seed: int) -> Results:

@@ -148,7 +148,8 @@ def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None, t
 
     Of trials that a program of the user's ran, the rows are all that there is: `trials` is theirs.
     """
-    name, title, command = folder.resolve().name, "", ""
+    name, command = folder.resolve().name, ""
+    title: str | None = None
     if "specification" in about:
         try:
             sweep = Sweep.model_validate(about["specification"])

@@ -22,7 +22,7 @@ name and defaults            phi(x)                                dual
 ``abrelu(-0.5, 1)``          a min(x, 0) + b max(x, 0)             closed form
 ``abs``                      |x|                                   closed form
 ``cos(1, 1, 0)``             a cos(b x + shift)                    closed form
-``elu``                      x or e^x - 1                          expansion
+``elu(1)``                   x or alpha (e^x - 1)                  closed form
 ``erf``                      erf(x)                                closed form
 ``exp(1, 1)``                a exp(b x)                            closed form
 ``gabor``                    exp(-x^2) sin(x)                      closed form
@@ -38,6 +38,7 @@ name and defaults            phi(x)                                dual
 ``rectified_monomial(2)``    max(x, 0)^p                           closed form
 ``relu``                     max(x, 0)                             closed form
 ``scaled_erf(1, 1, 0)``      a erf(b x) + shift                    closed form
+``selu``                     1.0507 elu with alpha = 1.6733        closed form
 ``sigmoid``                  1 / (1 + e^-x)                        expansion
 ``sign``                     sign(x)                               closed form
 ``silu``, ``swish``          x / (1 + e^-x)                        expansion
@@ -65,6 +66,7 @@ from kernel_collapse.activations._callables import expand
 from kernel_collapse.activations._error_function import GELU, Erf, ScaledErf
 from kernel_collapse.activations._expansion import Expanded
 from kernel_collapse.activations._exponential import RBF, Cos, Exp, Gabor, Gaussian, Sin
+from kernel_collapse.activations._exponential_linear import ELU, SELU
 from kernel_collapse.activations._homogeneous import (
     ABReLU,
     Abs,
@@ -79,8 +81,10 @@ from kernel_collapse.activations._named import NAMED
 from kernel_collapse.activations._polynomial import Hermite, Identity, Monomial, Polynomial
 
 __all__ = [
+    "ELU",
     "GELU",
     "RBF",
+    "SELU",
     "ABReLU",
     "Abs",
     "Activation",
@@ -112,6 +116,7 @@ _CLOSED_FORMS: dict[str, Callable[..., Activation]] = {
     "abrelu": ABReLU,
     "abs": Abs,
     "cos": Cos,
+    "elu": ELU,
     "erf": Erf,
     "exp": Exp,
     "gabor": Gabor,
@@ -126,6 +131,7 @@ _CLOSED_FORMS: dict[str, Callable[..., Activation]] = {
     "rectified_monomial": RectifiedMonomial,
     "relu": ReLU,
     "scaled_erf": ScaledErf,
+    "selu": SELU,
     "sign": Sign,
     "sin": Sin,
     "step": Step,
@@ -140,9 +146,9 @@ def names(*, expanded: bool = False) -> tuple[str, ...]:
     --------
     >>> import kernel_collapse as kc
     >>> kc.activations.names(expanded=True)
-    ('elu', 'mish', 'sigmoid', 'silu', 'softplus', 'tanh')
+    ('mish', 'sigmoid', 'silu', 'softplus', 'tanh')
     >>> len(kc.activations.names())
-    20
+    22
     """
     return tuple(sorted(NAMED if expanded else _CLOSED_FORMS))
 

@@ -10,19 +10,95 @@ import numpy as np
 
 from kernel_collapse import _arrays, _validate
 
-__all__ = ["Activation", "ActivationLike", "Array", "called", "degree", "determinant", "parameter"]
+__all__ = [
+    "Activation",
+    "ActivationLike",
+    "Array",
+    "angle",
+    "called",
+    "degree",
+    "determinant",
+    "in_units",
+    "parameter",
+    "units",
+]
 
 Array = Any  # an array or a number; the three moments broadcast against one another
 
 
 def determinant(q1: Array, q2: Array, c: Array) -> Array:
-    """Return ``q1 q2 - c**2``, never negative: its relative error is that of a subtraction."""
-    difference = q1 * q2
-    if isinstance(difference, np.ndarray) and difference.shape == np.shape(c):
-        difference -= c * c  # in place, as the entries of a tile pass through the cache often enough
-        return np.maximum(difference, 0.0, out=difference)
-    difference = difference - c * c
-    return _arrays.namespace(difference).maximum(difference, 0.0)
+    """Return ``q1 q2 - c**2``, never negative: its relative error is that of a subtraction.
+
+    NaN where q1 q2 overflows, for what is left of it then means nothing.
+    """
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        difference = q1 * q2
+        if isinstance(difference, np.ndarray) and difference.shape == np.shape(c):
+            overflows = _overflows(q1, q2)
+            difference -= c * c  # in place, as the entries of a tile pass through the cache often enough
+            np.maximum(difference, 0.0, out=difference)
+            if overflows:
+                difference[np.isinf(difference)] = np.nan
+            return difference
+        difference = difference - c * c
+        if not _arrays.is_foreign(difference):
+            difference = np.asarray(difference)
+        xp = _arrays.namespace(difference)
+        difference = xp.maximum(difference, 0.0)
+        return xp.where(xp.isinf(difference), xp.full_like(difference, np.nan), difference)
+
+
+def _overflows(q1: Array, q2: Array) -> bool:
+    """Tell whether a product of two of NumPy's variances may; the two are seldom as large as their product."""
+    most = np.max(q1, initial=0.0), np.max(q2, initial=0.0)
+    return bool(np.isinf(np.multiply(*most)))
+
+
+#: Variances within these, as powers of two, have a determinant that neither overflows nor underflows.
+SAFE_POWERS = {np.dtype(np.float64): 400, np.dtype(np.float32): 40}
+
+
+def units(q: Array) -> Array | None:
+    """Return a scale s for each variance, so that the determinants of variances q / s^2 are numbers; None if it is 1.
+
+    In NumPy the scales are powers of two, whose products round nothing.
+    """
+    if not _arrays.is_foreign(q):
+        q = np.asarray(q)
+        power = SAFE_POWERS.get(q.dtype, 400)
+        low, high = 2.0**-power, 2.0**power
+        with np.errstate(invalid="ignore"):
+            unsafe = ((q < low) | (q > high)) & (q > 0) & np.isfinite(q)
+        if not unsafe.any():
+            return None
+        halves = np.frexp(np.where(unsafe, q, 1.0))[1] // 2
+        return np.ldexp(np.ones_like(q), np.where(unsafe, halves, 0))
+    xp = _arrays.namespace(q)
+    power = SAFE_POWERS[np.dtype(str(q.dtype).rpartition(".")[2])]
+    of = _arrays.constant(q)
+    unsafe = ((of < 2.0**-power) | (of > 2.0**power)) & (of > 0) & xp.isfinite(of)
+    if not _arrays.traced(unsafe) and not bool(xp.any(unsafe)):
+        return None
+    one = xp.ones_like(of)
+    return xp.where(unsafe, xp.sqrt(xp.where(unsafe, of, one)), one)
+
+
+def in_units(q1: Array, q2: Array, c: Array) -> tuple[tuple[Array, Array, Array], tuple[Array, Array] | None]:
+    """Return the moments in units in which their determinant is a number, and the units; None where they are 1."""
+    scales = units(q1), units(q2)
+    if scales[0] is None and scales[1] is None:
+        return (q1, q2, c), None
+    s, t = (1.0 if scale is None else scale for scale in scales)
+    return (q1 / s / s, q2 / t / t, c / s / t), (s, t)
+
+
+def angle(q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
+    """Return the angle between u and v, from the determinant if that is known, whatever their scale."""
+    if det is None:
+        (q1, q2, c), _ = in_units(q1, q2, c)
+        det = determinant(q1, q2, c)
+    xp = _arrays.namespace(det, c)
+    return _arrays.angle_of(xp, _arrays.sqrt(xp, det), c)
 
 
 class Activation(ABC):
@@ -34,6 +110,10 @@ class Activation(ABC):
     needs_determinant: bool = False
     #: Whether phi has a jump: then d kappa / d c grows without bound towards perfect correlation.
     jumps: bool = False
+    #: p where phi(s x) = s^p phi(x) for every s > 0, else None: then the dual is the same at every scale.
+    homogeneity: int | None = None
+    #: About how long the dual takes, for estimates of whole runs.
+    seconds_an_entry: float = 2.5e-8
     #: Relative error of the three moments on their diagonals, beyond round-off.
     accuracy: float = 0.0
     #: Where phi or its derivatives have a jump; an integral over phi is split there.

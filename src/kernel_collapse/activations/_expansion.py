@@ -26,25 +26,25 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from kernel_collapse import _arrays
 from kernel_collapse.activations import _kinks
-from kernel_collapse.activations._base import Activation, Array, determinant
+from kernel_collapse.activations._base import Activation, Array, angle, determinant
 from kernel_collapse.activations._hermite import (
     Rule,
     like,
-    nodes_for,
     rule_for,
     sum_over_orders,
 )
 from kernel_collapse.activations._logistic import Mixture
+from kernel_collapse.activations._orders import Orders, extremes, orders_for, rounded, rounded_correlation
 from kernel_collapse.activations._piecewise import Piecewise
 
 __all__ = ["MAX_ORDERS", "TAIL", "Expanded"]
 
-#: Orders that are tried, and the most that are.
-FIRST_ORDERS, MAX_ORDERS = 62, 2046
+#: The most orders that are tried.
+MAX_ORDERS = 2046
 #: A piecewise polynomial takes no more than these.
 FEW_ORDERS = 16
 #: Where there is another way, it is the shorter one beyond these.
@@ -57,14 +57,6 @@ LEAST_VARIANCE = 1e-8
 CHUNK = 4096
 
 
-class Orders(NamedTuple):
-    """How far a sum goes, and the size of the rule that its coefficients take."""
-
-    enough: int
-    size: int
-    left: float = 0.0  # what is missing if it is not enough
-
-
 class Series(NamedTuple):
     """Coefficients of a set of variances: psi_m and S_m, orders along the first axis."""
 
@@ -74,6 +66,8 @@ class Series(NamedTuple):
 
 class Expanded(Activation):
     """Any elementwise function as an activation; see `kernel_collapse.activations.expand`."""
+
+    seconds_an_entry = 6e-7
 
     def __init__(
         self,
@@ -96,6 +90,8 @@ class Expanded(Activation):
         self._bent = Piecewise(_kinks.find(self._values, kinks))
         self.kinks = tuple(kink.at for kink in self._bent.kinks)
         self.jumps = any(kink.jumps[0] for kink in self._bent.kinks)
+        #: A jump of phi or of its slope is one of the dual's derivatives at perfect correlation.
+        self.needs_determinant = any(kink.jumps[0] or kink.jumps[1] for kink in self._bent.kinks)
         self.tail = tail if tail is not None else (KINKED_TAIL if self._bent.kinks else TAIL)
         if self._bent.kinks and not self._ends_soon():
             self.accuracy = 0.1 * self.tail
@@ -103,7 +99,7 @@ class Expanded(Activation):
     def _ends_soon(self) -> bool:
         """Tell whether no more is left of a function with kinks than a polynomial: its moments are exact then."""
         try:
-            return _orders_for(self, (1.0,), 1.0, self._orders).enough <= FEW_ORDERS
+            return orders_for(self, (1.0,), 1.0, self._orders).enough <= FEW_ORDERS
         except ValueError:  # it grows too fast, which is said when a kernel is made
             return False
 
@@ -114,6 +110,10 @@ class Expanded(Activation):
     def _values(self, x: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
         with np.errstate(all="ignore"):
             return np.asarray(self._function(x), dtype=float)
+
+    def smooth_part(self, x: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+        """Return psi(x)."""
+        return self._values(x) - self._bent(x) if self._bent.kinks else self._values(x)
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return E[phi(u) phi(v)]."""
@@ -174,9 +174,9 @@ class Expanded(Activation):
                 of_det = None if det is None else np.asarray(det)[some]
                 parts.append(self._by_parts(q1[some], q2[some], c[some], of_det, *derivatives))
             return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-        product = q1 * q2
-        positive = product > 0
-        rho = xp.where(positive, c / xp.sqrt(xp.where(positive, product, 1.0 + 0.0 * product)), 0.0 * c)
+        rho = c
+        for q in (q1, q2):  # one after the other, for their product may be no number
+            rho = xp.where(q > 0, rho / xp.sqrt(xp.where(q > 0, q, xp.ones_like(q))), xp.zeros_like(rho))
         rho = xp.minimum(xp.maximum(rho, -1.0 + 0.0 * rho), 1.0 + 0.0 * rho)
         orders = self._enough(q1, q2, rho)
         if orders is None:
@@ -192,9 +192,7 @@ class Expanded(Activation):
                 pairs.append((a.kinked, b.smooth))
             total = sum_over_orders(pairs, rho, orders.enough)
             if self._bent.kinks:
-                total = total + self._bent.moment(
-                    q1, q2, c, determinant(q1, q2, c) if det is None else det, r, s
-                )
+                total = total + self._bent.moment(q1, q2, angle(q1, q2, c, det), r, s)
             found.append(total)
         return found
 
@@ -217,8 +215,8 @@ class Expanded(Activation):
     ) -> list[Array]:
         """Return the moments where some variances are too large to expand: those pairs go the other, longer way."""
         limit = max(q1.max(initial=0.0), q2.max(initial=0.0))
-        correlation = _rounded_correlation(rho)
-        while _orders_for(self, (_rounded(float(limit)),), correlation, self._orders).left > self.tail:
+        correlation = rounded_correlation(rho)
+        while orders_for(self, (rounded(float(limit)),), correlation, self._orders).left > self.tail:
             limit = 0.5 * limit
         shape = np.broadcast_shapes(q1.shape, q2.shape, c.shape)
         large = np.broadcast_to((q1 > limit) | (q2 > limit), shape)
@@ -249,8 +247,8 @@ class Expanded(Activation):
                 f"the order of the expansion of {self.name} is chosen from values that JAX does not know while it "
                 "traces, expected orders= to be given: activations.expand(..., orders=200)."
             )
-        variances = np.concatenate([_extremes(q) for q in (q1, q2)])
-        orders = _orders_for(self, tuple(np.unique(variances)), _rounded_correlation(rho), self._orders)
+        variances = np.concatenate([extremes(q) for q in (q1, q2)])
+        orders = orders_for(self, tuple(np.unique(variances)), rounded_correlation(rho), self._orders)
         if orders.left > self.tail:
             if self._wide is not None:
                 return None
@@ -262,48 +260,6 @@ class Expanded(Activation):
                 "its kinks."
             )
         return orders
-
-    def _remainder(self, variances: Sequence[float], correlation: float, orders: int) -> Orders:
-        """Return how many of the orders are enough, and what all of them leave, in units of the diagonal."""
-        q = np.array(variances)
-        size = rule_for(orders + 2).orders
-        series, moment, whole = self._coefficients(q, orders + 2, size)
-        m = np.arange(orders + 2)[:, None]
-        smooth = np.abs(series.smooth)
-        both = smooth if series.kinked is None else smooth + 2.0 * np.abs(series.kinked)
-        power = correlation ** m.astype(float)
-        # kappa_c has a factor m more than kappa; both are compared with their diagonals
-        scale = np.maximum(np.sum(m * smooth * smooth * power, axis=0), whole)
-        scale = np.where(scale > 0, scale, 1.0)
-        missing = np.maximum(moment - np.sum(smooth * smooth, axis=0), 0.0)
-        # round-off of Parseval's sum is no tail
-        missing = np.where(missing < 1e-14 * moment, 0.0, missing) * orders * correlation**orders / scale
-        terms = m * smooth * both * power / scale
-        # Beyond the orders at hand terms of a kink fall like a power of the order.
-        beyond = missing if series.kinked is None else missing + orders * terms[-8:].max(axis=0)
-        tails = (np.cumsum(terms[::-1], axis=0)[::-1] + beyond).max(axis=1)
-        enough = np.flatnonzero(tails[:orders] <= 0.3 * self.tail)
-        coarse = float((np.abs(self._finer_moment(q, 2 * size) - moment) / scale).max())
-        if (
-            coarse > 0.1 * self.tail
-        ):  # what varies between the nodes is in no coefficient, whatever the correlation
-            return Orders(orders, size, max(coarse, 10.0 * self.tail))
-        if len(enough) == 0:
-            return Orders(orders, size, float(tails[orders - 1]))
-        return Orders(max(int(enough[0]), 2), size)
-
-    def _finer_moment(self, q: Float[np.ndarray, " k"], size: int) -> Float[np.ndarray, " k"]:
-        """Return E psi^2 by the nodes of a larger rule."""
-        nodes, weights = nodes_for(size)
-        points = np.sqrt(q[:, None]) * nodes
-        total = np.zeros(len(q))
-        for side in (points, -points):
-            values = self._values(side)
-            if self._bent.kinks:
-                values = values - self._bent(side)
-            with np.errstate(over="ignore", invalid="ignore"):
-                total += (values * values) @ weights
-        return total
 
     def _derivative(self, q: Array, orders: Orders, r: int) -> Series:
         """Return the coefficients of the r-th derivative of phi."""
@@ -321,7 +277,7 @@ class Expanded(Activation):
     def _series(self, q: Array, orders: Orders) -> Series:
         """Return the coefficients of every variance, with two to spare."""
         if not _arrays.is_foreign(q):
-            series, _, _ = self._coefficients(q.ravel(), orders.enough + 2, orders.size)
+            series, _, _ = self.coefficients(q.ravel(), orders.enough + 2, orders.size)
             shape = (orders.enough + 2, *q.shape)
             kinked = None if series.kinked is None else series.kinked.reshape(shape)
             return Series(series.smooth.reshape(shape), kinked)
@@ -340,7 +296,7 @@ class Expanded(Activation):
         points = _arrays.sqrt(xp, xp.reshape(q, (-1, 1))) * like(q, rule.nodes)[None, :]
         return self._function(points), self._function(-points)
 
-    def _coefficients(
+    def coefficients(
         self, q: Float[np.ndarray, " k"], orders: int, size: int
     ) -> tuple[Series, Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
         """Return psi_m, S_m (orders, k), E psi^2 and E phi^2, by the rule of that size.
@@ -360,10 +316,15 @@ class Expanded(Activation):
             part = slice(start, start + CHUNK)
             above, below, squares = self._squares(q[part], rule)
             whole[part] = squares.sum(axis=1)
+            with np.errstate(invalid="ignore"):
+                largest = np.maximum(np.abs(above).max(axis=1), np.abs(below).max(axis=1))
             if self._bent.kinks:
                 points = np.sqrt(q[part, None]) * rule.nodes
                 above, below = above - self._bent(points), below - self._bent(-points)
                 squares = (above * above + below * below) * rule.weights
+            # P grows no faster than a power, and has its own dual; psi may be no more than the round-off of the two.
+            ends = np.maximum(np.abs(above[:, -1]), np.abs(below[:, -1])) > 1e-6 * largest
+            self._check_growth(squares, q[part], ends)
             moment[part] = squares.sum(axis=1)
             for parity, side in enumerate((above + below, above - below)):
                 smooth[parity::2, part] = (side @ rule.hermite[parity]).T
@@ -380,14 +341,15 @@ class Expanded(Activation):
         above, below = self._values(points), self._values(-points)
         with np.errstate(over="ignore", invalid="ignore"):
             squares = (above * above + below * below) * rule.weights
-        self._check_growth(squares, q)
         return above, below, squares
 
-    def _check_growth(self, squares: Float[np.ndarray, "k l"], q: Float[np.ndarray, " k"]) -> None:
+    def _check_growth(
+        self, squares: Float[np.ndarray, "k l"], q: Float[np.ndarray, " k"], ends: Bool[np.ndarray, " k"]
+    ) -> None:
         """Refuse what is not finite, or does not vanish against the density at the ends of the rule."""
         finite = np.isfinite(squares).all(axis=1)
         with np.errstate(invalid="ignore"):
-            edge = squares[:, -1] > 1e-12 * squares.sum(axis=1)
+            edge = ends & (squares[:, -1] > 1e-12 * squares.sum(axis=1))
         bad = ~finite | edge
         if bad.any():
             raise ValueError(
@@ -414,42 +376,3 @@ class Expanded(Activation):
         flat = q.ravel()
         found = [self._squares(flat[i : i + CHUNK], rule)[2].sum(axis=1) for i in range(0, len(flat), CHUNK)]
         return np.concatenate(found).reshape(q.shape)
-
-
-def _extremes(q: Array) -> Float[np.ndarray, " k"]:
-    """Return the least and the largest variance, and some between: coefficients change slowly with them."""
-    values = _arrays.read(q) if _arrays.is_foreign(q) else q
-    if values.size == 0:
-        return np.zeros(0)
-    low, high = float(values.min()), float(values.max())
-    # rounded up to two digits, so that the tiles of a matrix ask the same question
-    return np.array([_rounded(low), _rounded(high)])
-
-
-def _rounded_correlation(rho: Array) -> float:
-    """Return the largest correlation in size, rounded up so that the tiles of a matrix ask the same question."""
-    values = _arrays.read(rho) if _arrays.is_foreign(rho) else rho
-    return round(min(float(np.abs(values).max(initial=0.0)) + 5e-4, 1.0), 3)
-
-
-def _rounded(value: float) -> float:
-    if value <= 0 or not np.isfinite(value):
-        return max(value, 0.0)
-    step = 10.0 ** (np.floor(np.log10(value)) - 1.0)
-    return float(np.ceil(value / step) * step)
-
-
-@lru_cache(maxsize=4096)
-def _orders_for(
-    activation: Expanded, variances: tuple[float, ...], correlation: float, fixed: int | None
-) -> Orders:
-    """Return how many orders are needed, or what is left at the most that are allowed."""
-    if fixed is not None:
-        found = activation._remainder(variances, correlation, fixed)
-        return found._replace(enough=fixed)
-    orders = FIRST_ORDERS
-    while True:
-        found = activation._remainder(variances, correlation, orders)
-        orders = 2 * orders + 2  # with two to spare, for phi'', the size of a rule
-        if found.left == 0.0 or orders > activation.most_orders:
-            return found

@@ -13,7 +13,7 @@ from kernel_collapse import _arrays
 from kernel_collapse.activations._base import Array
 from kernel_collapse.activations._truncated import density
 
-__all__ = ["Rule", "like", "nodes_for", "rule_for", "sum_over_orders"]
+__all__ = ["Rule", "like", "nodes_for", "polynomials", "rule_for", "sum_over_orders"]
 
 #: Size of the smallest rule.
 FIRST_ORDERS = 64
@@ -53,14 +53,20 @@ def nodes_for(orders: int) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, "
     return z, w
 
 
-@lru_cache(maxsize=8)
-def _rule(orders: int) -> Rule:
-    """Return a rule that integrates h_m times what varies no faster, for all m below `orders`."""
-    z, w = nodes_for(orders)
+def polynomials(z: Float[np.ndarray, " l"], orders: int) -> Float[np.ndarray, "m l"]:
+    """Return h_m(z) of every order m below `orders`, which are two or more."""
     h = np.empty((orders, len(z)))
     h[0], h[1] = 1.0, z
     for m in range(1, orders - 1):
         h[m + 1] = (z * h[m] - np.sqrt(m) * h[m - 1]) / np.sqrt(m + 1)
+    return h
+
+
+@lru_cache(maxsize=8)
+def _rule(orders: int) -> Rule:
+    """Return a rule that integrates h_m times what varies no faster, for all m below `orders`."""
+    z, w = nodes_for(orders)
+    h = polynomials(z, orders)
     h *= w
     return Rule(orders, z, w, (np.ascontiguousarray(h[::2].T), np.ascontiguousarray(h[1::2].T)))
 

@@ -7,16 +7,52 @@ from atan2(sqrt(det), c): acos would lose half the digits next to the diagonal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from math import gamma, sqrt
 from typing import Any
 
 import numpy as np
 
 from kernel_collapse import _arrays
-from kernel_collapse.activations._base import Activation, Array, called, degree, determinant, parameter
+from kernel_collapse.activations._base import (
+    Activation,
+    Array,
+    called,
+    degree,
+    determinant,
+    in_units,
+    parameter,
+)
 
-__all__ = ["ABReLU", "Abs", "LeakyReLU", "ReLU", "RectifiedMonomial", "Sign", "Step"]
+__all__ = ["ABReLU", "Abs", "LeakyReLU", "ReLU", "RectifiedMonomial", "Sign", "Step", "rectified_moments"]
+
+
+def _at_every_scale(*less: tuple[int, int]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a method find the determinant itself, in units in which it neither overflows nor underflows.
+
+    Of each thing that the method returns, `less` says by how much its degrees in u and in v are below those of phi.
+    """
+
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def scaled(self: Activation, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Any:
+            if det is not None:
+                return method(self, q1, q2, c, det)
+            moments, scales = in_units(q1, q2, c)
+            found = method(self, *moments, determinant(*moments))
+            if scales is None:
+                return found
+            p = self.homogeneity or 0
+            values = found if len(less) > 1 else (found,)
+            values = tuple(
+                value * scales[0] ** float(p - of_u) * scales[1] ** float(p - of_v)
+                for value, (of_u, of_v) in zip(values, less, strict=True)
+            )
+            return values if len(less) > 1 else values[0]
+
+        return scaled
+
+    return decorate
 
 
 class ABReLU(Activation):
@@ -33,6 +69,7 @@ class ABReLU(Activation):
     """
 
     needs_determinant = True
+    homogeneity = 1
     kinks = (0.0,)
 
     def __init__(self, a: float = -0.5, b: float = 1.0) -> None:
@@ -59,29 +96,31 @@ class ABReLU(Activation):
         """Return A + B (1 - 2t/pi)."""
         return self.kappa_and_c(q1, q2, c, det)[1]
 
-    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+    @_at_every_scale((2, 0))
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return B sqrt(det) / (pi q1)."""
-        det = determinant(q1, q2, c) if det is None else det
         xp = _arrays.namespace(det)
         zero = 0.0 * q1
         factor = xp.where(q1 > 0, self._bend / np.pi / xp.where(q1 > 0, q1, zero + 1.0), zero)
         return _arrays.sqrt(xp, det) * factor
 
-    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
+    @_at_every_scale((0, 0), (1, 1))
+    def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array) -> tuple[Array, Array]:
         """Return `kappa` and `kappa_c`, which share the angle."""
-        det = determinant(q1, q2, c) if det is None else det
         xp = _arrays.namespace(det)
         root = _arrays.sqrt(xp, det)
         bend = 2.0 * self._bend / np.pi
-        kappa_c = (self._line + self._bend) - bend * xp.atan2(root, c)
+        kappa_c = (self._line + self._bend) - bend * _arrays.angle_of(xp, root, c)
         return bend * root + kappa_c * c, kappa_c
 
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return (A + B)^2 q1 q2 (1 - J^2), J the correlation of phi(u) and phi(v), keeping every digit of 1 - J."""
         xp = _arrays.namespace(det)
         root = _arrays.sqrt(xp, det)
-        t = xp.atan2(root, c)
-        acute = xp.atan2(root, xp.abs(c))  # the absolute value sees no more of the angle than this
+        t = _arrays.angle_of(xp, root, c)
+        acute = _arrays.angle_of(
+            xp, root, xp.abs(c)
+        )  # the absolute value sees no more of the angle than this
         of_abs = (
             2.0 * xp.sin(acute / 2.0) ** 2 * (1.0 - acute / (np.pi / 2.0))
             + _less_sine(xp, acute) * 2.0 / np.pi
@@ -132,6 +171,7 @@ class Sign(Activation):
 
     name = "sign"
     needs_determinant = True
+    homogeneity = 0
     jumps = True
     kinks = (0.0,)
 
@@ -139,16 +179,16 @@ class Sign(Activation):
         """Return sign(x)."""
         return _arrays.namespace(x).sign(x)
 
-    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+    @_at_every_scale((0, 0))
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return 1 - 2t/pi; 0 where a variance is 0."""
-        det = determinant(q1, q2, c) if det is None else det
         xp = _arrays.namespace(det)
-        cosine = 1.0 - xp.atan2(_arrays.sqrt(xp, det), c) * (2.0 / np.pi)
+        cosine = 1.0 - _arrays.angle_of(xp, _arrays.sqrt(xp, det), c) * (2.0 / np.pi)
         return xp.where((q1 > 0) & (q2 > 0), cosine, 0.0 * cosine)
 
-    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+    @_at_every_scale((1, 1))
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return (2/pi) / sqrt(det), infinite at perfect correlation."""
-        det = determinant(q1, q2, c) if det is None else det
         xp = _arrays.namespace(det)
         positive = det > 0
         inverse = (2.0 / np.pi) / xp.sqrt(xp.where(positive, det, xp.ones_like(det)))
@@ -172,7 +212,7 @@ class Sign(Activation):
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return 1 - kappa^2 = (2t/pi) (2 - 2t/pi), of the acute angle."""
         xp = _arrays.namespace(det)
-        share = xp.atan2(_arrays.sqrt(xp, det), xp.abs(c)) * (2.0 / np.pi)
+        share = _arrays.angle_of(xp, _arrays.sqrt(xp, det), xp.abs(c)) * (2.0 / np.pi)
         return share * (2.0 - share)
 
 
@@ -196,7 +236,7 @@ class Step(Sign):
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return 1/4 - kappa^2 = (t/2 pi) (1 - t/2 pi); 1/2 1/4 - 1/16 where one of the variances is 0."""
         xp = _arrays.namespace(det)
-        share = xp.atan2(_arrays.sqrt(xp, det), c) / (2.0 * np.pi)
+        share = _arrays.angle_of(xp, _arrays.sqrt(xp, det), c) / (2.0 * np.pi)
         first, second = q1 > 0, q2 > 0
         one_of_two = 0.0625 * xp.where(first == second, 0.0 * share, 1.0 + 0.0 * share)
         return xp.where(first & second, share * (1.0 - share), one_of_two)
@@ -217,22 +257,26 @@ class RectifiedMonomial(Activation):
         self.p = degree(p, "p of rectified_monomial", least=1)
         self.name = called("rectified_monomial", float(self.p))
         self.needs_determinant = self.p == 1
+        self.homogeneity = self.p
 
     def __call__(self, x: Array) -> Array:
         """Return max(x, 0)^p."""
         return _arrays.namespace(x).maximum(x, 0.0) ** self.p
 
-    def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+    @_at_every_scale((0, 0))
+    def kappa(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return M(p, p)."""
-        return _rectified_moments(q1, q2, c, det)[0](self.p, self.p)
+        return rectified_moments(q1, q2, c, det)[0](self.p, self.p)
 
-    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+    @_at_every_scale((1, 1))
+    def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return p^2 M(p-1, p-1)."""
-        return self.p**2 * _rectified_moments(q1, q2, c, det)[0](self.p - 1, self.p - 1)
+        return self.p**2 * rectified_moments(q1, q2, c, det)[0](self.p - 1, self.p - 1)
 
-    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
+    @_at_every_scale((2, 0))
+    def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return p(p-1)/2 M(p-2, p)."""
-        moment, at_zero = _rectified_moments(q1, q2, c, det)
+        moment, at_zero = rectified_moments(q1, q2, c, det)
         if self.p == 1:
             return 0.5 * at_zero(1)
         return 0.5 * self.p * (self.p - 1) * moment(self.p - 2, self.p)
@@ -242,11 +286,10 @@ class RectifiedMonomial(Activation):
         return ReLU().kappa_det(q1, q2, c, det) if self.p == 1 else super().kappa_det(q1, q2, c, det)
 
 
-def _rectified_moments(
-    q1: Array, q2: Array, c: Array, det: Array | None
+def rectified_moments(
+    q1: Array, q2: Array, c: Array, det: Array
 ) -> tuple[Callable[[int, int], Array], Callable[[int], Array]]:
     """Return the functions M(m, n) and E[delta(u) v_+^n]."""
-    det = determinant(q1, q2, c) if det is None else det
     xp = _arrays.namespace(det)
     root = _arrays.sqrt(xp, det)
 
@@ -263,7 +306,7 @@ def _rectified_moments(
     @cache
     def moment(m: int, n: int) -> Array:
         if m == 0 and n == 0:
-            return 0.5 - xp.atan2(root, c) / (2.0 * np.pi)
+            return 0.5 - _arrays.angle_of(xp, root, c) / (2.0 * np.pi)
         if m == 0:
             first = (n - 1) * moment(0, n - 2) if n > 1 else at_zero(0, 1)
             return q2 * first + c * at_zero(n - 1)

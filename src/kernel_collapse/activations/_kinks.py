@@ -1,4 +1,4 @@
-"""Where a function or one of its first three derivatives jumps, found by looking: an expansion converges slowly there.
+"""Where a function or one of its first four derivatives jumps, found by looking: an expansion converges slowly there.
 
 It is right with any kinks or none (what is added in closed form is subtracted again, order by order): the
 more of the true ones are known, the fewer orders it takes.
@@ -7,6 +7,7 @@ more of the true ones are known, the fewer orders it takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +23,15 @@ REACH, STEP = 40.0, 1.0 / 63.0
 #: One-sided derivatives are those of polynomials through POINTS points this far apart.
 NEAR, POINTS = 2e-3, 7
 #: Jumps of the function and of its derivatives below this order are taken out.
-DERIVATIVES = 4
+DERIVATIVES = 5
 #: What is found within this of a number of three decimals is at that number, where people put kinks.
 SNAP = 2e-4
+#: Jumps are taken for fractions up to this denominator.
+DENOMINATOR = 1000
 
 
 class Kink(NamedTuple):
-    """A point, and the jumps there of phi and its first three derivatives."""
+    """A point, and the jumps there of phi and its first four derivatives."""
 
     at: float
     jumps: tuple[float, ...]
@@ -37,8 +40,19 @@ class Kink(NamedTuple):
 def find(function: Function, where: Iterable[float] | None = None) -> tuple[Kink, ...]:
     """Return the kinks of a function, at the points named or wherever on [-40, 40] they are."""
     points = _places(function) if where is None else where
-    kinks = [_jumps_at(function, float(point)) for point in points]
+    kinks = [_at_its_place(function, float(point)) for point in points]
     return tuple(kink for kink in kinks if any(kink.jumps))
+
+
+def _at_its_place(function: Function, point: float) -> Kink:
+    """Return the kink at a point, or next to it where the two sides meet: an error of the place looks like a jump."""
+    kink = _jumps_at(function, point)
+    for _ in range(2):
+        jump, of_slope = kink.jumps[:2]
+        if not 0.0 < abs(jump) < 1e-3 * NEAR * abs(of_slope):
+            break
+        kink = _jumps_at(function, kink.at - jump / of_slope)
+    return kink
 
 
 def _jumps_at(function: Function, at: float) -> Kink:
@@ -51,13 +65,19 @@ def _jumps_at(function: Function, at: float) -> Kink:
         if abs(side(nearer) - function(np.array([nearer]))[0]) > 1e-9 * size:
             return Kink(at, (0.0,) * DERIVATIVES)
     # The round-off of a derivative of order p is that of the values over NEAR^p.
-    floors = (1e-10 * size, 1e-8 * size, 1e-5 * size, 1e-2 * size)
+    floors = (1e-10 * size, 1e-8 * size, 1e-5 * size, 1e-2 * size, 0.3 * size)
     found = [
         (right.deriv(p)(at) - left.deriv(p)(at)) if p else right(at) - left(at) for p in range(DERIVATIVES)
     ]
-    return Kink(
-        at, tuple(float(j) if abs(j) > floor else 0.0 for j, floor in zip(found, floors, strict=True))
-    )
+    return Kink(at, tuple(_jump(float(j), floor) for j, floor in zip(found, floors, strict=True)))
+
+
+def _jump(found: float, floor: float) -> float:
+    """Return a jump: 0 if it is round-off, and the fraction that it is but for round-off."""
+    if abs(found) <= floor:
+        return 0.0
+    plain = float(Fraction(found).limit_denominator(DENOMINATOR))
+    return plain if abs(plain - found) <= 1e-3 * floor else found
 
 
 def _beside(function: Function, at: float, sign: float) -> Polynomial:

@@ -38,13 +38,7 @@ def mish(x: Any) -> Any:
     return x * tanh(softplus(x))
 
 
-def elu(x: Any) -> Any:
-    xp = _arrays.namespace(x)
-    return xp.where(x > 0, x, xp.expm1(xp.minimum(x, 0.0)))
-
-
 NAMED: dict[str, Named] = {
-    "elu": Named(elu, (0.0,)),
     "mish": Named(mish),
     "sigmoid": Named(sigmoid),
     "silu": Named(silu),

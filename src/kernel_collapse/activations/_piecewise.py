@@ -16,7 +16,12 @@ __all__ = ["Piecewise"]
 
 
 class Piecewise:
-    """P(x) = sum of jump / p! (x - kink)_+^p, which jumps as another function does and is smooth elsewhere."""
+    """P jumps as another function does at its kinks, is smooth elsewhere, and 0 about zero.
+
+    Of a kink on the right it has jump / p! (x - kink)_+^p, of one on the left the same but for a polynomial,
+    -(-1)^p jump / p! (kink - x)_+^p: where the variance is small beside the kinks, nothing is added that would have to
+    be subtracted again.
+    """
 
     def __init__(self, kinks: tuple[Kink, ...]) -> None:
         self.kinks = kinks
@@ -25,35 +30,51 @@ class Piecewise:
         """Return P(x)."""
         total = np.zeros_like(x)
         for kink in self.kinks:
-            above = np.maximum(x - kink.at, 0.0)
+            side = _side(kink)
+            above = np.maximum(side * (x - kink.at), 0.0)
             for p, jump in enumerate(kink.jumps):
                 if jump:
-                    total += jump / factorial(p) * (above**p if p else (x > kink.at))
+                    total += _factor(side, p) * jump / factorial(p) * (above**p if p else (above > 0))
         return total
 
     def series(self, q: Float[np.ndarray, " k"], orders: int) -> Float[np.ndarray, "m k"]:
         """Return the coefficients S_m of P(sqrt(q) z)."""
         total = np.zeros((orders, len(q)))
         for kink in self.kinks:
+            side = _side(kink)
+            mirror = side ** np.arange(orders)[:, None]  # h_m is as even or odd as m
             for p, jump in enumerate(kink.jumps):
                 if jump:
-                    total += jump / factorial(p) * _power_series(q, kink.at, p, orders)
+                    power = mirror * _power_series(q, side * kink.at, p, orders)
+                    total += _factor(side, p) * jump / factorial(p) * power
         return total
 
-    def moment(self, q1: Array, q2: Array, c: Array, det: Array, r: int, s: int) -> Array:
-        """Return E[P^{(r)}(u) P^{(s)}(v)]."""
-        det = np.asarray(det, dtype=float)
-        total: Any = np.zeros(np.broadcast_shapes(q1.shape, q2.shape, c.shape))
+    def moment(self, q1: Array, q2: Array, angle: Array, r: int, s: int) -> Array:
+        """Return E[P^{(r)}(u) P^{(s)}(v)] of variances q1 and q2 and the angle between u and v."""
+        deviations = np.sqrt(q1), np.sqrt(q2)
+        total: Any = np.zeros(np.broadcast_shapes(q1.shape, q2.shape, np.shape(angle)))
         for first in self.kinks:
             for second in self.kinks:
-                moments = Truncated(q1, q2, c, det, first.at, second.at)
+                sides = _side(first), _side(second)
+                between = angle if sides[0] == sides[1] else np.pi - angle
+                moments = Truncated(deviations, between, sides[0] * first.at, sides[1] * second.at)
                 for p, jump in enumerate(first.jumps):
                     for o, other in enumerate(second.jumps):
                         if jump and other:
-                            # the p! of the powers go as they are differentiated
-                            factor = jump / factorial(max(p - r, 0)) * other / factorial(max(o - s, 0))
+                            # the p! of the powers go as they are differentiated, and -x turns a sign each time
+                            factor = _factor(sides[0], p + r) * jump / factorial(max(p - r, 0))
+                            factor *= _factor(sides[1], o + s) * other / factorial(max(o - s, 0))
                             total = total + factor * _above(moments, p - r, o - s)
         return total
+
+
+def _side(kink: Kink) -> float:
+    return -1.0 if kink.at < 0 else 1.0
+
+
+def _factor(side: float, p: int) -> float:
+    """Return the factor of a power that goes to that side: (x - a)^p = (x - a)_+^p + (-1)^p (a - x)_+^p."""
+    return 1.0 if side > 0 else (-1.0) ** (p + 1)
 
 
 def _above(moments: Truncated, m: int, n: int) -> Array:
@@ -81,4 +102,4 @@ def _power_series(q: Float[np.ndarray, " k"], at: float, p: int, orders: int) ->
         order = m - p - 1
         found[m] = factorial(p) * now / np.sqrt(np.prod(np.arange(order + 1.0, m + 1.0)))
         before, now = now, (clipped * now - np.sqrt(order) * before) / np.sqrt(order + 1.0)
-    return found * root**p
+    return found * np.sqrt(q) ** p

@@ -17,6 +17,7 @@ class Identity(Activation):
     r"""phi(x) = x, so that kappa = c: a linear network."""
 
     name = "identity"
+    homogeneity = 1
 
     def __call__(self, x: Array) -> Array:
         """Return x."""
@@ -24,15 +25,15 @@ class Identity(Activation):
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return c."""
-        return c + 0.0 * (q1 * q2)
+        return c + (0.0 * q1 + 0.0 * q2)
 
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return 1."""
-        return 1.0 + 0.0 * (q1 * q2 * c)
+        return 1.0 + (0.0 * q1 + 0.0 * q2 + 0.0 * c)
 
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return 0."""
-        return 0.0 * (q1 * q2 * c)
+        return 0.0 * q1 + 0.0 * q2 + 0.0 * c
 
     def kappa_q_ratio(self, q1: Array) -> Array:
         """Return 0."""
@@ -91,7 +92,7 @@ class Polynomial(Activation):
 
     def _sum(self, q1: Array, q2: Array, c: Array, first: int, second: int) -> Array:
         """Return sum_k A_{k+first}(q1) A_{k+second}(q2) c^k / k!, by Horner's rule."""
-        total: Any = 0.0 * (q1 * q2 * c)
+        total: Any = 0.0 * q1 + 0.0 * q2 + 0.0 * c
         for k in range(self._degree - max(first, second), -1, -1):
             # of A_k / sqrt(k!) to A_{k+s} / sqrt(k!)
             left, right = (sqrt(factorial(k + s) / factorial(k)) for s in (first, second))
@@ -115,6 +116,7 @@ class Monomial(Polynomial):
     def __init__(self, p: float = 2.0) -> None:
         power = degree(p, "p of monomial")
         self._set([0.0] * power + [1.0])
+        self.homogeneity = power
         self.name = called("monomial", float(power))
 
 

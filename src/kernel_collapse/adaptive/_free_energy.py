@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from kernel_collapse import _collinear
 from kernel_collapse._linalg import (
     Cholesky,
     eigvalsh,
@@ -172,11 +173,18 @@ class FreeEnergy:
         kappa_c = gram(w, out=self._memory[1])  # it takes the place of the covariances
         kappa_q = np.empty_like(kappa_c) if self.activation.kappa_q_ratio(q) is None else None
         few = w.shape[1] <= LAGRANGE_DIMENSIONS
+        units = None if few or not self.activation.needs_determinant else _collinear.unit(w, 0.0)
         for rows, columns in upper_tiles(len(w)):
             c, q1, q2 = kappa_c[rows, columns], q[rows, None], q[None, columns]
             if rows == columns:
                 mirror(c)
             det = _lagrange(w[rows], w[columns]) if few else determinant(q1, q2, c)
+            if (
+                units is not None
+            ):  # of the diagonal and of duplicates it is 0, which a subtraction seldom leaves
+                near = _collinear.nearly_collinear(q1, q2, c)
+                sines = _collinear.sines_of(units[rows], units[columns], near)
+                det[near] = q1[near[0], 0] * q2[0, near[1]] * sines**2
             if kappa_q is not None:
                 kappa_q[rows, columns] = self.activation.kappa_q(q1, q2, c, det)
                 kappa_q[columns, rows] = self.activation.kappa_q(q2, q1, c, det).T

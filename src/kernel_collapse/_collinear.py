@@ -1,0 +1,160 @@
+"""Pairs of rows that are nearly collinear: their angle is taken from the rows themselves.
+
+The determinant q1 q2 - c^2 cancels next to perfect correlation, and with it the angle between the two. It is carried
+from layer to layer by its square root, q1^{1/2} q2^{1/2} sin t, which is a number wherever variances are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kernel_collapse.activations import Activation
+from kernel_collapse.activations._base import Array, in_units
+
+__all__ = ["NearPairs", "equal_rows", "nearly_collinear", "next_root", "sine", "sines_of", "unit"]
+
+#: Pairs with det below this share of q1 q2 take the determinant from the rows: above it, the subtraction
+#: q1 q2 - c^2 keeps at least half of the digits.
+NEARLY_COLLINEAR = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 3e-4}
+
+#: Numbers held at once, while rows are compared.
+CHUNK = 256**2
+
+
+def equal_rows(
+    x: Float[np.ndarray, "r d"],
+    other: Float[np.ndarray, "s d"],
+    gram: Float[np.ndarray, "r s"],
+    q: Float[np.ndarray, " r"],
+    q_other: Float[np.ndarray, " s"],
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the pairs of rows that are the same numbers: the diagonal, and duplicates."""
+    slack = 64.0 * np.sqrt(x.shape[1]) * np.finfo(gram.dtype).eps
+    like = np.abs(gram - q[:, None]) <= slack * q[:, None]
+    like &= np.abs(gram - q_other) <= slack * q_other
+    i, j = np.nonzero(like)
+    same = np.empty(len(i), dtype=bool)
+    chunk = max(1, CHUNK // x.shape[1])
+    for start in range(0, len(i), chunk):
+        part = slice(start, start + chunk)
+        same[part] = (x[i[part]] == other[j[part]]).all(axis=1)
+    return i[same], j[same]
+
+
+class NearPairs:
+    """The nearly collinear pairs of a tile, with the root of the determinant of each."""
+
+    def __init__(
+        self,
+        x: Float[np.ndarray, "r d"],
+        other: Float[np.ndarray, "s d"],
+        gram: Float[np.ndarray, "r s"],
+        q: Float[np.ndarray, " r"],
+        q_other: Float[np.ndarray, " s"],
+        bias: float,
+    ) -> None:
+        (v1, v2, c), _ = in_units(q[:, None], q_other[None, :], gram)
+        self.index = nearly_collinear(v1, v2, c)
+        i, j = self.index
+        self.root = np.zeros(len(i), dtype=x.dtype)
+        if len(i):  # few tiles but those on the diagonal have any
+            sines = sines_of(unit(x, bias), unit(other, bias), self.index)
+            self.root = np.sqrt(q[i]) * np.sqrt(q_other[j]) * sines
+
+    def put_into(self, det: Float[np.ndarray, "r s"], scales: tuple[Array, Array] | None) -> None:
+        """Write the determinants of these pairs, in the units of their variances."""
+        root = self.root
+        if scales is not None:
+            for scale in scales:
+                root = root / np.broadcast_to(scale, det.shape)[self.index]
+        det[self.index] = root * root
+
+    def advance(
+        self,
+        activation: Activation,
+        weight_variance: float,
+        bias_variance: float,
+        q: Float[np.ndarray, " r"],
+        q_other: Float[np.ndarray, " s"],
+        gram: Float[np.ndarray, "r s"],
+    ) -> None:
+        """Carry the roots through one layer."""
+        i, j = self.index
+        moments = q[i], q_other[j], gram[self.index]
+        self.root = next_root(self.root, *moments, activation, weight_variance, bias_variance)
+
+
+def nearly_collinear(q1: Array, q2: Array, c: Array) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the pairs whose determinant the subtraction does not give."""
+    product = q1 * q2
+    share = NEARLY_COLLINEAR.get(product.dtype, NEARLY_COLLINEAR[np.dtype(np.float64)])
+    i, j = np.nonzero(product - c * c < share * product)
+    return i, j
+
+
+def sines_of(
+    a: Float[np.ndarray, "r e"],
+    b: Float[np.ndarray, "s e"],
+    index: tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]],
+) -> Float[np.ndarray, " m"]:
+    """Return the sines of the angles of these pairs of unit vectors."""
+    i, j = index
+    sines = np.empty(len(i), dtype=a.dtype)
+    chunk = max(1, CHUNK // a.shape[1])
+    for start in range(0, len(i), chunk):
+        part = slice(start, start + chunk)
+        sines[part] = sine(a[i[part]], b[j[part]])
+    return sines
+
+
+def next_root(
+    root: Float[np.ndarray, " m"],
+    q1: Float[np.ndarray, " m"],
+    q2: Float[np.ndarray, " m"],
+    c: Float[np.ndarray, " m"],
+    activation: Activation,
+    weight_variance: float,
+    bias_variance: float,
+) -> Float[np.ndarray, " m"]:
+    """Carry the roots of determinants of pairs through one layer: kappa, then the weights, then the bias.
+
+    Adding b to all three entries of [[q1, c], [c, q2]] adds b (q1 + q2 - 2c) to its determinant, and
+    q1 + q2 - 2c = (sqrt q1 - sqrt q2)^2 + 2 det / (sqrt(q1 q2) + c) for c > 0 does not cancel.
+    """
+    p = activation.homogeneity
+    (v1, v2, v), scales = in_units(q1, q2, c) if p is not None else ((q1, q2, c), None)
+    s, t = (1.0, 1.0) if scales is None else scales
+    det = (root / s / t) ** 2
+    grown = (s**p * t**p) if p is not None and scales is not None else 1.0
+    carried = np.sqrt(activation.kappa_det(v1, v2, v, det)) * grown * weight_variance
+    if bias_variance > 0:
+        zero = np.zeros_like(q1)
+        k1 = weight_variance * activation.kappa(q1, q1, q1, zero)
+        k2 = weight_variance * activation.kappa(q2, q2, q2, zero)
+        k12 = weight_variance * grown * activation.kappa(v1, v2, v, det)
+        roots = np.sqrt(k1), np.sqrt(k2)
+        total = roots[0] * roots[1] + np.maximum(k12, 0.0)
+        some = np.where(total > 0, total, 1.0)
+        apart = (roots[0] - roots[1]) ** 2 + 2.0 * carried * np.where(total > 0, carried / some, 0.0)
+        apart = np.where(k12 > 0, apart, k1 + k2 - 2.0 * k12)
+        carried = np.hypot(carried, np.sqrt(bias_variance * np.maximum(apart, 0.0)))
+    return carried
+
+
+def unit(x: Float[np.ndarray, "n d"], bias: float) -> Float[np.ndarray, "n e"]:
+    """Return rows of unit length, of x and `bias` beside it, whose cosines are correlations; a zero row stays zero."""
+    if bias > 0:
+        x = np.hstack([x, np.full((len(x), 1), bias, dtype=x.dtype)])
+    for length in (np.abs(x).max(axis=1, keepdims=True), None):  # the squares of what is left are numbers
+        size = np.linalg.norm(x, axis=1, keepdims=True) if length is None else length
+        x = np.divide(x, size, out=np.zeros_like(x), where=size > 0)
+    return x
+
+
+def sine(a: Float[np.ndarray, "m e"], b: Float[np.ndarray, "m e"]) -> Float[np.ndarray, " m"]:
+    """Return the sine of the angle between unit vectors, |a - b| |a + b| / 2 (Kahan).
+
+    It is exact for duplicates and keeps its digits however small the angle.
+    """
+    return np.linalg.norm(a - b, axis=1) * np.linalg.norm(a + b, axis=1) / 2.0

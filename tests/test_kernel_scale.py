@@ -1,0 +1,191 @@
+"""Kernels at every scale: the right value or a refusal, and derivatives where rows are zero, equal or opposite."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import kernel_collapse as kc
+from kernel_collapse import activations
+
+HOMOGENEOUS = {
+    "relu": 1,
+    "leaky_relu(0.1)": 1,
+    "abs": 1,
+    "abrelu(-0.5, 1)": 1,
+    "identity": 1,
+    "sign": 0,
+    "step": 0,
+    "rectified_monomial(1)": 1,
+    "rectified_monomial(2)": 2,
+    "rectified_monomial(3)": 3,
+    "monomial(2)": 2,
+}
+KERNELS = {"nngp": kc.nngp, "ntk": kc.ntk}
+LABELS = np.array([0, 1] * 6)
+
+
+@pytest.fixture
+def x(rng):
+    return np.random.default_rng(0).normal(size=(12, 3)) + 3.0 * LABELS[:, None]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("name", HOMOGENEOUS)
+def test_nc1_has_no_scale(x, name, depth, kernel):
+    """Of 10^k x it is that of x, or a refusal where the values are no numbers of full precision."""
+    options = {"activation": name, "depth": depth}
+    expected = kc.nc1(KERNELS[kernel](x, **options), LABELS).ratio
+    degree = 2 * max(1, HOMOGENEOUS[name] ** depth)
+    for k in (-100, -81, -77, -39, 39, 76, 77, 81, 100):
+        scaled = 10.0**k * x
+        if -280 < k * degree < 280:
+            gram = KERNELS[kernel](scaled, **options)
+            assert kc.nc1(gram, LABELS).ratio == pytest.approx(expected, rel=1e-11)
+        elif abs(k * degree) > 330:
+            with pytest.raises(ValueError, match="the kernel is not finite|expected at least 1e-292"):
+                KERNELS[kernel](scaled, **options)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("name", [name for name, p in HOMOGENEOUS.items() if p < 2])
+def test_nc1_has_no_scale_in_single_precision(x, name, library):
+    """Powers of two change no digit; in JAX, whose scales are no powers of two, a few units of the last."""
+    make = {"numpy": np.asarray, "torch": torch.asarray, "jax": jnp.asarray}[library]
+    dtype = "float32" if library == "numpy" else None
+    for kernel in KERNELS.values():
+
+        def ratio(k, kernel=kernel):
+            scaled = np.ldexp(x, k).astype(np.float32)
+            return float(kc.nc1(kernel(make(scaled), activation=name, dtype=dtype), LABELS).ratio)
+
+        for k in (-48, -30, 33, 50):
+            assert ratio(k) == pytest.approx(ratio(0), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["silu", "erf", "gelu", "tanh", "elu", "selu", "mish"])
+@pytest.mark.parametrize(("kernel", "depth"), [("nngp", 2), ("ntk", 1)])
+def test_other_activations_tend_to_their_limits_or_refuse(x, name, kernel, depth):
+    """Far out SiLU is ReLU; near zero all are lines."""
+    options = {"activation": name, "depth": depth}
+    if name in ("elu", "selu"):
+        found = kc.nc1(KERNELS[kernel](1e80 * x, **options), LABELS).ratio
+        relu = kc.nc1(KERNELS[kernel](x, activation="relu", depth=depth), LABELS).ratio
+        assert found == pytest.approx(relu, rel=1e-7)
+    else:
+        with pytest.raises(ValueError, match=r"the kernel is not finite|expected at most 1.0e-11"):
+            KERNELS[kernel](1e80 * x, **options)
+    if name in ("erf", "gelu", "silu", "tanh", "elu", "mish"):
+        of_line = kc.nc1(KERNELS[kernel](x, activation="identity", depth=depth), LABELS).ratio
+        for scale in (1e-80, 1e-100):
+            found = kc.nc1(KERNELS[kernel](scale * x, **options), LABELS).ratio
+            # of an expansion kappa_c is known to 1e-9 at a variance of 0
+            assert found == pytest.approx(of_line, rel=1e-8)
+    with pytest.raises(ValueError, match="expected at least 1e-292"):
+        KERNELS[kernel](1e-160 * x, **options)
+
+
+def test_the_example_of_silu(x):
+    with pytest.raises(ValueError, match="the kernel is not finite"):
+        kc.nngp(1e80 * x, activation="silu")
+    found = kc.nc1(kc.nngp(1e30 * x, activation="silu"), LABELS).ratio
+    assert found == pytest.approx(kc.nc1(kc.nngp(x, activation="relu"), LABELS).ratio, rel=1e-10)
+    assert found == pytest.approx(0.2304, abs=5e-5)
+
+
+def test_rows_of_every_scale_beside_one_another(x):
+    """The sign sees no scale of a row, and ReLU is homogeneous in each."""
+    scale = 10.0 ** np.linspace(-120, 120, 12)[:, None]
+    for name, power in (("sign", 0), ("step", 0), ("relu", 1)):
+        expected = kc.nngp(x, activation=name) * (scale @ scale.T) ** power
+        np.testing.assert_allclose(kc.nngp(scale * x, activation=name), expected, rtol=1e-12)
+
+
+def test_a_network_that_fades_is_right_to_the_end(x):
+    """ReLU at weight variance 1 halves variances: the determinant of the 600th layer is 2^-1200."""
+    deep = kc.nc1(kc.nngp(x, activation="relu", depth=600), LABELS).ratio
+    kept = kc.nc1(kc.nngp(x, activation="relu", depth=600, weight_variance=2.0), LABELS).ratio
+    assert deep == pytest.approx(kept, rel=1e-9)
+    with pytest.raises(ValueError, match=r"variance of a sample in layer 9\d\d is"):
+        kc.nngp(x, activation="relu", depth=1100)
+
+
+@pytest.mark.parametrize("name", [*HOMOGENEOUS, "elu", "selu"])
+@pytest.mark.parametrize("which", ["kappa", "kappa_c", "kappa_q"])
+def test_duals_find_their_determinant_at_every_scale(name, which):
+    phi, rho = activations.get(name), 0.6
+    q1, q2 = np.array([[2.0], [0.5]]), np.array([[1.0, 3.0]])
+    for k in (-130, -60, 60, 130):
+        # of ELU the limits: x near zero, alpha x below for SELU, and ReLU far out
+        limit = phi
+        if name in ("elu", "selu"):
+            if k > 0 and which == "kappa_q":
+                continue
+            alpha = phi.alpha if k < 0 else 0.0
+            limit = activations.ABReLU(phi.scale * alpha, phi.scale)
+        degree = k * (limit.homogeneity - (which != "kappa"))
+        if abs(degree) > 290 or (name == "elu" and which == "kappa_q"):
+            continue
+        scale, factor = 10.0**k, 10.0**degree
+        moments = (q1, q2, rho * np.sqrt(q1 * q2))
+        found = getattr(phi, which)(*(scale * value for value in moments))
+        np.testing.assert_allclose(found, factor * getattr(limit, which)(*moments), rtol=1e-12)
+
+
+def test_a_determinant_that_is_no_number_is_said_to_be_none():
+    """1e160 times 1e149 overflows while 1e150 squared does not: erf would be 0."""
+    assert np.isnan(activations.get("erf").kappa(1e160, 1e149, 1e150))
+    assert activations.get("relu").kappa(1e160, 1e149, 0.0) == pytest.approx(10.0**154.5 / 2 / np.pi)
+
+
+# -- derivatives
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("depth", "bias_variance"), [(1, 0.0), (2, 0.0), (3, 0.2)])
+def test_gradients_at_zero_equal_and_opposite_rows(kernel, depth, bias_variance):
+    """JAX and PyTorch agree with one another, and with differences where there is a derivative."""
+    x = np.array([[1.0, 0.4, -0.3], [0.3, -1.0, 0.8], [-0.5, 0.2, 0.9]])[[0, 0, 1, 0, 1, 2]]
+    x *= np.array([0.0, 1.0, 1.0, 1.0, -1.0, 1.0])[:, None]
+    with jax.enable_x64(True):
+        for name in HOMOGENEOUS:
+
+            def value(values, name=name):
+                gram = KERNELS[kernel](values, activation=name, depth=depth, bias_variance=bias_variance)
+                return kc.nc1(gram, [0, 1, 0, 1, 0, 1]).ratio
+
+            of_jax = np.asarray(jax.grad(value)(jnp.asarray(x)))
+            inputs = torch.tensor(x, requires_grad=True)
+            value(inputs).backward()
+            of_torch = inputs.grad.numpy()
+            assert np.isfinite(of_jax).all(), name
+            size = max(np.abs(of_torch).max(), 1e-3)
+            np.testing.assert_allclose(of_jax, of_torch, rtol=0, atol=1e-9 * size, err_msg=name)
+            step = np.zeros_like(x)
+            step[5, 1] = 1e-5  # a row that is like no other
+            slope = (value(x + step) - value(x - step)) / 2e-5
+            assert of_torch[5, 1] == pytest.approx(slope, rel=1e-6, abs=1e-7 * size), name
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_example_of_a_zero_row(kernel):
+    """NC1 of ReLU: derivatives of a smooth row beside a zero one are those of differences, in both libraries."""
+    x = np.array([[0.0, 0.0, 0.0], [1.0, 0.4, -0.3], [0.3, -1.0, 0.8], [-0.5, 0.2, 0.9]])
+
+    def value(values):
+        return kc.nc1(KERNELS[kernel](values, activation="relu"), [0, 0, 1, 1]).ratio
+
+    with jax.enable_x64(True):
+        of_jax = np.asarray(jax.grad(value)(jnp.asarray(x)))
+        compiled = np.asarray(jax.jit(jax.grad(value))(jnp.asarray(x)))
+    inputs = torch.tensor(x, requires_grad=True)
+    value(inputs).backward()
+    slopes = np.zeros_like(x)
+    for index in np.ndindex(3, 3):
+        step = np.zeros_like(x)
+        step[index[0] + 1, index[1]] = 1e-5
+        slopes[index[0] + 1, index[1]] = (value(x + step) - value(x - step)) / 2e-5
+    for found in (of_jax, compiled, inputs.grad.numpy()):
+        np.testing.assert_allclose(found[1:], slopes[1:], rtol=1e-6, atol=1e-7 * np.abs(slopes).max())
