@@ -82,7 +82,7 @@ class KernelNC1(Specification):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
         pairs = n**2 if self.kernel != "data" else n
-        layer = activations.get(self.activation).seconds_an_entry
+        layer = 0.0 if self.activation is None else activations.get(self.activation).seconds_an_entry
         return 2e-3 + pairs * (layer * self.depth + 3e-11 * dim)
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
