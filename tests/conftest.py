@@ -20,7 +20,7 @@ def run_cli(*arguments: object, **options) -> subprocess.CompletedProcess:
     """Run the installed program in a process of its own, as a user does."""
     program = Path(sys.executable).with_name("kernel-collapse")
     command = [str(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=4 * 3600, **options)
 
 
 def refuse(monkeypatch, capsys, *arguments):

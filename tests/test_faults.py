@@ -226,7 +226,7 @@ def test_sigterm_to_every_process_of_a_run(here, say):
             os.kill(int(child), signal.SIGTERM)
         process.terminate()
         process.terminate()
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=4 * 3600)
     assert process.returncode == 143, errors
     kept = rows("runs/mine")
     goes_on = "trials are kept in runs/mine; the same command goes on from there."

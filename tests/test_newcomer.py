@@ -62,7 +62,7 @@ def interrupt(folder, *arguments, after):
     while process.poll() is None and count(folder / "runs" / "sweep") < after:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=4 * 3600)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     return errors

@@ -5,14 +5,18 @@ is given without a reason is right to a thousandth, whatever precision the Gram 
 NaN with a reason. What cannot be a matrix of inner products is refused.
 """
 
+import tracemalloc
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 import kernel_collapse as kc
+from kernel_collapse.collapse import _features
 
 #: What does not change with scale; nc3 has the classifier scaled back.
 METRICS = ("nc1", "nc1_pinv", "cdnv", "nc2_norms", "nc2_angles", "nc2_etf", "nc3", "nc3_cosine", "nc4")
@@ -141,3 +145,142 @@ def test_no_number_is_wrong_in_silence(seed, classes, dim, mean, spread, library
             assert found.reason or np.isfinite(float(getattr(found, name)))
     # A thousandth in silence, a tenth with a reason that names the metric.
     assert all(error <= (0.1 if name in found.reason else 1e-3) for name, error in wrong.items()), wrong
+
+
+# -- the examples that made the laws
+
+
+def test_a_gram_matrix_in_float32_does_not_resolve_a_tight_class(rng):
+    """Norm 1e4, spread 1e-2: the entries are 1e8 and err by 6. The features themselves resolve it."""
+    labels = np.arange(60) % 3
+    means = rng.normal(size=(3, 512))
+    means *= 1e4 / np.linalg.norm(means, axis=1, keepdims=True)
+    x = (means[labels] + 1e-2 * rng.normal(size=(60, 512))).astype(np.float32)
+    exact = x.astype(float) - x.astype(float).mean(axis=0)
+    right = naive_nc1(exact, labels)
+    for gram in (x @ x.T, (x @ x.T).astype(float), torch.tensor(x) @ torch.tensor(x).T):
+        value = kc.nc1(gram, labels)
+        assert np.isnan(float(value.ratio))
+        assert "float32" in value.reason
+        assert "_from_features" in value.reason
+    assert kc.nc1_from_features(x, labels).ratio == pytest.approx(right, rel=1e-6)
+
+
+def naive_nc1(x, labels):
+    """NC1 of balanced classes by its definition."""
+    groups = [x[labels == c] for c in np.unique(labels)]
+    means = np.array([group.mean(axis=0) for group in groups])
+    within = np.mean(
+        [((group - mean) ** 2).sum(axis=1).mean() for group, mean in zip(groups, means, strict=True)]
+    )
+    return within / ((means - means.mean(axis=0)) ** 2).sum(axis=1).mean()
+
+
+def test_kelvin_is_told_with_its_error(rng):
+    """60 samples at 300, 303 and 306 +- 0.5: a float32 Gram matrix knows NC1 to a tenth, and says so."""
+    labels = np.arange(60) % 3
+    x = (np.array([300.0, 303.0, 306.0])[labels] + 0.5 * rng.normal(size=60))[:, None]
+    single = torch.tensor(x, dtype=torch.float32)
+    right = naive_nc1(np.asarray(single, dtype=float), labels)
+    value = kc.nc1(single @ single.T, labels)
+    assert "NC1" in value.reason
+    assert float(value.ratio) == pytest.approx(right, rel=0.1)
+    assert float(kc.nc1_from_features(single, labels).ratio) == pytest.approx(right, rel=1e-4)
+    double = single.double()
+    assert float(kc.nc1(double @ double.T, labels).ratio) == pytest.approx(right, rel=1e-8)
+
+
+def test_a_classifier_that_round_off_decides_is_not_given(rng):
+    """One-hot targets in 50 dimensions at the ridge of one millionth: float32 knows no NC3; float64 does."""
+    labels = np.arange(200) % 10
+    x = rng.normal(size=(200, 50)) + 2 * rng.normal(size=(10, 50))[labels]
+    code = np.eye(10)[labels]
+    exact = kc.collapse(x @ x.T, labels, targets=code)
+    ridge = exact.noise_variance * np.eye(50)
+    twin = kc.collapse_from_features(x, labels, classifier=np.linalg.solve(x.T @ x + ridge, x.T @ code).T)
+    assert (exact.nc3, exact.nc3_cosine) == pytest.approx((twin.nc3, twin.nc3_cosine), rel=1e-4)
+    assert exact.reason == ""
+    single = torch.tensor(x, dtype=torch.float32)
+    found = kc.collapse(single @ single.T, labels, targets=torch.tensor(code, dtype=torch.float32))
+    assert float(found.nc1) == pytest.approx(exact.nc1, rel=1e-5)
+    for name in ("nc3", "nc3_cosine"):
+        assert np.isnan(float(getattr(found, name)))
+        assert name in found.reason
+
+
+def not_inner_products():
+    data = kc.data.gaussian_classes(200, 16, seed=0)
+    rng = np.random.default_rng(0)
+    distances = cdist(data.x, data.x)
+    random = rng.normal(size=(200, 200))
+    sides = np.where(data.labels == 0, -1.0, 1.0)
+    indefinite = np.eye(200) - 0.02 * np.outer(sides, sides)  # every pair is in order, all together are not
+    near = kc.nngp(data.x)
+    near[3, 7] = near[7, 3] = 1.01 * np.sqrt(near[3, 3] * near[7, 7])
+    return data.labels, {
+        "distances": (distances, "looks like a matrix of distances"),
+        "squared distances": (distances**2, "looks like a matrix of distances"),
+        "negative distances": (-distances, "looks like a matrix of distances"),
+        "a negative kernel": (-kc.nngp(data.x), "holds -"),
+        "a random matrix": (random + random.T, "holds -"),
+        "an indefinite matrix": (indefinite, "not positive semidefinite"),
+        "one entry too large": (near, "in row 3, column 7"),
+    }
+
+
+@pytest.mark.parametrize("what", not_inner_products()[1])
+def test_what_is_no_gram_matrix_is_refused(what):
+    labels, matrices = not_inner_products()
+    gram, message = matrices[what]
+    for give in (np.asarray, torch.tensor):
+        for call in (kc.nc1, kc.nc1_weightings, kc.collapse):
+            with pytest.raises(ValueError, match=message):
+                call(give(gram), labels)
+        if what != "an indefinite matrix":
+            good = kc.nngp(kc.data.gaussian_classes(200, 16, seed=0).x)
+            with pytest.raises(ValueError, match="expected at most sqrt|diagonal of the held-out|holds -"):
+                kc.held_out_collapse(give(good), labels, give(gram), give(gram.diagonal().copy()), labels)
+
+
+def test_a_callable_in_float32_is_known_to_be_so(rng):
+    labels = np.arange(40) % 2
+    x = 1e3 + labels[:, None] + 1e-3 * rng.normal(size=(40, 4))
+    for kernel in (
+        lambda a, b: a.astype("f") @ b.astype("f").T,
+        lambda a, b: torch.tensor(a).float() @ torch.tensor(b).float().T,
+    ):
+        value = kc.streamed_nc1(x, labels, kernel=kernel, tile=16)
+        assert np.isnan(value.ratio)
+        assert "float32" in value.reason
+    pairs = kc.sampled_nc1(
+        x, labels, kernel=lambda a, b: (a.astype("f") * b.astype("f")).sum(axis=1), pairs=500
+    )
+    assert np.isnan(pairs.ratio)
+    assert "float32" in pairs.reason
+
+
+def test_features_need_no_more_memory_than_their_classes(rng):
+    """No array of samples by classes: 20,000 samples in 500 classes would take 80 MB."""
+    x, labels = rng.normal(size=(20_000, 16)), np.arange(20_000) % 500
+    expected = kc.collapse(x[:600] @ x[:600].T, labels[:600]).nc1
+    assert kc.nc1_from_features(x[:600], labels[:600]).ratio == pytest.approx(expected, rel=1e-10)
+    tracemalloc.start()
+    found = kc.collapse_from_features(x, labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.isfinite(found.nc1_pinv)
+    assert peak < 40e6
+
+
+def test_parts_and_threads_do_not_show(rng, monkeypatch):
+    """The features in one part, and in many on one thread and on several: equal to rounding, and to the last bit."""
+    x, labels = rng.normal(size=(500, 6)), rng.permutation(np.arange(500) % 7)
+    whole = kc.collapse_from_features(x, labels, classifier=rng.normal(size=(7, 6)))
+    monkeypatch.setattr(_features, "PART", 64)
+    many = []
+    for threads in (1, 3):
+        monkeypatch.setattr(_features.os, "cpu_count", lambda threads=threads: threads)
+        many.append(kc.collapse_from_features(x, labels))
+    for name in ("nc1", "nc1_pinv", "cdnv", "nc2_etf", "ncm_accuracy"):
+        assert getattr(many[0], name) == getattr(many[1], name)
+        assert getattr(many[0], name) == pytest.approx(getattr(whole, name), rel=1e-12)

