@@ -91,10 +91,11 @@ def run_when_told():
         many, folder, workers = line.split()
         pid = os.fork()
         if pid == 0:
-            os.setsid()
+            os.setpgid(0, 0)
             with Store(Path(folder), {"name": "test"}) as store:
                 sweep.run(trials(int(many)), store, workers=int(workers))
             os._exit(0)
+        os.setpgid(pid, pid)  # here too, or a kill on a busy machine may come before there is a group
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
