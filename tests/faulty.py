@@ -93,7 +93,7 @@ def run_when_told():
         many, folder, workers = line.split()
         pid = os.fork()
         if pid == 0:
-            os.setsid()
+            os.setpgid(0, 0)
             elsewhere = "://" in workers
             with (
                 cluster.connect(workers) if elsewhere else nullcontext() as executor,
@@ -103,6 +103,7 @@ def run_when_told():
                     trials(int(many)), store, workers=1 if elsewhere else int(workers), executor=executor
                 )
             os._exit(0)
+        os.setpgid(pid, pid)  # here too, or a kill on a busy machine may come before there is a group
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
