@@ -389,7 +389,7 @@ def test_results_in_files(here, say):
     frame = kc.results("runs/mine")
     for name in ("rows.csv", "deep/rows.parquet", "rows.csv"):  # written over
         assert say("results", "runs/mine", "--to", name)[0] == 0
-    tables = pd.read_csv("rows.csv", float_precision="round_trip"), pd.read_parquet("deep/rows.parquet")
+    tables = pd.read_csv("rows.csv"), pd.read_parquet("deep/rows.parquet")
     assert tables[1].attrs["columns"] == frame.attrs["columns"]
     for table in tables:
         assert table.columns.tolist() == frame.columns.tolist()
