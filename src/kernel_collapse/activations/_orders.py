@@ -86,7 +86,8 @@ def _remainder(activation: Expanded, variances: Sequence[float], correlation: fl
     found = max(int(enough[0]), 5 if activation.kinks else 2)  # psi may be a polynomial
     # What is added in the one part and subtracted in the other leaves its round-off.
     terms_left = np.count_nonzero(smooth[:found] > 1e-14 * np.sqrt(moment), axis=0)
-    lost = float((2.0 * EPS * terms_left * moment / scale).max()) if activation.kinks else 0.0
+    of_kappa = np.where(whole > 0, whole, scale)
+    lost = float((2.0 * EPS * terms_left * moment / of_kappa).max()) if activation.kinks else 0.0
     unseen = max((_unseen(activation, value, found, size) for value in q if value > WIDE**2), default=0.0)
     if max(lost, unseen) > tail:
         return Orders(orders, size, max(lost, unseen))
