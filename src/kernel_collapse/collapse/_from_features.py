@@ -8,30 +8,21 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _frames, _validate
+from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest, tally
 from kernel_collapse.collapse._features import ClassMeans, by_part
 from kernel_collapse.collapse._metrics import (
     Classifier,
     Collapse,
     Seen,
-    Votes,
     assemble,
     class_targets_of,
-    decide,
     directions,
     measured_pinv,
     norm_of,
-    shares,
-    smallest,
-    tally,
     weighted_error,
 )
-from kernel_collapse.collapse._nc1 import (
-    WEIGHTINGS,
-    Moments,
-    Weighting,
-    class_moments,
-    class_weights,
-)
+from kernel_collapse.collapse._moments import Moments, class_moments
+from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS
 
 __all__ = ["collapse_from_features", "held_out_collapse_from_features"]

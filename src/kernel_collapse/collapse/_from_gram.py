@@ -9,34 +9,23 @@ from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._linalg import Cholesky
+from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest, tally
 from kernel_collapse.collapse._gram import Halves, halves_of, read_cross, read_gram
 from kernel_collapse.collapse._metrics import (
     Classifier,
     Collapse,
     Seen,
-    Votes,
     assemble,
     centred,
     class_targets_of,
     columns_of,
-    decide,
     directions,
     measured_pinv,
     norm_of,
-    shares,
-    smallest,
-    tally,
     weighted_error,
 )
-from kernel_collapse.collapse._nc1 import (
-    WEIGHTINGS,
-    Moments,
-    Weighting,
-    class_weights,
-    moments_of_halves,
-    with_no_spread,
-    without_coincident,
-)
+from kernel_collapse.collapse._moments import Moments, moments_of_halves, with_no_spread, without_coincident
+from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
 __all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "sums_of", "training_moments"]

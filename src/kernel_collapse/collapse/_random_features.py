@@ -43,7 +43,8 @@ from kernel_collapse.collapse._estimate import (
     ratio_interval,
     student_quantile,
 )
-from kernel_collapse.collapse._nc1 import EPS, WEIGHTINGS, Weighting, class_weights
+from kernel_collapse.collapse._moments import EPS
+from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import FEATURES, TOGETHER
 from kernel_collapse.kernels import Layers
 

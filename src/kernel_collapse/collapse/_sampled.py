@@ -30,7 +30,8 @@ from kernel_collapse import _validate, kernels
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
 from kernel_collapse.collapse._gram import SLACK
-from kernel_collapse.collapse._nc1 import EPS, Weighting, class_weights
+from kernel_collapse.collapse._moments import EPS
+from kernel_collapse.collapse._nc1 import Weighting, class_weights
 from kernel_collapse.collapse._round_off import COINCIDE, UNITS, of_gram
 
 __all__ = ["sampled_nc1"]

@@ -23,14 +23,8 @@ from kernel_collapse.collapse._estimate import Rows
 from kernel_collapse.collapse._from_gram import Sums, from_sums, training_moments
 from kernel_collapse.collapse._gram import Halves
 from kernel_collapse.collapse._metrics import Collapse, class_targets_of, columns_of
-from kernel_collapse.collapse._nc1 import (
-    EPS,
-    WEIGHTINGS,
-    Moments,
-    Weighting,
-    from_moments,
-    with_no_spread,
-)
+from kernel_collapse.collapse._moments import EPS, Moments, with_no_spread
+from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, from_moments
 from kernel_collapse.collapse._round_off import GIVEN, UNITS
 from kernel_collapse.collapse._threads import in_order
 from kernel_collapse.collapse._tiles import STRIP, BlockKernel, Panel, Part, Tiles, classes_of, pieces

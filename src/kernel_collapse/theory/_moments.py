@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse.activations import Activation
-from kernel_collapse.collapse import _nc1
-from kernel_collapse.collapse._nc1 import NC1, Weighting
+from kernel_collapse.collapse._moments import Moments
+from kernel_collapse.collapse._nc1 import NC1, Weighting, from_moments
 from kernel_collapse.collapse._round_off import Source
 from kernel_collapse.theory import _conditional
 from kernel_collapse.theory._mixture import Covariance, GaussianMixture, applied, span
@@ -197,7 +197,7 @@ def traces(row: Float[np.ndarray, " S"], sizes: Sizes, weighting: Weighting) -> 
     largest = spread + squares
     # "published" subtracts what is not centred.
     error = 8.0 * EPS * largest if weighting == "published" else (8.0 * EPS) ** 2 * largest
-    moments = _nc1.Moments(
+    moments = Moments(
         share=sizes.share,
         seen_share=sizes.share,
         spread=spread - off,
@@ -207,4 +207,4 @@ def traces(row: Float[np.ndarray, " S"], sizes: Sizes, weighting: Weighting) -> 
         source=SOURCE,
         class_squares=squares + off,
     )
-    return _nc1.from_moments(moments, weighting)
+    return from_moments(moments, weighting)

@@ -1,0 +1,91 @@
+"""Which class a sample is put into, by its distances or by a classifier, and where round-off leaves that in doubt."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+from jaxtyping import Float, Int
+
+from kernel_collapse import _arrays
+from kernel_collapse.collapse._round_off import Measured
+
+__all__ = ["Votes", "decide", "shares", "smallest", "tally"]
+
+
+class Votes(NamedTuple):
+    """For each sample the nearest class, the one decided for, and whether round-off leaves them in doubt."""
+
+    nearest: Int[Any, " m"]
+    nearest_doubt: Any
+    decided: Int[Any, " m"] | None = None
+    decided_doubt: Any = None
+
+
+def decide(
+    scores: Float[Any, "m k"],
+    of_sample: Float[Any, " m"],
+    of_output: Float[Any, " k"],
+    class_targets: Float[Any, "C k"],
+) -> tuple[Int[Any, " m"], Any]:
+    """Return the class whose target is nearest to the scores, and whether their errors leave that in doubt.
+
+    Scores err by the product of what is given of the sample and of the output. With one-hot targets the class is that
+    of the largest score.
+    """
+    xp = _arrays.namespace(scores)
+    half_squares = 0.5 * xp.sum(class_targets * class_targets, axis=1)
+    half_squares = half_squares - xp.min(half_squares)  # of one-hot targets 0, however small the scores
+    losses = half_squares - scores @ xp.permute_dims(class_targets, (1, 0))
+    each = xp.max(xp.abs(class_targets) @ of_output) * of_sample
+    return smallest(losses, each, xp.zeros_like(half_squares))
+
+
+def smallest(
+    values: Float[Any, "m C"], of_sample: Float[Any, " m"], of_class: Float[Any, " C"]
+) -> tuple[Int[Any, " m"], Any]:
+    """Return the column of the least value in each row, and whether another may be as small.
+
+    A value errs by the sum of what is given of its sample and of its class. Those of NumPy are used up.
+    """
+    xp = _arrays.namespace(values)
+    best = xp.argmin(values, axis=1)
+    if not _arrays.is_foreign(values):  # in place: these are the largest arrays of all
+        here = np.arange(len(values)), best
+        least = values[here].copy()
+        values -= of_class
+        values[here] = np.inf
+        return best, ~(values.min(axis=1) > least + of_class[best] + 2.0 * of_sample)
+    columns = xp.arange(values.shape[1], device=array_api_compat.device(values))
+    itself = columns[None, :] == best[:, None]
+    infinite = xp.zeros_like(values) + float("inf")
+    least = xp.min(xp.where(itself, values, infinite), axis=1)
+    others = xp.min(xp.where(itself, infinite, values - of_class[None, :]), axis=1)
+    return best, ~(others > least + xp.take(of_class, best) + 2.0 * of_sample)
+
+
+def tally(votes: Votes, own: Int[np.ndarray, " m"], like: Any) -> dict[str, tuple[Any, Any]]:
+    """Return how many samples agree in each sense, and how many are in doubt; numbers of the type of `like`."""
+    xp = _arrays.namespace(votes.nearest)
+    mine = xp.asarray(own, device=array_api_compat.device(votes.nearest))
+
+    def count(agree: Any, doubt: Any) -> tuple[Any, Any]:
+        return xp.sum(xp.astype(agree, like.dtype)), xp.sum(xp.astype(doubt, like.dtype))
+
+    found = {"ncm_accuracy": count(votes.nearest == mine, votes.nearest_doubt)}
+    if votes.decided is not None:
+        either = votes.nearest_doubt | votes.decided_doubt
+        found["nc4"] = count(votes.decided == votes.nearest, either)
+        found["accuracy"] = count(votes.decided == mine, votes.decided_doubt)
+    return found
+
+
+def shares(tallies: list[dict[str, tuple[Any, Any]]], n: int) -> dict[str, Measured]:
+    """Return shares of the samples from the tallies of their parts."""
+    return {
+        name: Measured(
+            sum(part[name][0] for part in tallies) / n, sum(part[name][1] for part in tallies) / n, 1.0
+        )
+        for name in tallies[0]
+    }
