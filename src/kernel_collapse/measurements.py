@@ -81,7 +81,7 @@ class KernelNC1(Specification):
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
         pairs = n**2 if self.kernel != "data" else n
-        layer = activations.get(self.activation).seconds_an_entry
+        layer = activations.get(self.activation).seconds_an_entry if self.activation is not None else 0.0
         return 2e-3 + pairs * (layer * self.depth + 3e-11 * dim)
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
