@@ -1,5 +1,7 @@
 """Functions with kinks: next to perfect correlation, at small and large variances, and the laws of any Gram matrix."""
 
+from itertools import pairwise
+
 import mpmath
 import numpy as np
 import pytest
@@ -313,3 +315,22 @@ def test_duplicates_of_kinked_functions_at_depth(function):
             gram = kernel(x, activation=function, depth=depth, weight_variance=1.5)
             np.testing.assert_allclose(gram[0], gram[1], rtol=1e-12)
             np.testing.assert_allclose(gram[3, 3], gram[3, 4], rtol=1e-13)
+
+
+@pytest.mark.parametrize("activation", ["elu", "elu(0.5)", "selu", clip], ids=title)
+@pytest.mark.parametrize("q", [0.3, 40.0])
+def test_next_to_opposite(activation, q):
+    """kappa there is quadratic in what the angle lacks: one that is off by the root of round-off changes nothing."""
+    phi = activations.get(activation)
+    opposite = float(phi.kappa(q, q, -q, 0.0))
+    z, w = np.polynomial.legendre.leggauss(400)
+    for side in (-1, 1):  # from 0 to 9 deviations, split at the kinks of a clip
+        breaks = np.sort([0.0, min(1 / np.sqrt(q), 9.0), 9.0])
+        for low, high in pairwise(breaks):
+            u = side * np.sqrt(q) * (low + (high - low) * (z + 1) / 2)
+            density = np.exp(-u * u / (2 * q)) / np.sqrt(2 * np.pi * q)
+            opposite -= np.sum(w * (high - low) / 2 * np.sqrt(q) * density * phi(u) * phi(-u))
+    assert opposite == pytest.approx(0.0, abs=1e-13 * q)
+    for lack in (1e-9, 1e-8):
+        near = phi.kappa(q, q, -q, np.asarray((q * lack) ** 2))
+        assert near == pytest.approx(float(phi.kappa(q, q, -q, 0.0)), abs=1e-14 * q)

@@ -195,7 +195,7 @@ class _Pair:
     def __init__(self, q1: Array, q2: Array, t: Array) -> None:
         xp = _arrays.namespace(t)
         self.a, self.b = (xp.sqrt(xp.where(q > 0, q, 1.0 + 0.0 * q)) for q in (q1, q2))
-        self.cosine, self.sine = xp.cos(t), xp.where(t < np.pi, xp.sin(t), 0.0 * t)
+        self.t, self.cosine, self.sine = t, xp.cos(t), xp.where(t < np.pi, xp.sin(t), 0.0 * t)
         self.c = self.a * self.b * self.cosine
         self.quadrant = 0.5 - t / (2.0 * np.pi)
 
@@ -229,8 +229,17 @@ class _Pair:
     @cached_property
     def both(self) -> Array:
         """E[e^{u+v} 1(u<0, v<0)]."""
-        of_first = _beyond(self.a + self.b * self.cosine, self.b * self.sine)
-        return of_first + _beyond(self.b + self.a * self.cosine, self.a * self.sine)
+        return _beyond(self._sum(self.a, self.b), self.b * self.sine) + _beyond(
+            self._sum(self.b, self.a), self.a * self.sine
+        )
+
+    def _sum(self, a: Array, b: Array) -> Array:
+        """Return a + b cos t, which next to 180 degrees is a difference: of equal deviations no round-off is left."""
+        xp = _arrays.namespace(self.t)
+        half = xp.where(
+            self.sine > 0, xp.cos(0.5 * self.t), 0.0 * self.t
+        )  # of the number next to pi it is 6e-17
+        return xp.where(self.cosine < 0, (a - b) + 2.0 * b * half * half, a + b * self.cosine)
 
     @cached_property
     def beside(self) -> Array:
