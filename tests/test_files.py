@@ -317,7 +317,8 @@ def test_a_label_column_that_is_no_class_is_noted():
 @settings(derandomize=True, max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.floats(allow_nan=False, allow_infinity=False, width=64, min_value=-1e150, max_value=1e150),
+        # smaller ones are refused, for their squares are lost
+        st.floats(-1e150, 1e150).filter(lambda value: value == 0.0 or abs(value) > 1e-130),
         min_size=4,
         max_size=4,
     )

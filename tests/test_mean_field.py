@@ -345,7 +345,7 @@ def test_bad_data_are_refused():
     with pytest.raises(ValueError, match="dataset is of type ndarray, expected a Dataset"):
         solve_mean_field(plane().x, width=20)
     alone = dataclasses.replace(plane(), labels=np.zeros(14, dtype=int))
-    with pytest.raises(ValueError, match="dataset has one class, expected at least two"):
+    with pytest.raises(ValueError, match="of the data set has no sample, expected one at least in each"):
         solve_mean_field(alone, width=20)
 
 

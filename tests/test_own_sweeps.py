@@ -242,10 +242,13 @@ BAD = [
         DATA + MEASUREMENT.replace('"erf"', "{ from = 1, to = 2 }"),
         "activation is a table, but holds no number",
     ),
-    (FILE + MEASUREMENT, "[[data]] 1: path is missing, expected the name of a .csv, .parquet, .npz file"),
+    (
+        FILE + MEASUREMENT,
+        "[[data]] 1: path is missing, expected the name of a .csv, .tsv, .parquet, .npz file",
+    ),
     (
         FILE + 'path = "nowhere.csv"\n' + MEASUREMENT,
-        "line 3, [[data]] 1: path is 'nowhere.csv', where there is no file",
+        "line 3, [[data]] 1: there is no file 'nowhere.csv'",
     ),
     (FILE + 'path = "own.xlsx"\n' + MEASUREMENT, "line 3, [[data]] 1: the ending of 'own.xlsx' is '.xlsx'"),
     (
@@ -259,7 +262,7 @@ BAD = [
     ),
     (
         FILE + 'path = "own.csv"\nlabel = 3\n' + MEASUREMENT,
-        "line 4, [[data]] 1: label is 3, expected the name",
+        "line 4, [[data]] 1: own.csv has no column '3', expected the column of classes",
     ),
     (
         FILE + 'path = "own.csv"\nlabel = "a"\n' + MEASUREMENT,

@@ -270,7 +270,6 @@ def test_divergences():
 @pytest.mark.parametrize(
     "options",
     [
-        {"noise_variance": 1e-320},  # its inverse is not
         # a function of the user's, and weights that grow without end
         {"sampler": "langevin", "step_size": 10.0, "activation": lambda z: jax.nn.relu(z)},
     ],
@@ -279,6 +278,8 @@ def test_not_finite(options):
     options = {"width": 7, "warmup": 0, "step_size": 0.2, "draws": 50, "thin": 100} | options
     with pytest.raises(NetworkError, match="not_finite .* not finite in float64; raise noise_variance"):
         sample_posterior(SMALL, **options)
+    with pytest.raises(ValueError, match="noise_variance is 1e-320, expected a number from 1e-100"):
+        sample_posterior(SMALL, **(options | {"noise_variance": 1e-320}))  # its inverse is not finite
     found = sample_posterior(SMALL, raise_on_failure=False, **options)
     assert found.status is Status.NOT_FINITE
     assert np.isnan(found.ratio)
@@ -333,7 +334,7 @@ def test_bad_data():
     data = SMALL
     with pytest.raises(ValueError, match="dataset is of type ndarray, expected a Dataset: make one with"):
         sample_posterior(data.x, width=5)
-    with pytest.raises(ValueError, match="dataset has one class, expected at least two"):
+    with pytest.raises(ValueError, match="of the data set has no sample, expected one at least in each"):
         sample_posterior(dataclasses.replace(data, labels=np.zeros(12, dtype=int)), width=5)
     with pytest.raises(ValueError, match="x has 12 rows and targets 7, expected as many targets"):
         sample_posterior(dataclasses.replace(data, targets=data.targets[:7]), width=5)

@@ -244,7 +244,7 @@ def test_what_is_no_gram_matrix_is_refused(what):
 
 def test_a_callable_in_float32_is_known_to_be_so(rng):
     labels = np.arange(40) % 2
-    x = 1e3 + labels[:, None] + 1e-3 * rng.normal(size=(40, 4))
+    x = 1e3 + 30.0 * labels[:, None] + 1e-3 * rng.normal(size=(40, 4))
     for kernel in (
         lambda a, b: a.astype("f") @ b.astype("f").T,
         lambda a, b: torch.tensor(a).float() @ torch.tensor(b).float().T,

@@ -11,7 +11,8 @@ __all__ = ["matched", "names"]
 
 def names(value: Any) -> tuple[str, ...]:
     """Return the names of the columns of a DataFrame of pandas or polars; numbers that pandas made up are none."""
-    found = list(getattr(value, "columns", ())) if not _arrays.is_foreign(value) else []
+    table = not _arrays.is_foreign(value) and not isinstance(value, type)
+    found = list(getattr(value, "columns", ())) if table else []
     return () if found == list(range(len(found))) else tuple(map(str, found))
 
 

@@ -6,6 +6,7 @@ import errno
 import sqlite3
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -100,8 +101,9 @@ def _code_of_app() -> int:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line, whatever names it holds."""
-    typer.echo(for_terminal(text), err=err)
+    """Print a line, whatever names it holds, if that can be written to."""
+    with suppress(OSError, ValueError):
+        typer.echo(for_terminal(text), err=err)
 
 
 def _version(wanted: bool) -> None:

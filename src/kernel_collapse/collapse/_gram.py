@@ -56,10 +56,10 @@ def read_cross(
     """Return the kernel of held-out with training samples and its diagonal on the former, as `read_gram` does."""
     _arrays.same_kind(gram_diagonal, "gram", cross, "cross")
     _arrays.same_kind(gram_diagonal, "gram", diagonal, "diagonal")
-    eps = max(_arrays.eps_of(cross), _arrays.eps_of(diagonal))
-    shape = (m, gram_diagonal.shape[0])
+    shape, given = (m, gram_diagonal.shape[0]), (cross, diagonal)
     cross = _validate.shaped(cross, "cross", shape, "held-out by training samples")
     diagonal = _validate.shaped(diagonal, "diagonal", (m,), "one value a held-out sample")
+    eps = max(map(_arrays.eps_of, given))
     if not _arrays.traced(cross):
         _require_inner_products(cross, diagonal, gram_diagonal, eps, ("cross", "diagonal_i K_jj"))
     return cross, diagonal, eps

@@ -125,6 +125,8 @@ def from_arrays(
     named = (
         _frames.names(x) if features is None else tuple(_validate.several(features, "features", "['a', 'b']"))
     )
+    for given in named:
+        _validate.text(given, "a name in features")
     array = _validate.matrix(x, "x", numpy=True)
     if named and len(named) != array.shape[1]:
         raise ValueError(

@@ -201,7 +201,7 @@ def traces(row: Float[np.ndarray, " S"], sizes: Sizes, weighting: Weighting) -> 
         share=sizes.share,
         seen_share=sizes.share,
         spread=spread - off,
-        spread_error=error,
+        spread_error=np.where(sizes.inverse == 1.0, 0.0, error),  # a sample is at no distance from itself
         products=means + np.diag(off),
         product_error=0.5 * (error[:, None] + error),
         source=SOURCE,
