@@ -183,7 +183,7 @@ def listening(pids):
 
 def hello(port, context=None):
     """What a port answers to a stranger who says hello, in plain text or with TLS; nothing if it hangs up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=4 * 3600) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=3600) as plain:
         stranger = plain
         try:
             if context is not None:
