@@ -1,9 +1,7 @@
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +32,6 @@ def refuse(monkeypatch, capsys, *arguments):
     assert captured.err.startswith("kernel-collapse: ")
     assert captured.err.count("\n") == 1
     return captured.err
-
-
-def count(folder):
-    """How many trials a run has finished, whoever is writing to it."""
-    try:
-        with closing(sqlite3.connect(f"file:{folder / 'results.sqlite'}?mode=ro", uri=True)) as db:
-            return db.execute("SELECT count(*) FROM trials").fetchone()[0]
-    except sqlite3.OperationalError:
-        return 0
 
 
 def pytest_collection_modifyitems(items):

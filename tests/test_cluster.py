@@ -30,6 +30,7 @@ from kernel_collapse import cluster, sweep, sweep_file
 from kernel_collapse.cluster._loop import event_loop, quiet, wait_for
 from kernel_collapse.store import Store
 from kernel_collapse.trials import Trial
+from tables import rows
 
 TRIALS = [
     Trial.model_validate(
@@ -65,15 +66,6 @@ import time
 from kernel_collapse import sweep
 sweep.compute = lambda trial, compute=sweep.compute: time.sleep(0.1) or compute(trial)
 """
-
-
-def rows(folder):
-    """Everything that a run found out, from a file that is whole."""
-    with sqlite3.connect(Path(folder) / "results.sqlite") as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        return db.execute(
-            "SELECT key, specification, status, message, results FROM trials ORDER BY key"
-        ).fetchall()
 
 
 def run(folder, executor=None, report=lambda trial, outcome: None):

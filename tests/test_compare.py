@@ -1,6 +1,7 @@
 import os
 import re
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -212,12 +213,12 @@ def test_one_seed_has_no_noise(tmp_path):
 def test_a_trial_of_another_version_is_matched_where_it_can_be(tmp_path):
     """A row without an option that has been added since is that of its default; one that cannot be read is itself."""
     a, b = sweep_run(tmp_path, "a", "[0, 1]", "2"), sweep_run(tmp_path, "b", "[0, 1]", "2")
-    with sqlite3.connect(a / "results.sqlite") as db:
+    with closing(sqlite3.connect(a / "results.sqlite")) as db, db:
         db.execute(
             "UPDATE trials SET key = 'old' || key, specification = json_remove(specification, '$.measurement.depth')"
         )
     assert compare(a, b).counts.set_index("what")["trials"]["identical bit for bit"] == 2
-    with sqlite3.connect(a / "results.sqlite") as db:
+    with closing(sqlite3.connect(a / "results.sqlite")) as db, db:
         db.execute(
             "UPDATE trials SET specification = json_set(specification, '$.measurement.kernel', 'gone')"
         )

@@ -29,6 +29,7 @@ from kernel_collapse.cli import _progress, _runs
 from kernel_collapse.store import FILE, Store, StoreError
 from kernel_collapse.sweep import Outcome, Stop
 from kernel_collapse.trials import Trial
+from tables import count, rows, whole_rows
 
 #: 60 trials of a millisecond.
 SWEEP = """seeds = 10
@@ -55,19 +56,6 @@ width = 4
 """
 EMPIRICAL = {"kernel": "empirical-nngp", "activation": "erf", "width": 4}
 RUN = {"sweep": "mine", "version": kc.__version__}
-
-
-def rows(folder):
-    """Everything of the rows but how fast and when they were made; the file is found in order."""
-    return [row[:5] for row in whole_rows(folder)]
-
-
-def whole_rows(folder):
-    with closing(sqlite3.connect(Path(folder) / FILE)) as db:
-        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        if not db.execute("SELECT * FROM sqlite_master WHERE name = 'trials'").fetchall():
-            return []  # killed before it had made its tables
-        return db.execute("SELECT * FROM trials ORDER BY key").fetchall()
 
 
 def run(folder, todo, **options):
@@ -236,14 +224,6 @@ def test_sigterm_to_every_process_of_a_run(here, say):
     assert {status for _, _, status, _, _ in kept} == {"ok"}
     code, out, _ = say("run", "mine.toml", "--workers", 2)
     assert (code, f"{1200 - len(kept)} trials run, {len(kept)} found" in out) == (0, True)
-
-
-def count(folder):
-    try:
-        with closing(sqlite3.connect(f"file:{folder}/{FILE}?mode=ro", uri=True)) as db:
-            return db.execute("SELECT count(*) FROM trials").fetchone()[0]
-    except sqlite3.OperationalError:
-        return 0
 
 
 def test_a_second_signal_ends_the_grace(tmp_path, monkeypatch, capsys):

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 import kernel_collapse as kc
-from conftest import count, refuse
+from conftest import refuse
 from kernel_collapse import cli, laws, measurements, overview, report, tidy
 from kernel_collapse.store import Store
+from tables import count
 
 SWEEP = """seeds = 2
 

@@ -50,7 +50,8 @@ def main() -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what the encoding of a terminal lacks is shown by its escape
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError, ValueError):  # it is full, or closed
+                stream.reconfigure(errors="backslashreplace")
     with _streams.best_effort():
         code = _run()
     raise SystemExit(code)
