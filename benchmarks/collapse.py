@@ -61,7 +61,7 @@ def measure():
 def draw(rows, path):
     from matplotlib.figure import Figure
 
-    from kernel_collapse.experiments._style import style
+    from kernel_collapse.report.style import style
 
     with style():
         figure = Figure(figsize=(6.4, 4.0))

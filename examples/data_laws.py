@@ -29,7 +29,7 @@ def draw(path):
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    from kernel_collapse.experiments._style import style
+    from kernel_collapse.report.style import style
 
     few = ["#0072B2", "#D55E00", "#009E73"]
     with style():

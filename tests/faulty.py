@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kernel_collapse import cluster, sweep
-from kernel_collapse.store import Store
-from kernel_collapse.trials import GaussianClasses, Trial
+from kernel_collapse import cluster
+from kernel_collapse.runs import sweep
+from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.trials import GaussianClasses, Trial
 
 
 class Sleeps(GaussianClasses):

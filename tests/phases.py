@@ -10,7 +10,8 @@ import plotly.graph_objects
 import plotly.offline  # noqa: F401
 
 import kernel_collapse as kc
-from kernel_collapse import _database, report, store, sweep, sweep_file, tidy
+from kernel_collapse import report
+from kernel_collapse.runs import _database, store, sweep, sweep_file, tidy
 
 #: Where a run can be killed: whose function, and whether before it or after it.
 PLACES = {

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.text import Annotation
 from scipy.spatial import KDTree
 
-from kernel_collapse.interactive import markup
+from kernel_collapse.report.interactive import markup
 
 CLOSE = 1e-4
 

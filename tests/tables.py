@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from kernel_collapse.store import FILE
+from kernel_collapse.runs.store import FILE
 
 
 def whole_rows(folder):

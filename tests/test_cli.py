@@ -8,7 +8,8 @@ from sklearn.datasets import load_wine
 
 import kernel_collapse as kc
 from conftest import ROOT, refuse, run_cli
-from kernel_collapse import experiments, measure
+from kernel_collapse import measure
+from kernel_collapse_paper import experiments
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,11 @@ from distributed.security import Security
 import kernel_collapse as kc
 from conftest import ROOT, refuse, run_cli
 from faulty import trials
-from kernel_collapse import cluster, sweep, sweep_file
+from kernel_collapse import cluster
 from kernel_collapse.cluster._loop import event_loop, quiet, wait_for
-from kernel_collapse.store import Store
-from kernel_collapse.trials import Trial
+from kernel_collapse.runs import sweep, sweep_file
+from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.trials import Trial
 from tables import rows
 
 TRIALS = [
@@ -58,12 +59,12 @@ OTHER_VERSION = "import kernel_collapse; kernel_collapse.__version__ = '0.0.9'"
 NO_PACKAGE = "import sys; sys.modules['kernel_collapse'] = None"
 SEED_7_KILLS = """
 import os
-from kernel_collapse import sweep
+from kernel_collapse.runs import sweep
 sweep.compute = lambda trial, compute=sweep.compute: os._exit(1) if trial.seed == 7 else compute(trial)
 """
 SLOW = """
 import time
-from kernel_collapse import sweep
+from kernel_collapse.runs import sweep
 sweep.compute = lambda trial, compute=sweep.compute: time.sleep(0.1) or compute(trial)
 """
 

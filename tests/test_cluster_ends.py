@@ -19,11 +19,12 @@ from distributed.comm import CommClosedError, listen
 
 from conftest import refuse, run_cli
 from faulty import trials
-from kernel_collapse import cluster, report, sweep
+from kernel_collapse import cluster, report
 from kernel_collapse.cluster import _open
 from kernel_collapse.cluster._ends import TRIES, Do, decide
 from kernel_collapse.cluster._loop import event_loop, quiet, wait_for
-from kernel_collapse.store import Store
+from kernel_collapse.runs import sweep
+from kernel_collapse.runs.store import Store
 
 KILLED = KilledWorker("task", SimpleNamespace(address="tcp://a:1"), 3)
 VERSION = BrokenExecutor("worker tcp://a:1 has kernel_collapse 0.0.9")

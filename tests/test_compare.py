@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from conftest import refuse, run_cli
-from kernel_collapse import experiments, sweep, sweep_file
 from kernel_collapse.compare import _differences, compare, write_comparison
-from kernel_collapse.store import Store
-from kernel_collapse.trials import GaussianClasses, Trial, compute
+from kernel_collapse.runs import sweep, sweep_file
+from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.trials import GaussianClasses, Trial, compute
+from kernel_collapse_paper import experiments
 
 NAME = "limiting-kernels-balanced"
 RUN = {"experiments": [NAME], "preset": "quick", "version": "0.1.0"}

@@ -16,7 +16,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 #: Whoever gives CuPy arrays has it.
 OF_THE_USER = {"cupyx"}
 #: Modules beside the tests, which benchmarks use too.
-OURS = {"kernel_collapse", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+OURS = {"kernel_collapse", "kernel_collapse_paper", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
 
 
 def plain(name):

@@ -10,7 +10,8 @@ from sklearn.datasets import load_wine
 
 import pages
 from conftest import ROOT
-from kernel_collapse import cli, sweep_file
+from kernel_collapse import cli
+from kernel_collapse.runs import sweep_file
 from pages import PAGES, name
 
 #: Blocks of Python that are not run: a word that is in them, and why.
@@ -28,8 +29,8 @@ SMALLER = {
 #: A small run of a sweep in each of some folders.
 SMALL_RUNS = """
 from pathlib import Path
-from kernel_collapse import sweep, sweep_file
-from kernel_collapse.store import Store
+from kernel_collapse.runs import sweep, sweep_file
+from kernel_collapse.runs.store import Store
 Path("sweep.toml").write_text('seeds = 2\\n[data]\\nlaw = "xor"\\nn = 9\\ndim = 2\\n'
     '[measurement]\\nkernel = "nngp"\\nactivation = "erf"\\ndepth = [1, 2]\\n')
 read, _ = sweep_file.read("sweep.toml")
@@ -188,7 +189,7 @@ def test_paths_that_are_named_exist(page):
 
 def test_the_defects_have_one_order():
     """The errata number them; other pages that list them do so alike."""
-    from kernel_collapse.errata import DEFECTS
+    from kernel_collapse_paper.errata import DEFECTS
 
     listed = re.findall(
         r"^(\d)\. \*(.*?)\*", (ROOT / "docs" / "definitions.md").read_text(encoding="utf-8"), re.M

@@ -7,13 +7,16 @@ import pytest
 from scipy import stats
 
 from conftest import refuse, run_cli
-from kernel_collapse import errata, experiments, report, sweep, sweep_file
-from kernel_collapse.errata import _claims
-from kernel_collapse.errata._page import page
-from kernel_collapse.experiments import Verdict, _published
-from kernel_collapse.measurements import AdaptiveNC1, KernelNC1
-from kernel_collapse.store import Store
-from kernel_collapse.trials import GaussianClasses, Trial
+from kernel_collapse import report
+from kernel_collapse.report.parts import Verdict
+from kernel_collapse.runs import sweep, sweep_file
+from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
+from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.trials import GaussianClasses, Trial
+from kernel_collapse_paper import errata, experiments
+from kernel_collapse_paper.errata import _claims
+from kernel_collapse_paper.errata._page import page
+from kernel_collapse_paper.experiments import _published
 
 BALANCED, IMBALANCED = ["data", "n", "dim"], ["class_sizes", "dim"]
 PARTS = [
@@ -194,7 +197,7 @@ def test_known_values_of_the_published_code():
 
 def frame(trials):
     """Rows of trials as a store gives them, without one."""
-    from kernel_collapse.trials import compute
+    from kernel_collapse.runs.trials import compute
 
     return pd.DataFrame(
         [

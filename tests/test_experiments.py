@@ -9,10 +9,13 @@ from scipy import stats
 
 import kernel_collapse as kc
 import places
-from kernel_collapse import experiments, interactive, kernels, sweep
-from kernel_collapse.experiments import _adaptive, _limiting, _statistics, all_kernels
-from kernel_collapse.interactive import markup, plain
-from kernel_collapse.store import Store
+from kernel_collapse import kernels
+from kernel_collapse.report import interactive, intervals
+from kernel_collapse.report.interactive import markup, plain
+from kernel_collapse.runs import sweep
+from kernel_collapse.runs.store import Store
+from kernel_collapse_paper import experiments
+from kernel_collapse_paper.experiments import _adaptive, _limiting, all_kernels
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +91,7 @@ def name(row):
 
 def test_paired_interval_is_that_of_the_t_test(rng):
     first, second = cells(rng.normal(size=8) + 0.3)
-    table = _statistics.paired(first, second.sample(frac=1, random_state=1), "v", ["cell"])
+    table = intervals.paired(first, second.sample(frac=1, random_state=1), "v", ["cell"])
     expected = stats.ttest_rel(second["v"], first["v"]).confidence_interval(0.95)
     assert (table["low"].item(), table["high"].item()) == pytest.approx((expected.low, expected.high))
     assert table["seeds"].item() == 8
@@ -98,14 +101,14 @@ def test_intervals_of_many_cells_hold_together(rng):
     one = cells(rng.normal(size=6), "a")
     many = [cells(rng.normal(size=6), c) for c in "bcde"]
     both = [pd.concat([one[i], *(m[i] for m in many)]) for i in (0, 1)]
-    table = _statistics.paired(*both, "v", ["cell"]).set_index("cell")
+    table = intervals.paired(*both, "v", ["cell"]).set_index("cell")
     expected = stats.ttest_rel(one[1]["v"], one[0]["v"]).confidence_interval(1 - 0.05 / 5)
     assert (table.loc["a", "low"], table.loc["a", "high"]) == pytest.approx((expected.low, expected.high))
 
 
 def test_pairs_with_a_missing_value_are_left_out():
     first, second = cells([1.0, 2.0, 3.0, np.nan])
-    table = _statistics.paired(first, second, "v", ["cell"])
+    table = intervals.paired(first, second, "v", ["cell"])
     assert (table["seeds"].item(), table["difference"].item()) == (3, 2.0)
 
 
@@ -122,8 +125,8 @@ def test_pairs_with_a_missing_value_are_left_out():
     ],
 )
 def test_verdict_on_an_order(differences, ties_hold, status):
-    table = _statistics.paired(*cells(np.array(differences)), "v", ["cell"])
-    verdict = _statistics.above_zero("claim", table, name, ties_hold=ties_hold)
+    table = intervals.paired(*cells(np.array(differences)), "v", ["cell"])
+    verdict = intervals.above_zero("claim", table, name, ties_hold=ties_hold)
     assert verdict.status == status
     assert len(verdict.evidence) == len(table)
 
@@ -138,8 +141,8 @@ def test_verdict_on_an_order(differences, ties_hold, status):
     ],
 )
 def test_verdict_on_likeness(differences, status):
-    table = _statistics.paired(*cells(np.array(differences)), "v", ["cell"])
-    assert _statistics.within("claim", table, name, margin=0.1).status == status
+    table = intervals.paired(*cells(np.array(differences)), "v", ["cell"])
+    assert intervals.within("claim", table, name, margin=0.1).status == status
 
 
 def test_a_verdict_counts_and_names_its_cells():
@@ -147,8 +150,8 @@ def test_a_verdict_counts_and_names_its_cells():
         cells(np.array(d), c)
         for d, c in (([1.0, 1.1, 0.9], "up"), ([-2.0, -2.1, -1.9], "down"), ([1, -1, 0], "flat"))
     ]
-    table = _statistics.paired(*(pd.concat([p[i] for p in parts]) for i in (0, 1)), "v", ["cell"])
-    verdict = _statistics.above_zero("claim", table, name)
+    table = intervals.paired(*(pd.concat([p[i] for p in parts]) for i in (0, 1)), "v", ["cell"])
+    verdict = intervals.above_zero("claim", table, name)
     assert verdict.status == "holds in part"
     assert verdict.answer.startswith("In 1 of 3 cells; fails in 1 (down); undecided in 1 (flat).")
     assert "runs from −2.000 (down) to +1.000 decades (up)" in verdict.answer

@@ -24,11 +24,13 @@ import pytest
 import kernel_collapse as kc
 from conftest import refuse
 from faulty import Dies, Exits, Hogs, Naps, Sleeps, Spins, trials
-from kernel_collapse import _database, _pool, cli, experiments, sweep
+from kernel_collapse import cli
 from kernel_collapse.cli import _progress, _runs
-from kernel_collapse.store import FILE, Store, StoreError
-from kernel_collapse.sweep import Outcome, Stop
-from kernel_collapse.trials import Trial
+from kernel_collapse.runs import _database, _pool, sweep
+from kernel_collapse.runs.store import FILE, Store, StoreError
+from kernel_collapse.runs.sweep import Outcome, Stop
+from kernel_collapse.runs.trials import Trial
+from kernel_collapse_paper import experiments
 from tables import count, rows, whole_rows
 
 #: 60 trials of a millisecond.
@@ -99,7 +101,7 @@ def say(monkeypatch, capsys):
 def test_one_process_writes_others_read(here, say, monkeypatch, capsys):
     """It holds the store until it ends, be it by SIGKILL."""
     holds = (
-        "import time; from kernel_collapse.store import Store\n"
+        "import time; from kernel_collapse.runs.store import Store\n"
         f"with Store('runs/mine', {RUN!r}, {{'environment': {{}}}}):\n"
         " print('has it', flush=True); time.sleep(600)"
     )
@@ -486,8 +488,8 @@ def test_the_wall_clock_may_jump_back(tmp_path, monkeypatch):
             return datetime.now(tz) - timedelta(hours=cls.hours)
 
     true = time.time
-    monkeypatch.setattr("kernel_collapse.store.datetime", Jumps)
-    monkeypatch.setattr("kernel_collapse._database.datetime", Jumps)
+    monkeypatch.setattr("kernel_collapse.runs.store.datetime", Jumps)
+    monkeypatch.setattr("kernel_collapse.runs._database.datetime", Jumps)
     monkeypatch.setattr(time, "time", lambda: true() - 3600 * Jumps.hours)
     todo = trials(3, Naps) + trials(3, n=9)
     for part in (todo[:2], todo):

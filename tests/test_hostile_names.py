@@ -25,13 +25,14 @@ from rich.console import Console
 
 import kernel_collapse as kc
 from conftest import run_cli
-from kernel_collapse import _text, cli, report, tidy
-from kernel_collapse.errata import page as errata_page
-from kernel_collapse.experiments import Figure as Drawn
-from kernel_collapse.experiments import Table
-from kernel_collapse.experiments._style import style
-from kernel_collapse.interactive import convert, plain
-from kernel_collapse.store import FILE
+from kernel_collapse import _text, cli, report
+from kernel_collapse.report.interactive import convert, plain
+from kernel_collapse.report.parts import Table
+from kernel_collapse.report.style import style
+from kernel_collapse.runs import tidy
+from kernel_collapse.runs.store import FILE
+from kernel_collapse_paper.errata import page as errata_page
+from kernel_collapse_paper.experiments import Figure as Drawn
 from test_report import browser, visit
 
 __all__ = ["browser", "visit"]  # fixtures

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import places
-from kernel_collapse.experiments._style import DARK, KERNEL_COLOURS, band, contrast, on_dark, readable
-from kernel_collapse.interactive import convert, describe, markup, plain
+from kernel_collapse.report.interactive import convert, describe, markup, plain
+from kernel_collapse.report.style import DARK, KERNEL_COLOURS, band, contrast, on_dark, readable
 
 
 @pytest.mark.parametrize(

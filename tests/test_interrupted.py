@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from faulty import Garbles, Sleeps, Starts, trials
-from kernel_collapse import _pool, _streams, cli, report, sweep, sweep_file
+from kernel_collapse import _streams, cli, report
 from kernel_collapse.cli import _progress
-from kernel_collapse.store import FILE, Store, StoreMoved
+from kernel_collapse.runs import _pool, sweep, sweep_file
+from kernel_collapse.runs.store import FILE, Store, StoreMoved
 
 SWEEP = """seeds = 8
 [data]
@@ -233,7 +234,7 @@ def test_a_folder_that_goes_away_on_the_command_line(here, say, monkeypatch):
 def test_two_that_start_at_one_instant(tmp_path):
     """One has it; the other is told who, or at least that somebody has."""
     starts = (
-        "import sys; from pathlib import Path; from kernel_collapse.store import Store\n"
+        "import sys; from pathlib import Path; from kernel_collapse.runs.store import Store\n"
         "print('ready', flush=True)\n"
         "for line in sys.stdin:\n"
         "    try:\n"

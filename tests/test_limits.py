@@ -3,11 +3,13 @@ import pandas as pd
 import pytest
 
 from conftest import run_cli
-from kernel_collapse import experiments, open_questions, report
-from kernel_collapse.experiments import Verdict, _power_laws
-from kernel_collapse.experiments.collapse_limits import EXPERIMENT, _fits, _grid
+from kernel_collapse import report
 from kernel_collapse.report import Built, Section
-from kernel_collapse.store import Store
+from kernel_collapse.report.parts import Verdict
+from kernel_collapse.runs.store import Store
+from kernel_collapse_paper import experiments, open_questions
+from kernel_collapse_paper.experiments import _power_laws
+from kernel_collapse_paper.experiments.collapse_limits import EXPERIMENT, _fits, _grid
 
 # -- power laws and floors
 

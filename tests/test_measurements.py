@@ -5,10 +5,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import kernel_collapse as kc
-from kernel_collapse import measurements, trials
-from kernel_collapse.measurements import EmpiricalNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
-from kernel_collapse.store import Store
-from kernel_collapse.trials import GaussianClasses, Trial
+from kernel_collapse.runs import measurements, trials
+from kernel_collapse.runs.measurements import EmpiricalNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
+from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.trials import GaussianClasses, Trial
 
 LAW = GaussianClasses(n=24, dim=3)
 
@@ -30,7 +30,7 @@ def test_network():
 
 
 def test_a_network_that_diverges_is_a_failed_trial():
-    from kernel_collapse.sweep import attempt
+    from kernel_collapse.runs.sweep import attempt
 
     outcome = attempt(
         Trial(data=LAW, measurement=NetworkNC1(width=20, activation="relu", learning_rate=50.0), seed=0)

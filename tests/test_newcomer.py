@@ -14,7 +14,7 @@ from sklearn.datasets import load_wine
 import kernel_collapse as kc
 import pages
 from conftest import ROOT, run_cli
-from kernel_collapse.store import Store
+from kernel_collapse.runs.store import Store
 from tables import count
 
 #: In place of the laws of the example: their table, and a measurement that takes longer than the others.

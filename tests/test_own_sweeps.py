@@ -9,8 +9,10 @@ import pytest
 
 import kernel_collapse as kc
 from conftest import refuse
-from kernel_collapse import cli, laws, measurements, overview, report, tidy
-from kernel_collapse.store import Store
+from kernel_collapse import cli, laws, report
+from kernel_collapse.report import overview
+from kernel_collapse.runs import measurements, tidy
+from kernel_collapse.runs.store import Store
 from tables import count
 
 SWEEP = """seeds = 2
@@ -352,7 +354,7 @@ def test_commands_on_sweeps_refuse_bad_input(monkeypatch, capsys, here, argument
 
 
 def kc_read(path):
-    from kernel_collapse import sweep_file
+    from kernel_collapse.runs import sweep_file
 
     return sweep_file.read(path)
 

@@ -12,10 +12,12 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from conftest import ROOT
-from kernel_collapse import experiments, report, sweep, sweep_file
-from kernel_collapse.experiments import _limiting
-from kernel_collapse.experiments._style import DARK, NAMES, contrast
-from kernel_collapse.store import Store
+from kernel_collapse import report
+from kernel_collapse.report.style import DARK, NAMES, contrast
+from kernel_collapse.runs import sweep, sweep_file
+from kernel_collapse.runs.store import Store
+from kernel_collapse_paper import experiments
+from kernel_collapse_paper.experiments import _limiting
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 #: How many verdicts each experiment has.

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 import kernel_collapse as kc
-from kernel_collapse import _database, _snapshot, cli, report, sweep, sweep_file
-from kernel_collapse.store import FILE, DamagedRows, Store
-from kernel_collapse.trials import Trial
+from kernel_collapse import cli, report
+from kernel_collapse.runs import _database, _snapshot, sweep, sweep_file
+from kernel_collapse.runs.store import FILE, DamagedRows, Store
+from kernel_collapse.runs.trials import Trial
 
 #: 48 trials of a millisecond.
 SWEEP = """seeds = 24
@@ -275,7 +276,7 @@ def test_a_reader_has_what_was_committed_when_it_began(tmp_path):
 
 
 def store_trial():
-    from kernel_collapse.trials import GaussianClasses
+    from kernel_collapse.runs.trials import GaussianClasses
 
     return GaussianClasses(n=9, dim=2)
 

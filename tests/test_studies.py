@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 
 import kernel_collapse as kc
-from kernel_collapse import correlation_map, experiments, interactive, sweep
-from kernel_collapse.experiments import _properties, activations, beyond_gaussian, theory_vs_samples
-from kernel_collapse.experiments.depth import _grid, _settings
-from kernel_collapse.store import Store
+from kernel_collapse import correlation_map
+from kernel_collapse.report import interactive
+from kernel_collapse.runs import sweep
+from kernel_collapse.runs.store import Store
+from kernel_collapse_paper import experiments
+from kernel_collapse_paper.experiments import _properties, activations, beyond_gaussian, theory_vs_samples
+from kernel_collapse_paper.experiments.depth import _grid, _settings
 
 
 def ran(trials, folder):

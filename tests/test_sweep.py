@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from conftest import run_cli
-from kernel_collapse import sweep
-from kernel_collapse.experiments import REGISTRY
-from kernel_collapse.measurements import AdaptiveNC1, KernelNC1
-from kernel_collapse.store import FILE, Store
-from kernel_collapse.trials import GaussianClasses, Trial
+from kernel_collapse.runs import sweep
+from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
+from kernel_collapse.runs.store import FILE, Store
+from kernel_collapse.runs.trials import GaussianClasses, Trial
+from kernel_collapse_paper.experiments import REGISTRY
 from tables import count, rows
 
 GRID = [

@@ -7,9 +7,10 @@ import pytest
 
 import kernel_collapse as kc
 from conftest import ROOT
-from kernel_collapse import laws, measurements, sweep_file
-from kernel_collapse.sweep_file import Sweep, read
-from kernel_collapse.trials import Trial, compute
+from kernel_collapse import laws
+from kernel_collapse.runs import measurements, sweep_file
+from kernel_collapse.runs.sweep_file import Sweep, read
+from kernel_collapse.runs.trials import Trial, compute
 
 HEAD = """seeds = 2
 [[data]]

@@ -5,10 +5,10 @@ import pytest
 from pydantic import ValidationError
 
 import kernel_collapse as kc
-from kernel_collapse import trials
 from kernel_collapse.cli import _progress
-from kernel_collapse.measurements import AdaptiveNC1, KernelNC1
-from kernel_collapse.trials import GaussianClasses, ShippedData, Trial
+from kernel_collapse.runs import trials
+from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
+from kernel_collapse.runs.trials import GaussianClasses, ShippedData, Trial
 
 TRIAL = Trial(
     data=GaussianClasses(n=20, dim=3), measurement=KernelNC1(kernel="ntk", activation="relu"), seed=4

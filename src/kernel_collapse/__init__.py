@@ -29,7 +29,7 @@ from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
     from kernel_collapse import networks, theory
-    from kernel_collapse.tidy import describe_columns, results
+    from kernel_collapse.runs.tidy import describe_columns, results
 
 __version__ = "0.1.0"
 
@@ -69,5 +69,5 @@ def __getattr__(name: str) -> Any:
     if name in ("networks", "theory"):
         return importlib.import_module(f"kernel_collapse.{name}")
     if name in ("results", "describe_columns"):
-        return getattr(importlib.import_module("kernel_collapse.tidy"), name)
+        return getattr(importlib.import_module("kernel_collapse.runs.tidy"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -154,7 +154,7 @@ def _cell_for_csv(value: Any) -> Any:
 
 
 def for_figure(text: Any) -> str:
-    r"""Return text as matplotlib draws it, and `kernel_collapse.interactive` after it: without mathematics.
+    r"""Return text as matplotlib draws it, and `kernel_collapse.report.interactive` after it: without mathematics.
 
     Examples
     --------

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 from pydantic import ValidationError
 
-from kernel_collapse import _memory, _validate, trials
+from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
 from kernel_collapse._text import for_figure, for_file, named
 from kernel_collapse.adaptive import Status
@@ -27,9 +27,10 @@ from kernel_collapse.collapse import (
 from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
-from kernel_collapse.experiments._style import KERNEL_COLOURS, NAMES, style
-from kernel_collapse.experiments._types import Figure
-from kernel_collapse.measurements import AdaptiveNC1, KernelNC1, gram, solve
+from kernel_collapse.report.parts import Figure
+from kernel_collapse.report.style import KERNEL_COLOURS, NAMES, style
+from kernel_collapse.runs import trials
+from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solve
 
 if TYPE_CHECKING:
     import pandas as pd

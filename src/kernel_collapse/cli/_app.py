@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from kernel_collapse import _streams
-from kernel_collapse._database import DamagedRows, StoreError
 from kernel_collapse._text import for_terminal
+from kernel_collapse.runs._database import DamagedRows, StoreError
 
 __all__ = ["app", "main", "say"]
 

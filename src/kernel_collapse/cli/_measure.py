@@ -284,7 +284,7 @@ def _write_measurement(
 ) -> None:
     from kernel_collapse import measure as measuring
     from kernel_collapse import report
-    from kernel_collapse.experiments import Table
+    from kernel_collapse.report.parts import Table
 
     n, d = dataset.x.shape
     table = table.drop(columns=[name for name in measuring.METRICS[3:] if table[name].isna().all()])

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from kernel_collapse.sweep import Outcome
-    from kernel_collapse.trials import Trial
+    from kernel_collapse.runs.sweep import Outcome
+    from kernel_collapse.runs.trials import Trial
 
 __all__ = ["Forecast", "Shown", "about", "about_on", "duration"]
 
@@ -56,7 +56,7 @@ class Forecast:
     def __init__(
         self, todo: Iterable[Trial], processes: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        from kernel_collapse.trials import costs
+        from kernel_collapse.runs.trials import costs
 
         todo = list(todo)
         self._clock, self._processes = clock, processes

@@ -53,8 +53,9 @@ def report(
 
 
 def _report(folder: Path, out: Path | None, open_questions: Path | None, errata_page: Path | None) -> None:
-    from kernel_collapse import _validate, errata
-    from kernel_collapse import open_questions as questions
+    from kernel_collapse import _validate
+    from kernel_collapse_paper import errata
+    from kernel_collapse_paper import open_questions as questions
 
     for name, page, ending in (
         ("--out", out, ".html"),

@@ -27,9 +27,9 @@ from kernel_collapse.cli._runs import (
 )
 
 if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: --help stays fast
-    from kernel_collapse.experiments import Experiment, Preset
     from kernel_collapse.report import Section
-    from kernel_collapse.trials import Trial
+    from kernel_collapse.runs.trials import Trial
+    from kernel_collapse_paper.experiments import Experiment, Preset
 
 
 @app.command()
@@ -59,8 +59,9 @@ def reproduce(
 
     Example: [bold]kernel-collapse reproduce all --preset paper --out runs/paper --workers 2[/bold]
     """
-    from kernel_collapse import __version__, _validate, experiments, report
-    from kernel_collapse.store import Store
+    from kernel_collapse import __version__, _validate, report
+    from kernel_collapse.runs.store import Store
+    from kernel_collapse_paper import experiments
 
     chosen = experiments.choose(names or [])
     _validate.choice(preset, experiments.PRESETS, "--preset")
@@ -90,8 +91,8 @@ def _trials(chosen: list[Experiment], preset: Preset) -> list[Trial]:
 def _print_list(chosen: list[Experiment], processes: int) -> None:
     from rich.console import Console
 
-    from kernel_collapse.experiments import PRESETS
-    from kernel_collapse.trials import costs
+    from kernel_collapse.runs.trials import costs
+    from kernel_collapse_paper.experiments import PRESETS
 
     console = Console(highlight=False)
     for experiment in chosen:

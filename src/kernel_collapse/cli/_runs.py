@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from kernel_collapse._pool import GRACE
 from kernel_collapse.cli._app import say
 from kernel_collapse.cli._progress import Shown, about_on, duration
+from kernel_collapse.runs._pool import GRACE
 
 if TYPE_CHECKING:
     from kernel_collapse.cluster import Cluster
     from kernel_collapse.report import Built
-    from kernel_collapse.store import Store
-    from kernel_collapse.sweep import Counts
-    from kernel_collapse.trials import Trial
+    from kernel_collapse.runs.store import Store
+    from kernel_collapse.runs.sweep import Counts
+    from kernel_collapse.runs.trials import Trial
 
 __all__ = [
     "GRACE",
@@ -127,8 +127,8 @@ def say_how_it_went(counts: Counts, failed: list[tuple[str, str]], folder: Path,
 def write_report(folder: Path, page: Path | None = None) -> Built:
     """Write the report, or its page alone; if that is cut short, say that the trials are kept."""
     from kernel_collapse import report
-    from kernel_collapse._snapshot import identity
-    from kernel_collapse.store import FILE
+    from kernel_collapse.runs._snapshot import identity
+    from kernel_collapse.runs.store import FILE
 
     def give_up(why: str, code: int) -> typer.Exit:
         later = f"`kernel-collapse report {folder}` writes it"
@@ -157,8 +157,8 @@ def _run_with_progress(
     trials: list[Trial], store: Store, processes: int, limits: Limits, cluster: Cluster | None
 ) -> Counts:
     """Run what is missing; whatever ends that early, what is finished is kept, and how to go on is said."""
-    from kernel_collapse import sweep
-    from kernel_collapse.store import StoreError, StoreMoved
+    from kernel_collapse.runs import sweep
+    from kernel_collapse.runs.store import StoreError, StoreMoved
 
     folder, todo = store.folder, sweep.missing(trials, store)
     shown = Shown(todo, len(trials) - len(todo), len(trials), processes)

@@ -27,8 +27,8 @@ from kernel_collapse.cli._runs import (
 )
 
 if TYPE_CHECKING:
-    from kernel_collapse.sweep_file import Sweep
-    from kernel_collapse.trials import Trial
+    from kernel_collapse.runs.sweep_file import Sweep
+    from kernel_collapse.runs.trials import Trial
 
 
 @app.command()
@@ -37,7 +37,7 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
 
     Example: [bold]kernel-collapse init sweep.toml[/bold]
     """
-    from kernel_collapse import sweep_file
+    from kernel_collapse.runs import sweep_file
 
     if file.suffix != ".toml":
         raise ValueError(
@@ -80,8 +80,9 @@ def run(
 
     Example: [bold]kernel-collapse run sweep.toml --out runs/mine --workers 2[/bold]
     """
-    from kernel_collapse import __version__, report, sweep_file
-    from kernel_collapse.store import Store, peek
+    from kernel_collapse import __version__, report
+    from kernel_collapse.runs import sweep_file
+    from kernel_collapse.runs.store import Store, peek
 
     limited = limits(trial_timeout, grace)
     processes, chosen_machines = machines(workers, dask, dask_local, limited)
@@ -117,7 +118,7 @@ def results(
     from rich.console import Console
     from rich.table import Table
 
-    from kernel_collapse import tidy
+    from kernel_collapse.runs import tidy
 
     frame = tidy.results(folder)
     if to is not None:
@@ -137,7 +138,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     from rich.table import Table
 
     from kernel_collapse.laws import FileData
-    from kernel_collapse.trials import costs
+    from kernel_collapse.runs.trials import costs
 
     console = Console(highlight=False)
     table = Table("data", "measurement", box=None)

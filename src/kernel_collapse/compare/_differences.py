@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from kernel_collapse import _run_rows
 from kernel_collapse.collapse import WEIGHTINGS
-from kernel_collapse.experiments import Verdict
-from kernel_collapse.experiments._style import NAMES
-from kernel_collapse.store import Store
-from kernel_collapse.sweep_file import Sweep
-from kernel_collapse.trials import Trial
+from kernel_collapse.report.parts import Verdict
+from kernel_collapse.report.style import NAMES
+from kernel_collapse.runs import _run_rows
+from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.sweep_file import Sweep
+from kernel_collapse.runs.trials import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,8 +113,8 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
     --------
     >>> import pathlib, tempfile
     >>> from kernel_collapse.compare import compare
-    >>> from kernel_collapse.store import Store
-    >>> from kernel_collapse.trials import GaussianClasses, Trial, compute
+    >>> from kernel_collapse.runs.store import Store
+    >>> from kernel_collapse.runs.trials import GaussianClasses, Trial, compute
     >>> trial = Trial(data=GaussianClasses(n=20, dim=3), measurement={"kernel": "data"}, seed=0)
     >>> folders = [pathlib.Path(tempfile.mkdtemp()) for _ in "ab"]
     >>> for folder in folders:

@@ -9,9 +9,9 @@ import numpy as np
 
 from kernel_collapse import _validate
 from kernel_collapse.compare._differences import KINDS, NOISE, ROUND_OFF, Comparison
-from kernel_collapse.experiments import Figure, Table
-from kernel_collapse.experiments._style import style
 from kernel_collapse.report import Section, write_page
+from kernel_collapse.report.parts import Figure, Table
+from kernel_collapse.report.style import style
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from kernel_collapse.laws._samples import (
     Tree,
 )
 from kernel_collapse.laws._tables import FileData, ShippedData
-from kernel_collapse.measurements import Specification
+from kernel_collapse.runs.measurements import Specification
 
 __all__ = ["LAWS", "SPECIFICATIONS", "Data", "LabelNoise"]
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from kernel_collapse import _validate, data
-from kernel_collapse.measurements import Specification
+from kernel_collapse.runs.measurements import Specification
 
 __all__ = [
     "XOR",

@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt, StrictBool, field_validator, model_vali
 from kernel_collapse import _validate, data
 from kernel_collapse.data._load import a_file
 from kernel_collapse.laws._samples import titled
-from kernel_collapse.measurements import Specification
+from kernel_collapse.runs.measurements import Specification
 
 __all__ = ["FileContent", "FileData", "ShippedData"]
 

@@ -1,0 +1,316 @@
+"""The rows of a run as a tidy table, with what each column means."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from kernel_collapse import _validate
+from kernel_collapse._text import encodable, for_csv
+from kernel_collapse.collapse import WEIGHTINGS
+from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.sweep_file import Sweep
+from kernel_collapse.runs.trials import Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DATA", "MEASUREMENT", "OUTCOME", "describe_columns", "export", "results"]
+
+#: Options of a measurement whose names are those of results: here they are called otherwise.
+_RENAMED = {"loss": "loss_function", "accuracy": "target_accuracy"}
+
+#: What the columns of data hold, with their units; an option of a law of any name is "data_" and that name.
+DATA = {
+    "data": ("law or table, with the options that are not the default", ""),
+    "n": ("samples", "samples"),
+    "dim": ("features", "features"),
+    "class_sizes": ("samples of each class, where they were asked for", "samples"),
+    "seed": ("seed of the samples, and of what is random in the measurement", ""),
+    "data_law": ("name of the law", ""),
+    "data_name": ("name of the table that comes with scikit-learn", ""),
+    "data_label": ("column of classes", ""),
+    "data_features": ("array of features, where it was named", ""),
+    "data_header": ("whether the first line of the file holds names, where it was said", ""),
+    "data_standardized": ("whether every feature has mean 0 and standard deviation 1", ""),
+    "data_sha256": ("SHA-256 of the file", ""),
+    "data_n_classes": ("classes", "classes"),
+    "data_imbalance": ("largest class over the smallest", ""),
+    "data_separation": ("distance between classes, as the law defines it", "features"),
+    "data_std": ("standard deviation of a feature within a class", "features"),
+    "data_class_means": ("mean of each class, in every coordinate", "features"),
+    "data_class_stds": ("standard deviation of each class, in every coordinate", "features"),
+    "data_class_covariances": ("covariance of the classes", "features squared"),
+    "data_covariance": ("covariance within a class: its structure, variances or matrix", "features squared"),
+    "data_df": ("degrees of freedom", ""),
+    "data_scaled": ("whether the covariance is that of `std` whatever the tails", ""),
+    "data_fraction": ("share of the samples that is contaminated, or whose label is flipped", ""),
+    "data_factor": ("standard deviation of the contaminated samples over that of the others", ""),
+    "data_family": ("family of skewed distributions", ""),
+    "data_skewness": ("skewness of a feature within a class", ""),
+    "data_mirrored": ("whether every second class is turned over", ""),
+    "data_radius": ("radius of the ball, shell or smallest sphere", "features"),
+    "data_thickness": ("thickness of the shell", "features"),
+    "data_intrinsic_dim": ("dimension of the subspace", ""),
+    "data_noise": ("standard deviation off the subspace", "features"),
+    "data_depth": ("levels of the tree of classes", ""),
+    "data_branching": ("children of each node of the tree", ""),
+    "data_shrink": ("length of a step over that of the level above", ""),
+    "data_cells": ("cells of the checkerboard along each side", ""),
+    "data_shape": ("shape of the manifolds", ""),
+    "data_turns": ("turns of the spiral", ""),
+}
+MEASUREMENT = {
+    "kernel": ("what is measured: a kernel, or the features of a network", ""),
+    "activation": ("activation function", ""),
+    "depth": ("hidden layers", "layers"),
+    "weight_variance": ("prior variance of a weight, times its fan-in", ""),
+    "bias_variance": ("prior variance of a bias", ""),
+    "readout_variance": ("prior variance of a readout weight, times the width", ""),
+    "noise_variance": ("variance of the noise of the targets", "targets squared"),
+    "width": ("hidden units of a layer", "units"),
+    "label_term": ("term of the labels in the equations of state", ""),
+    "starts": ("starts of the solver", ""),
+    "target_accuracy": ("relative Monte Carlo error of NC1 that was aimed at", ""),
+    "sampler": ("sampler of the posterior", ""),
+    "chains": ("chains of the sampler", "chains"),
+    "draws": ("draws of each chain", "draws"),
+    "warmup": ("steps of each chain that are thrown away", "steps"),
+    "parameterisation": ("scaling of the weights in training", ""),
+    "epochs": ("epochs of training", "epochs"),
+    "learning_rate": ("learning rate", ""),
+    "weight_decay": ("weight decay", ""),
+    "precision": ("floating-point numbers of training", ""),
+    "loss_function": ("loss that training minimises", ""),
+    "probes": ("epochs at which the network was looked at", "epochs"),
+}
+_NAMES = {
+    "paper": "classes by size within, alike between",
+    "sample": "classes by size",
+    "class": "classes alike",
+    "published": "as the published code weights them",
+}
+OUTCOME = {
+    "status": ("ok, failed, or timeout: not finished within the time limit of a trial", ""),
+    "message": ("why a trial failed", ""),
+    "seconds": ("time of the trial on one core", "s"),
+    **{
+        f"within_{w}": (f"tr S_W, spread within classes; {_NAMES[w]}", "features squared") for w in WEIGHTINGS
+    },
+    **{
+        f"between_{w}": (f"tr S_B, spread between class means; {_NAMES[w]}", "features squared")
+        for w in WEIGHTINGS
+    },
+    **{f"nc1_{w}": (f"NC1 = tr S_W / tr S_B, 0 at collapse; {_NAMES[w]}", "") for w in WEIGHTINGS},
+    "solver": ("how the solver, sampler or training ended", ""),
+    "residual": ("relative residual of the equations that were solved", ""),
+    "round_off": ("residual that float64 allows", ""),
+    "evaluations": ("evaluations of the free energy", ""),
+    "iterations": ("iterations of the solver", ""),
+    "free_energy_gain": ("free energy of the prior less that of the solution", ""),
+    "largest_eigenvalue": ("largest eigenvalue of the weights' covariance, over the prior's", ""),
+    "smallest_eigenvalue": ("smallest eigenvalue of the weights' covariance, over the prior's", ""),
+    "smallest_pivot": ("smallest pivot of the factorised matrix", ""),
+    "same_minimum": ("1 where every start ended in the same minimum", ""),
+    "minima_spread": ("largest free energy of the starts' minima less the smallest", ""),
+    "nc1_error": ("standard error of nc1_paper over its value", ""),
+    "nc1_draws_mean": ("mean of NC1 over the draws of the network", ""),
+    "nc1_draws_std": ("standard deviation of NC1 over the draws of the network", ""),
+    "rhat": ("largest R-hat of the chains", ""),
+    "ess": ("effective sample size", "draws"),
+    "acceptance": ("share of the proposals that was accepted", ""),
+    "divergences": ("trajectories that diverged", ""),
+    "nc1_start": ("NC1 of the last layer before training", ""),
+    "loss": ("loss at the end of training", ""),
+    "accuracy": ("share of the samples that the trained network classifies as labelled", ""),
+    "zero_error_epoch": ("first probe without a training error", "epochs"),
+    "nc2_norms": ("coefficient of variation of the norms of the class means", ""),
+    "nc2_angles": ("standard deviation of the cosines between class means", ""),
+    "nc3": ("distance of classifier times class means to the simplex", ""),
+    "nc3_cosine": ("cosine between classifier and class means", ""),
+    "nc4": ("share of the samples whose nearest class mean is the class decided for", ""),
+    "path_epochs": ("epochs of the curves, a list", "epochs"),
+    "path_nc1": ("NC1 at these epochs, a list of the layers", ""),
+    "path_loss": ("loss at these epochs", ""),
+    "path_nc2_norms": ("nc2_norms at these epochs, a list of the layers", ""),
+    "path_nc3": ("nc3 at these epochs", ""),
+    "path_nc3_cosine": ("nc3_cosine at these epochs", ""),
+}
+
+
+def results(folder: str | Path) -> pd.DataFrame:
+    """Return the trials of a run as a tidy table: a row a trial, a column each parameter and result.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of a run of `kernel-collapse run` or `reproduce`, finished or not.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the sweep. A column that does not apply to a trial is missing there (NaN or None); trials that
+        failed or ran into their time limit have ``status`` "failed" or "timeout", a ``message`` and no numbers.
+        Rows that are damaged are left out, named in ``frame.attrs["damaged"]`` and by a `DamagedRows` warning.
+        ``frame.attrs["columns"]`` holds meaning and unit of every column, `describe_columns` the same as a table. Of a
+        sweep these are the trials that its file named when it was last run; rows of others stay in the folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no run.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import kernel_collapse as kc
+    >>> from kernel_collapse.runs.store import Store
+    >>> from kernel_collapse.runs.trials import GaussianClasses, Trial, compute
+    >>> trial = Trial(data=GaussianClasses(n=20, dim=3), measurement={"kernel": "data"}, seed=0)
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> with Store(folder, {"name": "example"}) as store:
+    ...     store.add(trial, status="ok", results=compute(trial), seconds=0.0)
+    >>> frame = kc.results(folder)
+    >>> frame[["data", "n", "kernel", "status"]].values.tolist()
+    [['D1', 20, 'data', 'ok']]
+    >>> frame.attrs["columns"]["seconds"]
+    {'meaning': 'time of the trial on one core', 'unit': 's'}
+    """
+    import pandas as pd
+
+    _validate.path(folder, "folder", "the folder of a run: try 'runs/sweep'")
+    with Store(folder) as store:
+        about = store.about()
+        order = None
+        if "specification" in about:
+            with contextlib.suppress(ValidationError):  # of another version: all that there is, by key
+                sweep = Sweep.model_validate(about["specification"])
+                order = {trial.key: i for i, trial in enumerate(sweep.trials())}
+        rows = list(store.rows(order))
+        damaged = dict(store.damaged)
+    if order is not None:
+        rows.sort(key=lambda row: order[row.key])
+    given = pd.DataFrame([{"key": row.key, **_parameters(row.trial)} for row in rows])
+    taken = {*given.columns, "status", "message", "seconds"}
+    found = pd.DataFrame(
+        [
+            {
+                "status": row.status,
+                "message": row.message,
+                "seconds": row.seconds,
+                **{f"result_{name}" if name in taken else name: value for name, value in row.results.items()},
+            }
+            for row in rows
+        ]
+    )
+    frame = pd.concat([given, found], axis="columns")
+    if damaged:
+        frame.attrs["damaged"] = damaged
+    known = describe_columns()
+    frame.attrs["columns"] = {
+        name: {"meaning": known.loc[name, "meaning"], "unit": known.loc[name, "unit"]}
+        if name in known.index
+        else {"meaning": _meaning(name), "unit": ""}
+        for name in frame
+    }
+    return frame
+
+
+def describe_columns() -> pd.DataFrame:
+    """Return what the columns of `results` mean, and their units, where they have one.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.describe_columns().loc["nc1_paper", "meaning"]
+    'NC1 = tr S_W / tr S_B, 0 at collapse; classes by size within, alike between'
+    """
+    import pandas as pd
+
+    columns = {"key": ("hash of the specification of the trial", "")} | DATA | MEASUREMENT | OUTCOME
+    table = pd.DataFrame.from_dict(columns, orient="index", columns=["meaning", "unit"])
+    return table.rename_axis("column")
+
+
+def export(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table of results as .csv or .parquet; lists are written as JSON.
+
+    Raises
+    ------
+    ValueError
+        If the ending is another, or the file cannot be written.
+    """
+    path = Path(path)
+    kind = _validate.choice(path.suffix.lower(), (".csv", ".parquet"), f"the ending of {path.name!r}")
+    plain = frame.apply(_plain)
+    plain.attrs = frame.attrs
+    part = path.with_name(path.name + ".part")  # a killed export leaves the old file or the new one
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == ".csv":
+            for_csv(plain).to_csv(part, index=False, encoding="utf-8")
+        else:
+            plain.to_parquet(part, index=False)
+        part.replace(path)
+    except OSError as error:
+        raise ValueError(
+            f"{str(path)!r} cannot be written ({error.strerror}), expected a file in a folder that can: choose another."
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    return path
+
+
+def _parameters(trial: Trial) -> dict[str, Any]:
+    """Return what specifies a trial, a column a key."""
+    law = trial.data.model_dump(exclude={"n", "dim", "class_sizes", "path"})
+    measured = trial.measurement.model_dump()
+    if trial.measurement.kernel == "data":  # the data themselves have neither
+        del measured["depth"], measured["weight_variance"], measured["bias_variance"]
+    return {
+        "data": trial.data.name,
+        "n": trial.data.n,
+        "dim": trial.data.dim,
+        "class_sizes": trial.data.class_sizes,
+        "seed": trial.seed,
+        **_flat("data", law),
+        **{_RENAMED.get(key, key): value for key, value in measured.items()},
+    }
+
+
+def _flat(prefix: str, law: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a law, those of the law that it is based on too."""
+    flat: dict[str, Any] = {}
+    for key, value in law.items():
+        if key == "content":  # of a file: its size is known by other columns
+            flat[f"{prefix}_sha256"] = value["sha256"]
+        elif isinstance(value, dict):
+            base = {k: v for k, v in value.items() if k not in ("n", "dim", "class_sizes", "path")}
+            flat |= _flat(f"{prefix}_{key}", base)
+        else:
+            flat[f"{prefix}_{key}"] = value
+    return flat
+
+
+def _meaning(name: str) -> str:
+    """Return the meaning of a column that is not in the tables above, if it can be told."""
+    of_base = name.replace("data_base_", "data_")
+    if of_base != name and of_base in DATA:
+        return f"{DATA[of_base][0]}; of the law whose labels are flipped"
+    return "not known to this version"
+
+
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of one type, without lists."""
+    if column.dtype != object:
+        return column
+    plain = column.map(
+        lambda v: json.dumps(v) if isinstance(v, list | tuple) else encodable(v) if isinstance(v, str) else v
+    )
+    kinds = {type(value) for value in plain if not (value is None or value != value)}
+    return plain.map(lambda v: v if v is None or v != v else str(v)) if len(kinds) > 1 else plain

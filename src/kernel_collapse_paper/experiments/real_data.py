@@ -1,0 +1,182 @@
+"""How collapsed real data is under each limiting kernel, by depth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from kernel_collapse import data
+from kernel_collapse.report import intervals
+from kernel_collapse.report.parts import Figure, Table, Verdict
+from kernel_collapse.report.style import (
+    ACTIVATION_NAMES,
+    KERNEL_COLOURS,
+    KERNEL_MARKERS,
+    KERNEL_NAMES,
+    band,
+    style,
+    ticks_at,
+)
+from kernel_collapse.runs.experiments import Experiment, Preset
+from kernel_collapse.runs.measurements import KernelNC1
+from kernel_collapse.runs.trials import ShippedData, Trial
+from kernel_collapse_paper.experiments import _limiting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+#: Samples drawn of each table, depths, repeats. The paper preset draws halves.
+GRIDS: dict[Preset, tuple[dict[str, int], tuple[int, ...], int]] = {
+    "quick": ({"digits": 300, "wine": 89, "breast-cancer": 284}, (1, 2, 4, 8), 5),
+    "paper": ({"digits": 898, "wine": 89, "breast-cancer": 284}, (1, 2, 3, 4, 6, 8, 12, 16), 10),
+}
+LINES = (("relu", "ntk"), ("relu", "nngp"), ("erf", "ntk"), ("erf", "nngp"))
+CELLS = ["data", "depth"]
+SAMPLED = (
+    "Seeds are random parts of one table, so that the intervals speak of the table and not of a population."
+)
+
+
+def trials(preset: Preset) -> list[Trial]:
+    """Return every kernel at every depth on parts of every table."""
+    sizes, depths, repeats = GRIDS[preset]
+    measurements = [
+        KernelNC1(kernel="data"),
+        *(KernelNC1(kernel=k, activation=a, depth=depth) for depth in depths for a, k in LINES),  # type: ignore[arg-type]
+    ]
+    return [
+        Trial(data=ShippedData(name=name, n=n), measurement=m, seed=seed)
+        for name, n in sizes.items()
+        for seed in range(repeats)
+        for m in measurements
+    ]
+
+
+def figures(rows: pd.DataFrame) -> list[Figure]:
+    """Draw NC1 against the depth, a panel a table."""
+    rows = _prepare(rows)
+    sizes = ", ".join(f"{rows.loc[rows['data'] == name, 'n'].max()} of {name}" for name in _tables_in(rows))
+    return [
+        Figure(
+            "real-data",
+            "NC1 of the features of real tables, standardized, against the depth of the kernel (weight variance 1, no "
+            "bias); dotted: of the data themselves. Mean and one standard deviation over "
+            f"{rows['seed'].nunique()} random parts of each table ({sizes}).",
+            _draw(rows),
+        )
+    ]
+
+
+def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of kernels, with depths as whole numbers: beside trials that have none they come as floats."""
+    return _limiting.prepare(rows).astype({"depth": int})
+
+
+def _tables_in(rows: pd.DataFrame) -> list[str]:
+    """Return the names of the tables in these rows, in the order of the library's list."""
+    return [name for name in data.SHIPPED if name in set(rows["data"])]
+
+
+def _draw(rows: pd.DataFrame) -> MatplotlibFigure:
+    from matplotlib.figure import Figure
+
+    names = _tables_in(rows)
+    with style():
+        figure = Figure(figsize=(11, 3.6))
+        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            of = rows[rows["data"] == name]
+            for activation, kernel in LINES:
+                chosen = of[(of["activation"] == activation) & (of["kernel"] == kernel)]
+                band(
+                    axes,
+                    intervals.summarise(chosen, "log_nc1", ["depth"]),
+                    "depth",
+                    color=KERNEL_COLOURS[kernel],
+                    marker=KERNEL_MARKERS[kernel],
+                    linestyle="-" if activation == "erf" else "--",
+                    label=f"{ACTIVATION_NAMES[activation]} {KERNEL_NAMES[kernel]}",
+                )
+            themselves = of.drop_duplicates("seed")["log_nc1_data"]
+            mean, deviation = themselves.mean(), themselves.std()
+            axes.axhline(
+                mean, color=KERNEL_COLOURS["data"], linewidth=1.2, linestyle=":", label="data themselves"
+            )
+            axes.axhspan(
+                mean - deviation, mean + deviation, color=KERNEL_COLOURS["data"], alpha=0.15, linewidth=0
+            )
+            ticks_at(axes, sorted(rows["depth"].unique()))
+            axes.set_title(name)
+            axes.set_xlabel("depth (hidden layers)")
+        panels[0].set_ylabel(r"$\log_{10}$ NC1   (lower: more collapsed)")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", handlelength=3)
+    return figure
+
+
+def tables(rows: pd.DataFrame) -> list[Table]:
+    """Tabulate NC1 and NC1 relative to the data, by depth."""
+    rows = _prepare(rows)
+    rows = rows.assign(ratio=rows["nc1_paper"] / 10 ** rows["log_nc1_data"])
+
+    def by_depth(value: str) -> pd.DataFrame:
+        index = ["data", "n", "activation", "kernel"]
+        wide = rows.pivot_table(index=index, columns="depth", values=value, aggfunc="mean")
+        return wide.rename(columns="depth {}".format).reset_index()
+
+    return [
+        Table("NC1(H) by depth, mean over seeds", by_depth("nc1_paper"), SAMPLED),
+        Table(
+            "NC1(H) / NC1(X) by depth, mean over seeds",
+            by_depth("ratio"),
+            "Below 1, the kernel collapses the data; above 1, the features are less collapsed than the inputs.",
+        ),
+        Table(
+            "All cells: log10 NC1(H), mean and standard deviation over seeds",
+            intervals.summarise(rows, "log_nc1", ["data", "activation", "kernel", "depth"]),
+        ),
+    ]
+
+
+def verdicts(rows: pd.DataFrame) -> list[Verdict]:
+    """Judge the order of kernels and activations on real data, and whether they collapse it, and depth further."""
+    rows = _prepare(rows)
+    shallow, deep = (rows[rows["depth"] == rows["depth"].agg(which)] for which in ("min", "max"))
+    first, last = rows["depth"].min(), rows["depth"].max()
+
+    def name(row: pd.Series[Any]) -> str:
+        kernel = f"{ACTIVATION_NAMES[row['activation']]} {KERNEL_NAMES[row['kernel']]}, {row['data']}"
+        return f"{kernel}, depth {row['depth']}" if "depth" in row else kernel
+
+    judged = [
+        *_limiting.order_verdicts(rows, CELLS, lambda row: f"{row['data']}, depth {row['depth']}"),
+        intervals.above_zero(
+            "The kernel collapses the data: NC1 of the features is below that of the inputs.",
+            intervals.paired(
+                rows, rows.assign(log_nc1=rows["log_nc1_data"]), "log_nc1", ["activation", "kernel", *CELLS]
+            ),
+            name,
+            gap="gap log10 NC1(X) − log10 NC1(H)",
+            by="activation",
+        ),
+        intervals.above_zero(
+            f"Depth collapses the features further: NC1 at depth {last} is below that at depth {first}.",
+            intervals.paired(deep, shallow, "log_nc1", ["activation", "kernel", "data"]),
+            name,
+            gap="fall of log10 NC1",
+            by="activation",
+        ),
+    ]
+    return [replace(verdict, test=f"{verdict.test} {SAMPLED}") for verdict in judged]
+
+
+EXPERIMENT = Experiment(
+    name="real-data",
+    title="Real data, by depth",
+    question="How collapsed is real data under each limiting kernel, and does depth collapse it further?",
+    trials=trials,
+    figures=figures,
+    tables=tables,
+    verdicts=verdicts,
+)

@@ -1,0 +1,221 @@
+"""What a run says of the questions that the paper leaves open, as a page of Markdown.
+
+Questions, and what would change an answer, are written here; answers and evidence are put together from the verdicts of
+the run's experiments. An experiment that is not in the run, or not in this version, is named and left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernel_collapse import _validate
+from kernel_collapse._text import for_markdown
+from kernel_collapse.report import Built, Section
+from kernel_collapse.report.parts import Verdict
+from kernel_collapse_paper.experiments import REGISTRY
+
+__all__ = ["QUESTIONS", "Question", "Source", "escape", "page", "write"]
+
+#: Text of Markdown, by the name that this page gives to it.
+escape = for_markdown
+
+#: In the order in which statuses are told.
+STATUSES = ("holds", "holds in part", "does not hold", "undecided")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An experiment that bears on a question: with those of its claims that match `claims`, or all."""
+
+    experiment: str
+    claims: str = ""
+
+    def of(self, section: Section) -> list[Verdict]:
+        """Return the verdicts that bear on the question."""
+        return [verdict for verdict in section.verdicts if re.search(self.claims, verdict.claim)]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, where its answer comes from, what is known besides, and what would change the answer."""
+
+    title: str
+    question: str
+    sources: tuple[Source, ...]
+    change: str
+    note: str = ""
+
+
+QUESTIONS = (
+    Question(
+        "NTK against NNGP beyond Gaussian data",
+        "Is there a law of the data under which the NTK is more collapsed than the NNGP?",
+        (
+            Source("beyond-gaussian"),
+            Source("limiting-kernels-balanced", "NTK"),
+            Source("limiting-kernels-imbalanced", "NTK"),
+            Source("real-data", "NTK"),
+            Source("theory-vs-samples"),
+        ),
+        "One law, with one cell whose simultaneous interval of log10 NC1(NTK) − log10 NC1(NNGP) is below zero, where "
+        "the claim now holds; or a proof that there is none. Laws of two classes weigh most: every finding on a grid "
+        "is one about that grid.",
+    ),
+    Question(
+        "The adaptive kernel of deeper networks",
+        "Do the equations of state describe the collapse, layer by layer, of networks with more than one hidden layer?",
+        (
+            Source("depth"),
+            Source("real-data", "[Dd]ep"),
+            Source("training-path", "layer|[Dd]eep"),
+        ),
+        "Solutions of the equations of state of several layers, held against the posterior and trained networks of "
+        "that depth as `all-kernels` does for one hidden layer.",
+        "The adaptive kernel of this library has one hidden layer: the question itself is not computed. What is, are "
+        "kernels that do not adapt, by depth, and networks that were trained.",
+    ),
+    Question(
+        "Activation and data together",
+        "How does the choice of the activation act together with the law of the data?",
+        (
+            Source("activations"),
+            Source("limiting-kernels-balanced", "erf|ReLU"),
+            Source("limiting-kernels-imbalanced", "erf|ReLU"),
+            Source("real-data", "erf|ReLU"),
+            Source("beyond-gaussian", "erf|ReLU|activation"),
+        ),
+        "An order of the activations that is the same on every law, in every dimension and at every imbalance; or a "
+        "property of an activation (of its Hermite coefficients, say) that foretells the order on a law not tried yet.",
+    ),
+    Question(
+        "A limit to how low NC1 goes",
+        "Is there a limit to how far feature learning lowers NC1, or does it go to zero on some data?",
+        (
+            Source("collapse-limits"),
+            Source("adaptive-path"),
+            Source("adaptive-width"),
+            Source("all-kernels", "posterior"),
+            Source("training-path", "goes on falling"),
+        ),
+        "A curve that falls on where these have a floor, or levels off further out than these go; a bound that is "
+        "proved; posteriors of networks as narrow as the equations of state are taken to here.",
+        "Both kernels of `collapse-limits` are those of the limit of large width, taken down to where no network is (a "
+        "width of 0.1): what falls there without a floor is the theory, in which 1 / width is how strong the data are.",
+    ),
+)
+
+
+def write(path: Path, built: Built) -> Path:
+    """Write the page of a run that was reported, and return where.
+
+    Raises
+    ------
+    ValueError
+        If there can be no page at that path.
+    """
+    if not built.experiments:
+        raise ValueError(
+            "the run is a sweep of your own, which judges no claim, expected one of experiments: see "
+            "`kernel-collapse reproduce --list`."
+        )
+    _validate.page(path, "--open-questions", ".md")
+    text = page(built)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{str(path)!r} cannot be written ({error.strerror}), expected a folder that can: choose another."
+        ) from None
+    return path
+
+
+def page(built: Built, questions: Iterable[Question] = QUESTIONS) -> str:
+    """Return the page in Markdown."""
+    sections = {section.name: section for section in built.sections}
+    preset = built.facts["Preset"]
+    every = set(built.experiments) == set(REGISTRY)
+    run = f"kernel-collapse reproduce {'all' if every else ' '.join(built.experiments)} --preset {preset}"
+    parts = [
+        "# The paper's open questions",
+        f"Put together from the verdicts of one run (preset {preset}; {built.facts['Trials']}). Nothing but the "
+        "questions, the notes and what would change an answer is written by hand. The page is made again by",
+        f"```\n{run} --out runs/{preset}\n"
+        f"kernel-collapse report runs/{preset} --open-questions docs/open-questions.md\n```",
+        *(_answer(number, question, sections) for number, question in enumerate(questions, 1)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _answer(number: int, question: Question, sections: dict[str, Section]) -> str:
+    found = [
+        (section, verdict)
+        for source in question.sources
+        if (section := sections.get(source.experiment)) is not None
+        for verdict in source.of(section)
+    ]
+    missing = [
+        source.experiment
+        for source in question.sources
+        if source.experiment not in sections or not sections[source.experiment].verdicts
+    ]
+    parts = [f"## {number}. {question.title}", f"**Question.** {question.question}"]
+    if question.note:
+        parts.append(f"**Note.** {question.note}")
+    parts.append(f"**Answer.** {_summary(found)}")
+    if found:
+        parts.append(_evidence(found))
+    if missing:
+        parts.append(_what_is_missing(missing))
+    parts.append(f"**What would change it.** {question.change}")
+    return "\n\n".join(parts)
+
+
+def _summary(found: list[tuple[Section, Verdict]]) -> str:
+    """Return how each claim fares in each experiment, a line a claim."""
+    if not found:
+        return "None yet: no experiment of this run bears on it."
+    claims: dict[str, dict[str, list[str]]] = {}
+    for section, verdict in found:
+        claims.setdefault(verdict.claim, {}).setdefault(verdict.status, []).append(section.name)
+    counts = [f"{status} {n}" for status in STATUSES if (n := sum(v.status == status for _, v in found))]
+    lines = []
+    for claim, statuses in claims.items():
+        told = [
+            f"**{status}** in {', '.join(f'`{name}`' for name in statuses[status])}"
+            for status in STATUSES
+            if status in statuses
+        ]
+        lines.append(f"- {escape(claim.rstrip('.'))}: {'; '.join(told)}")
+    return f"{len(found)} verdicts: {', '.join(counts)}.\n\n" + "\n".join(lines)
+
+
+def _evidence(found: list[tuple[Section, Verdict]]) -> str:
+    """Return the sentences with their figures as a table, and under it how each was decided."""
+    rows = [
+        f"| {escape(section.title)} | {escape(verdict.claim)} | {verdict.status} | {escape(verdict.answer)} |"
+        for section, verdict in found
+    ]
+    tests = dict.fromkeys(verdict.test for _, verdict in found)
+    return "\n".join(
+        ["**Evidence.**", "", "| experiment | claim | verdict | on the rows |", "|---|---|---|---|", *rows]
+        + ["", "How it was decided:", "", *(f"- {escape(test)}" for test in tests)]
+    )
+
+
+def _what_is_missing(names: list[str]) -> str:
+    unknown = [name for name in names if name not in REGISTRY]
+    known = [name for name in names if name in REGISTRY]
+    said = []
+    if known:
+        said.append(
+            f"not run, or not far enough: {', '.join(f'`{name}`' for name in known)} "
+            f"(`kernel-collapse reproduce {' '.join(known)}`)"
+        )
+    if unknown:
+        said.append(f"not in this version: {', '.join(f'`{name}`' for name in unknown)}")
+    text = "; ".join(said)
+    return f"**Missing.** {text[0].upper()}{text[1:]}."
