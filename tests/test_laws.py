@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 import kernel_collapse as kc
-from kernel_collapse import laws
 from kernel_collapse.data import D2_MEANS
-from kernel_collapse.runs import trials
+from kernel_collapse.runs import laws, trials
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, ShippedData, Trial
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from kernel_collapse import activations, laws
+from kernel_collapse import activations
+from kernel_collapse.runs import laws
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import (

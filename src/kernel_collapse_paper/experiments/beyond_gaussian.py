@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kernel_collapse import laws
+from kernel_collapse.runs import laws
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_NAMES, sizes_palette, style

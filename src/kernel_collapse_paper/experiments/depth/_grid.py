@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernel_collapse import laws
+from kernel_collapse.runs import laws
 from kernel_collapse.collapse import nc1
 from kernel_collapse.runs.experiments import Preset
 from kernel_collapse.runs.measurements import KernelNC1
