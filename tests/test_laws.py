@@ -1,6 +1,5 @@
 """Laws of data: what their moments are, that they are made as documented, and what is refused."""
 
-import inspect
 import json
 import re
 
@@ -17,9 +16,9 @@ from kernel_collapse.runs.trials import GaussianClasses, ShippedData, Trial
 
 NNGP = KernelNC1(kernel="nngp", activation="erf")
 SPECIFICATIONS = {
-    cls.model_fields["law"].default: cls
-    for cls in vars(laws).values()
-    if inspect.isclass(cls) and issubclass(cls, laws.Law) and cls.model_fields["law"].default in laws.LAWS
+    law: specification
+    for law, specification in laws.SPECIFICATIONS.items()
+    if issubclass(specification, laws.Law)
 }
 #: An example of each law with options that are not the default.
 OPTIONS = {

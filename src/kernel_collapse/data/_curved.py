@@ -62,7 +62,7 @@ class XOR(Law):
     """
 
     law = "xor"
-    n_classes: ClassVar[int] = 2  # type: ignore[misc]
+    n_classes: ClassVar[int] = 2
 
     dim: Count = field(default=2, kw_only=False)
     separation: Distance = 4.0
@@ -125,7 +125,7 @@ class Checkerboard(Law):
 
     law = "checkerboard"
     columns: ClassVar[Columns] = {"cells": ("cells of the checkerboard along each side", "")}
-    n_classes: ClassVar[int] = 2  # type: ignore[misc]
+    n_classes: ClassVar[int] = 2
 
     dim: Count = field(default=2, kw_only=False)
     cells: Annotated[int, Checked(_cells_a_side, ge=2)] = 4

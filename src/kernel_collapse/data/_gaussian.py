@@ -107,7 +107,7 @@ class GaussianClasses(Law):
     @property
     def name(self) -> str:
         """D1 or D2 for the paper's data sets."""
-        means = tuple(self.class_means)
+        means: tuple[Any, ...] = tuple(self.class_means)
         law = {D1_MEANS: "D1", D2_MEANS: "D2"}.get(means, self.law) if self.class_stds == 0.5 else self.law
         young = {"imbalance": self.imbalance, "class_covariances": self.class_covariances}
         return titled(law, {k: v for k, v in young.items() if v is not None})
@@ -121,15 +121,15 @@ class GaussianClasses(Law):
         """Return the samples, class after class."""
         return _mixture(rng, self._means(), self._scales(), self.sizes)
 
-    def dataset(self) -> Dataset:
-        """Return the samples of the seed, with labels and targets; those of D1 and D2 have their names."""
+    def sample(self, seed: int | None = None) -> Dataset:
+        """Return samples with labels and targets; those of D1 and D2 have their names."""
         means, scales = self._means(), self._scales()
         even = all((mean == mean[0]).all() for mean in means)
         coordinates = tuple(float(mean[0]) for mean in means) if even else ()
         targets = _class_targets(self.class_targets, coordinates, len(means), self.n)
         plain = self.class_covariances is None and all((scale == 0.5).all() for scale in scales)
         name = {D1_MEANS: "D1", D2_MEANS: "D2"}.get(coordinates, self.law) if plain else self.law
-        return replace(super().dataset(), targets=targets[self.labels], name=name)
+        return replace(super().sample(seed), targets=targets[self.labels], name=name)
 
     def _means(self) -> list[Float[np.ndarray, " d"]]:
         return [
@@ -219,11 +219,11 @@ class Gaussian(Placed):
         scales = _scales(self.std, covariances, self.n_classes, self.dim)
         return _mixture(rng, list(line(self.n_classes, self.separation)), scales, self.sizes)
 
-    def dataset(self) -> Dataset:
-        """Return the samples of the seed, with labels and targets; those of D1 and D2 have their names."""
+    def sample(self, seed: int | None = None) -> Dataset:
+        """Return samples with labels and targets; those of D1 and D2 have their names."""
         means = tuple(line(self.n_classes, self.separation).tolist())
         paper = {D1_MEANS: "D1", D2_MEANS: "D2"} if self._isotropic and self.std == 0.5 else {}
-        return replace(super().dataset(), name=paper.get(means, self.law))
+        return replace(super().sample(seed), name=paper.get(means, self.law))
 
 
 gaussian = function(Gaussian)

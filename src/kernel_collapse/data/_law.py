@@ -111,7 +111,11 @@ class Law(ABC):
     is made of it, with the same fields.
     """
 
-    law: str = field(init=False)
+    if TYPE_CHECKING:
+        law: ClassVar[str]
+    else:  # to pydantic a field, since that of a specification has its name
+        law: str = field(default="", init=False)
+
     #: Meaning and unit of the parameters that are its own.
     columns: ClassVar[Columns] = {}
     #: Parameters of the function that no specification has.
@@ -172,9 +176,10 @@ class Law(ABC):
     def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
         """Return the samples, class after class."""
 
-    def dataset(self) -> Dataset:
-        """Return the samples of the seed, with labels and targets."""
-        x = self.draw(np.random.default_rng(self.seed))
+    def sample(self, seed: int | None = None) -> Dataset:
+        """Return samples with labels and targets, of a seed that is not its own where one is given."""
+        seed = self.seed if seed is None else _validate.seed(seed)
+        x = self.draw(np.random.default_rng(seed))
         targets = (line_targets if self.on_a_line else default_targets)(self.n_classes, self.n)
         return Dataset(x, self.labels, targets[self.labels], self.law, tuple(range(self.n_classes)))
 
@@ -204,7 +209,7 @@ def function(law: Callable[P, Law]) -> Callable[P, Dataset]:
     cls = cast(type[Law], law)
 
     def sampler(*args: P.args, **kwargs: P.kwargs) -> Dataset:
-        return law(*args, **kwargs).dataset()
+        return law(*args, **kwargs).sample()
 
     said = cls.__doc__ or ""
     proper = said.startswith("Gaussian")

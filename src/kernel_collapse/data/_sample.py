@@ -6,36 +6,13 @@ from dataclasses import fields
 from typing import Any
 
 from kernel_collapse import _validate
-from kernel_collapse.data._bodies import Ball, Shell, Subspace, Tree
-from kernel_collapse.data._curved import XOR, Checkerboard, Manifolds, Spheres
 from kernel_collapse.data._dataset import Dataset
-from kernel_collapse.data._gaussian import Gaussian, GaussianClasses
 from kernel_collapse.data._label_noise import label_noise
-from kernel_collapse.data._law import Law
-from kernel_collapse.data._tails import Contaminated, Laplace, Skewed, StudentT
+from kernel_collapse.data._laws import ALL, NOISE
 
-__all__ = ["LAWS", "NOISE", "laws", "sample"]
+__all__ = ["laws", "sample"]
 
-#: Every law, in the order in which columns and sweeps name them.
-LAWS: tuple[type[Law], ...] = (
-    GaussianClasses,
-    Gaussian,
-    StudentT,
-    Laplace,
-    Contaminated,
-    Skewed,
-    Ball,
-    Shell,
-    Subspace,
-    Tree,
-    XOR,
-    Checkerboard,
-    Spheres,
-    Manifolds,
-)
-#: The samples of one of these with flipped labels.
-NOISE = "label-noise"
-_BY_NAME = {law.law: law for law in LAWS}
+_BY_NAME = {law.law: law for law in ALL}
 
 
 def _noisy(
@@ -98,4 +75,4 @@ def sample(law: str, *, n: int, dim: int, seed: int = 0, **options: Any) -> Data
     known = sorted({field.name for field in fields(_BY_NAME[law])} - {"law", "n", "dim", "seed"})
     for option in options:
         _validate.choice(option, known, f"an option of {law!r}")
-    return _BY_NAME[law](n, dim, seed=seed, **options).dataset()
+    return _BY_NAME[law](n, dim, seed=seed, **options).sample()

@@ -13,8 +13,9 @@ fields are those of the class.
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, Union, get_type_hints
+from functools import lru_cache, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_type_hints
 
 from pydantic import (
     Discriminator,
@@ -27,18 +28,33 @@ from pydantic import (
 
 from kernel_collapse import _validate, data
 from kernel_collapse._specification import Specification
+from kernel_collapse.data import _laws
 from kernel_collapse.data._law import Law, Share
-from kernel_collapse.data._sample import LAWS as LAW_CLASSES
-from kernel_collapse.data._sample import NOISE
 from kernel_collapse.runs.tables import FileContent, FileData, ShippedData
 
-__all__ = ["LAWS", "SPECIFICATIONS", "Data", "FileContent", "FileData", "LabelNoise", "OfLaw", "ShippedData"]
+__all__ = [
+    "LAWS",
+    "SPECIFICATIONS",
+    "Data",
+    "FileContent",
+    "FileData",
+    "LabelNoise",
+    "Law",
+    "OfLaw",
+    "ShippedData",
+]
 
 
 class OfLaw(Specification):
     """What the specification of every law has beside the fields and names of the law."""
 
     of: ClassVar[type[Law]]
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str:
+            """As of the law."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -55,7 +71,7 @@ class OfLaw(Specification):
         return replace(self._draw(seed), name=self.name)
 
     def _draw(self, seed: int, **changes: Any) -> data.Dataset:
-        return self.of(**self.model_dump(exclude={"law"}) | changes, seed=seed).dataset()
+        return self.of(**self.model_dump(exclude={"law"}) | changes).sample(seed)
 
 
 @lru_cache(maxsize=1024)  # a study has many trials of one law, and a large covariance takes long to check
@@ -70,7 +86,7 @@ def _specification(law: type[Law]) -> type[OfLaw]:
     """Return the specification of a law: its fields, of which the number of samples and of features must be said."""
     hints = get_type_hints(law, include_extras=True)
     own: dict[str, Any] = {"of": (ClassVar[type[Law]], law), "law": (Literal[law.law], law.law)}
-    own |= {name: (ClassVar[Any], None) for name in law.of_a_call}
+    own |= dict.fromkeys(law.of_a_call, (ClassVar[Any], None))
     for field in fields(law):
         stored = [mark.stored for mark in getattr(hints[field.name], "__metadata__", ())]
         if field.name in ("n", "dim"):
@@ -78,7 +94,8 @@ def _specification(law: type[Law]) -> type[OfLaw]:
         elif stored and stored[0] is not None:
             own[field.name] = (stored[0], field.default)
     said = f"Specification of `kernel_collapse.data.{law.law.replace('-', '_')}`, without its seed."
-    return create_model(law.__name__, __base__=(OfLaw, law), __module__=__name__, __doc__=said, **own)
+    bases: Any = (OfLaw, law)
+    return create_model(law.__name__, __base__=bases, __module__=__name__, __doc__=said, **own)
 
 
 class LabelNoise(Specification):
@@ -126,26 +143,25 @@ class LabelNoise(Specification):
 
 def _law(value: Any) -> str:
     """Return what chooses a specification of data; whoever names no law means Gaussian classes, the first there was."""
-    default = LAW_CLASSES[0].law
+    default = _laws.ALL[0].law
     return str(value.get("law", default) if isinstance(value, dict) else getattr(value, "law", default))
 
 
 #: The specification of each law, and those of tables.
-SPECIFICATIONS: dict[str, type[Specification]] = {law.law: _specification(law) for law in LAW_CLASSES}
-SPECIFICATIONS |= {"shipped": ShippedData, "file": FileData, NOISE: LabelNoise}
+SPECIFICATIONS: dict[str, type[Specification]] = {law.law: _specification(law) for law in _laws.ALL}
+SPECIFICATIONS |= {"shipped": ShippedData, "file": FileData, _laws.NOISE: LabelNoise}
 #: Every law that chooses a specification of data, sorted.
 LAWS: tuple[str, ...] = tuple(sorted(SPECIFICATIONS))
-#: Under the name of its class, each is found here.
-globals().update({specification.__name__: specification for specification in SPECIFICATIONS.values()})
-
 if TYPE_CHECKING:
+    from kernel_collapse.data._laws import *  # noqa: F403
+
     Data = Any
 
-    def __getattr__(name: str) -> Any: ...
-
 else:
+    #: Each is found here under the name of its class, which is that of the law's.
+    globals().update({specification.__name__: specification for specification in SPECIFICATIONS.values()})
     Data = Annotated[
-        Union[tuple(Annotated[specification, Tag(law)] for law, specification in SPECIFICATIONS.items())],
+        reduce(or_, (Annotated[specification, Tag(law)] for law, specification in SPECIFICATIONS.items())),
         Discriminator(_law),
     ]
     LabelNoise.model_rebuild()  # it holds another of these

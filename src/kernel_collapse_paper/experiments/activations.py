@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from kernel_collapse import activations
-from kernel_collapse.runs import laws
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import (
@@ -20,6 +19,7 @@ from kernel_collapse.report.style import (
     name_points,
     style,
 )
+from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
@@ -55,7 +55,7 @@ ACTIVATIONS = (
     "rectified_monomial(2)",
 )
 #: Laws by the name they have in figures; with these separations the first layer's variance is near 1.
-LAWS: dict[str, tuple[type[laws.Law], dict[str, float]]] = {
+LAWS: dict[str, tuple[type[Any], dict[str, float]]] = {
     "Gaussian": (laws.Gaussian, {"separation": 2.0}),
     "contaminated": (laws.Contaminated, {"separation": 2.0}),
     "XOR": (laws.XOR, {"separation": 4.0}),

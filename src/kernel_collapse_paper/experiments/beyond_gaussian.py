@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kernel_collapse.runs import laws
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_NAMES, sizes_palette, style
+from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Choice(NamedTuple):
     """A law with options, and whether its class means differ."""
 
-    law: type[laws.Law]
+    law: type[Any]
     options: dict[str, Any]
     apart: bool = True
     noise: float = 0.0

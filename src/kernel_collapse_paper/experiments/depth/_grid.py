@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernel_collapse.runs import laws
 from kernel_collapse.collapse import nc1
+from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
@@ -17,7 +17,7 @@ from kernel_collapse_paper.experiments.depth._settings import SETTINGS, Setting,
 
 KERNELS = ("nngp", "ntk")
 #: Laws by the name they have in figures: classes at two means, and at one mean with two lengths.
-LAWS: dict[str, tuple[type[laws.Law], dict[str, float]]] = {
+LAWS: dict[str, tuple[type[Any], dict[str, float]]] = {
     "two Gaussians": (laws.Gaussian, {"separation": 2.0}),
     "two spheres": (laws.Spheres, {"separation": 2.0}),
 }
