@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
-from kernel_collapse.data._law import (
+from kernel_collapse.data.law import (
     Apart,
     Checked,
     Classes,

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from kernel_collapse import _validate
 from kernel_collapse.data import _covariance
 from kernel_collapse.data._dataset import Dataset, column, default_targets
-from kernel_collapse.data._law import D2_TARGETS, Checked, Columns, Law, Placed, Scale, function, line, titled
+from kernel_collapse.data.law import D2_TARGETS, Checked, Columns, Law, Placed, Scale, function, line, titled
 
 __all__ = ["D1_MEANS", "D2_MEANS", "Gaussian", "GaussianClasses", "gaussian", "gaussian_classes"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
-from kernel_collapse.data._law import Checked, Columns, Flag, Placed, Positive, Scale, Share, function
+from kernel_collapse.data.law import Checked, Columns, Flag, Placed, Positive, Scale, Share, function
 
 __all__ = ["Contaminated", "Laplace", "Skewed", "StudentT", "contaminated", "laplace", "skewed", "student_t"]
 

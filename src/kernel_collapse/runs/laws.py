@@ -28,8 +28,8 @@ from pydantic import (
 
 from kernel_collapse import _validate, data
 from kernel_collapse._specification import Specification
-from kernel_collapse.data import _laws
-from kernel_collapse.data._law import Law, Share
+from kernel_collapse.data import catalogue
+from kernel_collapse.data.law import Law, Share
 from kernel_collapse.runs.tables import FileContent, FileData, ShippedData
 
 __all__ = [
@@ -143,17 +143,17 @@ class LabelNoise(Specification):
 
 def _law(value: Any) -> str:
     """Return what chooses a specification of data; whoever names no law means Gaussian classes, the first there was."""
-    default = _laws.ALL[0].law
+    default = catalogue.ALL[0].law
     return str(value.get("law", default) if isinstance(value, dict) else getattr(value, "law", default))
 
 
 #: The specification of each law, and those of tables.
-SPECIFICATIONS: dict[str, type[Specification]] = {law.law: _specification(law) for law in _laws.ALL}
-SPECIFICATIONS |= {"shipped": ShippedData, "file": FileData, _laws.NOISE: LabelNoise}
+SPECIFICATIONS: dict[str, type[Specification]] = {law.law: _specification(law) for law in catalogue.ALL}
+SPECIFICATIONS |= {"shipped": ShippedData, "file": FileData, catalogue.NOISE: LabelNoise}
 #: Every law that chooses a specification of data, sorted.
 LAWS: tuple[str, ...] = tuple(sorted(SPECIFICATIONS))
 if TYPE_CHECKING:
-    from kernel_collapse.data._laws import *  # noqa: F403
+    from kernel_collapse.data.catalogue import *  # noqa: F403
 
     Data = Any
 

@@ -13,8 +13,8 @@ from pydantic import Field, PositiveInt, StrictBool, field_validator, model_vali
 
 from kernel_collapse import _validate, data
 from kernel_collapse._specification import Specification
-from kernel_collapse.data._law import titled
 from kernel_collapse.data._load import a_file
+from kernel_collapse.data.law import titled
 
 __all__ = ["FileContent", "FileData", "ShippedData"]
 

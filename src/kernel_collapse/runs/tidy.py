@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from kernel_collapse import _validate
 from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
-from kernel_collapse.data import _laws
+from kernel_collapse.data import catalogue
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.sweep_file import Sweep
 from kernel_collapse.runs.trials import Trial
@@ -25,7 +25,7 @@ __all__ = ["DATA", "MEASUREMENT", "OUTCOME", "describe_columns", "export", "resu
 #: Options of a measurement whose names are those of results: here they are called otherwise.
 _RENAMED = {"loss": "loss_function", "accuracy": "target_accuracy"}
 
-#: What the columns of data hold, with their units; an option of a law is "data_" and its name, and the law says what it is.
+#: What the columns of data hold, with their units; those of an option of a law, "data_" and its name, are the law's.
 DATA = {
     "data": ("law or table, with the options that are not the default", ""),
     "n": ("samples", "samples"),
@@ -43,7 +43,7 @@ DATA = {
     "data_imbalance": ("largest class over the smallest", ""),
     "data_separation": ("distance between classes, as the law defines it", "features"),
     "data_std": ("standard deviation of a feature within a class", "features"),
-    **{f"data_{name}": said for law in _laws.ALL for name, said in law.columns.items()},
+    **{f"data_{name}": said for law in catalogue.ALL for name, said in law.columns.items()},
 }
 MEASUREMENT = {
     "kernel": ("what is measured: a kernel, or the features of a network", ""),

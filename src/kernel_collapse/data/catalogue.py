@@ -1,4 +1,7 @@
-"""One way in to every law, by its name."""
+"""The list of the laws, and one way in to each by its name.
+
+Whatever goes through all laws, or names one in a specification, takes it from here.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,33 @@ from dataclasses import fields
 from typing import Any
 
 from kernel_collapse import _validate
+from kernel_collapse.data._bodies import Ball, Shell, Subspace, Tree
+from kernel_collapse.data._curved import XOR, Checkerboard, Manifolds, Spheres
 from kernel_collapse.data._dataset import Dataset
+from kernel_collapse.data._gaussian import Gaussian, GaussianClasses
 from kernel_collapse.data._label_noise import label_noise
-from kernel_collapse.data._laws import ALL, NOISE
+from kernel_collapse.data._tails import Contaminated, Laplace, Skewed, StudentT
+from kernel_collapse.data.law import Law
 
-__all__ = ["laws", "sample"]
-
+#: Every law, in the order in which columns and sweeps name them.
+ALL: tuple[type[Law], ...] = (
+    GaussianClasses,
+    Gaussian,
+    StudentT,
+    Laplace,
+    Contaminated,
+    Skewed,
+    Ball,
+    Shell,
+    Subspace,
+    Tree,
+    XOR,
+    Checkerboard,
+    Spheres,
+    Manifolds,
+)
+#: The samples of one of these with flipped labels.
+NOISE = "label-noise"
 _BY_NAME = {law.law: law for law in ALL}
 
 
