@@ -23,8 +23,8 @@ from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
-from kernel_collapse_paper.experiments import _limiting
 from kernel_collapse_paper.experiments._properties import PROPERTIES, least_squares, properties, shuffled
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +113,7 @@ def trials(preset: Preset) -> list[Trial]:
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
     names = {_law(label, 2).name: label for label in LAWS}
-    rows = _limiting.prepare(rows).astype({"depth": int})
+    rows = with_logs(rows).astype({"depth": int})
     short = {
         activations.get(name).name: name for name in ACTIVATIONS
     }  # as they are asked for, not as they are stored
