@@ -1,4 +1,4 @@
-"""The paper's adaptive kernel on Gaussian classes, balanced and not, beside the NNGP and what the published code has."""
+"""The paper's adaptive kernel on Gaussian classes, balanced and not, beside the NNGP and the published code's."""
 
 from __future__ import annotations
 
