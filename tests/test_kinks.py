@@ -115,14 +115,14 @@ def awkward_rows(draw):
     return np.concatenate([base, base, -base, 2.0 * base, base * (1 + apart), np.zeros((1, dim))])
 
 
-@settings(derandomize=True, max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(data=st.data())
 @pytest.mark.parametrize("activation", [*NAMES, *CALLABLES], ids=title)
 def test_laws_of_a_gram_matrix(activation, data):
     """Positive semidefinite, |K_ij|^2 <= K_ii K_jj, equal rows have equal entries, all to round-off or the tail."""
     x = awkward_rows(data.draw)
     if title(activation) == "mish":
-        x = 0.3 * x
+        x = np.clip(0.3 * x, -3.0, 3.0)
     if title(activation) in ("exp", "like_selu"):
         x = np.clip(x, -1.5, 1.5)
     depth = data.draw(st.integers(1, 3)) if activation in ("relu", "erf", "elu", clip) else 1

@@ -72,7 +72,7 @@ def test_grids(preset):
 
 def test_what_is_expanded_is_said_to_cost_more():
     def cost(activation):
-        return kc.measurements.KernelNC1(kernel="nngp", activation=activation, depth=3).cost(256, 8, 2)
+        return KernelNC1(kernel="nngp", activation=activation, depth=3).cost(256, 8, 2)
 
     assert cost("erf") < cost("tanh") / 5 < cost("elu") / 10
 
