@@ -8,6 +8,7 @@ import kernel_collapse as kc
 from kernel_collapse import correlation_map
 from kernel_collapse.report import interactive
 from kernel_collapse.runs import sweep
+from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
 from kernel_collapse_paper.experiments import _properties, activations, beyond_gaussian, theory_vs_samples
