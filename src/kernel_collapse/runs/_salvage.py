@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import warnings
 from collections.abc import Iterator, Set
+from pathlib import Path
 from typing import Any
 
 from kernel_collapse.runs import _database
@@ -17,7 +19,7 @@ from kernel_collapse.runs._snapshot import UNREADABLE
 from kernel_collapse.runs._storable import one_line
 from kernel_collapse.runs.trials import Trial
 
-__all__ = ["describe", "entries", "unsound"]
+__all__ = ["describe", "entries", "unsound", "warn"]
 
 #: Rows that are named; the others are counted.
 MOST_NAMED = 5
@@ -71,6 +73,16 @@ def describe(faults: dict[str, str]) -> str:
     named = [one_line(f"{what}: {fault}") for what, fault in list(faults.items())[:MOST_NAMED]]
     more = [f"and {len(faults) - MOST_NAMED} more"] if len(faults) > MOST_NAMED else []
     return "; ".join([*named, *more])
+
+
+def warn(path: Path, faults: dict[str, str]) -> None:
+    """Warn whoever asked for the rows of what is damaged."""
+    warnings.warn(
+        f"{str(path)!r} is damaged, all else of it is read ({describe(faults)}): "
+        "restore a copy, or run again with --retry-failed.",
+        _database.DamagedRows,
+        stacklevel=4,
+    )
 
 
 def _checks(db: sqlite3.Connection, part: str, faults: dict[str, str]) -> dict[str, str] | None:
