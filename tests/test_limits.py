@@ -6,6 +6,7 @@ from conftest import run_cli
 from kernel_collapse import report
 from kernel_collapse.report import Built, Section
 from kernel_collapse.report.parts import Verdict
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments, open_questions
 from kernel_collapse_paper.experiments import _power_laws
@@ -256,8 +257,7 @@ def test_nothing_finished_is_undecided():
 
 
 def test_collapse_limits_of_the_quick_run(quick_run):
-    with Store(quick_run) as store:
-        rows = store.frame()
+    rows = Run(quick_run).frame()
     apart, crowded, spread, *_ = EXPERIMENT.verdicts(rows)
     assert [apart.status, crowded.status, spread.status] == ["holds", "does not hold", "holds"]
     logs = _fits.prepare(rows)
@@ -338,8 +338,7 @@ def test_the_page_of_the_quick_run(quick_run_again):
     text = (quick_run_again / "new" / "open-questions.md").read_text(encoding="utf-8")
     assert "kernel-collapse reproduce all --preset quick" in text
     assert str(quick_run_again) not in text
-    with Store(quick_run_again) as store:
-        rows = store.frame()
+    rows = Run(quick_run_again).frame()
     for question, part in zip(open_questions.QUESTIONS, parts_of(text), strict=True):
         for source in question.sources:
             if source.experiment not in experiments.REGISTRY:

@@ -42,7 +42,7 @@ def entries(db: sqlite3.Connection, part: str, faults: dict[str, str]) -> list[t
     found: dict[str, tuple[Any, ...]] = {}
     for entry in _scan(db, part):
         found.setdefault(str(entry[0]), entry)
-    lost = (checks or {}).keys() - found.keys()
+    lost = checks.keys() - found.keys()
     for way in (_look_up, _carve):
         if lost:
             found |= way(db, part, lost)
@@ -85,12 +85,12 @@ def warn(path: Path, faults: dict[str, str]) -> None:
     )
 
 
-def _checks(db: sqlite3.Connection, part: str, faults: dict[str, str]) -> dict[str, str] | None:
-    """Return the checksums by key, "" where somebody has changed a row; None in a store of an earlier version."""
+def _checks(db: sqlite3.Connection, part: str, faults: dict[str, str]) -> dict[str, str]:
+    """Return the checksums by key, "" where somebody has changed a row."""
     found: dict[str, str] = {}
     try:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'checks'").fetchone():
-            return None
+            return found  # a new store
         for key, digest, seal in db.execute(
             "SELECT key, digest, seal FROM checks WHERE part = ? ORDER BY key", (part,)
         ):
@@ -146,14 +146,12 @@ def _carve(db: sqlite3.Connection, part: str, keys: Set[str]) -> dict[str, tuple
     return found
 
 
-def _fault(part: str, entry: tuple[Any, ...], checks: dict[str, str] | None) -> str:
+def _fault(part: str, entry: tuple[Any, ...], checks: dict[str, str]) -> str:
     """Return what is wrong with a row, or nothing."""
     numbers = {"seconds"}
     for column, value in zip(_COLUMNS[part][1], entry, strict=True):
         if not isinstance(value, float if column in numbers else str):
             return f"its {column} is a {type(value).__name__}"
-    if checks is None:
-        return ""
     digest = checks.get(entry[0])
     if digest:
         return "" if digest == _database.digest(entry) else "its bytes are not those that were written"
