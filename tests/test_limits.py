@@ -174,7 +174,11 @@ def test_verdicts_on_curves_that_are_known(shape, status, words):
 
 
 def test_a_fall_towards_larger_values_has_a_negative_slope():
-    table = _fits.fits(rows_of(SHAPES["falls"], "separation")).set_index(["factor", "kernel"]).sort_index()
+    table = (
+        _fits.curves(rows_of(SHAPES["falls"], "separation"))
+        .fitted.set_index(["factor", "kernel"])
+        .sort_index()
+    )
     row = table.loc[("separation", "adaptive")]
     assert row["slope at the end"] == pytest.approx(-0.7, abs=0.02)
     assert (row["fall low"], row["at"], row["verdict"]) == (pytest.approx(0.7, abs=0.05), 64.0, "holds")
@@ -244,7 +248,7 @@ def test_an_end_that_fails_for_most_seeds_is_not_the_end():
     plan = _grid.plan()
     ends = set(plan[(plan["factor"] == "width") & (plan["value"] == 0.1)]["key"])
     rows.loc[rows["key"].isin(ends) & (rows["kernel"] == "adaptive") & (rows["seed"] > 1), "solver"] = "x"
-    row = _fits.fits(rows).iloc[0]
+    row = _fits.curves(rows).fitted.iloc[0]
     assert (row["factor"], row["end"], row["not converged"]) == ("width", 0.3, "6 x")
 
 

@@ -89,9 +89,7 @@ def _section(part: ExperimentRows, preset: Preset) -> Section:
         experiment.name,
         experiment.title,
         experiment.question,
-        experiment.figures(rows),
-        experiment.tables(rows),
-        experiment.verdicts(rows),
+        *experiment.findings(rows),
         describe(trials),
         _remake(experiment.name, preset),
     )

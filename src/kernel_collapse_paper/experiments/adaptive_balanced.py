@@ -176,7 +176,7 @@ EXPERIMENT = Experiment(
     title="Adaptive kernel, balanced classes",
     question="How much further does a kernel collapse that adapts to the data and the labels?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

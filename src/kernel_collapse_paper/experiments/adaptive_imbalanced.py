@@ -83,7 +83,7 @@ EXPERIMENT = Experiment(
     title="Adaptive kernel, imbalanced classes",
     question="Does the adaptive kernel collapse further than the NNGP when one class has fewer samples?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

@@ -147,7 +147,7 @@ EXPERIMENT = Experiment(
     title="Limiting kernels, balanced classes",
     question="Which limiting kernel is more collapsed, NNGP or NTK, erf or ReLU, over the data's size and dimension?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

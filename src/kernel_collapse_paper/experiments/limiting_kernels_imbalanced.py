@@ -149,7 +149,7 @@ EXPERIMENT = Experiment(
     title="Limiting kernels, imbalanced classes",
     question="Do the orders hold when one class has fewer samples, and which NC1 is meant then?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

@@ -77,7 +77,7 @@ EXPERIMENT = Experiment(
     title="Trained networks, balanced classes",
     question="How collapsed are the published two-layer networks, and what does their readout scale change?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

@@ -69,7 +69,7 @@ EXPERIMENT = Experiment(
     title="Trained networks, imbalanced classes",
     question="How collapsed are the published networks when one class has fewer samples?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )
