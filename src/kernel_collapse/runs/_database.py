@@ -208,6 +208,7 @@ def lock(folder: Path, path: Path) -> sqlite3.Connection:
     ValueError
         If another process has it.
     """
+    # Not filelock: its flock is kept by whatever a killed process had forked, and the run could not go on.
     db = None
     try:
         db = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)
