@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
+from kernel_collapse._names import NAMES
 from kernel_collapse.adaptive import Status
 from kernel_collapse.collapse import (
     Collapse,
@@ -26,7 +27,6 @@ from kernel_collapse.collapse import (
 from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
-from kernel_collapse.report.style import NAMES
 from kernel_collapse.runs import trials
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solve
 

@@ -103,7 +103,7 @@ def page(rows: Rows, preset: str, name: str = "errata.md") -> Page:
     Parameters
     ----------
     rows : mapping of str to DataFrame
-        Rows of each experiment, as `Store.frame` has them; an experiment that is not there is named on the page.
+        Rows of each experiment, as `Run.frame` has them; an experiment that is not there is named on the page.
     preset : str
         That the rows are of.
     name : str
