@@ -228,16 +228,17 @@ class Store:
     def records(self) -> Iterator[Row]:
         """Yield the rows in the order of their keys, those too whose trial is one of another version."""
         for key, text, status, message, results, seconds, _ in self._entries("trials"):
+            trial, fault = None, ""
+            try:
+                trial = Trial.model_validate_json(text)
+            except ValidationError as error:
+                fault = describe_errors(error).rstrip(".")
             try:
                 specification, found = _mapping(text), _results(results)
-                row = Row(key, None, _status(status), message, found, seconds, specification)
+                row = Row(key, trial, _status(status), message, found, seconds, specification, fault)
             except (ValueError, RecursionError) as error:
-                self.damaged[f"row {key}"] = f"left out, {error}"
+                self.damaged[f"row {key}"] = f"left out, {fault or error}"
                 continue
-            try:
-                row = row._replace(trial=Trial.model_validate_json(text))
-            except ValidationError as error:
-                row = row._replace(fault=describe_errors(error).rstrip("."))
             yield row
 
     def _about(self, faults: dict[str, str]) -> dict[str, Any]:
