@@ -58,8 +58,8 @@ class OneMethod(Kernel):
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(3)
-    labels = rng.integers(3, size=300)
-    x = rng.normal(size=(300, 5)) + 2.0 * rng.normal(size=(3, 5))[labels]
+    labels = rng.integers(3, size=290)
+    x = rng.normal(size=(290, 5)) + 2.0 * rng.normal(size=(3, 5))[labels]
     x[7], x[8], x[9] = x[20], -x[20], 0.0
     return kc.data.from_arrays(x, labels)
 
@@ -74,7 +74,7 @@ def own(data):
 
 def arrays(data):
     with jax.enable_x64(True):
-        return [data.x, torch.asarray(data.x), jax.numpy.asarray(data.x)]
+        return [data.x, torch.asarray(data.x[:90]), jax.numpy.asarray(data.x[:90])]
 
 
 def same(found, expected):
@@ -116,7 +116,7 @@ def test_every_road_takes_a_name_or_an_object(kind, options, data):
         x, labels, kernel=kernel
     )
     found = [
-        kc.streamed_collapse(x, labels, tile=64, dual_weights=np.eye(300, 3), **given)
+        kc.streamed_collapse(x, labels, tile=64, dual_weights=np.eye(290, 3), **given)
         for given in ({"kernel": kernel}, {"kernel": name} | options)
     ]
     assert found[0].nc1 == found[1].nc1
@@ -208,7 +208,7 @@ def test_every_road_of_a_kernel_of_ones_own_gives_one_number(data):
         streamed = kc.streamed_collapse(x, data.labels, kernel=kernel, tile=64)
         for name in ("nc1", "nc1_pinv", "cdnv", "nc2_norms", "nc2_etf", "ncm_accuracy"):
             assert getattr(streamed, name) == pytest.approx(getattr(exact, name), rel=1e-10), (kernel, name)
-        every = kc.sampled_nc1(x, data.labels, kernel=kernel, pairs=300 * 299 // 2)
+        every = kc.sampled_nc1(x, data.labels, kernel=kernel, pairs=290 * 289 // 2)
         assert every.ratio == pytest.approx(exact.nc1, rel=1e-11)
         some = kc.sampled_nc1(x, data.labels, kernel=kernel, pairs=5000, confidence=0.9999)
         assert some.low < exact.nc1 < some.high
@@ -256,11 +256,7 @@ def test_measure_takes_kernels_beside_names(data):
             accuracy = 1e-10 if method == "streamed" else 0.05
             assert other.loc[repr(kernel), "NC1"] == pytest.approx(exact, rel=accuracy)
     assert all(measure.cost(w, train, m) > 0 for w in what for m in ("dense", "streamed", "sampled"))
-    assert (
-        measure.figure(table, "data").drawn is not None
-        if hasattr(measure.figure(table, "data"), "drawn")
-        else True
-    )
+    assert "data" in measure.figure(table, "data").name
 
 
 def test_a_kernel_goes_to_other_processes(data):

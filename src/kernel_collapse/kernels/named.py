@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernel_collapse import _arrays, _validate, activations
-from kernel_collapse.kernels._kernel import Kernel
+from kernel_collapse.kernels._kernel import Evaluated, Kernel
 from kernel_collapse.kernels._network import NNGP, NTK
 
 __all__ = ["KernelLike", "OfBlocks", "OfPairs", "resolve", "resolve_all"]
@@ -44,6 +44,9 @@ class OfPairs(Kernel):
     def pairs(self, left: Any, right: Any) -> Any:
         """Return the kernel of each row of `left` with the same row of `right`."""
         return self.function(left, right)
+
+    def _diagonal(self, x: Any) -> Evaluated:
+        return self._pairs(x, x)
 
 
 def resolve(kernel: Any, function: type[OfBlocks | OfPairs] | None = None, **parameters: Any) -> Kernel:
