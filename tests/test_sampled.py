@@ -37,7 +37,7 @@ def test_pairs_are_entries_of_the_gram_matrix(kernel, activation, depth, bias_va
 def test_pairs_are_numbered_without_a_gap(size):
     codes = np.repeat([0, 1], [size, 3])
     rows, rng = _sampled.Rows(np.ones((size + 3, 1)), size + 3), np.random.default_rng(0)
-    sampler = _sampled._Sampler(rows, codes, np.multiply, "paper", 0.95, rng)
+    sampler = _sampled._Sampler(rows, codes, kc.kernels.Linear(), "paper", 0.95, rng)
     for s, (first, second) in enumerate(zip(sampler.strata.first, sampler.strata.second, strict=True)):
         total = sampler.strata.totals[s]
         i, j = sampler._pairs(np.full(total, s), np.arange(total))

@@ -71,6 +71,9 @@ class Kernel(ABC):
         _known_to_scikit_learn()
         return super().__new__(cls)
 
+    #: Whether the kernel is the library's, which says itself what is wrong with its samples.
+    _ours = False
+
     @abstractmethod
     def tile(self, x: Float[Any, "r d"], y: Float[Any, "s d"]) -> Float[Any, "r s"]:
         """Return the kernel of every row of `x` with every row of `y`."""
@@ -107,6 +110,7 @@ class Kernel(ABC):
             If an input or the kernel of it is not finite, not two-dimensional, or the two do not fit one another.
         """
         if y is not None and _validate.dimensions(x) == 1 and _validate.dimensions(y) == 1:
+            _known_to_scikit_learn()  # which may have called; the next time it need not do so pair by pair
             return float(self._pairs(*self._rows(_row(x), _row(y)))[0][0])
         return self._gram(x, y)
 
@@ -114,6 +118,7 @@ class Kernel(ABC):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Kernel:
+        _known_to_scikit_learn()
         return self  # it does not change; so a clone of an estimator has the same kernel
 
     # -- what the library calls; what tiles have in common is computed once where a kernel can
@@ -138,10 +143,7 @@ class Kernel(ABC):
     ) -> list[Evaluated]:
         """Return the block of this kernel and those of its kin; `diagonal` says that the rows are the columns."""
         shape = (int(x.shape[0]), int(y.shape[0]))
-        if _arrays.is_foreign(x):
-            block, eps = _with_arrays(self.tile, x, y), 0.0
-        else:
-            block, eps = _validate.called(self.tile, "the kernel", x, y)
+        block, eps = self._call(self.tile, "the kernel", x, y)
         if tuple(np.shape(block)) != shape:
             raise ValueError(
                 f"the kernel gave an array of shape {tuple(np.shape(block))} for {shape[0]} and {shape[1]} rows, "
@@ -158,9 +160,9 @@ class Kernel(ABC):
         return self._values(self.diagonal, x)
 
     def _values(self, method: Any, *rows: Any) -> Evaluated:
-        if _arrays.is_foreign(rows[0]):
-            return _with_arrays(method, *rows), 0.0
-        values, eps = _validate.called(method, "kernel", *rows)
+        values, eps = self._call(method, "kernel", *rows)
+        if _arrays.is_foreign(values):
+            return values, eps
         if values.shape != (len(rows[0]),):
             raise ValueError(
                 f"kernel returned an array of shape {values.shape} for {len(rows[0])} pairs of rows, expected "
@@ -171,6 +173,15 @@ class Kernel(ABC):
                 "kernel returned values that are not finite, expected finite numbers: scale x down."
             )
         return values, eps
+
+    def _call(self, method: Any, what: str, *arrays: Any) -> Evaluated:
+        """Return what a method of this kernel makes of clean arrays, or say what is wrong with it."""
+        if self._ours:
+            values = method(*arrays)
+            return values, 0.0 if _arrays.is_foreign(values) else _arrays.eps_of(values)
+        if _arrays.is_foreign(arrays[0]):
+            return _with_arrays(method, *arrays), 0.0
+        return _validate.called(method, what, *arrays)
 
     def _require_finite(self, finite: Any) -> None:
         """Refuse values if not all of them are finite."""

@@ -50,6 +50,8 @@ class WideNetwork(Kernel):
 
     def __post_init__(self) -> None:
         phi = activations.get(self.activation)
+        if self._precision() is not None:
+            _validate.choice(self._precision(), ("float64", "float32"), "dtype")
         clean = {
             "phi": phi,
             "activation": phi.name if isinstance(self.activation, str) else self.activation,
@@ -62,6 +64,13 @@ class WideNetwork(Kernel):
 
     def __repr__(self) -> str:
         return described(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "phi"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in (state | {"phi": activations.get(state["activation"])}).items():
+            object.__setattr__(self, name, value)
 
     @abstractmethod
     def _of(self, features: Any, theta: Any) -> Any:

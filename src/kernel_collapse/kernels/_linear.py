@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, final
 
+import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
@@ -44,8 +45,11 @@ class Linear(Kernel):
     dtype: str | None = field(default=None, kw_only=True)
 
     _not_finite = NOT_FINITE
+    _ours = True
 
     def __post_init__(self) -> None:
+        if self.dtype is not None:
+            _validate.choice(self.dtype, ("float64", "float32"), "dtype")
         for name, zero in (("weight_variance", False), ("bias_variance", True)):
             value = _validate.positive(getattr(self, name), name, zero_allowed=zero)
             object.__setattr__(self, name, value)
@@ -53,15 +57,21 @@ class Linear(Kernel):
     def __repr__(self) -> str:
         return described(self)
 
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused
     def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
         """Return the kernel of every row of `x` with every row of `y`."""
         rows, columns = self._rows(x, y)
         return self._of(rows @ _arrays.namespace(rows).permute_dims(columns, (1, 0)), rows.shape[1])
 
+    @np.errstate(over="ignore", invalid="ignore")  # as above
     def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
         """Return the kernel of each row of `left` with the same row of `right`."""
         rows, others = self._paired(left, right)
         return self._of(_arrays.namespace(rows).sum(rows * others, axis=1), rows.shape[1])
 
     def _of(self, products: Any, dim: int) -> Any:
-        return products * (self.weight_variance / dim) + self.bias_variance
+        values = products * (self.weight_variance / dim) + self.bias_variance
+        if not _arrays.traced(values):
+            xp = _arrays.namespace(values)
+            self._require_finite(xp.all(xp.isfinite(values)))
+        return values

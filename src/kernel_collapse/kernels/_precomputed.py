@@ -47,6 +47,8 @@ class Precomputed(Kernel):
 
     gram: Any
 
+    _ours = True
+
     def __post_init__(self) -> None:
         given = _validate.in_numpy(self.gram, "the Gram matrix")
         clean = _validate.gram(given, len(given) if _validate.dimensions(given) else 0).view()

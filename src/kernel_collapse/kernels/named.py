@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ def resolve_all(
                 f"kernel is {_validate.shown(kernel)} and {' and '.join(known)} {'is' if len(known) == 1 else 'are'} "
                 "given beside it, expected either: a kernel has its own parameters, so make it with these."
             )
-    if "activation" in known and len(given) > 1:
+    if not isinstance(known.get("activation"), Hashable):  # looked up once, as others are remembered
         known["activation"] = activations.get(known["activation"])
     NNGP(**known)  # parameters are refused whatever the kernel is
     return [_one(kernel, function, known) for kernel in given]
