@@ -78,9 +78,11 @@ def own(data):
     return [*((kernel, data.x) for kernel in kernels), (Precomputed(gram), samples)]
 
 
-def arrays(data):
+def arrays(data, compiled=True):
+    """The samples of each library; JAX compiles every step, which is done of one kernel alone."""
+    found = [data.x, torch.asarray(data.x[:60])]
     with jax.enable_x64(True):
-        return [data.x, torch.asarray(data.x[:90]), jax.numpy.asarray(data.x[:90])]
+        return [*found, jax.numpy.asarray(data.x[:60])] if compiled else found
 
 
 def same(found, expected):
@@ -96,7 +98,7 @@ def same(found, expected):
 def test_a_gram_matrix_is_the_functions_to_the_bit(kind, options, data):
     kernel, function = kind(**options), FUNCTIONS[kind]
     with jax.enable_x64(True):
-        for x in arrays(data):
+        for x in arrays(data, options["activation"] == "relu"):
             same(kernel(x), function(x, **options))
             same(kernel(x[:40], x), function(x[:40], x, **options))
     same(
@@ -163,7 +165,7 @@ def test_random_features_and_expectations_take_an_object(data):
 def test_blocks_pairs_and_diagonal_are_entries(kind, options, data):
     kernel = kind(**options)
     with jax.enable_x64(True):
-        for x in arrays(data):
+        for x in arrays(data, options["activation"] == "relu"):
             check_laws(kernel, x, ACCURACY)
 
 
@@ -187,9 +189,9 @@ def check_laws(kernel, x, accuracy):
     assert np.linalg.eigvalsh(gram)[0] > -1e-11 * np.abs(gram).max() * len(gram)
     close = {"rtol": 0, "atol": accuracy * np.abs(gram).max()}
     np.testing.assert_allclose(np.asarray(kernel.diagonal(x)), np.diag(gram), **close)
-    np.testing.assert_allclose(np.asarray(kernel.tile(x[:50], x[10:90])), gram[:50, 10:90], **close)
-    np.testing.assert_allclose(np.asarray(kernel(x[:50], x[10:90])), gram[:50, 10:90], **close)
-    np.testing.assert_allclose(np.asarray(kernel.pairs(x[:50], x[10:60])), np.diag(gram, 10)[:50], **close)
+    np.testing.assert_allclose(np.asarray(kernel.tile(x[:40], x[10:50])), gram[:40, 10:50], **close)
+    np.testing.assert_allclose(np.asarray(kernel(x[:40], x[10:50])), gram[:40, 10:50], **close)
+    np.testing.assert_allclose(np.asarray(kernel.pairs(x[:40], x[10:50])), np.diag(gram, 10)[:40], **close)
     assert kernel(x[3], x[11]) == pytest.approx(gram[3, 11], rel=1e-12)
 
 
