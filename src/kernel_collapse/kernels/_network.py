@@ -33,8 +33,8 @@ class NNGP(WideNetwork):
     >>> kernel
     NNGP('relu', bias_variance=0.5)
     >>> kernel([[1.0, 0.0], [0.0, 2.0]]).round(4)
-    array([[0.5   , 0.5245],
-           [0.5245, 1.25  ]])
+    array([[0.5   , 0.3893],
+           [0.3893, 1.25  ]])
     """
 
     kind: Literal["features", "output"] = field(default="features", kw_only=True)
