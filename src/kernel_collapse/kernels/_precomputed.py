@@ -50,8 +50,8 @@ class Precomputed(Kernel):
     _ours = True
 
     def __post_init__(self) -> None:
-        given = _validate.in_numpy(self.gram, "the Gram matrix")
-        clean = _validate.gram(given, len(given) if _validate.dimensions(given) else 0).view()
+        given = _validate.matrix(self.gram, "the Gram matrix", numpy=True)
+        clean = _validate.gram(given, len(given)).view()
         clean.setflags(write=False)
         object.__setattr__(self, "gram", clean)
 
