@@ -27,9 +27,9 @@ def test_blocks_give_nc1_of_the_whole_feature_matrix(weighting, rows, depth):
     x, labels = small((50, 29, 1))
     options = {"bias_variance": 0.3, "weight_variance": 1.7, "activation": "relu", "depth": depth}
     value = kc.random_feature_nc1(x, labels, features=600, weighting=weighting, rows=rows, seed=5, **options)
-    layers = kernels.Layers(activations.get("relu"), depth, 1.7, 0.3)
+    kernel = kernels.NNGP("relu", depth=depth, weight_variance=1.7, bias_variance=0.3)
     network = (_random_features._Shallow if depth == 1 else _random_features._Deep)(
-        4, 600, layers, np.random.default_rng(5)
+        4, 600, kernel, np.random.default_rng(5)
     )
     expected = kc.nc1_from_features(network(x) / np.sqrt(600), labels, weighting=weighting)
     assert (value.features, value.rows, value.pairs) == (600, 80, 0)
@@ -38,8 +38,8 @@ def test_blocks_give_nc1_of_the_whole_feature_matrix(weighting, rows, depth):
 
 
 def test_deep_networks_are_the_layers_written_out():
-    layers = kernels.Layers(activations.get("erf"), 3, 1.7, 0.3)
-    network = _random_features._Deep(4, 512, layers, np.random.default_rng(0))
+    kernel = kernels.NNGP("erf", depth=3, weight_variance=1.7, bias_variance=0.3)
+    network = _random_features._Deep(4, 512, kernel, np.random.default_rng(0))
     x, _ = small()
     for k in range(8):
         part = slice(64 * k, 64 * (k + 1))
