@@ -33,9 +33,8 @@ PARTS = [
 
 
 @pytest.fixture(scope="module")
-def rows(quick_run):
-    with Store(quick_run) as store:
-        return store.frame()
+def rows(quick_rows_frame):
+    return quick_rows_frame
 
 
 @pytest.fixture(scope="module")

@@ -255,9 +255,8 @@ def test_nothing_finished_is_undecided():
         assert EXPERIMENT.figures(some)
 
 
-def test_collapse_limits_of_the_quick_run(quick_run):
-    with Store(quick_run) as store:
-        rows = store.frame()
+def test_collapse_limits_of_the_quick_run(quick_rows_frame):
+    rows = quick_rows_frame
     apart, crowded, spread, *_ = EXPERIMENT.verdicts(rows)
     assert [apart.status, crowded.status, spread.status] == ["holds", "does not hold", "holds"]
     logs = _fits.prepare(rows)
@@ -334,12 +333,10 @@ def test_experiments_that_are_not_there_are_named():
     assert "(`kernel-collapse reproduce adaptive-width`); not in this version: `not-yet`." in page
 
 
-def test_the_page_of_the_quick_run(quick_run_again):
-    text = (quick_run_again / "new" / "open-questions.md").read_text(encoding="utf-8")
+def test_the_page_of_the_quick_run(quick_report, quick_rows_frame):
+    rows, text = quick_rows_frame, (quick_report / "new" / "open-questions.md").read_text(encoding="utf-8")
     assert "kernel-collapse reproduce all --preset quick" in text
-    assert str(quick_run_again) not in text
-    with Store(quick_run_again) as store:
-        rows = store.frame()
+    assert str(quick_report) not in text
     for question, part in zip(open_questions.QUESTIONS, parts_of(text), strict=True):
         for source in question.sources:
             if source.experiment not in experiments.REGISTRY:

@@ -359,7 +359,7 @@ def kc_read(path):
     return sweep_file.read(path)
 
 
-def test_every_column_is_described(quick_run):
+def test_every_column_is_described(quick_run, quick_rows_frame):
     known = kc.describe_columns()
     for law in laws.SPECIFICATIONS.values():
         for key in set(law.model_fields) - {"n", "dim", "class_sizes", "path", "content", "base"}:
@@ -371,9 +371,7 @@ def test_every_column_is_described(quick_run):
     for name in frame:
         assert frame.attrs["columns"][name]["meaning"]
     assert set(frame["kernel"]) == set(measurements.SPECIFICATIONS)
-    with Store(quick_run) as store:
-        rows = store.frame()
-    assert frame["nc1_paper"].tolist() == rows["nc1_paper"].tolist()
+    assert frame["nc1_paper"].tolist() == quick_rows_frame["nc1_paper"].tolist()
 
 
 def test_results_in_files(here, say):

@@ -133,7 +133,7 @@ def test_errors_of_an_executor_are_rows(tmp_path):
     }
 
 
-def test_sigkill_three_times_then_resume(tmp_path, quick_run):
+def test_sigkill_three_times_then_resume(tmp_path, smoke_run):
     """A run killed at random moments goes on where it was: the rows of an undisturbed run, none twice."""
     moments = random.Random(20241124)
     folder = tmp_path / "killed"
@@ -154,7 +154,7 @@ def test_sigkill_three_times_then_resume(tmp_path, quick_run):
         process.wait()
         kept.append(len(rows(folder)))
         assert gone(workers), "a worker outlived its parent"
-    undisturbed = [row for row in rows(quick_run) if row[0] in keys]
+    undisturbed = [row for row in rows(smoke_run) if row[0] in keys]
     total = len(undisturbed)
     assert 0 < kept[0] < kept[1] < kept[2] < total, kept
     done = run_cli(*command[1:])
