@@ -31,15 +31,16 @@ def kept():
         return environment, {key: (results, seconds) for key, results, seconds in map(json.loads, lines)}
 
 
-def restore(folder, keys=None):
-    """Make a folder of the run that the rows were, as `kernel-collapse reproduce all` does; or of some of its trials."""
+def restore(folder):
+    """Make a folder of the run that the rows are of, as `kernel-collapse reproduce all` leaves it."""
     environment, rows = kept()
     trials = grid()
-    assert rows.keys() == trials.keys(), "the quick grid has changed: `make reproduce`, then `make quick-rows`"
+    assert rows.keys() == trials.keys(), (
+        "the quick grid has changed: `make reproduce`, then `make quick-rows`"
+    )
     run = {"experiments": list(REGISTRY), "preset": "quick", "version": __version__}
     with Store(folder, run, {"environment": environment}) as store:
-        for key in trials if keys is None else keys:
-            results, seconds = rows[key]
+        for key, (results, seconds) in rows.items():
             store.add(trials[key], status="ok", results=results, seconds=seconds)
 
 

@@ -49,7 +49,7 @@ def assert_same(key, results):
 
 @cache
 def stratified(most=100):
-    """Return keys of trials that are not of the smoke run: of each experiment and kernel in turn, the next at random."""
+    """Return names and keys: of each experiment and kernel in turn another trial at random, none of the smoke run."""
     drawn, seen, strata = random.Random(20261128), set(), {}
     for name, experiment in REGISTRY.items():
         for trial in experiment.trials("quick"):
@@ -83,7 +83,9 @@ def test_every_kind_is_among_the_hundred():
     experiments = {name for name, _ in chosen}
     assert experiments == set(REGISTRY) - set(SMOKE) - set(SHARED)
     kernels = {trial.measurement.kernel for trial in quick_rows.grid().values()}
-    assert {quick_rows.grid()[key].measurement.kernel for _, key in chosen} == kernels - {"ntk-published"}  # SMOKE's
+    assert {quick_rows.grid()[key].measurement.kernel for _, key in chosen} == kernels - {
+        "ntk-published"
+    }  # SMOKE's
 
 
 def test_the_smoke_run_gives_the_rows_that_are_kept(smoke_run):

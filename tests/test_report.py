@@ -1,6 +1,3 @@
-import base64
-import gzip
-import json
 import os
 import re
 import shutil
@@ -386,7 +383,9 @@ def test_figures_are_saved_in_three_formats(quick_report):
 
 def test_the_same_rows_make_the_same_figures(smoke_run, tmp_path):
     """Byte by byte in print; of every experiment, on the page: test_experiments.test_figures_show_every_row."""
-    again = shutil.copytree(smoke_run, tmp_path / "again", ignore=shutil.ignore_patterns("figures", "report.html"))
+    again = shutil.copytree(
+        smoke_run, tmp_path / "again", ignore=shutil.ignore_patterns("figures", "report.html")
+    )
     report.build(again)
     figures = sorted((smoke_run / "figures").glob("*.svg"))
     assert len(figures) >= 5
