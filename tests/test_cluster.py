@@ -23,6 +23,7 @@ from distributed import Client, Scheduler, Worker
 from distributed.security import Security
 
 import kernel_collapse as kc
+import tables
 from conftest import ROOT, refuse, run_cli
 from faulty import trials
 from kernel_collapse import cluster
@@ -30,7 +31,6 @@ from kernel_collapse.cluster._loop import event_loop, quiet, wait_for
 from kernel_collapse.runs import sweep, sweep_file
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.trials import Trial
-import tables
 from tables import rows
 
 TRIALS = [
