@@ -80,7 +80,7 @@ def alone(folder):
         sweep.run(sweep_file.read(folder / "sweep.toml")[0].trials(), store)
 
 
-def until(true, what, seconds=60):
+def until(true, what, seconds=4 * 3600):  # against hanging alone
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"waited for {what}"

@@ -95,7 +95,9 @@ def missing(trials: Iterable[Trial], store: Store) -> list[Trial]:
     """
     finished = store.finished()
     todo = {trial.key: trial for trial in trials}
-    compiling, others, known = [], [], set[Hashable]()
+    compiling: list[Trial] = []
+    others: list[Trial] = []
+    known = set[Hashable]()
     for trial in sorted((t for key, t in todo.items() if key not in finished), key=lambda t: -t.cost):
         programs = trial.programs.keys()
         (others if programs <= known else compiling).append(trial)
