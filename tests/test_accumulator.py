@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernel_collapse as kc
+from objects import OBJECTS
 
 FIELDS = [
     field.name for field in dataclasses.fields(kc.Collapse) if field.name not in ("reason", "noise_variance")
@@ -231,9 +232,18 @@ def good():
         (lambda: good().update(np.zeros((4, 3)), [0, 1, 2, 0]), "expected 2 columns, as many as dim"),
         (lambda: good().update(np.zeros((4, 2, 1, 1)), [0, 1, 2, 0]), "expected two dimensions"),
         (lambda: good().update([[np.nan, 0.0]], [0]), "features holds nan in row 0, column 0"),
-        (lambda: good().update(np.zeros((2, 2)), [0, 3]), "labels hold 3, expected 0 to 2"),
-        (lambda: good().update(np.zeros((2, 2)), [0, -1]), "expected a vector of class numbers from 0"),
-        (lambda: good().update(np.zeros((2, 2)), [0.5, 1.0]), "expected a vector of class numbers from 0"),
+        (
+            lambda: good().update(np.zeros((2, 2)), [0, 3]),
+            "labels hold 3, expected whole numbers from 0 to 2",
+        ),
+        (
+            lambda: good().update(np.zeros((2, 2)), [0, -1]),
+            "labels hold -1, expected whole numbers from 0 to 2",
+        ),
+        (
+            lambda: good().update(np.zeros((2, 2)), [0.5, 1.0]),
+            "labels hold 0.5, expected whole numbers from 0 to 2",
+        ),
         (lambda: good().update(np.zeros((2, 2)), [0]), "2 rows and there are 1 labels|features has 2 rows"),
         (
             lambda: good().update(np.zeros((2, 2)), [0, 1], np.zeros((2, 4))),
@@ -267,3 +277,18 @@ def test_a_batch_that_is_refused_adds_nothing():
     with pytest.raises(ValueError, match="nan"):
         seen.update(np.full((3, 6), np.nan), [0, 1, 2])
     equal(seen.collapse(), before, [name for name in FIELDS if name not in DECIDED], rel=0.0)
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_labels_are_class_numbers_whatever_holds_them(kind, unchecked):
+    """They are taken as numbers, or refused in a sentence."""
+    given, _ = OBJECTS[kind](np.array([0, 1, 2, 1, 0, 1, 2, 0]))
+    seen, refused = kc.Accumulator(3, 2), ""
+    try:
+        seen.update(np.arange(16.0).reshape(8, 2), given)
+    except ValueError as refusal:
+        refused = str(refusal)
+    if refused:
+        assert re.search(r"expected .*[.?]$", refused)
+    assert seen.class_means.shape == (3, 2)
+    assert seen.counts.sum() == (0 if refused else 8)

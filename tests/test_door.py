@@ -50,6 +50,18 @@ def linear():
 
 
 @cache
+def accumulator():
+    return kc.Accumulator(2, 2)
+
+
+@cache
+def accumulated():
+    seen = kc.Accumulator(2, 2)
+    seen.update(X, LABELS.astype(int))
+    return seen
+
+
+@cache
 def solution():
     return kc.solve_adaptive(X, TARGETS, width=50)
 
@@ -85,6 +97,19 @@ FUNCTIONS = {
     "collapse_from_features": (
         FEATURES | {"classifier": CLASSIFIER, "bias": BIAS, "targets": np.eye(2)[LABELS.astype(int)]},
         "features labels classifier bias targets",
+    ),
+    "Accumulator": ({"n_classes": 2, "dim": 2, "class_means": X[:2]}, "class_means"),
+    "Accumulator.update": (
+        {"self": accumulator, "features": X, "labels": LABELS.astype(int), "logits": DUAL},
+        "features logits",
+    ),
+    "Accumulator.decide": (
+        {"self": accumulated, "features": X, "labels": LABELS.astype(int), "logits": DUAL},
+        "features logits",
+    ),
+    "Accumulator.collapse": (
+        {"self": accumulated, "classifier": CLASSIFIER, "bias": BIAS},
+        "classifier bias",
     ),
     "held_out_collapse": (
         {"gram": GRAM, "labels": LABELS} | HELD_OUT | {"targets": TARGETS, "dual_weights": DUAL[:, :1]},
@@ -200,6 +225,8 @@ INSIDE = {"activations.determinant"}
 IN_NUMPY = {
     *("streamed_nc1", "streamed_collapse", "sampled_nc1", "random_feature_nc1", "solve_adaptive"),
     *(
+        "Accumulator",
+        *(f"Accumulator.{name}" for name in ("update", "decide", "collapse")),
         "kernels.Precomputed",
         "AdaptiveSolution.kernel",
         "Dataset",
@@ -254,6 +281,8 @@ def figures(result):
         return {f"{key} {k}": v for key, value in result.items() for k, v in figures(value).items()}
     if isinstance(result, tuple | list):
         return figures(dict(enumerate(result)))
+    if isinstance(result, kc.Accumulator):
+        return {"class means": result._given}
     if isinstance(result, kc.AdaptiveSolution):
         return {"gram": result.gram, "free energy": np.array(result.free_energy)}
     if isinstance(result, kc.networks.Training):
@@ -428,6 +457,9 @@ def test_the_table_is_of_all_that_is_public():
         assert set(listed.split()) <= parameters | {"class_sizes"}, name
         if inspect.isfunction(function(name)):
             counts = {"features"} if name == "random_feature_nc1" else set()
+            counts |= (
+                {"labels"} if name.startswith("Accumulator.") else set()
+            )  # numbers: tests/test_accumulator.py
             assert (parameters - counts) & taken <= set(listed.split()), name
         assert set(arguments) - {"self"} <= parameters | {"class_sizes"}, name
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _arrays, _memory, _validate
+from kernel_collapse import _arrays, _memory, _objects, _validate
 from kernel_collapse.collapse._decisions import Nearest
 from kernel_collapse.collapse._from_features import Layer, aligned, axes_of
 from kernel_collapse.collapse._metrics import Collapse, Seen, assemble, measured_pinv
@@ -381,18 +381,25 @@ class Accumulator:
                 f"features have shape {batch.shape}, expected {self.dim} columns, as many as dim."
             )
         _validate.squarable(batch, "features")
-        codes = _validate.codes(labels if hasattr(labels, "dtype") else np.asarray(labels))
+        codes = self._class_numbers(labels)
         _validate.as_many(len(batch), "features", len(codes))
-        if codes.max() >= self.n_classes:
-            raise ValueError(
-                f"labels hold {codes.max()}, expected 0 to {self.n_classes - 1}: make the accumulator with more "
-                "classes."
-            )
         if logits is None:
             return batch, codes, None
         shape = (len(codes), self.n_classes)
         scores = _validate.shaped(_validate.in_numpy(logits, "logits"), "logits", shape, "an output a class")
         return batch, codes, np.argmax(scores, axis=1)
+
+    def _class_numbers(self, labels: Any) -> Int[np.ndarray, " m"]:
+        values = _objects.numbers(_validate.in_numpy(labels, "labels"), "labels")
+        if values.ndim != 1:
+            raise ValueError(f"labels have shape {values.shape}, expected (m,): a class number a sample.")
+        bad = values[~((values >= 0) & (values < self.n_classes) & (values == np.floor(values)))]
+        if len(bad):
+            raise ValueError(
+                f"labels hold {bad[0]:g}, expected whole numbers from 0 to {self.n_classes - 1}: number the "
+                "classes, or make the accumulator with more of them."
+            )
+        return np.asarray(values, dtype=np.int64)
 
     def _weights(self, classifier: Any, bias: Any) -> Float[np.ndarray, "C p"] | None:
         if classifier is None:
