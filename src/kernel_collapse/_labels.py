@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from kernel_collapse import _arrays
+from kernel_collapse._input_error import InputError
 from kernel_collapse._numbers import count, fits, positive
 from kernel_collapse._objects import are, in_numpy, is_missing, is_table, ordered, several, shown
 
@@ -26,8 +27,8 @@ _PLAIN = (int, str, bool, bytes)
 def as_many(n_rows: int, what: str, n_labels: int) -> None:
     """Refuse labels that are not as many as the rows of what they are of."""
     if n_rows != n_labels:
-        raise ValueError(
-            f"{what} have {n_rows} rows and there are {n_labels} labels, expected as many labels as rows."
+        raise InputError(
+            what, f"{n_rows} rows and there are {n_labels} labels", "as many labels as rows", verb="have"
         )
 
 
@@ -45,15 +46,18 @@ def encode_labels(
     try:
         distinct = dict.fromkeys(values)
     except Exception:  # whatever the hash of an object raises
-        raise ValueError(f"{what} cannot be hashed, expected numbers, strings or tuples.") from None
+        raise InputError(what, "be hashed", "numbers, strings or tuples", verb="cannot") from None
     try:
         classes = sorted(distinct)
     except Exception:  # whatever comparing them raises: text and numbers have no common order
         classes = list(distinct)
     if two_classes and len(classes) < 2:
-        raise ValueError(
-            f"all {len(values)} {what} are {shown(classes[0])}, expected at least two classes: collapse compares "
-            "the spread within classes with the spread between them."
+        raise InputError(
+            f"all {len(values)} {what}",
+            f"{shown(classes[0])}",
+            "at least two classes",
+            "collapse compares the spread within classes with the spread between them",
+            verb="are",
         )
     index = {label: i for i, label in enumerate(classes)}
     return np.array([index[v] for v in values], dtype=np.int64), tuple(classes)
@@ -63,9 +67,12 @@ def codes(labels: Any) -> Int[np.ndarray, " n"]:
     """Return labels that are class indices already, 0 and up."""
     found = np.asarray(in_numpy(labels, "labels")) if hasattr(labels, "dtype") else None
     if found is None or found.dtype.kind not in "iu" or found.ndim != 1 or not found.size or found.min() < 0:
-        raise ValueError(
-            f"labels are {shown(labels)}, expected a vector of class numbers from 0: make the data set with "
-            "kernel_collapse.data.from_arrays, which takes labels of any kind."
+        raise InputError(
+            "labels",
+            f"{shown(labels)}",
+            "a vector of class numbers from 0",
+            "make the data set with kernel_collapse.data.from_arrays, which takes labels of any kind",
+            verb="are",
         )
     return found.astype(np.int64, copy=False)
 
@@ -78,9 +85,12 @@ def codes_among(labels: Any, classes: Sequence[Any], what: str = "test_labels") 
     missing = [label for key, label in zip(keys, seen, strict=True) if key not in known]
     if missing:
         shown_classes = ", ".join(map(shown, classes[:5])) + (", ..." if len(classes) > 5 else "")
-        raise ValueError(
-            f"the held-out class {shown(missing[0])} has no training sample, expected classes among "
-            f"{shown_classes}: drop those samples, or split by class."
+        raise InputError(
+            f"the held-out class {shown(missing[0])}",
+            "no training sample",
+            f"classes among {shown_classes}",
+            "drop those samples, or split by class",
+            verb="has",
         )
     return np.array([known[key] for key in keys], dtype=np.int64)[codes]
 
@@ -126,7 +136,7 @@ def _scalar(value: Any) -> Any:
         return value.item()
     if (isinstance(value, np.ndarray) or _arrays.is_foreign(value)) and tuple(value.shape) == ():
         if _arrays.traced(value):
-            raise ValueError("labels are traced by JAX, expected known values: close over them.")
+            raise InputError("labels", "traced by JAX", "known values", "close over them", verb="are")
         if value is not np.ma.masked:
             return in_numpy(value, "a label").item()
     return value
@@ -182,9 +192,7 @@ def _refuse_missing(values: list[Any]) -> None:
 
 
 def _refuse_row(row: int) -> None:
-    raise ValueError(
-        f"the label of row {row} is missing, expected a label in every row: drop unlabelled rows."
-    )
+    raise InputError(f"the label of row {row}", "missing", "a label in every row", "drop unlabelled rows")
 
 
 def _truths(value: Any) -> Any:
@@ -204,9 +212,12 @@ def _refuse_merging(values: list[Any], kinds: set[type], what: str) -> None:
         except Exception:  # cannot be hashed, which is said next
             return
         if known != _truths(value):
-            raise ValueError(
-                f"{what} hold truth values beside numbers, and {shown(value)} in row {row} equals another label, "
-                "expected labels of one kind: convert all to numbers or all to text."
+            raise InputError(
+                what,
+                f"truth values beside numbers, and {shown(value)} in row {row} equals another label",
+                "labels of one kind",
+                "convert all to numbers or all to text",
+                verb="hold",
             )
 
 
@@ -217,17 +228,22 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
     largest remainders, and a sample at least.
     """
     if n < n_classes:
-        raise ValueError(
-            f"n is {n} for {shown(n_classes)} classes, expected at least one sample a class: raise n to as many "
-            "or more."
+        raise InputError(
+            "n",
+            f"{n} for {shown(n_classes)} classes",
+            "at least one sample a class",
+            "raise n to as many or more",
         )
     if value is not None:
         value = several(value, "class_sizes", f"{n_classes} sizes, one a class")
     if imbalance is not None:
         if value is not None:
-            raise ValueError(
-                f"class_sizes {shown(tuple(value))} and imbalance {shown(imbalance)} are both given, expected one of "
-                "them: drop the other."
+            raise InputError(
+                f"class_sizes {shown(tuple(value))} and imbalance {shown(imbalance)}",
+                "both given",
+                "one of them",
+                "drop the other",
+                verb="are",
             )
         return _geometric(n, n_classes, imbalance)
     if value is None:
@@ -235,15 +251,18 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
         return tuple(share + (c < rest) for c in range(n_classes))
     sizes = tuple(count(v, "a class size", least=0) for v in value)
     if len(sizes) != n_classes:
-        raise ValueError(f"class_sizes has {len(sizes)} entries, expected {n_classes}: one a class.")
+        raise InputError("class_sizes", f"{len(sizes)} entries", f"{n_classes}", "one a class", verb="has")
     if 0 in sizes:
-        raise ValueError(
-            f"class_sizes {shown(sizes)} leaves class {sizes.index(0)} without a sample, expected at least one each: "
-            "drop the class instead."
+        raise InputError(
+            f"class_sizes {shown(sizes)}",
+            f"class {sizes.index(0)} without a sample",
+            "at least one each",
+            "drop the class instead",
+            verb="leaves",
         )
     if sum(sizes) != n:
-        raise ValueError(
-            f"class_sizes {shown(sizes)} add up to {sum(sizes)}, expected n = {n}: change either."
+        raise InputError(
+            f"class_sizes {shown(sizes)}", f"up to {sum(sizes)}", f"n = {n}", "change either", verb="add"
         )
     return sizes
 
@@ -251,9 +270,7 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
 def _geometric(n: int, n_classes: int, imbalance: Any) -> tuple[int, ...]:
     ratio = positive(imbalance, "imbalance")
     if ratio < 1:
-        raise ValueError(
-            f"imbalance is {shown(imbalance)}, expected 1 or more: it is the largest class over the smallest."
-        )
+        raise InputError.of("imbalance", imbalance, "1 or more", "it is the largest class over the smallest")
     share = ratio ** (-np.arange(n_classes) / max(n_classes - 1, 1))
     share *= n / share.sum()
     sizes = np.floor(share).astype(int)

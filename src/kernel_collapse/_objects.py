@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _arrays
+from kernel_collapse._input_error import InputError
 
 __all__ = ["are", "in_numpy", "is_missing", "is_table", "numbers", "ordered", "several", "shown"]
 
@@ -147,9 +148,12 @@ def in_numpy(value: Any, what: str) -> Any:
     try:
         return _arrays.read(value)
     except Exception as error:  # whatever a library raises of an array that has no values to give
-        raise ValueError(
-            f"{are(what)} an array of {_arrays.kind(value)} whose values cannot be read ({_first_line(error)}), "
-            "expected known values: convert it to NumPy first."
+        raise InputError(
+            f"{are(what)} an array of {_arrays.kind(value)} whose values",
+            f"be read ({_first_line(error)})",
+            "known values",
+            "convert it to NumPy first",
+            verb="cannot",
         ) from None
 
 
@@ -171,20 +175,26 @@ def numbers(value: Any, what: str) -> Any:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise ValueError(
-            f"{what} has rows of different lengths, expected as many numbers in each row."
+        raise InputError(
+            what, "rows of different lengths", "as many numbers in each row", verb="has"
         ) from None
     except Exception as error:  # whatever an object's own conversion raises
-        raise ValueError(
-            f"{what} cannot be read as an array ({type(error).__name__}: {_first_line(error)}), expected numbers in "
-            "rows: convert it to NumPy first."
+        raise InputError(
+            what,
+            f"be read as an array ({type(error).__name__}: {_first_line(error)})",
+            "numbers in rows",
+            "convert it to NumPy first",
+            verb="cannot",
         ) from None
     if array.dtype == object:
         return _of_objects(array, value, what)
     if array.dtype.names is not None:
-        raise ValueError(
-            f"{what} has the named fields {', '.join(map(repr, array.dtype.names[:5]))}, expected a plain array: try "
-            "numpy.lib.recfunctions.structured_to_unstructured."
+        raise InputError(
+            what,
+            f"the named fields {', '.join(map(repr, array.dtype.names[:5]))}",
+            "a plain array",
+            "try numpy.lib.recfunctions.structured_to_unstructured",
+            verb="has",
         )
     # Narrow floats that are not NumPy's own (bfloat16) have the kind of raw bytes, and a name.
     if array.dtype.kind not in "biuf" and "float" not in array.dtype.name:
@@ -194,19 +204,29 @@ def numbers(value: Any, what: str) -> Any:
 
 
 def _refuse_entries(what: str, kind: str) -> NoReturn:
-    raise ValueError(f"{what} has entries of type {kind}, expected real numbers: encode or drop what is not.")
+    raise InputError(
+        what, f"entries of type {kind}", "real numbers", "encode or drop what is not", verb="has"
+    )
 
 
 def _refuse_arrays_inside(values: list[Any] | tuple[Any, ...], what: str, level: int = 0) -> None:
     """Refuse lists of arrays whose masks or libraries NumPy would not see."""
     for example in {type(v): v for v in values}.values():
         if isinstance(example, np.ma.MaskedArray) and example is not np.ma.masked:
-            raise ValueError(
-                f"{what} holds masked arrays, whose masks would be ignored, expected arrays without: fill them first."
+            raise InputError(
+                what,
+                "masked arrays, whose masks would be ignored",
+                "arrays without",
+                "fill them first",
+                verb="holds",
             )
         if _arrays.is_foreign(example):
-            raise ValueError(
-                f"{what} holds arrays of {_arrays.kind(example)} in a list, expected one array: stack them first."
+            raise InputError(
+                what,
+                f"arrays of {_arrays.kind(example)} in a list",
+                "one array",
+                "stack them first",
+                verb="holds",
             )
     if level < 3:
         for v in values:
@@ -242,8 +262,8 @@ def _of_pandas(value: Any, what: str) -> Any:
     names = ", ".join(shown(name) for name, _ in other[:5]) + (
         f" and {len(other) - 5} more" if len(other) > 5 else ""
     )
-    raise ValueError(
-        f"{what} has columns that are not numeric ({names}), expected numbers: drop or encode them."
+    raise InputError(
+        what, f"columns that are not numeric ({names})", "numbers", "drop or encode them", verb="has"
     )
 
 
@@ -261,9 +281,12 @@ def _of_objects(array: np.ndarray, value: Any, what: str) -> Float[np.ndarray, .
             try:
                 found[place] = float(entry)
             except OverflowError:
-                raise ValueError(
-                    f"{what} holds {shown(entry)} at {place}, which is beyond the largest float64, expected numbers "
-                    "below 1.8e308: scale it down."
+                raise InputError(
+                    what,
+                    f"{shown(entry)} at {place}, which is beyond the largest float64",
+                    "numbers below 1.8e308",
+                    "scale it down",
+                    verb="holds",
                 ) from None
         elif not isinstance(entry, tuple) and is_missing(entry):
             found[place] = np.nan
@@ -283,7 +306,7 @@ def several(value: Any, what: str, example: str) -> list[Any]:
         length = len(value)
         values = list(value) if length <= MOST_VALUES else []
     except Exception:  # whatever an object raises that cannot be counted or gone through
-        raise ValueError(f"{what} is {shown(value)}, expected {wanted}.") from None
+        raise InputError.of(what, value, wanted) from None
     if length > MOST_VALUES:
-        raise ValueError(f"{what} has {length} values, expected at most {MOST_VALUES}: give fewer.")
+        raise InputError(what, f"{length} values", f"at most {MOST_VALUES}", "give fewer", verb="has")
     return values

@@ -35,6 +35,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _arrays, _collinear, _validate, activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation, ActivationLike
 from kernel_collapse.activations._base import Array, in_units
 
@@ -280,9 +281,12 @@ def _whole(
 
 def require_finite(finite: Any) -> None:
     if not bool(finite):
-        raise ValueError(
-            "the kernel is not finite: its entries, or products of two variances, pass the largest number of their "
-            "precision, expected smaller ones; scale x, weight_variance or depth down."
+        raise InputError(
+            "the kernel",
+            "not finite: its entries, or products of two variances, pass the largest number of their "
+            "precision",
+            "smaller ones",
+            "scale x, weight_variance or depth down",
         )
 
 
@@ -323,9 +327,11 @@ def _require_resolved(values: Float[Any, " n"], expected: Any, what: str) -> Non
     xp, least = _arrays.namespace(values), _least(values)
     lost = (values < least) & expected
     if bool(xp.any(lost)):
-        raise ValueError(
-            f"the {what} is {_arrays.number(xp.min(values[lost])):.3g}, expected at least {least:.3g}, for smaller "
-            "numbers have fewer digits in their precision: scale x or weight_variance up, or set the row to zero."
+        raise InputError(
+            f"the {what}",
+            f"{_arrays.number(xp.min(values[lost])):.3g}",
+            f"at least {least:.3g}, for smaller numbers have fewer digits in their precision",
+            "scale x or weight_variance up, or set the row to zero",
         )
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate, activations, kernels
+from kernel_collapse._input_error import InputError
 
 __all__ = ["AdaptiveError", "AdaptiveSolution", "PathPoint", "Start", "Status"]
 
@@ -148,7 +149,7 @@ class AdaptiveSolution:
         def stretched(inputs: ArrayLike, what: str) -> Float[np.ndarray, "m d"]:
             clean = _validate.matrix(inputs, what, numpy=True)
             if clean.shape[1] != dim:
-                raise ValueError(f"{what} has {clean.shape[1]} features, expected the {dim} of the solution.")
+                raise InputError(what, f"{clean.shape[1]} features", f"the {dim} of the solution", verb="has")
             basis = np.eye(dim) if self._basis is None else self._basis
             return clean + (clean @ basis) @ stretch @ basis.T
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate, activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse.adaptive import _minimise
 from kernel_collapse.adaptive._free_energy import FreeEnergy, published_label_term
 from kernel_collapse.adaptive._solution import AdaptiveError, AdaptiveSolution, PathPoint, Start, Status
@@ -110,9 +111,7 @@ def solve_adaptive(
     curvature = _validate.flag(curvature, "curvature")
     starts = _validate.several(starts, "starts", "('nngp',)")
     if not starts:
-        raise ValueError(
-            f"starts is empty, expected at least one of {', '.join(START_NAMES)}: try ('nngp',)."
-        )
+        raise InputError("starts", "empty", f"at least one of {', '.join(START_NAMES)}", "try ('nngp',)")
     for start in starts:
         _validate.choice(start, START_NAMES, "the start")
     path = () if anneal is None else _validate.several(anneal, "anneal", "(5000, 1000)")
@@ -125,9 +124,12 @@ def solve_adaptive(
         z = np.ascontiguousarray(triangle.T)
     phi = activations.get(activation)
     if phi.jumps:
-        raise ValueError(
-            f"the activation {phi.name} has a jump, so that the free energy has no gradient, expected one without: a "
-            "steep scaled_erf is close to a step."
+        raise InputError(
+            f"the activation {phi.name}",
+            "a jump, so that the free energy has no gradient",
+            "one without",
+            "a steep scaled_erf is close to a step",
+            verb="has",
         )
     energy = FreeEnergy(
         z,
@@ -138,9 +140,12 @@ def solve_adaptive(
         noise_variance=_validate.moderate(noise_variance, "noise_variance"),
     )
     if not callable(getattr(energy.activation, "kappa_q", None)):
-        raise ValueError(
-            f"the activation {energy.activation.name} has no kappa_q, expected one with that derivative: the adaptive "
-            "kernel needs it."
+        raise InputError(
+            f"the activation {energy.activation.name}",
+            "no kappa_q",
+            "one with that derivative",
+            "the adaptive kernel needs it",
+            verb="has",
         )
     limit = _validate.count(max_evaluations, "max_evaluations")
     rng = np.random.default_rng(_validate.seed(seed))
@@ -202,10 +207,14 @@ def solve_adaptive(
 def _inputs(x: ArrayLike, targets: ArrayLike) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n k"]]:
     clean = _validate.matrix(x, "x", numpy=True)
     if len(clean) < 2:
-        raise ValueError("x has 1 row, expected at least two samples: one sample has no kernel to adapt.")
+        raise InputError(
+            "x", "1 row", "at least two samples", "one sample has no kernel to adapt", verb="has"
+        )
     y = _validate.columns(targets, "targets", numpy=True)
     if len(y) != len(clean):
-        raise ValueError(f"x has {len(clean)} rows and targets {len(y)}, expected as many targets as rows.")
+        raise InputError(
+            "x", f"{len(clean)} rows and targets {len(y)}", "as many targets as rows", verb="has"
+        )
     return clean, y
 
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.cluster._worker import checked, versions
 
 __all__ = ["address", "reach", "require_installed", "require_same", "start"]
@@ -36,8 +37,8 @@ def address(value: str, what: str = "--dask") -> str:
         or not port.isdecimal()
         or not 0 < int(port) < 65536
     ):
-        raise ValueError(
-            f"{what} is {value!r}, expected the address of a scheduler, which `dask scheduler` prints: try tcp://HOST:8786."
+        raise InputError.of(
+            what, value, "the address of a scheduler, which `dask scheduler` prints", "try tcp://HOST:8786"
         )
     return value if separator else f"tcp://{value}"
 
@@ -52,8 +53,8 @@ def require_installed(local: bool) -> None:
         if not local or importlib.util.find_spec("cryptography"):
             return
         missing = "cryptography"  # makes the certificate
-    raise ValueError(
-        f"{missing} is not installed, expected for work on a cluster: pip install 'kernel-collapse[cluster]'."
+    raise InputError(
+        missing, "not installed", "for work on a cluster", "pip install 'kernel-collapse[cluster]'"
     )
 
 
@@ -170,9 +171,12 @@ async def require_same(client: Any, seconds: float) -> None:
                 answers = await client.run(checked(here), on_error="return")
                 wrong = {where: said for where, answer in answers.items() if (said := _said(answer))}
     except Exception as error:  # of a connection, and whatever becomes of a worker meanwhile
-        raise ValueError(
-            f"the scheduler or a worker does not say its versions ({_reason(error)}), expected an answer within "
-            f"{seconds:g} s: see whether they hang or die, start them anew."
+        raise InputError(
+            "the scheduler or a worker",
+            f"say its versions ({_reason(error)})",
+            f"an answer within {seconds:g} s",
+            "see whether they hang or die, start them anew",
+            verb="does not",
         ) from None
     if wrong:
         named = "; ".join(f"{where} has {said}" for where, said in list(wrong.items())[:5])

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate, kernels
+from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 
 __all__ = ["STRIP", "BlockKernel", "Panel", "Part", "Tiles", "classes_of", "pieces"]
@@ -101,9 +102,7 @@ class Tiles(NamedTuple):
                     to_columns[k] += block.T @ right_of_rows[here]
         for terms, name in zip(to_rows, self.names, strict=True):
             if callable(name) and not np.isfinite(terms).all():
-                raise ValueError(
-                    "the kernel's block is not finite, expected finite numbers for every pair of rows."
-                )
+                raise InputError("the kernel's block", "not finite", "finite numbers for every pair of rows")
             kernels.require_finite(np.isfinite(terms).all())
         return Part(rows.samples, columns.samples, diagonal, to_rows, to_columns, eps)
 
@@ -143,8 +142,11 @@ def _block(
     shape = (len(x), len(x_columns))
     block, eps = _validate.called(kernel, "the kernel", x, x_columns)
     if block.shape != shape:
-        raise ValueError(
-            f"the kernel gave an array of shape {block.shape} for {shape[0]} and {shape[1]} rows, expected {shape}: it "
-            "is called with the rows of a tile and those of its columns."
+        raise InputError(
+            "the kernel",
+            f"an array of shape {block.shape} for {shape[0]} and {shape[1]} rows",
+            f"{shape}",
+            "it is called with the rows of a tile and those of its columns",
+            verb="gave",
         )
     return block, eps

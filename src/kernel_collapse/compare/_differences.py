@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.report.style import NAMES
@@ -125,7 +126,7 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
     """
     first, second = Path(a), Path(b)
     if first.resolve() == second.resolve():
-        raise ValueError(f"both folders are {str(first)!r}, expected two runs: give another one.")
+        raise InputError("both folders", f"{str(first)!r}", "two runs", "give another one", verb="are")
     with Store(first) as store_a, Store(second) as store_b:
         about = {"a": store_a.about(), "b": store_b.about()}
         runs = {"a": _trials(store_a, about["a"]), "b": _trials(store_b, about["b"])}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._dataset import Dataset
 from kernel_collapse.data._frame import frame, orthonormal
 
@@ -116,8 +117,8 @@ def shell(
     radius = np.sqrt(room.dim) / 2 if radius is None else _validate.moderate(radius, "radius")
     thickness = _validate.moderate(thickness, "thickness", zero_allowed=True)
     if thickness > radius:
-        raise ValueError(
-            f"thickness is {thickness:g}, expected at most the radius, {radius:g}: at that it is a ball."
+        raise InputError(
+            "thickness", f"{thickness:g}", f"at most the radius, {radius:g}", "at that it is a ball"
         )
     directions = _directions(room.normals())
     inner = (1 - thickness / radius) ** room.dim
@@ -178,9 +179,11 @@ def subspace(
     room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
     intrinsic_dim = _validate.count(intrinsic_dim, "intrinsic_dim")
     if intrinsic_dim > room.dim:
-        raise ValueError(
-            f"intrinsic_dim is {intrinsic_dim} in {room.dim} dimensions, expected at most as many: raise dim or "
-            "lower intrinsic_dim."
+        raise InputError(
+            "intrinsic_dim",
+            f"{intrinsic_dim} in {room.dim} dimensions",
+            "at most as many",
+            "raise dim or lower intrinsic_dim",
         )
     std, noise = _validate.moderate(std, "std"), _validate.moderate(noise, "noise", zero_allowed=True)
     turn = orthonormal(room.rng, room.dim, intrinsic_dim)
@@ -241,12 +244,12 @@ def tree(
     """
     depth, branching = _validate.count(depth, "depth"), _validate.count(branching, "branching", least=2)
     if depth > 60:  # before a number of leaves is computed that has more digits than there are samples
-        raise ValueError(f"depth is {depth}, expected at most 60: there are branching^depth classes.")
+        raise InputError("depth", f"{depth}", "at most 60", "there are branching^depth classes")
     room = frame(n, dim, branching**depth, separation, class_sizes, imbalance, seed)
     shrink, std = _validate.positive(shrink, "shrink"), _validate.moderate(std, "std")
     if shrink > 1:
-        raise ValueError(
-            f"shrink is {shrink:g}, expected more than 0 and at most 1: the steps get shorter from level to level."
+        raise InputError(
+            "shrink", f"{shrink:g}", "more than 0 and at most 1", "the steps get shorter from level to level"
         )
     means = np.zeros((1, room.dim))
     for level in range(1, depth + 1):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._dataset import Dataset
 from kernel_collapse.data._frame import Frame, frame, line, orthonormal
 
@@ -255,7 +256,7 @@ def manifolds(
 
 def _plane(room: Frame, law: str, least: int) -> Frame:
     if room.dim < least:
-        raise ValueError(f"dim is {room.dim}, expected at least {least} for {law!r}: raise dim.")
+        raise InputError("dim", f"{room.dim}", f"at least {least} for {law!r}", "raise dim")
     return room
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._bodies import ball, shell, subspace, tree
 from kernel_collapse.data._curved import checkerboard, manifolds, spheres, xor
 from kernel_collapse.data._dataset import Dataset
@@ -22,7 +23,7 @@ def _noisy(
 ) -> Dataset:
     """Return samples of another law with flipped labels; what is no option here is one of the other law."""
     if base == "label-noise":
-        raise ValueError("base is 'label-noise', expected another law: raise the fraction instead.")
+        raise InputError("base", "'label-noise'", "another law", "raise the fraction instead")
     return label_noise(sample(base, n=n, dim=dim, seed=seed, **options), fraction, seed=seed)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._dataset import Dataset
 from kernel_collapse.data._frame import frame, line, line_targets
 from kernel_collapse.data._gaussian import gaussian_classes
@@ -152,9 +153,8 @@ def student_t(
     with np.errstate(divide="ignore", over="ignore"):
         x = room.centres + unit * normals / mixing[:, None]
     if not np.isfinite(x).all():
-        raise ValueError(
-            f"df is {df:g}, at which samples lie beyond the range of float64, expected "
-            "a larger one: try 1 or more."
+        raise InputError(
+            "df", f"{df:g}, at which samples lie beyond the range of float64", "a larger one", "try 1 or more"
         )
     return room.dataset(x, "student-t", on_a_line=True)
 
@@ -325,9 +325,11 @@ def skewed(
     _validate.choice(family, ("gamma", "log-normal"), "family")
     std, size = _validate.moderate(std, "std"), abs(_validate.finite(skewness, "skewness"))
     if not 1e-3 <= size <= 100:
-        raise ValueError(
-            f"skewness is {skewness!r}, expected 0.001 to 100 or the negative of it: without skewness take the law "
-            "'gaussian'."
+        raise InputError.of(
+            "skewness",
+            skewness,
+            "0.001 to 100 or the negative of it",
+            "without skewness take the law 'gaussian'",
         )
     if family == "gamma":
         shape = 4.0 / size**2

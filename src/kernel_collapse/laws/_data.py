@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Discriminator, Tag, model_validator
 
 from kernel_collapse import data
+from kernel_collapse._input_error import InputError
 from kernel_collapse.laws._samples import (
     XOR,
     Ball,
@@ -40,7 +41,7 @@ class LabelNoise(Specification):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if isinstance(self.base, LabelNoise):
-            raise ValueError("base is 'label-noise', expected another law: raise the fraction instead.")
+            raise InputError("base", "'label-noise'", "another law", "raise the fraction instead")
         return self
 
     @property

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._text import for_file, for_html, lines_for_html, named, visible
 from kernel_collapse.report import interactive, overview
@@ -104,10 +105,12 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
             return _build_sweep(Path(folder), about, page, [row.trial for row in store.rows()])
         run = _run_rows.read(store)
     if run.unknown and not run.by_experiment:
-        raise ValueError(
-            f"the run in {str(folder)!r} is of experiments that this version does not know "
-            f"({', '.join(run.unknown)}), expected some of `kernel-collapse reproduce --list`: report it with the "
-            f"version that made it ({about.get('environment', {}).get('kernel-collapse', 'not recorded')})."
+        raise InputError(
+            f"the run in {str(folder)!r}",
+            f"of experiments that this version does not know ({', '.join(run.unknown)})",
+            "some of `kernel-collapse reproduce --list`",
+            "report it with the version that made it "
+            f"({about.get('environment', {}).get('kernel-collapse', 'not recorded')})",
         )
     _refuse_unfinished(run.rows, folder)
     sections = [_section(part, about["preset"]) for part in run.by_experiment.values()]
@@ -200,7 +203,9 @@ def _remake(name: str, preset: str) -> str:
 
 def _refuse_unfinished(rows: pd.DataFrame, folder: str | Path) -> None:
     if rows.empty or not (rows["status"] == "ok").any():
-        raise ValueError(f"the run in {str(folder)!r} has no finished trial, expected some: resume it first.")
+        raise InputError(
+            f"the run in {str(folder)!r}", "no finished trial", "some", "resume it first", verb="has"
+        )
 
 
 def _failures(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.runs.experiments import PRESETS, registered
 
 if TYPE_CHECKING:
@@ -54,9 +55,12 @@ def read(store: Store) -> RunRows:
     about = store.about()
     names = about.get("experiments", ())
     if names and about.get("preset") not in PRESETS:
-        raise ValueError(
-            f"the run in {str(store.folder)!r} has the preset {about.get('preset')!r}, expected one of "
-            f"{', '.join(PRESETS)}: it is damaged, restore a copy; `kernel-collapse results` writes its rows."
+        raise InputError(
+            f"the run in {str(store.folder)!r}",
+            f"the preset {about.get('preset')!r}",
+            f"one of {', '.join(PRESETS)}",
+            "it is damaged, restore a copy; `kernel-collapse results` writes its rows",
+            verb="has",
         )
     known = registered() if names else {}
     trials = {name: known[name].trials(about["preset"]) for name in names if name in known}

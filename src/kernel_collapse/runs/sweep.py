@@ -14,9 +14,10 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from typing import NamedTuple
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
+from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.runs._pool import DIED, GRACE, Ended, Pool
 from kernel_collapse.runs._storable import said, storable
-from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.runs.measurements import Results
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.trials import Trial, compute
@@ -136,9 +137,12 @@ def run(
     """
     limit = math.inf if trial_timeout is None else _validate.positive(trial_timeout, "trial_timeout")
     if executor is not None and trial_timeout is not None:
-        raise ValueError(
-            "trial_timeout and an executor are both given, expected one: a trial that runs elsewhere cannot be ended "
-            "from here."
+        raise InputError(
+            "trial_timeout and an executor",
+            "both given",
+            "one",
+            "a trial that runs elsewhere cannot be ended from here",
+            verb="are",
         )
     stop = stop or Stop()
     store.hold()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.runs.store import Store
@@ -257,8 +258,12 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
             plain.to_parquet(part, index=False)
         part.replace(path)
     except OSError as error:
-        raise ValueError(
-            f"{str(path)!r} cannot be written ({error.strerror}), expected a file in a folder that can: choose another."
+        raise InputError(
+            f"{str(path)!r}",
+            f"be written ({error.strerror})",
+            "a file in a folder that can",
+            "choose another",
+            verb="cannot",
         ) from None
     finally:
         with contextlib.suppress(OSError):

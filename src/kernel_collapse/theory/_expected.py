@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate, activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting
 from kernel_collapse.theory import _qmc, _quadrature
@@ -204,9 +205,12 @@ def network_of(
     """Return the network, or refuse it."""
     _validate.choice(kernel, ("nngp", "ntk"), "kernel")
     if _validate.count(depth, "depth") != 1:
-        raise ValueError(
-            f"depth is {_validate.shown(depth)}, expected 1: only one hidden layer makes the kernel an expectation "
-            "over the weights of one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
+        raise InputError.of(
+            "depth",
+            depth,
+            "1",
+            "only one hidden layer makes the kernel an expectation over the weights of one unit; for deeper "
+            "networks sample data and use kc.streamed_nc1 or kc.sampled_nc1",
         )
     return Network(
         activations.get(activation),
@@ -225,8 +229,8 @@ def sizes_of(
     )
     classes = mixture.n_classes
     if class_sizes is not None and class_shares is not None:
-        raise ValueError(
-            "class_sizes and class_shares are both given, expected one of them: sizes imply the shares."
+        raise InputError(
+            "class_sizes and class_shares", "both given", "one of them", "sizes imply the shares", verb="are"
         )
     given: Any = class_shares if class_sizes is None else class_sizes
     if given is None:
@@ -235,9 +239,7 @@ def sizes_of(
     alone = isinstance(given, int | float | np.number)
     given = [given] if alone else _validate.several(given, what, "an entry a class, as in class_means")
     if len(given) != classes:
-        raise ValueError(
-            f"{what} is {_validate.shown(given)}, expected {classes} entries: one a class, as in class_means."
-        )
+        raise InputError.of(what, given, f"{classes} entries", "one a class, as in class_means")
     if class_sizes is None:
         shares = np.array([_validate.positive(share, "a class share") for share in given])
         return Sizes(shares / shares.sum(), np.zeros(classes))

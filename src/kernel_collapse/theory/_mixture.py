@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 
 __all__ = ["GaussianMixture", "gaussian_mixture"]
 
@@ -162,17 +163,23 @@ def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation
 def _full(value: Any, c: int, dim: int) -> Covariance:
     covariance = _validate.matrix(value, f"the covariance of class {c}", numpy=True)
     if covariance.shape != (dim, dim) or not np.allclose(covariance, covariance.T, rtol=1e-12, atol=0.0):
-        raise ValueError(
-            f"the covariance of class {c} has shape {covariance.shape}, expected a symmetric {dim} x {dim} matrix."
+        raise InputError(
+            f"the covariance of class {c}",
+            f"shape {covariance.shape}",
+            f"a symmetric {dim} x {dim} matrix",
+            verb="has",
         )
     if np.count_nonzero(covariance) == np.count_nonzero(np.diag(covariance)):
         values, shortest = np.sort(np.diag(covariance)), _shortest(np.diag(covariance).copy())
     else:
         values, shortest = np.linalg.eigvalsh(covariance), covariance
     if values[0] < -SEMI_DEFINITE * values[-1] or values[-1] <= 0:
-        raise ValueError(
-            f"the covariance of class {c} has the eigenvalue {values[0]:.3g}, expected none to be negative and some to "
-            "be positive: it is not positive semi-definite, or zero."
+        raise InputError(
+            f"the covariance of class {c}",
+            f"the eigenvalue {values[0]:.3g}",
+            "none to be negative and some to be positive",
+            "it is not positive semi-definite, or zero",
+            verb="has",
         )
     return shortest
 

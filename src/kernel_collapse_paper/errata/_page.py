@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv, for_markdown, visible
 from kernel_collapse.report.style import style
 from kernel_collapse.runs import _run_rows
@@ -65,9 +66,11 @@ def write(path: Path, folder: str | Path) -> Path:
     with Store(folder) as store:
         about = store.about()
         if "experiments" not in about:
-            raise ValueError(
-                "the run is a sweep of your own, which the published code has no part in, expected one of "
-                "experiments: see `kernel-collapse reproduce --list`."
+            raise InputError(
+                "the run",
+                "a sweep of your own, which the published code has no part in",
+                "one of experiments",
+                "see `kernel-collapse reproduce --list`",
             )
         rows = {name: part.rows for name, part in _run_rows.read(store).by_experiment.items()}
     made = page(rows, about["preset"], path.name)
@@ -78,8 +81,12 @@ def write(path: Path, folder: str | Path) -> Path:
         for_csv(made.cells).to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
         path.write_text(made.text, encoding="utf-8")
     except OSError as error:
-        raise ValueError(
-            f"{str(path)!r} cannot be written ({error.strerror}), expected a folder that can: choose another."
+        raise InputError(
+            f"{str(path)!r}",
+            f"be written ({error.strerror})",
+            "a folder that can",
+            "choose another",
+            verb="cannot",
         ) from None
     return path
 
