@@ -87,6 +87,7 @@ SIGNATURES = {
 
 #: What is read off each result.
 ATTRIBUTES = {
+    "InputError": "what given expected hint",
     "Dataset": "x labels targets name",
     "NC1": "within between ratio",
     "NC1Estimate": "ratio low high pairs",

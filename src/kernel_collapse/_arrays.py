@@ -115,7 +115,7 @@ def same_kind(first: Any, what_first: str, second: Any, what_second: str) -> Non
         one, other = reading(first), reading(second)
         if one != other:
             raise InputError(
-                f"{what_first}",
+                what_first,
                 f"an array of {one} and {what_second} of {other}",
                 "arrays of one library, device and precision",
                 "convert one of them",

@@ -24,7 +24,7 @@ class InputError(ValueError):
     hint : str
         What to try; empty where `expected` says it all.
     verb : str
-        What stands between `what` and `given`.
+        What stands between `what` and `given`; empty where `given` brings its own.
 
     Attributes
     ----------
@@ -43,17 +43,24 @@ class InputError(ValueError):
     depth | 0 | a whole number that is at least 1
     """
 
+    what: str
+    given: str
+    expected: str
+    hint: str
+    verb: str
+
     def __init__(self, what: str, given: str, expected: str, hint: str = "", verb: str = "is") -> None:
         super().__init__(what, given, expected, hint, verb)
         self.what, self.given, self.expected, self.hint, self.verb = what, given, expected, hint, verb
 
     @classmethod
-    def of(cls, what: str, value: Any, expected: str, hint: str = "") -> Self:
+    def of(cls, what: str, value: Any, expected: str, hint: str = "", verb: str = "is") -> Self:
         """Return the refusal of a value, whatever object it is."""
-        return cls(what, shown(value), expected, hint)
+        return cls(what, shown(value), expected, hint, verb)
 
     def __str__(self) -> str:
-        sentence = f"{self.what} {self.verb} {self.given}, expected {self.expected}"
+        subject = f"{self.what} {self.verb}" if self.verb else self.what
+        sentence = f"{subject} {self.given}, expected {self.expected}"
         if self.hint:
             sentence += f": {self.hint}"
         return sentence if sentence.endswith("?") else f"{sentence}."

@@ -14,14 +14,16 @@ import numpy as np
 from jaxtyping import Int
 
 from kernel_collapse import _arrays
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import InputError, shown
 from kernel_collapse._numbers import count, fits, positive
-from kernel_collapse._objects import are, in_numpy, is_missing, is_table, ordered, several, shown
+from kernel_collapse._objects import in_numpy, is_missing, is_table, ordered, several, verb_of
 
 __all__ = ["as_many", "class_sizes", "codes", "codes_among", "encode_labels"]
 
 #: Types whose values are never missing, equal one another across types or hold others.
 _PLAIN = (int, str, bool, bytes)
+#: What labels are, and how to give them.
+SINGLE = "one label a sample", "a sequence as long as there are samples"
 
 
 def as_many(n_rows: int, what: str, n_labels: int) -> None:
@@ -38,7 +40,7 @@ def encode_labels(
     """Return class indices 0..C-1 and the classes; sorted if they can be, else in order of appearance."""
     values = _values(labels, what)
     if not values:
-        raise ValueError(f"{are(what)} empty, expected one label a sample.")
+        raise InputError(what, "empty", "one label a sample", verb=verb_of(what))
     kinds = set(map(type, values))
     if not kinds <= set(_PLAIN):
         _refuse_missing(values)
@@ -54,7 +56,7 @@ def encode_labels(
     if two_classes and len(classes) < 2:
         raise InputError(
             f"all {len(values)} {what}",
-            f"{shown(classes[0])}",
+            shown(classes[0]),
             "at least two classes",
             "collapse compares the spread within classes with the spread between them",
             verb="are",
@@ -69,7 +71,7 @@ def codes(labels: Any) -> Int[np.ndarray, " n"]:
     if found is None or found.dtype.kind not in "iu" or found.ndim != 1 or not found.size or found.min() < 0:
         raise InputError(
             "labels",
-            f"{shown(labels)}",
+            shown(labels),
             "a vector of class numbers from 0",
             "make the data set with kernel_collapse.data.from_arrays, which takes labels of any kind",
             verb="are",
@@ -97,26 +99,28 @@ def codes_among(labels: Any, classes: Sequence[Any], what: str = "test_labels") 
 
 def _values(labels: Any, what: str) -> list[Any]:
     """Return one value a sample, or refuse what has another meaning."""
-    single = "one label a sample: a sequence as long as there are samples"
     if _arrays.traced(labels):
-        raise ValueError(
-            f"{are(what)} traced by JAX, expected known values: close over them, or make them static."
+        raise InputError(
+            what, "traced by JAX", "known values", "close over them, or make them static", verb_of(what)
         )
     if isinstance(labels, np.ma.MaskedArray):
         return _of_masked(labels, what)
-    ordered(labels, what, single)
+    ordered(labels, what, *SINGLE)
     labels = in_numpy(labels, what)
     if is_table(labels):
         names = list(labels.columns)
         column = repr(names[0]) if names else "'label'"
-        raise ValueError(
-            f"{are(what)} a table with {len(names)} column{'s' * (len(names) != 1)}, expected one label a sample: "
-            f"give one of its columns, as {what}[{column}]."
+        raise InputError(
+            what,
+            f"a table with {len(names)} column{'s' * (len(names) != 1)}",
+            "one label a sample",
+            f"give one of its columns, as {what}[{column}]",
+            verb_of(what),
         )
     if isinstance(labels, np.ndarray):
         return _of_array(labels, what)
     if not isinstance(labels, Iterable) or not isinstance(labels, Sized):
-        raise ValueError(f"{are(what)} {shown(labels)}, expected {single}.")
+        raise InputError.of(what, labels, *SINGLE, verb=verb_of(what))
     fits(len(labels), f"{what} of {len(labels)} samples", "give fewer")
     if hasattr(labels, "tolist") and hasattr(
         labels, "dtype"
@@ -151,9 +155,7 @@ def _of_masked(labels: Any, what: str) -> list[Any]:
 
 def _of_array(labels: np.ndarray, what: str) -> list[Any]:
     if labels.ndim == 0:
-        raise ValueError(
-            f"{are(what)} {shown(labels.item())}, expected one label a sample: a sequence as long as there are samples."
-        )
+        raise InputError.of(what, labels.item(), *SINGLE, verb=verb_of(what))
     if labels.ndim > 1:
         _refuse_nested(labels, what, what)
     if labels.dtype.kind in "mM":  # as numbers, a time that is missing would be one
@@ -176,7 +178,7 @@ def _refuse_nested(array: np.ndarray | None, name: str, what: str) -> None:
         hint = f"try {name}.ravel()"
     elif array is not None and _is_one_hot(array):
         hint = f"they look one-hot, try {name}.argmax(axis=1)"
-    raise ValueError(f"{are(what)} nested{shape}, expected one label a sample: {hint}.")
+    raise InputError(what, f"nested{shape}", "one label a sample", hint, verb_of(what))
 
 
 def _is_one_hot(array: np.ndarray) -> bool:
@@ -239,11 +241,11 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
     if imbalance is not None:
         if value is not None:
             raise InputError(
-                f"class_sizes {shown(tuple(value))} and imbalance {shown(imbalance)}",
-                "both given",
+                "class_sizes",
+                f"{shown(tuple(value))} and imbalance {shown(imbalance)} are both given",
                 "one of them",
                 "drop the other",
-                verb="are",
+                verb="",
             )
         return _geometric(n, n_classes, imbalance)
     if value is None:
@@ -254,15 +256,15 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
         raise InputError("class_sizes", f"{len(sizes)} entries", f"{n_classes}", "one a class", verb="has")
     if 0 in sizes:
         raise InputError(
-            f"class_sizes {shown(sizes)}",
-            f"class {sizes.index(0)} without a sample",
+            "class_sizes",
+            f"{shown(sizes)} leaves class {sizes.index(0)} without a sample",
             "at least one each",
             "drop the class instead",
-            verb="leaves",
+            verb="",
         )
     if sum(sizes) != n:
         raise InputError(
-            f"class_sizes {shown(sizes)}", f"up to {sum(sizes)}", f"n = {n}", "change either", verb="add"
+            "class_sizes", f"{shown(sizes)} add up to {sum(sizes)}", f"n = {n}", "change either", verb=""
         )
     return sizes
 

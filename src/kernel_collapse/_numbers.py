@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kernel_collapse._input_error import InputError
-from kernel_collapse._objects import shown
+from kernel_collapse._input_error import InputError, shown
 
 __all__ = [
     "MOST_LAYERS",
@@ -59,8 +58,8 @@ def choice(value: object, options: Iterable[str], what: str) -> str:
     said = str(value)[:100].lower() if isinstance(value, str) else ""
     close = difflib.get_close_matches(said, names, n=3, cutoff=0.5)
     close = close or [name for name in names if len(said) > 2 and said in name.lower()][:3]
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "choose one of these."
-    raise ValueError(f"{what} is {shown(value)}, expected one of {', '.join(names)}: {hint}")
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "choose one of these"
+    raise InputError.of(what, value, f"one of {', '.join(names)}", hint)
 
 
 def count(value: Any, what: str, *, least: int = 1, most: int | None = None) -> int:

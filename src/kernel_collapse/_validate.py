@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _arrays, _frames
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import InputError, shown
 from kernel_collapse._labels import as_many, class_sizes, codes, codes_among, encode_labels
 from kernel_collapse._numbers import (
     MOST_LAYERS,
@@ -41,7 +41,7 @@ from kernel_collapse._numbers import (
     size,
     text,
 )
-from kernel_collapse._objects import in_numpy, numbers, ordered, several, shown
+from kernel_collapse._objects import in_numpy, numbers, ordered, several
 
 __all__ = [
     "MOST_LAYERS",
@@ -132,9 +132,9 @@ def matrix(
     if _arrays.is_foreign(array):
         array = _floating(array, what)
     if array.ndim != 2:
-        hint = f" Try {what}.reshape(-1, 1) for a single column." if array.ndim == 1 else ""
-        raise ValueError(
-            f"{what} has shape {tuple(array.shape)}, expected two dimensions (samples, features).{hint}"
+        hint = f"try {what}.reshape(-1, 1) for a single column" if array.ndim == 1 else ""
+        raise InputError(
+            what, f"shape {tuple(array.shape)}", "two dimensions (samples, features)", hint, verb="has"
         )
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise InputError(what, f"shape {tuple(array.shape)}", "at least one row and one column", verb="has")

@@ -114,7 +114,7 @@ def specify(
             ),
         ]
     except ValidationError as error:
-        raise ValueError(trials.describe_errors(error)) from None
+        raise trials.refusal(error) from None
 
 
 def choose_method(
@@ -163,9 +163,11 @@ def choose_method(
             f"more than {STREAMED} samples: NC1 alone, to 1 % with 95 % confidence; --method streamed is exact",
         )
     if method in ("streamed", "sampled") and only_dense:
-        raise ValueError(
-            f"{only_dense[0]} with the method {method!r}: expected 'dense', which alone has the whole Gram matrix; "
-            "leave out either."
+        raise InputError(
+            "method",
+            f"{method!r} for {only_dense[0]}",
+            "'dense', which alone has the whole Gram matrix",
+            "leave out either",
         )
     if method in ("auto", "dense"):
         _fits_into_memory(n, streamed=not only_dense)
@@ -222,11 +224,12 @@ def measure(
             found, reason = _one(what, dataset, test, codes, weighting, chosen)
         except MemoryError:
             raise InputError(
-                f"memory ran out while {NAMES[what.kernel]} of {len(dataset.x)} samples was measured by the method "
-                f"{chosen!r}, which may take {_memory.size(_needed(len(dataset.x)))} where it",
-                "dense",
+                "memory",
+                f"while {NAMES[what.kernel]} of {len(dataset.x)} samples was measured by the method {chosen!r}, which "
+                f"may take {_memory.size(_needed(len(dataset.x)))} where it is dense",
                 f"less than the {_memory.size(_memory.available() or 0)} that are free",
                 "measure a random subset",
+                verb="ran out",
             ) from None
         for samples, values in found.items():
             base.setdefault(samples, values["NC1"])

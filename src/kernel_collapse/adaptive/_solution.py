@@ -38,7 +38,11 @@ class Status(Enum):
 
 
 class AdaptiveError(RuntimeError):
-    """A solve that did not end at a solution."""
+    """A solve that did not end at a solution; `status` says how it ended."""
+
+    def __init__(self, message: str, status: Status | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,8 @@ def solve_adaptive(
     if raise_on_failure and solution.status in (Status.MAX_ITERATIONS, Status.NOT_FINITE):
         raise AdaptiveError(
             f"no solution of the equations of state ({solution.status.value}, residual {solution.residual:.3g} after "
-            f"{solution.evaluations} evaluations): {solution.status.sentence}"
+            f"{solution.evaluations} evaluations): {solution.status.sentence}",
+            solution.status,
         )
     return solution
 

@@ -115,9 +115,12 @@ async def reach(stack: AsyncExitStack, scheduler: str, seconds: float) -> Any:
             why = f" ({_reason(error)})"
         if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
             why = ""
-        raise ValueError(
-            f"no scheduler answers at {scheduler}, expected one within {seconds:g} s{why}: start one there "
-            "(dask scheduler), or check the address, its tcp:// or tls://, and the firewall."
+        raise InputError(
+            "no scheduler",
+            f"at {scheduler}",
+            f"one within {seconds:g} s{why}",
+            "start one there (dask scheduler), or check the address, its tcp:// or tls://, and the firewall",
+            verb="answers",
         ) from None
 
 
@@ -139,18 +142,22 @@ def _security(scheduler: str) -> Any:
     """Return the certificates that dask's configuration names, read once to know that they can be."""
     from distributed.security import Security
 
-    wanted = (
-        "expected those of distributed.comm.tls in dask's configuration (ca-file, client.cert, client.key)"
-    )
+    wanted = "those of distributed.comm.tls in dask's configuration (ca-file, client.cert, client.key)"
     try:
         security = Security()
         context = security.get_connection_args("client")["ssl_context"]
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"the certificates for {scheduler} cannot be read ({error}), {wanted}: see docs/clusters.md."
+        raise InputError(
+            f"the certificates for {scheduler}",
+            f"be read ({error})",
+            wanted,
+            "see docs/clusters.md",
+            verb="cannot",
         ) from None
     if context is None and scheduler.startswith("tls://"):
-        raise ValueError(f"no certificates are given for {scheduler}, {wanted}: see docs/clusters.md.")
+        raise InputError(
+            "no certificates", f"given for {scheduler}", wanted, "see docs/clusters.md", verb="are"
+        )
     return security
 
 
@@ -179,9 +186,13 @@ async def require_same(client: Any, seconds: float) -> None:
             verb="does not",
         ) from None
     if wrong:
-        named = "; ".join(f"{where} has {said}" for where, said in list(wrong.items())[:5])
+        first, *others = list(wrong.items())[:5]
+        named = "; ".join([first[1], *(f"{where} has {said}" for where, said in others)])
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(
-            f"{named}{more}, expected the same versions on every worker, for the same bits: start them anew from one "
-            "environment."
+        raise InputError(
+            first[0],
+            f"{named}{more}",
+            "the same versions on every worker, for the same bits",
+            "start them anew from one environment",
+            verb="has",
         )

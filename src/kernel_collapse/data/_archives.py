@@ -92,11 +92,10 @@ def _chosen(
     for told, what in ((features, "features"), (label, "label")):
         if told is not None and told not in names:
             raise InputError(
-                path.name,
-                f"no array {told!r}",
+                what,
+                f"{told!r}, no array of {path.name}",
                 f"the name of one that holds the {what}",
                 f"it holds {_listed(names)}",
-                verb="has",
             )
     first = (*TEST_PAIRS, *PAIRS) if held_out else (*PAIRS, *TEST_PAIRS)
     partners = [pair for pair in first if features == pair[0] or label == pair[1]]

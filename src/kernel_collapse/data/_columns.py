@@ -177,7 +177,10 @@ def refuse_label_column(label: str, names: Sequence[str], file: str, more: str =
     """Refuse a label that is no column."""
     columns = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
     raise InputError(
-        file, f"no column {label!r}", "the column of classes", f"choose from {columns}{more}", verb="has"
+        "label",
+        f"{label!r}, no column of {file}",
+        "the column of classes",
+        f"choose from {columns}{more}",
     )
 
 

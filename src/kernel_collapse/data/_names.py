@@ -62,9 +62,12 @@ def _refuse_others(dataset: Dataset, like: Dataset) -> None:
         if pairs
         else "add, drop or rename columns"
     )
-    raise ValueError(
-        f"{dataset.name} {' and '.join(parts)}, expected the {len(like.features)} features of {like.name}, the "
-        f"training samples: {hint}."
+    raise InputError(
+        dataset.name,
+        " and ".join(parts),
+        f"the {len(like.features)} features of {like.name}, the training samples",
+        hint,
+        verb="",
     )
 
 

@@ -51,6 +51,8 @@ def read_parquet(path: Path, label: str | None) -> RawTable:
 
 
 def _read(file: Any, path: Path, label: str | None) -> RawTable:
+    import pyarrow.types as kinds
+
     schema, rows = file.schema_arrow, file.metadata.num_rows
     index = _index(schema)
     refuse_twice(schema.names, path.name)
@@ -76,7 +78,7 @@ def _read(file: Any, path: Path, label: str | None) -> RawTable:
         here = slice(top, top + batch.num_rows)
         for i, name in enumerate(names):
             x[here, i] = _numbers(batch.column(name), name, top, path)
-            if batch.column(name).type.bit_width == 64 and "int" in str(batch.column(name).type):
+            if kinds.is_integer(batch.column(name).type) and batch.column(name).type.bit_width == 64:
                 largest[i] = max(largest[i], np.abs(x[here, i]).max(initial=0.0))
         labels += _labels(batch.column(label), top, path)
         top += batch.num_rows

@@ -171,9 +171,12 @@ def _separator(head: list[str], path: Path) -> str:
     chosen = [separator for separator, value in found.items() if value == best]
     if best[1] > 1 and len(chosen) > 1:
         kinds = " and ".join(SEPARATORS[separator] for separator in chosen)
-        raise ValueError(
-            f"{path.name} splits into {best[1]} columns at {kinds} alike, expected one kind of separator: put names "
-            "that hold one of them into quotation marks."
+        raise InputError(
+            path.name,
+            f"into {best[1]} columns at {kinds} alike",
+            "one kind of separator",
+            "put names that hold one of them into quotation marks",
+            verb="splits",
         )
     return chosen[0]
 

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -44,6 +45,7 @@ FILE = "report.html"
 FIGURES = "figures"
 #: Longer tables are written when their box is opened.
 MOST_ROWS = 40
+_COLOUR = re.compile("#[0-9a-f]{6}")
 #: How a verdict is marked besides by its colour and words, and the class of its colour.
 MARKS = {
     "holds": ("✓", "holds"),
@@ -159,9 +161,11 @@ def _build_sweep(folder: Path, about: dict[str, Any], page: str | Path | None, t
         try:
             sweep = Sweep.model_validate(about["specification"])
         except ValidationError as error:
-            raise ValueError(
-                f"the sweep in {str(folder)!r} is none of this version ({describe_errors(error).rstrip('.')}): report "
-                "it with the version that made it; `kernel-collapse results` writes its rows."
+            raise InputError(
+                f"the sweep in {str(folder)!r}",
+                f"none of this version ({describe_errors(error).rstrip('.')})",
+                "one that it reads",
+                "report it with the version that made it; `kernel-collapse results` writes its rows",
             ) from None
         name, title, trials = sweep.name, sweep.title, sweep.trials()
         command = shlex.join(["kernel-collapse", "run", f"{name}.toml", "--out", f"runs/{for_file(name)}"])
@@ -265,7 +269,7 @@ def write_page(
         folder=FIGURES if pictures else "",
         seen={name: interactive.describe(figure) for name, figure in shown.items()},
         figures=_packed(written_figures) if shown else "",
-        dark=json.dumps(_dark(written_figures)),
+        dark=json.dumps({colour: on_dark(colour) for colour in sorted(set(_colours(shown)))}),
         plotly=_plotly_script() if shown else "",
         marks=MARKS,
         counts=_count_verdicts(sections),
@@ -359,10 +363,17 @@ def _plotly_script() -> str:
     return _packed(str(get_plotlyjs()))
 
 
-def _dark(figures: str) -> dict[str, str]:
-    """Return the colours of figures, and what they are on a dark screen; those of colour scales stay."""
-    figures = re.sub(r'"colorscale":\[\[.*?\]\]', "", figures)
-    return {colour: on_dark(colour) for colour in sorted(set(re.findall(r'"(#[0-9a-f]{6})"', figures)))}
+def _colours(part: Any) -> Iterator[str]:
+    """Yield the colours of a figure, or of a part of one, without those of its colour scales."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key != "colorscale":
+                yield from _colours(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _colours(value)
+    elif isinstance(part, str) and _COLOUR.fullmatch(part):
+        yield part
 
 
 def _cell(value: Any) -> str:

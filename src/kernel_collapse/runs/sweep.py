@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse.adaptive import AdaptiveError
 from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.runs._pool import DIED, GRACE, Ended, Pool
 from kernel_collapse.runs._storable import said, storable
@@ -183,7 +184,9 @@ def attempt(trial: Trial) -> Outcome:
         message = f"out of memory ({str(error).rstrip('.')}): fewer processes or a larger machine may do."
         return Outcome("failed", message, {}, time.perf_counter() - start)
     except (Exception, SystemExit) as error:  # a sweep of thousands must not end because one trial did
-        return Outcome("failed", said(error), {}, time.perf_counter() - start)
+        solved = isinstance(error, AdaptiveError) and error.status
+        ended: Results = {"solver": solved.value} if solved else {}
+        return Outcome("failed", said(error), ended, time.perf_counter() - start)
 
 
 def _run_here(
@@ -261,6 +264,7 @@ def _died_twice(end: Ended[Trial, Outcome]) -> Outcome:
         if code >= 0
         else f"was killed by {names.get(-code, f'signal {-code}')}"
     )
-    memory = ": it takes more memory than there is, most likely" if how.endswith("SIGKILL") else ""
+    killed = code == -signal.SIGKILL
+    memory = ": it takes more memory than there is, most likely" if killed else ""
     message = f"its process {how} twice, the second time with no other trial beside it{memory}."
     return Outcome("failed", message, {}, end.seconds)

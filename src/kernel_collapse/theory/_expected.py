@@ -153,7 +153,7 @@ def expected_nc1(
     problem = problem_of(mixture, network, sizes.share)
     count = _quadrature.directions(problem)
     if method == "quadrature" and (count is None or count > 2):
-        raise ValueError(_why_not(mixture, network))
+        raise _why_not(mixture, network)
     found: list[ExpectedNC1] = []
     methods: tuple[Method, ...] = ("quadrature", "qmc") if method == "auto" else (method,)
     for one in methods:
@@ -247,7 +247,7 @@ def sizes_of(
     return Sizes(counts / counts.sum(), 1.0 / counts)
 
 
-def _why_not(mixture: GaussianMixture, network: Network) -> str:
+def _why_not(mixture: GaussianMixture, network: Network) -> InputError:
     if not mixture.isotropic:
         what, wanted = (
             "covariances that are not multiples of the unit matrix",
@@ -260,6 +260,6 @@ def _why_not(mixture: GaussianMixture, network: Network) -> str:
         )
     else:
         what, wanted = "means that are on no line", "means on a line"
-    return (
-        f"method is 'quadrature' for a mixture with {what}, expected {wanted}: use method='qmc', or 'auto'."
+    return InputError(
+        "method", f"'quadrature' for a mixture with {what}", wanted, "use method='qmc', or 'auto'"
     )

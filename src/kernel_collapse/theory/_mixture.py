@@ -137,9 +137,12 @@ def gaussian_mixture(
 
 def _refuse_beyond(values: np.ndarray, what: str) -> np.ndarray:
     if np.abs(values).max() > LARGEST:
-        raise ValueError(
-            f"{what} reaches {np.abs(values).max():.3g}, expected at most {LARGEST:g}, for its square must be finite: "
-            "scale it down."
+        raise InputError(
+            what,
+            f"{np.abs(values).max():.3g}",
+            f"at most {LARGEST:g}, for its square must be finite",
+            "scale it down",
+            verb="reaches",
         )
     return values
 
@@ -152,10 +155,8 @@ def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation
         _validate.coordinates(value, f"the {known} of class {c}", dim), f"the {known} of class {c}"
     )
     if (vector < 0).any() or not (vector > 0).any() or (known == "standard deviation" and not vector.all()):
-        raise ValueError(
-            f"the {known} of class {c} is {_validate.shown(value)}, expected more than zero in every coordinate"
-            + ("." if known == "standard deviation" else ", or zero in some of them.")
-        )
+        some = "" if known == "standard deviation" else ", or zero in some of them"
+        raise InputError.of(f"the {known} of class {c}", value, f"more than zero in every coordinate{some}")
     variances = vector**2 if known == "standard deviation" else vector
     return _shortest(variances)
 

@@ -99,7 +99,7 @@ def _whole(key: str, field: FieldInfo) -> bool:
     if _holds(field.annotation, lambda t: t is float):
         return False
     if not _holds(field.annotation, lambda t: t is int):
-        raise ValueError(f"{key} is a table, but holds no number of which there is a range: write a list.")
+        raise InputError(key, "a table", "numbers, of which alone there is a range", "write a list")
     return True
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -255,16 +254,16 @@ def _build(document: Document, axes: _Axes) -> list[Any]:
         try:
             found.append(axes.specification.model_validate(options))
         except ValidationError as error:
-            for path, sentence in trials.faults(error):
-                key = path[0] if path else _key_at_fault(document, axes, sentence)
-                place = axes.places.get(key, (*axes.place, key))
-                document.fault(place, sentence if sentence.endswith("?") else f"{sentence}.")
+            for path, refusal in trials.faults(error):
+                document.fault(_place_of(document, axes, path), str(refusal))
     return found
 
 
-def _key_at_fault(document: Document, axes: _Axes, sentence: str) -> str:
-    """Return the key that a sentence about a whole specification is about: the first that it names."""
-    if any(repr(label) in sentence for label in axes.values.get("label", [])):
-        return "label"
-    words = re.findall(r"[\w-]+", sentence)
-    return next((w for w in words if w in axes.places or (*axes.place, w) in document.lines), "path")
+def _place_of(document: Document, axes: _Axes, path: tuple[str, ...]) -> Place:
+    """Return where a key of a specification was written; of what a file lacks, where the file was named."""
+    for key in (*path[:1], "path"):
+        if key in axes.places:
+            return axes.places[key]
+        if (*axes.place, key) in document.lines:
+            return (*axes.place, key)
+    return axes.place

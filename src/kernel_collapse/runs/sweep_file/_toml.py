@@ -98,11 +98,11 @@ def read(path: Path) -> Document:
             path.name, "too many brackets within brackets to be read", "a few levels", "mend it", verb="has"
         ) from None
     except tomllib.TOMLDecodeError as error:
-        said = re.fullmatch(r"(.*) \(at (.*)\)", str(error), re.DOTALL)
-        what, at = said.groups() if said else (str(error), "an unknown line")
-        raise ValueError(
-            f"{path.name}, {at}: not TOML ({what[0].lower() + what[1:].rstrip('.')}), expected lines like n = 512 or "
-            'law = "gaussian" under headers like [[data]]: mend it there.'
+        raise InputError(
+            path.name,
+            f"not TOML ({error})",
+            'lines like n = 512 or law = "gaussian" under headers like [[data]]',
+            "mend it there",
         ) from None
     return Document(path, text, content, _lines(text))
 
