@@ -344,7 +344,7 @@ COMMANDS = [
     ("run table.toml", "line 3, [[data]] 1: junk.csv cannot be read as CSV"),
     ("run folder.toml", "line 3, [[data]] 1: 'folder.csv' is a folder"),
     ("run noise.toml", "noise_variance is 0"),
-    ("run good.csv", "good.csv, "),
+    ("run good.csv", "good.csv is not TOML"),
     ("run good.toml --workers 0", "--workers is 0"),
     ("run good.toml --out run", "expected"),
     ("init good.toml", "is there already, expected a new file"),

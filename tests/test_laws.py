@@ -630,7 +630,7 @@ BAD = [
     ),
     ("gaussian", {"class_sizes": 6}, "class_sizes is 6"),
     ("gaussian", {"covariance": (1.0, 1.0)}, "one for each of 3 coordinates"),
-    ("gaussian", {"covariance": "ar(0.5)"}, "the name of a covariance is 'ar', .*did you mean 'ar1'"),
+    ("gaussian", {"covariance": "ar(0.5)"}, "covariance is 'ar', .*did you mean 'ar1'"),
     (
         "gaussian",
         {"covariance": "ar1"},

@@ -154,7 +154,7 @@ FILE = '[[data]]\nlaw = "file"\n'
 BAD = [
     ("", "sweep.toml is empty, expected a sweep"),
     ("# nothing\n", "sweep.toml is empty"),
-    ("seeds 3\n", "own.toml is not TOML (Expected '=' after a key"),
+    ("seeds 3\n", "sweep.toml is not TOML (Expected '=' after a key"),
     (DATA + "n = 30\n" + MEASUREMENT, "not TOML (Cannot overwrite a value (at line 5, column 7))"),
     ("data,n\n1,2\n", "(at line 1, column 5)), expected lines like"),
     ("seeds = 3\n" + MEASUREMENT, "there is no [[data]], expected a table or several: write [[data]]"),
@@ -188,7 +188,7 @@ BAD = [
     ),
     (
         DATA + MEASUREMENT.replace('activation = "erf"\n', ""),
-        "line 6, [[measurement]] 1: kernel 'nngp' with activation None",
+        "line 6, [[measurement]] 1: kernel is 'nngp' with activation None",
     ),
     (
         DATA + MEASUREMENT + "dept = 3\n",
@@ -212,7 +212,7 @@ BAD = [
     (DATA + "class_sizes = [5, 5]\n" + MEASUREMENT, "line 5, [[data]] 1: class_sizes (5, 5) add up to 10"),
     (
         DATA + "covariance = 'round'\n" + MEASUREMENT,
-        "line 5, [[data]] 1: the name of a covariance is 'round'",
+        "line 5, [[data]] 1: covariance is 'round', expected one of ar1",
     ),
     (
         DATA.replace("dim = 2", "dim = { from = 4, to = 1 }") + MEASUREMENT,

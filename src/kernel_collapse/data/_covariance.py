@@ -124,11 +124,11 @@ def _structure(structure: str, dim: int) -> np.ndarray:
         return number ** np.abs(index[:, None] - index)
     if 1.0 + (dim - 1) * number < 0:
         raise InputError(
-            f"the covariance {_validate.shown(structure)}",
-            f"the eigenvalue {1.0 + (dim - 1) * number:.3g} in {dim} dimensions",
+            "covariance",
+            f"{_validate.shown(structure)} has the eigenvalue {1.0 + (dim - 1) * number:.3g} in {dim} dimensions",
             "all to be zero or more",
             f"rho must be at least {-1.0 / (dim - 1):.3g}",
-            verb="has",
+            verb="",
         )
     return np.where(index[:, None] == index, 1.0, number)
 
@@ -138,7 +138,7 @@ def _parse(structure: str) -> tuple[str, float]:
     found = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", structure) if isinstance(structure, str) else None
     if found is None:
         raise InputError.of("covariance", structure, f"one of {shown}")
-    name = _validate.choice(found[1], STRUCTURES, "the name of a covariance")
+    name = _validate.choice(found[1], STRUCTURES, "covariance")
     bounds = STRUCTURES[name]
     if bounds is None:
         if found[2] is not None:
