@@ -11,6 +11,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
 from kernel_collapse.collapse import (
     NC1,
+    Accumulator,
     Collapse,
     NC1Estimate,
     collapse,
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NC1",
+    "Accumulator",
     "AdaptiveError",
     "AdaptiveSolution",
     "Collapse",
