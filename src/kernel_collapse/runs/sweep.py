@@ -15,18 +15,18 @@ from typing import NamedTuple
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse.adaptive import AdaptiveError
 from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.runs._pool import DIED, GRACE, Ended, Pool
 from kernel_collapse.runs._storable import said, storable
 from kernel_collapse.runs.measurements import Results
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.trials import Trial, compute
+from kernel_collapse.solution import SolutionError
 
 __all__ = ["Counts", "Outcome", "Stop", "missing", "run"]
 
 #: Seconds after which a run looks up from its trials: whether it is told to stop.
-GLANCE = 0.2
+POLL = 0.2
 
 
 class Outcome(NamedTuple):
@@ -184,9 +184,15 @@ def attempt(trial: Trial) -> Outcome:
         message = f"out of memory ({str(error).rstrip('.')}): fewer processes or a larger machine may do."
         return Outcome("failed", message, {}, time.perf_counter() - start)
     except (Exception, SystemExit) as error:  # a sweep of thousands must not end because one trial did
-        solved = isinstance(error, AdaptiveError) and error.status
-        ended: Results = {"solver": solved.value} if solved else {}
-        return Outcome("failed", said(error), ended, time.perf_counter() - start)
+        return Outcome("failed", said(error), _ended(error), time.perf_counter() - start)
+
+
+def _ended(error: BaseException) -> Results:
+    """Return how a computation ended that raised, as its measurement would have stored it."""
+    status = error.status if isinstance(error, SolutionError) else None
+    if isinstance(status, tuple):  # a trial trains one network
+        status = status[0]
+    return {} if status is None else {"solver": status.value}
 
 
 def _run_here(
@@ -210,7 +216,7 @@ def _run_here(
                     keep(end.task, _overdue(end, limit))
                 else:
                     keep(end.task, end.result)
-            ended = pool.wait(min(GLANCE, max(0.0, stop.left))) if pool.running else []
+            ended = pool.wait(min(POLL, max(0.0, stop.left))) if pool.running else []
     return lost
 
 
@@ -231,7 +237,7 @@ def _drain_elsewhere(
                 running[executor.submit(attempt, trial)] = trial
             broken: Exception | None = None
             in_flight()  # an executor that is lost says so here, where no future would
-            for future in wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED).done:
+            for future in wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done:
                 trial = running.pop(future)
                 try:
                     keep(trial, future.result())
