@@ -15,9 +15,10 @@ from conftest import ROOT
 from kernel_collapse import report
 from kernel_collapse.report.style import DARK, NAMES, contrast
 from kernel_collapse.runs import sweep, sweep_file
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments.logs import with_logs
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 #: How many verdicts each experiment has.
@@ -93,8 +94,7 @@ def visit(browser):
 
 @pytest.fixture(scope="module")
 def rows(quick_run):
-    with Store(quick_run) as store:
-        return store.frame()
+    return Run(quick_run).frame()
 
 
 def of(rows, name):
@@ -274,7 +274,7 @@ def test_saved_figures_hold_the_means_of_the_rows(quick_run, rows, visit):
     page = visit(quick_run / "report.html")
     name, table = saved(page, figure_of(page, "overview-D1").locator(".saves button"))
     assert name == "overview-d1.csv"
-    logs = _limiting.prepare(of(rows, "limiting-kernels-balanced"))
+    logs = with_logs(of(rows, "limiting-kernels-balanced"))
     logs = logs[(logs["data"] == "D1") & (logs["n"] == logs["n"].max())]
     for (activation, kernel, dim), cell in logs.groupby(["activation", "kernel", "dim"]):
         line = table[
@@ -361,8 +361,7 @@ def test_the_page_is_light(quick_run):
 def test_the_report_says_what_the_rows_say(quick_run):
     text = (quick_run / "report.html").read_text(encoding="utf-8")
     body = re.sub(r"<script.*?</script>", "", text, flags=re.S)
-    with Store(quick_run) as store:
-        rows = store.frame()
+    rows = Run(quick_run).frame()
     for experiment in experiments.REGISTRY.values():
         keys = {trial.key for trial in experiment.trials("quick")}
         for verdict in experiment.verdicts(rows[rows["key"].isin(keys)]):

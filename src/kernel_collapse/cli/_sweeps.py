@@ -127,9 +127,9 @@ def results(
     from rich.console import Console
     from rich.table import Table
 
-    from kernel_collapse.runs import tidy
+    from kernel_collapse.runs import run, tidy
 
-    frame = tidy.results(folder)
+    frame = run.results(folder)
     if to is not None:
         tidy.export(frame, to)
         say(f"Wrote {len(frame)} rows of {len(frame.columns)} columns to {to}.")
@@ -146,7 +146,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     from rich.console import Console
     from rich.table import Table
 
-    from kernel_collapse.laws import FileData
+    from kernel_collapse.runs.laws import FileData
     from kernel_collapse.runs.trials import costs
 
     console = Console(highlight=False)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from kernel_collapse import _validate
+from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
-from kernel_collapse.runs.store import Store
-from kernel_collapse.runs.sweep_file import Sweep
-from kernel_collapse.runs.trials import Trial
+from kernel_collapse.data import catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
-__all__ = ["DATA", "MEASUREMENT", "OUTCOME", "describe_columns", "export", "results"]
+    from kernel_collapse.runs.store import Row
+    from kernel_collapse.runs.trials import Trial
+
+__all__ = ["DATA", "MEASUREMENT", "OUTCOME", "describe_columns", "export", "tabulate"]
 
 #: Options of a measurement whose names are those of results: here they are called otherwise.
 _RENAMED = {"loss": "loss_function", "accuracy": "target_accuracy"}
 
-#: What the columns of data hold, with their units; an option of a law of any name is "data_" and that name.
+#: What the columns of data hold, with their units; those of an option of a law, "data_" and its name, are the law's.
 DATA = {
     "data": ("law or table, with the options that are not the default", ""),
     "n": ("samples", "samples"),
@@ -43,27 +44,7 @@ DATA = {
     "data_imbalance": ("largest class over the smallest", ""),
     "data_separation": ("distance between classes, as the law defines it", "features"),
     "data_std": ("standard deviation of a feature within a class", "features"),
-    "data_class_means": ("mean of each class, in every coordinate", "features"),
-    "data_class_stds": ("standard deviation of each class, in every coordinate", "features"),
-    "data_class_covariances": ("covariance of the classes", "features squared"),
-    "data_covariance": ("covariance within a class: its structure, variances or matrix", "features squared"),
-    "data_df": ("degrees of freedom", ""),
-    "data_scaled": ("whether the covariance is that of `std` whatever the tails", ""),
-    "data_fraction": ("share of the samples that is contaminated, or whose label is flipped", ""),
-    "data_factor": ("standard deviation of the contaminated samples over that of the others", ""),
-    "data_family": ("family of skewed distributions", ""),
-    "data_skewness": ("skewness of a feature within a class", ""),
-    "data_mirrored": ("whether every second class is turned over", ""),
-    "data_radius": ("radius of the ball, shell or smallest sphere", "features"),
-    "data_thickness": ("thickness of the shell", "features"),
-    "data_intrinsic_dim": ("dimension of the subspace", ""),
-    "data_noise": ("standard deviation off the subspace", "features"),
-    "data_depth": ("levels of the tree of classes", ""),
-    "data_branching": ("children of each node of the tree", ""),
-    "data_shrink": ("length of a step over that of the level above", ""),
-    "data_cells": ("cells of the checkerboard along each side", ""),
-    "data_shape": ("shape of the manifolds", ""),
-    "data_turns": ("turns of the spiral", ""),
+    **{f"data_{name}": said for law in catalogue.ALL for name, said in law.columns.items()},
 }
 MEASUREMENT = {
     "kernel": ("what is measured: a kernel, or the features of a network", ""),
@@ -143,74 +124,29 @@ OUTCOME = {
 }
 
 
-def results(folder: str | Path) -> pd.DataFrame:
-    """Return the trials of a run as a tidy table: a row a trial, a column each parameter and result.
+def tabulate(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return rows of a store as a tidy table; ``frame.attrs["columns"]`` holds meaning and unit of every column.
 
-    Parameters
-    ----------
-    folder : path
-        Folder of a run of `kernel-collapse run` or `reproduce`, finished or not.
-
-    Returns
-    -------
-    DataFrame
-        In the order of the sweep. A column that does not apply to a trial is missing there (NaN or None); trials that
-        failed or ran into their time limit have ``status`` "failed" or "timeout", a ``message`` and no numbers.
-        Rows that are damaged are left out, named in ``frame.attrs["damaged"]`` and by a `DamagedRows` warning.
-        ``frame.attrs["columns"]`` holds meaning and unit of every column, `describe_columns` the same as a table. Of a
-        sweep these are the trials that its file named when it was last run; rows of others stay in the folder.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no run.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> import kernel_collapse as kc
-    >>> from kernel_collapse.runs.store import Store
-    >>> from kernel_collapse.runs.trials import GaussianClasses, Trial, compute
-    >>> trial = Trial(data=GaussianClasses(n=20, dim=3), measurement={"kernel": "data"}, seed=0)
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> with Store(folder, {"name": "example"}) as store:
-    ...     store.add(trial, status="ok", results=compute(trial), seconds=0.0)
-    >>> frame = kc.results(folder)
-    >>> frame[["data", "n", "kernel", "status"]].values.tolist()
-    [['D1', 20, 'data', 'ok']]
-    >>> frame.attrs["columns"]["seconds"]
-    {'meaning': 'time of the trial on one core', 'unit': 's'}
+    Columns, in this order: ``key``; the options of the data and of the measurement; ``status``, ``message``,
+    ``seconds``; the results. An option keeps its column whatever the results are called. Two options are therefore
+    called otherwise than in a sweep, ``loss_function`` and ``target_accuracy``; any other result that has the name of
+    an option, of this or another trial, is in a column "result_" and that name. Rows whose trial is not understood
+    are left out.
     """
     import pandas as pd
 
-    _validate.path(folder, "folder", "the folder of a run: try 'runs/sweep'")
-    with Store(folder) as store:
-        about = store.about()
-        order = None
-        if "specification" in about:
-            with contextlib.suppress(ValidationError):  # of another version: all that there is, by key
-                sweep = Sweep.model_validate(about["specification"])
-                order = {trial.key: i for i, trial in enumerate(sweep.trials())}
-        rows = list(store.rows(order))
-        damaged = dict(store.damaged)
-    if order is not None:
-        rows.sort(key=lambda row: order[row.key])
-    given = pd.DataFrame([{"key": row.key, **_parameters(row.trial)} for row in rows])
-    taken = {*given.columns, "status", "message", "seconds"}
+    understood = [(row, row.trial) for row in rows if row.trial is not None]
+    given = pd.DataFrame([{"key": row.key, **_parameters(trial)} for row, trial in understood])
+    ended = ("status", "message", "seconds")
+    taken = {"key", *DATA, *MEASUREMENT, *given.columns, *ended}
     found = pd.DataFrame(
         [
-            {
-                "status": row.status,
-                "message": row.message,
-                "seconds": row.seconds,
-                **{f"result_{name}" if name in taken else name: value for name, value in row.results.items()},
-            }
-            for row in rows
+            {name: getattr(row, name) for name in ended}
+            | {f"result_{name}" if name in taken else name: value for name, value in row.results.items()}
+            for row, _ in understood
         ]
     )
     frame = pd.concat([given, found], axis="columns")
-    if damaged:
-        frame.attrs["damaged"] = damaged
     known = describe_columns()
     frame.attrs["columns"] = {
         name: {"meaning": known.loc[name, "meaning"], "unit": known.loc[name, "unit"]}
@@ -249,14 +185,13 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
     kind = _validate.choice(path.suffix.lower(), (".csv", ".parquet"), f"the ending of {path.name!r}")
     plain = frame.apply(_plain)
     plain.attrs = frame.attrs
-    part = path.with_name(path.name + ".part")  # a killed export leaves the old file or the new one
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if kind == ".csv":
-            for_csv(plain).to_csv(part, index=False, encoding="utf-8")
-        else:
-            plain.to_parquet(part, index=False)
-        part.replace(path)
+        with atomic_write(path) as part:
+            if kind == ".csv":
+                for_csv(plain).to_csv(part, index=False, encoding="utf-8")
+            else:
+                plain.to_parquet(part, index=False)
     except OSError as error:
         raise InputError(
             f"{str(path)!r}",
@@ -265,9 +200,6 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
             "choose another",
             verb="cannot",
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return path
 
 

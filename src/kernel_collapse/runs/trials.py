@@ -17,7 +17,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
-from kernel_collapse.laws import LAWS, Data, GaussianClasses, ShippedData
+from kernel_collapse.runs.laws import LAWS, Data, GaussianClasses, ShippedData
 from kernel_collapse.runs.measurements import KERNELS, Measurement, Programs, Results, Specification
 
 if TYPE_CHECKING:

@@ -11,15 +11,16 @@ from urllib.parse import quote
 import pandas as pd
 
 from kernel_collapse import _validate
+from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv, for_markdown, visible
 from kernel_collapse.report.style import style
-from kernel_collapse.runs import _run_rows
-from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.run import Run
 from kernel_collapse_paper.errata._claims import Judgement, name_cell
 from kernel_collapse_paper.errata._defects import DEFECTS, Defect, Part, Rows
 from kernel_collapse_paper.errata._figure import draw
-from kernel_collapse_paper.experiments import REGISTRY, _published
+from kernel_collapse_paper.experiments import REGISTRY
+from kernel_collapse_paper.experiments import published as published_code
 
 __all__ = ["page", "write"]
 
@@ -44,7 +45,7 @@ class _Found(NamedTuple):
     @property
     def differing(self) -> pd.DataFrame:
         """The cells in which the two numbers differ."""
-        return self.cells[_published.differ(self.cells)]
+        return self.cells[published_code.differ(self.cells)]
 
 
 def write(path: Path, folder: str | Path) -> Path:
@@ -63,23 +64,25 @@ def write(path: Path, folder: str | Path) -> Path:
         If there can be no page at that path, or the folder holds no run, or a sweep of the user's.
     """
     _validate.page(path, "--errata", ".md")
-    with Store(folder) as store:
-        about = store.about()
-        if "experiments" not in about:
-            raise InputError(
-                "the run",
-                "a sweep of your own, which the published code has no part in",
-                "one of experiments",
-                "see `kernel-collapse reproduce --list`",
-            )
-        rows = {name: part.rows for name, part in _run_rows.read(store).by_experiment.items()}
-    made = page(rows, about["preset"], path.name)
+    run = Run(folder)
+    if "experiments" not in run.about:
+        raise InputError(
+            "the run",
+            "a sweep of your own, which the published code has no part in",
+            "one of experiments",
+            "see `kernel-collapse reproduce --list`",
+        )
+    rows = {name: part.rows for name, part in run.experiments().by_name.items()}
+    made = page(rows, run.about["preset"], path.name)
     picture = _picture(rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".png").write_bytes(picture)
-        for_csv(made.cells).to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
-        path.write_text(made.text, encoding="utf-8")
+        with atomic_write(path.with_suffix(".png")) as part:
+            part.write_bytes(picture)
+        with atomic_write(path.with_suffix(".csv")) as part:
+            for_csv(made.cells).to_csv(part, index=False, lineterminator="\n")
+        with atomic_write(path) as part:
+            part.write_text(made.text, encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{str(path)!r}",
@@ -108,7 +111,7 @@ def page(rows: Rows, preset: str, name: str = "errata.md") -> Page:
     Parameters
     ----------
     rows : mapping of str to DataFrame
-        Rows of each experiment, as `Store.frame` has them; an experiment that is not there is named on the page.
+        Rows of each experiment, as `Run.frame` has them; an experiment that is not there is named on the page.
     preset : str
         That the rows are of.
     name : str
@@ -159,7 +162,7 @@ def _statuses(rows: pd.DataFrame) -> list[tuple[str, str]]:
 def _find(part: Part, rows: Rows) -> _Found | None:
     if not part.ready(rows):
         return None
-    cells = _published.against(part.sides(rows[part.experiment]))
+    cells = published_code.against(part.sides(rows[part.experiment]))
     if cells.empty:
         return None
     return _Found(part, cells, list(part.judge(rows)))

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kernel_collapse import laws
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_NAMES, sizes_palette, style
+from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments import limiting_kernels
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Choice(NamedTuple):
     """A law with options, and whether its class means differ."""
 
-    law: type[laws.Law]
+    law: type[Any]
     options: dict[str, Any]
     apart: bool = True
     noise: float = 0.0
@@ -120,7 +121,7 @@ def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
     separations = {s for _, _, chosen, _, _ in GRIDS.values() for s in chosen}
     known = {_law(label, 4, 2, s).name: (label, s) for label in LAWS for s in separations}
-    rows = _limiting.prepare(rows).astype({"depth": int})
+    rows = with_logs(rows).astype({"depth": int})
     labels = [known[name] for name in rows["data"]]
     order = list(LAWS)
     rows = rows.assign(data=[label for label, _ in labels], separation=[s for _, s in labels])
@@ -143,7 +144,6 @@ def _gaps(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw each gap on every law, with its interval; reversals are ringed."""
-    rows = _prepare(rows)
     found = []
     for claim in CLAIMS:
         table = _gaps(rows, claim)
@@ -277,7 +277,6 @@ def _dots(axes: Axes, cells: pd.DataFrame, y: pd.Series[float], colour: Any, mar
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate the gaps by law, and every cell that is reversed."""
-    rows = _prepare(rows)
     summary, reversed_cells = [], []
     for claim in CLAIMS:
         table = _gaps(rows, claim)
@@ -328,7 +327,6 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge both orders on every law, and what reverses them."""
-    rows = _prepare(rows)
 
     def name(row: pd.Series[Any]) -> str:
         return f"{row['data']}, s={row['separation']:g}, d={row['dim']}, depth {row['depth']}"
@@ -344,7 +342,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         return f"{KERNEL_NAMES[row['kernel']]}, s={row['separation']:g}, d={row['dim']}, depth {row['depth']}"
 
     return [
-        *_limiting.order_verdicts(rows, CELLS, name),
+        *limiting_kernels.order_verdicts(rows, CELLS, name),
         intervals.above_zero(
             "Where class means coincide the order of the activations is reversed: ReLU collapses more than erf.",
             intervals.paired(relu, erf, "log_nc1", ["kernel", *CELLS]),
@@ -368,7 +366,8 @@ EXPERIMENT = Experiment(
     question="Does the order of kernels and activations on Gaussian classes hold on other laws: heavy tails, skewness, "
     "other shapes, label noise, classes with one mean?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=_prepare,
 )

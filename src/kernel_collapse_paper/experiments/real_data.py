@@ -22,7 +22,8 @@ from kernel_collapse.report.style import (
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import ShippedData, Trial
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments import limiting_kernels
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -56,7 +57,6 @@ def trials(preset: Preset) -> list[Trial]:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw NC1 against the depth, a panel a table."""
-    rows = _prepare(rows)
     sizes = ", ".join(f"{rows.loc[rows['data'] == name, 'n'].max()} of {name}" for name in _tables_in(rows))
     return [
         Figure(
@@ -71,7 +71,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with depths as whole numbers: beside trials that have none they come as floats."""
-    return _limiting.prepare(rows).astype({"depth": int})
+    return with_logs(rows).astype({"depth": int})
 
 
 def _tables_in(rows: pd.DataFrame) -> list[str]:
@@ -117,7 +117,6 @@ def _draw(rows: pd.DataFrame) -> MatplotlibFigure:
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate NC1 and NC1 relative to the data, by depth."""
-    rows = _prepare(rows)
     rows = rows.assign(ratio=rows["nc1_paper"] / 10 ** rows["log_nc1_data"])
 
     def by_depth(value: str) -> pd.DataFrame:
@@ -141,7 +140,6 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge the order of kernels and activations on real data, and whether they collapse it, and depth further."""
-    rows = _prepare(rows)
     shallow, deep = (rows[rows["depth"] == rows["depth"].agg(which)] for which in ("min", "max"))
     first, last = rows["depth"].min(), rows["depth"].max()
 
@@ -150,7 +148,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         return f"{kernel}, depth {row['depth']}" if "depth" in row else kernel
 
     judged = [
-        *_limiting.order_verdicts(rows, CELLS, lambda row: f"{row['data']}, depth {row['depth']}"),
+        *limiting_kernels.order_verdicts(rows, CELLS, lambda row: f"{row['data']}, depth {row['depth']}"),
         intervals.above_zero(
             "The kernel collapses the data: NC1 of the features is below that of the inputs.",
             intervals.paired(
@@ -176,7 +174,8 @@ EXPERIMENT = Experiment(
     title="Real data, by depth",
     question="How collapsed is real data under each limiting kernel, and does depth collapse it further?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=_prepare,
 )

@@ -13,9 +13,9 @@ from pydantic import Field, PositiveInt, StrictBool, field_validator, model_vali
 
 from kernel_collapse import _validate, data
 from kernel_collapse._input_error import InputError
+from kernel_collapse._specification import Specification
 from kernel_collapse.data._load import a_file
-from kernel_collapse.laws._samples import titled
-from kernel_collapse.runs.measurements import Specification
+from kernel_collapse.data.law import titled
 
 __all__ = ["FileContent", "FileData", "ShippedData"]
 
