@@ -164,7 +164,7 @@ def test_the_method_is_chosen_by_size():
     ]
     with pytest.raises(ValueError, match="the Gram matrix of 1000000 samples takes 8000 GB"):
         measure.choose_method(10**6, measurements, held_out=True)
-    with pytest.raises(ValueError, match="the adaptive kernel with the method 'sampled'"):
+    with pytest.raises(ValueError, match="method is 'sampled' for the adaptive kernel, expected 'dense'"):
         measure.choose_method(100, measure.specify(["adaptive"], ["erf"]), "sampled")
 
 
@@ -184,12 +184,12 @@ def test_measure_says_why_there_is_no_number(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--label", "species"], "wine.csv has no column 'species'"),
+        (["--label", "species"], "label is 'species', no column of wine.csv"),
         (["--label", "cultivar", "--depth", "0"], "depth is 0, expected a whole number that is at least 1"),
         (["--label", "cultivar", "--activation", "rleu"], "did you mean 'relu'"),
         (["--label", "cultivar", "--holdout", "1.5"], "holdout is 1.5, expected a fraction"),
         (["--label", "cultivar", "--holdout", "0.2", "--test", "wine.csv"], "expected one: held-out samples"),
-        (["--label", "cultivar", "--test", "nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (["--label", "cultivar", "--test", "nowhere.csv"], "'nowhere.csv' is no file"),
         (["--label", "cultivar", "--holdout", "0.2", "--method", "sampled"], "expected 'dense'"),
         (["--label", "cultivar", "--method", "streaming"], "the method is 'streaming'"),
         (
@@ -212,7 +212,7 @@ def test_measure_refuses_bad_input(monkeypatch, capsys, wine, options, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["measure", "nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (["measure", "nowhere.csv"], "'nowhere.csv' is no file"),
         (
             ["reproduce", "limiting-kernel"],
             "the experiment is 'limiting-kernel', expected one of limiting-kernels",

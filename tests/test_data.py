@@ -103,12 +103,12 @@ def test_tables_and_arrays_from_files(tmp_path, table):
 @pytest.mark.parametrize(
     ("name", "content", "label", "message"),
     [
-        ("gone.csv", None, "k", "there is no file"),
+        ("gone.csv", None, "k", "gone.csv' is no file"),
         ("t.xlsx", "a", "k", r"the ending of 't.xlsx' is '.xlsx', expected one of .csv"),
         ("empty.csv", "", "k", "empty.csv is empty"),
         ("header.csv", "a,k\n", "k", "header.csv has 0 rows"),
-        ("t.csv", "a,k\n1,u\n2,v\n", "kind", "t.csv has no column 'kind'.*choose from 'a', 'k'"),
-        ("t.csv", "a,k\n1,u\n2,v\n", None, "t.csv has no column 'label'"),
+        ("t.csv", "a,k\n1,u\n2,v\n", "kind", "label is 'kind', no column of t.csv.*choose from 'a', 'k'"),
+        ("t.csv", "a,k\n1,u\n2,v\n", None, "label is 'label', no column of t.csv"),
         ("t.csv", "a,s,k\n1,x,u\n2,y,v\n", "k", r"columns that are not numeric \('s'\)"),
         ("t.csv", "a,b,k\n1,2,u\n2,,v\n", "k", "x holds '', an empty field, in row 1, column 'b' of t.csv"),
         ("t.csv", "a,b,k\n1,2,u\n2,inf,v\n", "k", "x holds 'inf' in row 1, column 'b' of t.csv"),
@@ -143,7 +143,7 @@ def test_bad_archives_are_refused(tmp_path):
     ):
         kc.data.load(tmp_path / "a.npz")
     np.save(tmp_path / "x.npy", np.eye(2))
-    with pytest.raises(ValueError, match="there is no file 'nowhere.npy'"):
+    with pytest.raises(ValueError, match="'nowhere.npy' is no file"):
         kc.data.load(tmp_path / "x.npy", label="nowhere.npy")
     np.savez(tmp_path / "o.npz", x=np.array([{}], dtype=object), labels=[0])
     with pytest.raises(ValueError, match="o.npz cannot be read"):

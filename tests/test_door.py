@@ -1,10 +1,11 @@
 """One door: every object into every argument of every public function is its plain equivalent, or is refused.
 
 A table of objects (`objects.OBJECTS`) meets a table of functions, which a test holds to be all that are public. The
-outcome is the answer to the same values as an array of NumPy's in float64, or a ValueError of one sentence.
+outcome is the answer to the same values as an array of NumPy's in float64, or an InputError of one sentence.
 """
 
 import inspect
+import pickle
 from dataclasses import fields, is_dataclass
 from functools import cache
 
@@ -217,7 +218,13 @@ RESULTS = {
     *("NC1", "NC1Estimate", "Collapse", "AdaptiveSolution", "AdaptiveError", "theory.ExpectedNC1"),
     *("theory.GaussianMixture", "networks.Training", "networks.Posterior", "networks.MeanField"),
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
-    *("networks.Network", "networks.NetworkError", "activations.Activation", "activations.Expanded"),
+    *(
+        "networks.Network",
+        "InputError",
+        "networks.NetworkError",
+        "activations.Activation",
+        "activations.Expanded",
+    ),
 }
 #: Of the moments of Gaussians, behind the door: kernels call it with what they made.
 INSIDE = {"activations.determinant"}
@@ -262,9 +269,17 @@ def outcome(name, arguments):
     try:
         return call(name, arguments), ""
     except ValueError as refusal:
-        if type(refusal) is not ValueError:  # NumPy's and Python's own are subclasses
+        if type(refusal) is not kc.InputError:  # NumPy's and Python's own
             raise
+        check_value(refusal)
         return None, str(refusal)
+
+
+def check_value(refusal):
+    assert refusal.what
+    assert refusal.given
+    assert refusal.expected
+    assert str(pickle.loads(pickle.dumps(refusal))) == str(refusal)
 
 
 def check_sentence(message):

@@ -768,8 +768,8 @@ BAD = [
     ("t.parquet", parquet(k=["u", "v"]), "--label k", "2 rows of 1 columns"),
     ("t.parquet", parquet(a=[1.0, 2.0], k=["u", "v"]), "--label y", "choose from 'a', 'k'"),
     # Arrays
-    ("t.npz", archive(x=X, labels=Y), "--features p", "t.npz has no array 'p', expected the name"),
-    ("t.npz", archive(x=X, labels=Y), "--label p", "t.npz has no array 'p'"),
+    ("t.npz", archive(x=X, labels=Y), "--features p", "features is 'p', no array of t.npz, expected the name"),
+    ("t.npz", archive(x=X, labels=Y), "--label p", "label is 'p', no array of t.npz"),
     ("t.npz", archive(x=X), "", "t.npz has no labels under a name that is known"),
     ("t.npz", archive(labels=Y), "", "t.npz has no features under a name that is known"),
     ("t.npz", archive(x_train=X, labels=Y), "", "no features and labels that go together"),
@@ -781,7 +781,7 @@ BAD = [
     ("t.npy", claiming((30, 30)), "--label t.npy", "is to hold 7200 bytes and the file is shorter"),
     ("t.npy", b"\x93NUMPY\x01\x00", "--label t.npy", "t.npy cannot be read"),
     # Held-out samples
-    ("t.csv", GOOD, "--label k --test gone.csv", "there is no file 'gone.csv'"),
+    ("t.csv", GOOD, "--label k --test gone.csv", "'gone.csv' is no file"),
     ("t.csv", GOOD, "--label k --test .", "'.' is a folder, expected a .csv"),
     ("t.csv", GOOD, "--label k --test t.npy", "which holds no labels, expected a file with labels"),
 ]  # fmt: skip

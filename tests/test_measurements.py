@@ -85,7 +85,7 @@ def test_every_name_chooses_its_specification():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"kernel": "network", "width": 0}, "measurement.width is 0: input should be greater than 0"),
+        ({"kernel": "network", "width": 0}, "measurement.width is 0, expected more than 0"),
         ({"kernel": "network", "activation": "relo"}, "did you mean 'relu'"),
         ({"kernel": "posterior", "sampler": "gibbs"}, "measurement.sampler is 'gibbs'"),
         ({"kernel": "mean-field", "draws": 3}, "measurement.draws is not a key"),

@@ -154,9 +154,9 @@ FILE = '[[data]]\nlaw = "file"\n'
 BAD = [
     ("", "sweep.toml is empty, expected a sweep"),
     ("# nothing\n", "sweep.toml is empty"),
-    ("seeds 3\n", "line 1, column 7: not TOML (expected '=' after a key"),
-    (DATA + "n = 30\n" + MEASUREMENT, "line 5, column 7: not TOML (cannot overwrite a value)"),
-    ("data,n\n1,2\n", "line 1, column 5: not TOML"),
+    ("seeds 3\n", "sweep.toml is not TOML (Expected '=' after a key"),
+    (DATA + "n = 30\n" + MEASUREMENT, "not TOML (Cannot overwrite a value (at line 5, column 7))"),
+    ("data,n\n1,2\n", "(at line 1, column 5)), expected lines like"),
     ("seeds = 3\n" + MEASUREMENT, "there is no [[data]], expected a table or several: write [[data]]"),
     (DATA, "there is no [[measurement]], expected a table or several"),
     ('data = "gaussian"\n' + MEASUREMENT, "line 1: data is 'gaussian', expected a table or several"),
@@ -188,7 +188,7 @@ BAD = [
     ),
     (
         DATA + MEASUREMENT.replace('activation = "erf"\n', ""),
-        "line 6, [[measurement]] 1: kernel 'nngp' with activation None",
+        "line 6, [[measurement]] 1: kernel is 'nngp' with activation None",
     ),
     (
         DATA + MEASUREMENT + "dept = 3\n",
@@ -196,7 +196,7 @@ BAD = [
     ),
     (
         DATA + MEASUREMENT + "depth = 0\n",
-        "line 8, [[measurement]] 1: depth is 0: input should be greater than 0",
+        "line 8, [[measurement]] 1: depth is 0, expected more than 0",
     ),
     (
         DATA + MEASUREMENT + "depth = []\n",
@@ -204,7 +204,7 @@ BAD = [
     ),
     (DATA + MEASUREMENT + "depth = 'deep'\n", "line 8, [[measurement]] 1: depth is 'deep'"),
     (DATA + MEASUREMENT + "weight_variance = nan\n", "line 8, [[measurement]] 1: weight_variance is nan"),
-    (DATA.replace("20", "-20") + MEASUREMENT, "line 3, [[data]] 1: n is -20: input should be greater than 0"),
+    (DATA.replace("20", "-20") + MEASUREMENT, "line 3, [[data]] 1: n is -20, expected more than 0"),
     (DATA.replace("n = 20\n", "") + MEASUREMENT, "line 1, [[data]] 1: n is missing, expected a value"),
     (DATA.replace("20", "1") + MEASUREMENT, "line 3, [[data]] 1: n is 1 for 2 classes"),
     (DATA + "stds = 2\n" + MEASUREMENT, "line 5, [[data]] 1: a key of law 'gaussian' is 'stds'"),
@@ -212,7 +212,7 @@ BAD = [
     (DATA + "class_sizes = [5, 5]\n" + MEASUREMENT, "line 5, [[data]] 1: class_sizes (5, 5) add up to 10"),
     (
         DATA + "covariance = 'round'\n" + MEASUREMENT,
-        "line 5, [[data]] 1: the name of a covariance is 'round'",
+        "line 5, [[data]] 1: covariance is 'round', expected one of ar1",
     ),
     (
         DATA.replace("dim = 2", "dim = { from = 4, to = 1 }") + MEASUREMENT,
@@ -243,7 +243,7 @@ BAD = [
     (DATA + "separation = { values = 2 }\n" + MEASUREMENT, "separation is 2, expected at least one value"),
     (
         DATA + MEASUREMENT.replace('"erf"', "{ from = 1, to = 2 }"),
-        "activation is a table, but holds no number",
+        "activation is a table, expected numbers, of which alone there is a range",
     ),
     (
         FILE + MEASUREMENT,
@@ -251,21 +251,21 @@ BAD = [
     ),
     (
         FILE + 'path = "nowhere.csv"\n' + MEASUREMENT,
-        "line 3, [[data]] 1: there is no file 'nowhere.csv'",
+        "line 3, [[data]] 1: 'nowhere.csv' is no file",
     ),
     (FILE + 'path = "own.xlsx"\n' + MEASUREMENT, "line 3, [[data]] 1: the ending of 'own.xlsx' is '.xlsx'"),
     (
         FILE + 'path = "own.csv"\nlabel = "kind"\n' + MEASUREMENT,
-        "line 4, [[data]] 1: own.csv has no column 'kind'",
+        "line 4, [[data]] 1: label is 'kind', no column of own.csv",
     ),
-    (FILE + 'path = "own.csv"\n' + MEASUREMENT, "line 3, [[data]] 1: own.csv has no column 'label'"),
+    (FILE + 'path = "own.csv"\n' + MEASUREMENT, "line 3, [[data]] 1: label is 'label', no column of own.csv"),
     (
         FILE + 'path = "own.csv"\nlabel = "sort"\nn = 50\n' + MEASUREMENT,
         "line 5, [[data]] 1: n is 50, expected 2 to 4",
     ),
     (
         FILE + 'path = "own.csv"\nlabel = 3\n' + MEASUREMENT,
-        "line 4, [[data]] 1: own.csv has no column '3', expected the column of classes",
+        "line 4, [[data]] 1: label is '3', no column of own.csv, expected the column of classes",
     ),
     (
         FILE + 'path = "own.csv"\nlabel = "a"\n' + MEASUREMENT,
@@ -288,7 +288,10 @@ BAD = [
         "line 2, [defaults.n]: a table of defaults is 'n', expected one of data, measurement",
     ),
     ("[defaults.data]\nm = 3\n" + DATA + MEASUREMENT, "line 2, [defaults.data]: a key of data is 'm'"),
-    ("[defaults.data]\nstd = 0\n" + DATA + MEASUREMENT, "line 2, [defaults.data]: std is 0: input should be"),
+    (
+        "[defaults.data]\nstd = 0\n" + DATA + MEASUREMENT,
+        "line 2, [defaults.data]: std is 0, expected more than 0",
+    ),
     ("defaults = 3\n" + DATA + MEASUREMENT, "line 1: defaults is 3, expected tables"),
 ]
 
@@ -311,8 +314,8 @@ def test_bad_sweeps_are_refused(monkeypatch, capsys, here, text, message, dry):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nowhere.toml"], "there is no file 'nowhere.toml', expected a sweep in TOML"),
-        (["run", "."], "there is no file '.', expected a sweep in TOML"),
+        (["run", "nowhere.toml"], "'nowhere.toml' is no file, expected a sweep in TOML"),
+        (["run", "."], "'.' is no file, expected a sweep in TOML"),
         (["run", "binary.toml"], "binary.toml is not text"),
         (["run", "good.toml", "--workers", "0"], "--workers is 0, expected a whole number"),
         (["run", "good.toml", "--out", "thesis"], "holds other files (thesis.tex)"),

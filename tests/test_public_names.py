@@ -95,6 +95,7 @@ SIGNATURES = {
 
 #: What is read off each result.
 ATTRIBUTES = {
+    "InputError": "what given expected hint",
     "Dataset": "x labels targets name",
     "Accumulator": "class_means update decide merge collapse save load",
     "NC1": "within between ratio",

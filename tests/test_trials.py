@@ -132,11 +132,11 @@ def test_the_data_themselves():
         ),
         (
             {"data": {"n": 20, "dim": 3, "class_sizes": [10, 11]}},
-            r"^data: class_sizes \(10, 11\) add up to 21, expected n = 20: change either\.$",
+            r"^data.class_sizes \(10, 11\) add up to 21, expected n = 20: change either\.$",
         ),
         ({"data": {"n": 20, "dim": 3, "class_stds": [0.5]}}, "class_stds has 1 entries"),
         ({"data": {"n": 20, "dim": 3, "class_stds": 0.0}}, "data.class_stds.* is 0.0"),
-        ({"data": {"n": 0, "dim": 3}}, "data.n is 0: input should be greater than 0"),
+        ({"data": {"n": 0, "dim": 3}}, "data.n is 0, expected more than 0"),
         ({"measurement": {"kernel": "ntk", "activation": "relu", "depth": 0}}, "measurement.depth is 0"),
         ({"measurement": {"kernel": "ntk", "activation": "relu", "depth": 1.5}}, "measurement.depth is 1.5"),
         ({"measurement": {"kernel": "ntk", "activation": "rleu"}}, "did you mean 'relu'"),

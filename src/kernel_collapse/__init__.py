@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from kernel_collapse import activations, data, kernels
+from kernel_collapse._input_error import InputError
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
 from kernel_collapse.collapse import (
     NC1,
@@ -42,6 +43,7 @@ __all__ = [
     "AdaptiveSolution",
     "Collapse",
     "Dataset",
+    "InputError",
     "NC1Estimate",
     "activations",
     "collapse",

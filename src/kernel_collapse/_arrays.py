@@ -12,6 +12,8 @@ import array_api_compat
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
+from kernel_collapse._input_error import InputError
+
 __all__ = [
     "angle_of",
     "constant",
@@ -112,9 +114,11 @@ def same_kind(first: Any, what_first: str, second: Any, what_second: str) -> Non
     ):
         one, other = reading(first), reading(second)
         if one != other:
-            raise ValueError(
-                f"{what_first} is an array of {one} and {what_second} of {other}, expected arrays of one library, "
-                f"device and precision: convert one of them."
+            raise InputError(
+                what_first,
+                f"an array of {one} and {what_second} of {other}",
+                "arrays of one library, device and precision",
+                "convert one of them",
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_collapse import _arrays
+from kernel_collapse._input_error import InputError
 
 __all__ = ["matched", "names"]
 
@@ -33,8 +34,11 @@ def matched(value: Any, what: str, like: Any, what_like: str) -> Any:
     if missing or new or len(set(here)) < len(here):
         parts = [f"lacks {missing[0]!r}"] if missing else []
         parts += [f"has {new[0]!r} beside them"] if new else []
-        raise ValueError(
-            f"{what} {' and '.join(parts) or 'has two columns of one name'}, expected the columns of {what_like}, "
-            "which are matched by name: add, drop or rename columns, or give arrays."
+        raise InputError(
+            what,
+            " and ".join(parts) or "has two columns of one name",
+            f"the columns of {what_like}, which are matched by name",
+            "add, drop or rename columns, or give arrays",
+            verb="",
         )
     return value[list(like.columns)]

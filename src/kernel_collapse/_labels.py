@@ -14,20 +14,23 @@ import numpy as np
 from jaxtyping import Int
 
 from kernel_collapse import _arrays
+from kernel_collapse._input_error import InputError, shown
 from kernel_collapse._numbers import count, fits, positive
-from kernel_collapse._objects import are, in_numpy, is_missing, is_table, ordered, several, shown
+from kernel_collapse._objects import in_numpy, is_missing, is_table, ordered, several, verb_of
 
 __all__ = ["as_many", "class_sizes", "codes", "codes_among", "encode_labels"]
 
 #: Types whose values are never missing, equal one another across types or hold others.
 _PLAIN = (int, str, bool, bytes)
+#: What labels are, and how to give them.
+SINGLE = "one label a sample", "a sequence as long as there are samples"
 
 
 def as_many(n_rows: int, what: str, n_labels: int) -> None:
     """Refuse labels that are not as many as the rows of what they are of."""
     if n_rows != n_labels:
-        raise ValueError(
-            f"{what} have {n_rows} rows and there are {n_labels} labels, expected as many labels as rows."
+        raise InputError(
+            what, f"{n_rows} rows and there are {n_labels} labels", "as many labels as rows", verb="have"
         )
 
 
@@ -37,7 +40,7 @@ def encode_labels(
     """Return class indices 0..C-1 and the classes; sorted if they can be, else in order of appearance."""
     values = _values(labels, what)
     if not values:
-        raise ValueError(f"{are(what)} empty, expected one label a sample.")
+        raise InputError(what, "empty", "one label a sample", verb=verb_of(what))
     kinds = set(map(type, values))
     if not kinds <= set(_PLAIN):
         _refuse_missing(values)
@@ -45,15 +48,18 @@ def encode_labels(
     try:
         distinct = dict.fromkeys(values)
     except Exception:  # whatever the hash of an object raises
-        raise ValueError(f"{what} cannot be hashed, expected numbers, strings or tuples.") from None
+        raise InputError(what, "be hashed", "numbers, strings or tuples", verb="cannot") from None
     try:
         classes = sorted(distinct)
     except Exception:  # whatever comparing them raises: text and numbers have no common order
         classes = list(distinct)
     if two_classes and len(classes) < 2:
-        raise ValueError(
-            f"all {len(values)} {what} are {shown(classes[0])}, expected at least two classes: collapse compares "
-            "the spread within classes with the spread between them."
+        raise InputError(
+            f"all {len(values)} {what}",
+            shown(classes[0]),
+            "at least two classes",
+            "collapse compares the spread within classes with the spread between them",
+            verb="are",
         )
     index = {label: i for i, label in enumerate(classes)}
     return np.array([index[v] for v in values], dtype=np.int64), tuple(classes)
@@ -63,9 +69,12 @@ def codes(labels: Any) -> Int[np.ndarray, " n"]:
     """Return labels that are class indices already, 0 and up."""
     found = np.asarray(in_numpy(labels, "labels")) if hasattr(labels, "dtype") else None
     if found is None or found.dtype.kind not in "iu" or found.ndim != 1 or not found.size or found.min() < 0:
-        raise ValueError(
-            f"labels are {shown(labels)}, expected a vector of class numbers from 0: make the data set with "
-            "kernel_collapse.data.from_arrays, which takes labels of any kind."
+        raise InputError(
+            "labels",
+            shown(labels),
+            "a vector of class numbers from 0",
+            "make the data set with kernel_collapse.data.from_arrays, which takes labels of any kind",
+            verb="are",
         )
     return found.astype(np.int64, copy=False)
 
@@ -78,35 +87,40 @@ def codes_among(labels: Any, classes: Sequence[Any], what: str = "test_labels") 
     missing = [label for key, label in zip(keys, seen, strict=True) if key not in known]
     if missing:
         shown_classes = ", ".join(map(shown, classes[:5])) + (", ..." if len(classes) > 5 else "")
-        raise ValueError(
-            f"the held-out class {shown(missing[0])} has no training sample, expected classes among "
-            f"{shown_classes}: drop those samples, or split by class."
+        raise InputError(
+            f"the held-out class {shown(missing[0])}",
+            "no training sample",
+            f"classes among {shown_classes}",
+            "drop those samples, or split by class",
+            verb="has",
         )
     return np.array([known[key] for key in keys], dtype=np.int64)[codes]
 
 
 def _values(labels: Any, what: str) -> list[Any]:
     """Return one value a sample, or refuse what has another meaning."""
-    single = "one label a sample: a sequence as long as there are samples"
     if _arrays.traced(labels):
-        raise ValueError(
-            f"{are(what)} traced by JAX, expected known values: close over them, or make them static."
+        raise InputError(
+            what, "traced by JAX", "known values", "close over them, or make them static", verb_of(what)
         )
     if isinstance(labels, np.ma.MaskedArray):
         return _of_masked(labels, what)
-    ordered(labels, what, single)
+    ordered(labels, what, *SINGLE)
     labels = in_numpy(labels, what)
     if is_table(labels):
         names = list(labels.columns)
         column = repr(names[0]) if names else "'label'"
-        raise ValueError(
-            f"{are(what)} a table with {len(names)} column{'s' * (len(names) != 1)}, expected one label a sample: "
-            f"give one of its columns, as {what}[{column}]."
+        raise InputError(
+            what,
+            f"a table with {len(names)} column{'s' * (len(names) != 1)}",
+            "one label a sample",
+            f"give one of its columns, as {what}[{column}]",
+            verb_of(what),
         )
     if isinstance(labels, np.ndarray):
         return _of_array(labels, what)
     if not isinstance(labels, Iterable) or not isinstance(labels, Sized):
-        raise ValueError(f"{are(what)} {shown(labels)}, expected {single}.")
+        raise InputError.of(what, labels, *SINGLE, verb=verb_of(what))
     fits(len(labels), f"{what} of {len(labels)} samples", "give fewer")
     if hasattr(labels, "tolist") and hasattr(
         labels, "dtype"
@@ -126,7 +140,7 @@ def _scalar(value: Any) -> Any:
         return value.item()
     if (isinstance(value, np.ndarray) or _arrays.is_foreign(value)) and tuple(value.shape) == ():
         if _arrays.traced(value):
-            raise ValueError("labels are traced by JAX, expected known values: close over them.")
+            raise InputError("labels", "traced by JAX", "known values", "close over them", verb="are")
         if value is not np.ma.masked:
             return in_numpy(value, "a label").item()
     return value
@@ -141,9 +155,7 @@ def _of_masked(labels: Any, what: str) -> list[Any]:
 
 def _of_array(labels: np.ndarray, what: str) -> list[Any]:
     if labels.ndim == 0:
-        raise ValueError(
-            f"{are(what)} {shown(labels.item())}, expected one label a sample: a sequence as long as there are samples."
-        )
+        raise InputError.of(what, labels.item(), *SINGLE, verb=verb_of(what))
     if labels.ndim > 1:
         _refuse_nested(labels, what, what)
     if labels.dtype.kind in "mM":  # as numbers, a time that is missing would be one
@@ -166,7 +178,7 @@ def _refuse_nested(array: np.ndarray | None, name: str, what: str) -> None:
         hint = f"try {name}.ravel()"
     elif array is not None and _is_one_hot(array):
         hint = f"they look one-hot, try {name}.argmax(axis=1)"
-    raise ValueError(f"{are(what)} nested{shape}, expected one label a sample: {hint}.")
+    raise InputError(what, f"nested{shape}", "one label a sample", hint, verb_of(what))
 
 
 def _is_one_hot(array: np.ndarray) -> bool:
@@ -182,9 +194,7 @@ def _refuse_missing(values: list[Any]) -> None:
 
 
 def _refuse_row(row: int) -> None:
-    raise ValueError(
-        f"the label of row {row} is missing, expected a label in every row: drop unlabelled rows."
-    )
+    raise InputError(f"the label of row {row}", "missing", "a label in every row", "drop unlabelled rows")
 
 
 def _truths(value: Any) -> Any:
@@ -204,9 +214,12 @@ def _refuse_merging(values: list[Any], kinds: set[type], what: str) -> None:
         except Exception:  # cannot be hashed, which is said next
             return
         if known != _truths(value):
-            raise ValueError(
-                f"{what} hold truth values beside numbers, and {shown(value)} in row {row} equals another label, "
-                "expected labels of one kind: convert all to numbers or all to text."
+            raise InputError(
+                what,
+                f"truth values beside numbers, and {shown(value)} in row {row} equals another label",
+                "labels of one kind",
+                "convert all to numbers or all to text",
+                verb="hold",
             )
 
 
@@ -217,17 +230,22 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
     largest remainders, and a sample at least.
     """
     if n < n_classes:
-        raise ValueError(
-            f"n is {n} for {shown(n_classes)} classes, expected at least one sample a class: raise n to as many "
-            "or more."
+        raise InputError(
+            "n",
+            f"{n} for {shown(n_classes)} classes",
+            "at least one sample a class",
+            "raise n to as many or more",
         )
     if value is not None:
         value = several(value, "class_sizes", f"{n_classes} sizes, one a class")
     if imbalance is not None:
         if value is not None:
-            raise ValueError(
-                f"class_sizes {shown(tuple(value))} and imbalance {shown(imbalance)} are both given, expected one of "
-                "them: drop the other."
+            raise InputError(
+                "class_sizes",
+                f"{shown(tuple(value))} and imbalance {shown(imbalance)} are both given",
+                "one of them",
+                "drop the other",
+                verb="",
             )
         return _geometric(n, n_classes, imbalance)
     if value is None:
@@ -235,15 +253,18 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
         return tuple(share + (c < rest) for c in range(n_classes))
     sizes = tuple(count(v, "a class size", least=0) for v in value)
     if len(sizes) != n_classes:
-        raise ValueError(f"class_sizes has {len(sizes)} entries, expected {n_classes}: one a class.")
+        raise InputError("class_sizes", f"{len(sizes)} entries", f"{n_classes}", "one a class", verb="has")
     if 0 in sizes:
-        raise ValueError(
-            f"class_sizes {shown(sizes)} leaves class {sizes.index(0)} without a sample, expected at least one each: "
-            "drop the class instead."
+        raise InputError(
+            "class_sizes",
+            f"{shown(sizes)} leaves class {sizes.index(0)} without a sample",
+            "at least one each",
+            "drop the class instead",
+            verb="",
         )
     if sum(sizes) != n:
-        raise ValueError(
-            f"class_sizes {shown(sizes)} add up to {sum(sizes)}, expected n = {n}: change either."
+        raise InputError(
+            "class_sizes", f"{shown(sizes)} add up to {sum(sizes)}", f"n = {n}", "change either", verb=""
         )
     return sizes
 
@@ -251,9 +272,7 @@ def class_sizes(value: Any, n: int, n_classes: int, imbalance: Any = None) -> tu
 def _geometric(n: int, n_classes: int, imbalance: Any) -> tuple[int, ...]:
     ratio = positive(imbalance, "imbalance")
     if ratio < 1:
-        raise ValueError(
-            f"imbalance is {shown(imbalance)}, expected 1 or more: it is the largest class over the smallest."
-        )
+        raise InputError.of("imbalance", imbalance, "1 or more", "it is the largest class over the smallest")
     share = ratio ** (-np.arange(n_classes) / max(n_classes - 1, 1))
     share *= n / share.sum()
     sizes = np.floor(share).astype(int)

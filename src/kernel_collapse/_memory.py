@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from kernel_collapse._input_error import InputError
+
 __all__ = ["available", "require", "size"]
 
 
@@ -29,8 +31,12 @@ def require(needed: float, what: str, remedy: str) -> None:
     """
     known = available()
     if known is not None and needed > known:
-        raise ValueError(
-            f"{what} takes {size(needed)} of memory, expected at most the {size(known)} that are free: {remedy}."
+        raise InputError(
+            what,
+            f"{size(needed)} of memory",
+            f"at most the {size(known)} that are free",
+            remedy,
+            verb="takes",
         )
 
 

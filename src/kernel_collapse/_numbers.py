@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kernel_collapse._objects import shown
+from kernel_collapse._input_error import InputError, shown
 
 __all__ = [
     "MOST_LAYERS",
@@ -58,19 +58,17 @@ def choice(value: object, options: Iterable[str], what: str) -> str:
     said = str(value)[:100].lower() if isinstance(value, str) else ""
     close = difflib.get_close_matches(said, names, n=3, cutoff=0.5)
     close = close or [name for name in names if len(said) > 2 and said in name.lower()][:3]
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "choose one of these."
-    raise ValueError(f"{what} is {shown(value)}, expected one of {', '.join(names)}: {hint}")
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "choose one of these"
+    raise InputError.of(what, value, f"one of {', '.join(names)}", hint)
 
 
 def count(value: Any, what: str, *, least: int = 1, most: int | None = None) -> int:
     """Return a whole number from `least` to `most`; 3.0 is 3, True and 1.5 are refused."""
     number = int(value) if _is_finite(value) else least - 1
     if number < least or number != value:
-        raise ValueError(f"{what} is {shown(value)}, expected a whole number that is at least {least}.")
+        raise InputError.of(what, value, f"a whole number that is at least {least}")
     if most is not None and number > most:
-        raise ValueError(
-            f"{what} is {shown(value)}, expected a whole number that is at most {most}: lower it."
-        )
+        raise InputError.of(what, value, f"a whole number that is at most {most}", "lower it")
     return number
 
 
@@ -83,7 +81,7 @@ def positive(value: Any, what: str, *, zero_allowed: bool = False) -> float:
     """Return a finite number that is positive (or zero, if allowed) as a float."""
     if not _is_finite(value) or value < 0 or (value == 0 and not zero_allowed):
         kind = "zero or more" if zero_allowed else "more than zero"
-        raise ValueError(f"{what} is {shown(value)}, expected a finite number that is {kind}.")
+        raise InputError.of(what, value, f"a finite number that is {kind}")
     return float(value) + 0.0  # a negative zero becomes a plain one
 
 
@@ -91,16 +89,14 @@ def moderate(value: Any, what: str, *, zero_allowed: bool = False) -> float:
     """Return a positive number (or zero, if allowed) that may be multiplied by others and squared."""
     number = positive(value, what, zero_allowed=zero_allowed)
     if number and not 1e-100 <= number <= 1e100:
-        raise ValueError(
-            f"{what} is {shown(value)}, expected a number from 1e-100 to 1e100: powers of it must be float64."
-        )
+        raise InputError.of(what, value, "a number from 1e-100 to 1e100", "powers of it must be float64")
     return number
 
 
 def finite(value: Any, what: str) -> float:
     """Return a finite number as a float."""
     if not _is_finite(value):
-        raise ValueError(f"{what} is {shown(value)}, expected a finite number.")
+        raise InputError.of(what, value, "a finite number")
     return float(value)
 
 
@@ -119,9 +115,12 @@ def _is_finite(value: Any) -> bool:
 def size(n: int, dim: int) -> None:
     """Refuse samples that no memory holds."""
     if n * dim > 2**40:
-        raise ValueError(
-            f"n = {shown(n)} samples of dim = {shown(dim)} features are {shown(n * dim)} numbers, expected at "
-            "most 2^40 (8 TB): lower either."
+        raise InputError(
+            f"n = {shown(n)} samples of dim = {shown(dim)} features",
+            f"{shown(n * dim)} numbers",
+            "at most 2^40 (8 TB)",
+            "lower either",
+            verb="are",
         )
 
 
@@ -135,22 +134,26 @@ def fits(numbers: int, what: str, hint: str) -> None:
         needed = (
             f"{8 * numbers / 2**30:.3g} GiB" if numbers < 2**60 else "more memory than there is in the world"
         )
-        raise ValueError(
-            f"{what} would take {needed}, expected at most the {memory / 2**30:.3g} GiB of this machine: {hint}."
+        raise InputError(
+            what,
+            f"take {needed}",
+            f"at most the {memory / 2**30:.3g} GiB of this machine",
+            hint,
+            verb="would",
         )
 
 
 def instance(value: Any, kind: type[T], what: str, hint: str) -> T:
     """Return the value if it is of that kind."""
     if not isinstance(value, kind):
-        raise ValueError(f"{what} is of type {type(value).__name__}, expected a {kind.__name__}: {hint}.")
+        raise InputError(what, f"of type {type(value).__name__}", f"a {kind.__name__}", hint)
     return value
 
 
 def text(value: Any, what: str) -> str:
     """Return a text."""
     if not isinstance(value, str):
-        raise ValueError(f"{what} is {shown(value)}, expected a text in quotation marks.")
+        raise InputError.of(what, value, "a text in quotation marks")
     return value
 
 
@@ -164,14 +167,14 @@ def function(value: Any, what: str, meaning: str, *, arguments: int) -> Any:
     except ValueError:  # what is written in C may not tell
         pass
     if not fits_:
-        raise ValueError(f"{what} is {shown(value)}, expected a function: {meaning}.")
+        raise InputError.of(what, value, "a function", f"{meaning}")
     return value
 
 
 def flag(value: Any, what: str) -> bool:
     """Return True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{what} is {shown(value)}, expected True or False.")
+        raise InputError.of(what, value, "True or False")
     return bool(value)
 
 
@@ -179,7 +182,7 @@ def share(value: Any, what: str) -> float:
     """Return a number from 0 to less than 1 as a float."""
     number = positive(value, what, zero_allowed=True)
     if number >= 1.0:
-        raise ValueError(f"{what} is {shown(value)}, expected 0 or more and less than 1, say 0.1.")
+        raise InputError.of(what, value, "0 or more and less than 1, say 0.1")
     return number
 
 
@@ -187,7 +190,7 @@ def probability(value: Any, what: str) -> float:
     """Return a number strictly between 0 and 1 as a float."""
     number = positive(value, what)
     if number >= 1.0:
-        raise ValueError(f"{what} is {shown(value)}, expected a number between 0 and 1, say 0.95.")
+        raise InputError.of(what, value, "a number between 0 and 1, say 0.95")
     return number
 
 
@@ -195,8 +198,10 @@ def confidence(value: Any) -> float:
     """Return the probability of an interval, away from 0 and 1 where its width is 0 or infinite."""
     number = probability(value, "confidence")
     if not 1e-3 <= number <= 1.0 - 1e-9:
-        raise ValueError(
-            f"confidence is {shown(value)}, expected a number from 0.001 to 1 - 1e-9, say 0.95: the normal "
-            "approximation says nothing beyond."
+        raise InputError.of(
+            "confidence",
+            value,
+            "a number from 0.001 to 1 - 1e-9, say 0.95",
+            "the normal approximation says nothing beyond",
         )
     return number

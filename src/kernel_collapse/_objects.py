@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _arrays
+from kernel_collapse._input_error import InputError, shown
 
-__all__ = ["are", "in_numpy", "is_missing", "is_table", "numbers", "ordered", "several", "shown"]
+__all__ = ["in_numpy", "is_missing", "is_table", "numbers", "ordered", "several", "verb_of"]
 
 #: What of a data set an argument wants.
 _OF_DATASET = {
@@ -35,45 +36,38 @@ _OF_DATASET = {
 MOST_VALUES = 10_000_000
 
 
-def shown(value: Any) -> str:
-    """Return an object as a sentence shows it: on one line, cut where it is long."""
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # whatever an object's own repr raises; Python writes no whole number of 5,000 digits
-        return f"an object of type {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+def verb_of(what: str) -> str:
+    """Return the verb that goes with the name of an argument."""
+    return "are" if what.endswith("s") and not what.endswith("bias") else "is"
 
 
-def are(what: str) -> str:
-    """Return the name of an argument with its verb."""
-    return f"{what} {'are' if what.endswith('s') and not what.endswith('bias') else 'is'}"
-
-
-def ordered(value: Any, what: str, expected: str) -> None:
+def ordered(value: Any, what: str, expected: str, hint: str = "") -> None:
     """Refuse an object that holds no values in an order, or values that are not all that it means."""
-    said, hint = _other_meaning(value, what)
-    if said:
-        raise ValueError(f"{are(what)} {said}, expected {hint or expected}.")
+    given, instead, how = _other_meaning(value, what)
+    if given:
+        wanted = (instead, how) if instead else (expected, hint)
+        raise InputError(what, given, *wanted, verb=verb_of(what))
 
 
-def _other_meaning(value: Any, what: str) -> tuple[str, str]:
-    """Return what an object is that is no array, and what to give instead; two empty texts of an array."""
+def _other_meaning(value: Any, what: str) -> tuple[str, str, str]:
+    """Return what an object is that is no array, what to give instead, and how; empty texts of an array."""
     if type(value) in (np.ndarray, list, tuple):
-        return "", ""
+        return "", "", ""
     short = what if what.isidentifier() else "it"
     if isinstance(value, np.ma.MaskedArray):
         return (
             "a masked array, whose mask would be ignored",
-            f"an array without a mask: fill it by {short}.filled(value), or drop the rows that are masked",
+            "an array without a mask",
+            f"fill it by {short}.filled(value), or drop the rows that are masked",
         )
     if isinstance(value, str | bytes | bytearray):
-        return f"the text {shown(value)}", ""
+        return f"the text {shown(value)}", "", ""
     if isinstance(value, Mapping):
-        return "a mapping from keys to values", f"the values in one order: try list({short}.values())"
+        return "a mapping from keys to values", "the values in one order", f"try list({short}.values())"
     if isinstance(value, Set):
-        return "a set, which has no order", "a sequence in the order of the samples: try a list"
+        return "a set, which has no order", "a sequence in the order of the samples", "try a list"
     if isinstance(value, Iterator):
-        return "a generator or iterator, which is used up by reading", f"a sequence: try list({short})"
+        return "a generator or iterator, which is used up by reading", "a sequence", f"try list({short})"
     if isinstance(value, type | types.ModuleType) or (callable(value) and not hasattr(value, "__array__")):
         kind = (
             "class"
@@ -82,16 +76,16 @@ def _other_meaning(value: Any, what: str) -> tuple[str, str]:
             if isinstance(value, types.ModuleType)
             else "function"
         )
-        return f"a {kind}, {shown(value)}", ""
+        return f"a {kind}, {shown(value)}", "", ""
     dense = next((name for name in ("toarray", "todense") if hasattr(value, name)), None)
     if dense is not None and hasattr(value, "shape"):
-        return "a sparse matrix", f"a dense array: give {short}.{dense}()"
+        return "a sparse matrix", "a dense array", f"give {short}.{dense}()"
     if _is_dataset(value):
         noun, attribute = _OF_DATASET.get(what, ("", ""))
-        return "a Dataset", f"its {noun}: give {attribute}" if noun else ""
+        return ("a Dataset", f"its {noun}", f"give {attribute}") if noun else ("a Dataset", "", "")
     if _arrays.is_foreign(value):
         return _without_values(value, short)
-    return "", ""
+    return "", "", ""
 
 
 def _is_dataset(value: Any) -> bool:
@@ -99,20 +93,21 @@ def _is_dataset(value: Any) -> bool:
     return data is not None and isinstance(value, data.Dataset)
 
 
-def _without_values(value: Any, short: str) -> tuple[str, str]:
-    """Return what an array of another library is whose values cannot be used as they are."""
+def _without_values(value: Any, short: str) -> tuple[str, str, str]:
+    """Return what an array of another library is whose values cannot be used as they are, what to give, and how."""
     if _arrays.kind(value) != "PyTorch":
-        return "", ""
+        return "", "", ""
     if value.device.type == "meta" or type(value).__name__ == "FakeTensor":
         return (
             "a tensor without values (on PyTorch's meta device)",
-            "a tensor with values: make it on a device",
+            "a tensor with values",
+            "make it on a device",
         )
-    if "strided" not in str(value.layout):
-        return "a sparse tensor", f"a dense one: give {short}.to_dense()"
+    if value.layout is not sys.modules["torch"].strided:
+        return "a sparse tensor", "a dense one", f"give {short}.to_dense()"
     if value.is_quantized:
-        return "a quantized tensor", f"numbers: give {short}.dequantize()"
-    return "", ""
+        return "a quantized tensor", "numbers", f"give {short}.dequantize()"
+    return "", "", ""
 
 
 def is_table(value: Any) -> bool:
@@ -140,16 +135,22 @@ def in_numpy(value: Any, what: str) -> Any:
         return value
     ordered(value, what, "an array")
     if _arrays.traced(value):
-        raise ValueError(
-            f"{are(what)} traced by JAX, expected known values: NumPy computes this, so call it outside of jax.jit, "
-            "jax.grad and jax.vmap."
+        raise InputError(
+            what,
+            "traced by JAX",
+            "known values",
+            "NumPy computes this, so call it outside of jax.jit, jax.grad and jax.vmap",
+            verb_of(what),
         )
     try:
         return _arrays.read(value)
     except Exception as error:  # whatever a library raises of an array that has no values to give
-        raise ValueError(
-            f"{are(what)} an array of {_arrays.kind(value)} whose values cannot be read ({_first_line(error)}), "
-            "expected known values: convert it to NumPy first."
+        raise InputError(
+            what,
+            f"an array of {_arrays.kind(value)} whose values cannot be read ({_first_line(error)})",
+            "known values",
+            "convert it to NumPy first",
+            verb_of(what),
         ) from None
 
 
@@ -171,20 +172,26 @@ def numbers(value: Any, what: str) -> Any:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise ValueError(
-            f"{what} has rows of different lengths, expected as many numbers in each row."
+        raise InputError(
+            what, "rows of different lengths", "as many numbers in each row", verb="has"
         ) from None
     except Exception as error:  # whatever an object's own conversion raises
-        raise ValueError(
-            f"{what} cannot be read as an array ({type(error).__name__}: {_first_line(error)}), expected numbers in "
-            "rows: convert it to NumPy first."
+        raise InputError(
+            what,
+            f"be read as an array ({type(error).__name__}: {_first_line(error)})",
+            "numbers in rows",
+            "convert it to NumPy first",
+            verb="cannot",
         ) from None
     if array.dtype == object:
         return _of_objects(array, value, what)
     if array.dtype.names is not None:
-        raise ValueError(
-            f"{what} has the named fields {', '.join(map(repr, array.dtype.names[:5]))}, expected a plain array: try "
-            "numpy.lib.recfunctions.structured_to_unstructured."
+        raise InputError(
+            what,
+            f"the named fields {', '.join(map(repr, array.dtype.names[:5]))}",
+            "a plain array",
+            "try numpy.lib.recfunctions.structured_to_unstructured",
+            verb="has",
         )
     # Narrow floats that are not NumPy's own (bfloat16) have the kind of raw bytes, and a name.
     if array.dtype.kind not in "biuf" and "float" not in array.dtype.name:
@@ -194,19 +201,29 @@ def numbers(value: Any, what: str) -> Any:
 
 
 def _refuse_entries(what: str, kind: str) -> NoReturn:
-    raise ValueError(f"{what} has entries of type {kind}, expected real numbers: encode or drop what is not.")
+    raise InputError(
+        what, f"entries of type {kind}", "real numbers", "encode or drop what is not", verb="has"
+    )
 
 
 def _refuse_arrays_inside(values: list[Any] | tuple[Any, ...], what: str, level: int = 0) -> None:
     """Refuse lists of arrays whose masks or libraries NumPy would not see."""
     for example in {type(v): v for v in values}.values():
         if isinstance(example, np.ma.MaskedArray) and example is not np.ma.masked:
-            raise ValueError(
-                f"{what} holds masked arrays, whose masks would be ignored, expected arrays without: fill them first."
+            raise InputError(
+                what,
+                "masked arrays, whose masks would be ignored",
+                "arrays without",
+                "fill them first",
+                verb="holds",
             )
         if _arrays.is_foreign(example):
-            raise ValueError(
-                f"{what} holds arrays of {_arrays.kind(example)} in a list, expected one array: stack them first."
+            raise InputError(
+                what,
+                f"arrays of {_arrays.kind(example)} in a list",
+                "one array",
+                "stack them first",
+                verb="holds",
             )
     if level < 3:
         for v in values:
@@ -242,15 +259,15 @@ def _of_pandas(value: Any, what: str) -> Any:
     names = ", ".join(shown(name) for name, _ in other[:5]) + (
         f" and {len(other) - 5} more" if len(other) > 5 else ""
     )
-    raise ValueError(
-        f"{what} has columns that are not numeric ({names}), expected numbers: drop or encode them."
+    raise InputError(
+        what, f"columns that are not numeric ({names})", "numbers", "drop or encode them", verb="has"
     )
 
 
 def _of_objects(array: np.ndarray, value: Any, what: str) -> Float[np.ndarray, ...]:
     """Return objects as numbers, one by one."""
     if array.ndim == 0:
-        raise ValueError(f"{are(what)} {shown(value)}, expected an array of numbers.")
+        raise InputError.of(what, value, "an array of numbers", verb=verb_of(what))
     found = np.empty(array.shape)
     for place, entry in np.ndenumerate(array):
         if isinstance(entry, np.timedelta64):  # an integer to NumPy
@@ -261,9 +278,12 @@ def _of_objects(array: np.ndarray, value: Any, what: str) -> Float[np.ndarray, .
             try:
                 found[place] = float(entry)
             except OverflowError:
-                raise ValueError(
-                    f"{what} holds {shown(entry)} at {place}, which is beyond the largest float64, expected numbers "
-                    "below 1.8e308: scale it down."
+                raise InputError(
+                    what,
+                    f"{shown(entry)} at {place}, which is beyond the largest float64",
+                    "numbers below 1.8e308",
+                    "scale it down",
+                    verb="holds",
                 ) from None
         elif not isinstance(entry, tuple) and is_missing(entry):
             found[place] = np.nan
@@ -274,16 +294,16 @@ def _of_objects(array: np.ndarray, value: Any, what: str) -> Float[np.ndarray, .
 
 def several(value: Any, what: str, example: str) -> list[Any]:
     """Return what a sequence holds; text is none, and neither is a number, a table or what has no order or end."""
-    wanted = f"several values in brackets: try {example}"
-    ordered(value, what, wanted)
+    wanted = "several values in brackets", f"try {example}"
+    ordered(value, what, *wanted)
     value = in_numpy(value, what)
     if is_table(value):
-        raise ValueError(f"{are(what)} a table, expected {wanted}.")
+        raise InputError(what, "a table", *wanted, verb=verb_of(what))
     try:
         length = len(value)
         values = list(value) if length <= MOST_VALUES else []
     except Exception:  # whatever an object raises that cannot be counted or gone through
-        raise ValueError(f"{what} is {shown(value)}, expected {wanted}.") from None
+        raise InputError.of(what, value, *wanted) from None
     if length > MOST_VALUES:
-        raise ValueError(f"{what} has {length} values, expected at most {MOST_VALUES}: give fewer.")
+        raise InputError(what, f"{length} values", f"at most {MOST_VALUES}", "give fewer", verb="has")
     return values

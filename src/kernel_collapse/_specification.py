@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import NC1, Weighting
 
 __all__ = ["Results", "Specification", "flat"]
@@ -27,11 +28,9 @@ class Specification(BaseModel):
             kind = cls.model_fields[key].annotation if key in cls.model_fields else None
             parts = value if isinstance(value, list | tuple) else [value]
             if bool not in (kind, *get_args(kind)) and any(isinstance(part, bool) for part in parts):
-                raise ValueError(
-                    f"{key} is {value!r}, expected a number or a name: true and false are neither."
-                )
+                raise InputError.of(key, value, "a number or a name", "true and false are neither")
             if kind in (int, float) and isinstance(value, str):
-                raise ValueError(f"{key} is {value!r}, expected a number: write it without quotation marks.")
+                raise InputError.of(key, value, "a number", "write it without quotation marks")
         return given
 
 

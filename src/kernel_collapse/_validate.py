@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _arrays, _frames
+from kernel_collapse._input_error import InputError, shown
 from kernel_collapse._labels import as_many, class_sizes, codes, codes_among, encode_labels
 from kernel_collapse._numbers import (
     MOST_LAYERS,
@@ -40,7 +41,7 @@ from kernel_collapse._numbers import (
     size,
     text,
 )
-from kernel_collapse._objects import in_numpy, numbers, ordered, several, shown
+from kernel_collapse._objects import in_numpy, numbers, ordered, several
 
 __all__ = [
     "MOST_LAYERS",
@@ -89,7 +90,7 @@ __all__ = [
 def path(value: Any, what: str, expected: str) -> Path:
     """Return a path, given as one or as text."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
-        raise ValueError(f"{what} is {shown(value)}, expected {expected}.")
+        raise InputError.of(what, value, expected)
     return Path(value)
 
 
@@ -97,11 +98,15 @@ def page(path: Path, what: str, ending: str) -> Path:
     """Return the path if a page with that ending can have it."""
     if path.suffix != ending or path.is_dir():
         example = str(path.with_suffix(ending))
-        raise ValueError(f"{what} is {str(path)!r}, expected the name of a page: try {example!r}.")
+        raise InputError(what, f"{str(path)!r}", "the name of a page", f"try {example!r}")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(
-            f"{what} {str(path)!r} cannot be written, expected a page in a folder that can: choose another."
+        raise InputError(
+            f"{what} {str(path)!r}",
+            "be written",
+            "a page in a folder that can",
+            "choose another",
+            verb="cannot",
         )
     return path
 
@@ -127,12 +132,12 @@ def matrix(
     if _arrays.is_foreign(array):
         array = _floating(array, what)
     if array.ndim != 2:
-        hint = f" Try {what}.reshape(-1, 1) for a single column." if array.ndim == 1 else ""
-        raise ValueError(
-            f"{what} has shape {tuple(array.shape)}, expected two dimensions (samples, features).{hint}"
+        hint = f"try {what}.reshape(-1, 1) for a single column" if array.ndim == 1 else ""
+        raise InputError(
+            what, f"shape {tuple(array.shape)}", "two dimensions (samples, features)", hint, verb="has"
         )
     if array.shape[0] == 0 or array.shape[1] == 0:
-        raise ValueError(f"{what} has shape {tuple(array.shape)}, expected at least one row and one column.")
+        raise InputError(what, f"shape {tuple(array.shape)}", "at least one row and one column", verb="has")
     if _arrays.traced(array):  # the values are not known yet
         return array if dtype is None else _in_precision(array, dtype)
     xp = _arrays.namespace(array)
@@ -142,15 +147,19 @@ def matrix(
         row, column = map(int, bad[0])
         name = f"column {column}" if columns is None else f"column {columns[column]!r}"
         more = "" if len(bad) == 1 else f" (and {len(bad) - 1} more such entries)"
-        raise ValueError(
-            f"{what} holds {array[row, column]} in row {row if row_numbers is None else row_numbers[row]}, "
-            f"{name}{more}, expected finite numbers: "
-            "drop or impute those rows."
+        raise InputError(
+            what,
+            f"{array[row, column]} in row {row if row_numbers is None else row_numbers[row]}, {name}{more}",
+            "finite numbers",
+            "drop or impute those rows",
+            verb="holds",
         )
     if dtype == "float32" and (largest := _largest(array)) > np.finfo(np.float32).max:
-        raise ValueError(
-            f"the largest entry of {what} is {largest:.3g}, expected at most 3.4e38 in float32: scale it down, or "
-            "leave dtype out."
+        raise InputError(
+            f"the largest entry of {what}",
+            f"{largest:.3g}",
+            "at most 3.4e38 in float32",
+            "scale it down, or leave dtype out",
         )
     return array if dtype is None else _in_precision(array, dtype)
 
@@ -173,15 +182,19 @@ def squarable(array: Float[Any, "n d"], what: str) -> Float[Any, "n d"]:
         limits = xp.finfo(array.dtype)
         least = (float(limits.smallest_normal) / float(limits.eps) ** 2) ** 0.5
         if 0.0 < largest < least:
-            raise ValueError(
-                f"the largest entry of {what} is {largest:.3g}, expected more than {least:.3g}, or squares are lost: "
-                f"multiply {what} by a number."
+            raise InputError(
+                f"the largest entry of {what}",
+                f"{largest:.3g}",
+                f"more than {least:.3g}, or squares are lost",
+                f"multiply {what} by a number",
             )
         most = (float(xp.finfo(array.dtype).max) / (4 * array.shape[0] * array.shape[1])) ** 0.5
         if largest > most:
-            raise ValueError(
-                f"the largest entry of {what} is {largest:.3g}, expected less than {most:.3g}, for the sum of squares "
-                f"must be finite: divide {what} by a number."
+            raise InputError(
+                f"the largest entry of {what}",
+                f"{largest:.3g}",
+                f"less than {most:.3g}, for the sum of squares must be finite",
+                f"divide {what} by a number",
             )
     return array
 
@@ -190,7 +203,7 @@ def shaped(value: Any, what: str, shape: tuple[int, ...], meaning: str) -> Any:
     """Return a finite array of that shape, as `matrix` does."""
     array = numbers(value, what)
     if tuple(array.shape) != shape:
-        raise ValueError(f"{what} has shape {tuple(array.shape)}, expected {shape}: {meaning}.")
+        raise InputError(what, f"shape {tuple(array.shape)}", f"{shape}", f"{meaning}", verb="has")
     return matrix(array[:, None], what)[:, 0] if len(shape) == 1 else matrix(array, what)
 
 
@@ -207,9 +220,7 @@ def coordinates(value: Any, what: str, dim: int) -> Float[np.ndarray, " d"]:
     else:
         array = np.asarray(np.nan) if dimensions(value) is None else numbers(in_numpy(value, what), what)
     if array.shape not in ((), (dim,)) or not np.isfinite(array).all():
-        raise ValueError(
-            f"{what} is {shown(value)}, expected a finite number or one for each of {dim} coordinates."
-        )
+        raise InputError.of(what, value, f"a finite number or one for each of {dim} coordinates")
     return np.broadcast_to(array, (dim,)).astype(float)
 
 
@@ -219,16 +230,14 @@ def per_class(given: Any, what: str, n_classes: int | None) -> list[Any]:
         alone = isinstance(given, int | float | np.number)
         values = [given] if alone else several(given, what, "(-2, 2), the means of two classes")
         if len(values) < 2:
-            raise ValueError(
-                f"{what} is {shown(given)}, expected the means of at least two classes, as in (-2, 2)."
-            )
+            raise InputError.of(what, given, "the means of at least two classes, as in (-2, 2)")
         return values
     if isinstance(given, str | int | float | np.number):
         return [given] * n_classes
     values = several(given, what, "an entry a class, as in class_means")
     if len(values) != n_classes:
-        raise ValueError(
-            f"{what} has {len(values)} entries, expected {n_classes}: one a class, as in class_means."
+        raise InputError(
+            what, f"{len(values)} entries", f"{n_classes}", "one a class, as in class_means", verb="has"
         )
     return values
 
@@ -239,9 +248,11 @@ def called(function: Any, what: str, *arguments: Any) -> tuple[np.ndarray, float
         value = function(*arguments)
     except Exception as error:  # whatever the user's function raises
         first = " ".join(str(error).split())[:100].rstrip(".")
-        raise ValueError(
-            f"{what} cannot be called with {len(arguments)} arrays ({type(error).__name__}: {first}), expected a "
-            "function of them that returns numbers."
+        raise InputError(
+            what,
+            f"be called with {len(arguments)} arrays ({type(error).__name__}: {first})",
+            "a function of them that returns numbers",
+            verb="cannot",
         ) from error
     clean = np.asarray(numbers(in_numpy(value, f"what {what} returned"), f"what {what} returned"))
     return clean, _arrays.eps_of(value)
@@ -259,9 +270,11 @@ def _floating(value: Any, what: str) -> Any:
     """Return an array of a library other than NumPy, which must be real and floating."""
     xp = _arrays.namespace(value)
     if value.dtype not in (xp.float32, xp.float64):
-        raise ValueError(
-            f"{what} is an array of {_arrays.kind(value)} of type {value.dtype}, expected float32 or float64: "
-            "convert it, for no precision is chosen silently."
+        raise InputError(
+            what,
+            f"an array of {_arrays.kind(value)} of type {value.dtype}",
+            "float32 or float64",
+            "convert it, for no precision is chosen silently",
         )
     return value
 
@@ -281,9 +294,12 @@ def rows(
     _arrays.same_kind(x, "x", x_other, what)
     first, second = matrix(x, "x", dtype=dtype), matrix(x_other, what, dtype=dtype)
     if first.shape[1] != second.shape[1]:
-        raise ValueError(
-            f"x has {first.shape[1]} features and {what} has {second.shape[1]}, expected the same number: "
-            "samples are rows."
+        raise InputError(
+            "x",
+            f"{first.shape[1]} features and {what} has {second.shape[1]}",
+            "the same number",
+            "samples are rows",
+            verb="has",
         )
     return first, second
 
@@ -293,14 +309,20 @@ def gram(value: ArrayLike, n_labels: int) -> Float[Any, "n n"]:
     what = "the Gram matrix"
     array = numbers(value, what)
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
-        raise ValueError(
-            f"the Gram matrix has shape {tuple(array.shape)}, expected a square matrix of all pairs of samples: "
-            "for features of shape (n, d) use the functions that end in _from_features."
+        raise InputError(
+            "the Gram matrix",
+            f"shape {tuple(array.shape)}",
+            "a square matrix of all pairs of samples",
+            "for features of shape (n, d) use the functions that end in _from_features",
+            verb="has",
         )
     if array.shape[0] != n_labels:
-        raise ValueError(
-            f"the Gram matrix has {array.shape[0]} rows and there are {n_labels} labels, expected as many "
-            "labels as rows: give the label of every sample, in the order of the rows."
+        raise InputError(
+            "the Gram matrix",
+            f"{array.shape[0]} rows and there are {n_labels} labels",
+            "as many labels as rows",
+            "give the label of every sample, in the order of the rows",
+            verb="has",
         )
     array = matrix(array, what)
     if _arrays.traced(array):
@@ -308,9 +330,11 @@ def gram(value: ArrayLike, n_labels: int) -> Float[Any, "n n"]:
     xp, largest = _arrays.namespace(array), _largest(array)
     most = float(xp.finfo(array.dtype).max) / (8.0 * n_labels)
     if largest > most:
-        raise ValueError(
-            f"the largest entry of the Gram matrix is {largest:.3g}, expected less than {most:.3g}, for sums over the "
-            "samples must be finite: divide the matrix by a number."
+        raise InputError(
+            "the largest entry of the Gram matrix",
+            f"{largest:.3g}",
+            f"less than {most:.3g}, for sums over the samples must be finite",
+            "divide the matrix by a number",
         )
     scale = _arrays.number(xp.max(xp.abs(xp.linalg.diagonal(array))))
     worst = 0.0
@@ -321,9 +345,11 @@ def gram(value: ArrayLike, n_labels: int) -> Float[Any, "n n"]:
             worst = max(worst, _arrays.number(xp.max(gap)), -_arrays.number(xp.min(gap)))
     # A Gram matrix made in float32 is symmetric to about 1e-7; a rectangular mix-up is off by far more.
     if worst > 1e-6 * scale:
-        raise ValueError(
-            f"the Gram matrix is not symmetric (entries differ by up to {worst:.3g} from their mirror image, "
-            f"the diagonal reaches {scale:.3g}), expected K[i, j] = K[j, i]: symmetrise it by (K + K.T) / 2 "
-            "if that is round-off."
+        raise InputError(
+            "the Gram matrix",
+            f"not symmetric (entries differ by up to {worst:.3g} from their mirror image, the diagonal reaches "
+            f"{scale:.3g})",
+            "K[i, j] = K[j, i]",
+            "symmetrise it by (K + K.T) / 2 if that is round-off",
         )
     return array

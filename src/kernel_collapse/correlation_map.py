@@ -24,6 +24,7 @@ from typing import Literal
 import numpy as np
 
 from kernel_collapse import _validate, activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
 
 __all__ = ["FixedPoint", "Phase", "critical_weight_variance", "fixed_point"]
@@ -180,9 +181,11 @@ def critical_weight_variance(activation: ActivationLike, *, bias_variance: float
 
     low, high = np.log(1e-3), np.log(1e3)
     if not excess(low) < 0.0 < excess(high):
-        raise ValueError(
-            f"the activation {name} with bias_variance {bias_variance} is critical at no weight variance between 1e-3 "
-            "and 1e3, expected an activation whose correlations can spread: tanh or erf, with a bias."
+        raise InputError(
+            f"the activation {name} with bias_variance {bias_variance}",
+            "critical at no weight variance between 1e-3 and 1e3",
+            "an activation whose correlations can spread",
+            "tanh or erf, with a bias",
         )
     return float(np.exp(brentq(excess, low, high, xtol=1e-12)))
 
@@ -213,9 +216,12 @@ def _settle(variance_map: Callable[[float], float], name: str) -> float:
                 newer = ahead
             new = newer
         q = new
-    raise ValueError(
-        f"the variance of {name} has not settled after {STEPS} layers, expected a fixed point: change weight_variance "
-        "or bias_variance."
+    raise InputError(
+        f"the variance of {name}",
+        f"not settled after {STEPS} layers",
+        "a fixed point",
+        "change weight_variance or bias_variance",
+        verb="has",
     )
 
 

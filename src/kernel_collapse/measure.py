@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
+from kernel_collapse._input_error import InputError
 from kernel_collapse._names import NAMES
 from kernel_collapse.adaptive import Status
 from kernel_collapse.collapse import (
@@ -92,9 +93,11 @@ def specify(
         duals.get(activation)
     _validate.count(depth, "depth")
     if "adaptive" in kernels and (depth != 1 or bias_variance != 0):
-        raise ValueError(
-            f"the adaptive kernel is asked for at depth {depth} with bias_variance {bias_variance:g}, expected depth 1 "
-            "and no bias: measure the other kernels in a run of their own."
+        raise InputError(
+            "the adaptive kernel",
+            f"asked for at depth {depth} with bias_variance {bias_variance:g}",
+            "depth 1 and no bias",
+            "measure the other kernels in a run of their own",
         )
     shared = {"weight_variance": weight_variance}
     fixed = shared | {"depth": depth, "bias_variance": bias_variance}
@@ -116,7 +119,7 @@ def specify(
             *dict.fromkeys(own),
         ]
     except ValidationError as error:
-        raise ValueError(trials.describe_errors(error)) from None
+        raise trials.refusal(error) from None
 
 
 def choose_method(
@@ -141,9 +144,11 @@ def choose_method(
     if weighting == "published" and (
         method == "sampled" or (method == "auto" and n > STREAMED and not held_out)
     ):
-        raise ValueError(
-            "the weighting is 'published' with the method 'sampled', expected another weighting, or the method "
-            "'streamed': distances of pairs do not tell it."
+        raise InputError(
+            "the weighting",
+            "'published' with the method 'sampled'",
+            "another weighting, or the method 'streamed'",
+            "distances of pairs do not tell it",
         )
     only_dense = [
         what
@@ -163,9 +168,11 @@ def choose_method(
             f"more than {STREAMED} samples: NC1 alone, to 1 % with 95 % confidence; --method streamed is exact",
         )
     if method in ("streamed", "sampled") and only_dense:
-        raise ValueError(
-            f"{only_dense[0]} with the method {method!r}: expected 'dense', which alone has the whole Gram matrix; "
-            "leave out either."
+        raise InputError(
+            "method",
+            f"{method!r} for {only_dense[0]}",
+            "'dense', which alone has the whole Gram matrix",
+            "leave out either",
         )
     if method in ("auto", "dense"):
         _fits_into_memory(n, streamed=not only_dense)
@@ -221,10 +228,13 @@ def measure(
         try:
             found, reason = _one(what, dataset, test, codes, weighting, chosen)
         except MemoryError:
-            raise ValueError(
-                f"memory ran out while {_named(what)['kernel']} of {len(dataset.x)} samples was measured by the method "
-                f"{chosen!r}, which may take {_memory.size(_needed(len(dataset.x)))} where it is dense, expected less "
-                f"than the {_memory.size(_memory.available() or 0)} that are free: measure a random subset."
+            raise InputError(
+                "memory",
+                f"while {_named(what)['kernel']} of {len(dataset.x)} samples was measured by the method "
+                f"{chosen!r}, which may take {_memory.size(_needed(len(dataset.x)))} where it is dense",
+                f"less than the {_memory.size(_memory.available() or 0)} that are free",
+                "measure a random subset",
+                verb="ran out",
             ) from None
         for samples, values in found.items():
             base.setdefault(samples, values["NC1"])
@@ -426,8 +436,10 @@ def _fits_into_memory(n: int, *, streamed: bool) -> None:
     free, needed = _memory.available(), _needed(n)
     if free is not None and needed > free:
         other = ", or take --method streamed" if streamed else ""
-        raise ValueError(
-            f"the Gram matrix of {n} samples takes {_memory.size(8.0 * n**2)} and its metrics {_memory.size(needed)} "
-            f"of memory, expected at most the {_memory.size(free)} that are free, enough for {int((free / 24) ** 0.5)} "
-            f"samples: measure a random subset{other}."
+        raise InputError(
+            f"the Gram matrix of {n} samples",
+            f"{_memory.size(8.0 * n**2)} and its metrics {_memory.size(needed)} of memory",
+            f"at most the {_memory.size(free)} that are free, enough for {int((free / 24) ** 0.5)} samples",
+            f"measure a random subset{other}",
+            verb="takes",
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kernel_collapse import _validate
 from kernel_collapse._files import atomic_write
+from kernel_collapse._input_error import InputError
 from kernel_collapse._text import for_markdown
 from kernel_collapse.report import Built, Section
 from kernel_collapse.report.parts import Verdict
@@ -118,9 +119,11 @@ def write(path: Path, built: Built) -> Path:
         If there can be no page at that path.
     """
     if not built.experiments:
-        raise ValueError(
-            "the run is a sweep of your own, which judges no claim, expected one of experiments: see "
-            "`kernel-collapse reproduce --list`."
+        raise InputError(
+            "the run",
+            "a sweep of your own, which judges no claim",
+            "one of experiments",
+            "see `kernel-collapse reproduce --list`",
         )
     _validate.page(path, "--open-questions", ".md")
     text = page(built)
@@ -129,8 +132,12 @@ def write(path: Path, built: Built) -> Path:
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ValueError(
-            f"{str(path)!r} cannot be written ({error.strerror}), expected a folder that can: choose another."
+        raise InputError(
+            f"{str(path)!r}",
+            f"be written ({error.strerror})",
+            "a folder that can",
+            "choose another",
+            verb="cannot",
         ) from None
     return path
 

@@ -61,6 +61,7 @@ from inspect import signature
 from typing import Any
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations._base import Activation, ActivationLike, determinant
 from kernel_collapse.activations._callables import expand
 from kernel_collapse.activations._error_function import GELU, Erf, ScaledErf
@@ -180,9 +181,10 @@ def get(activation: ActivationLike) -> Activation:
     if isinstance(activation, str):
         return _named(activation)
     if not callable(activation):
-        raise ValueError(
-            f"activation is {_validate.shown(activation)}, expected one of the names of "
-            "kernel_collapse.activations or an elementwise function."
+        raise InputError.of(
+            "activation",
+            activation,
+            "one of the names of kernel_collapse.activations or an elementwise function",
         )
     try:
         return _expanded(activation)
@@ -205,15 +207,17 @@ def _named(text: str) -> Activation:
     parameters = _parameters(text, None if match is None else match[2])
     if base in NAMED:
         if parameters:
-            raise ValueError(f"activation is {text!r}, expected no parameters: write {base!r}.")
+            raise InputError.of("activation", text, "no parameters", f"write {base!r}")
         return Expanded(NAMED[base].function, base, kinks=NAMED[base].kinks, wide=MIXTURES.get(base))
     form = _CLOSED_FORMS[base]
     try:
         signature(form).bind(*parameters)
     except TypeError:
-        raise ValueError(
-            f"activation is {text!r}, expected fewer parameters than {len(parameters)}: see the table of "
-            "kernel_collapse.activations."
+        raise InputError.of(
+            "activation",
+            text,
+            f"fewer parameters than {len(parameters)}",
+            "see the table of kernel_collapse.activations",
         ) from None
     return form(*parameters)
 
@@ -224,6 +228,4 @@ def _parameters(text: str, inside: str | None) -> list[float]:
     try:
         return [float(part) for part in inside.split(",")]
     except ValueError:
-        raise ValueError(
-            f"activation is {text!r}, expected numbers in the brackets, as in 'leaky_relu(0.1)'."
-        ) from None
+        raise InputError.of("activation", text, "numbers in the brackets, as in 'leaky_relu(0.1)'") from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
 
 __all__ = [
     "Activation",
@@ -184,7 +185,5 @@ def degree(value: Any, what: str, least: int = 0) -> int:
     """Return the degree of a polynomial, a whole number."""
     number = _validate.finite(value, what)
     if number != int(number) or not least <= number <= LARGEST_DEGREE:
-        raise ValueError(
-            f"{what} is {_validate.shown(value)}, expected a whole number from {least} to {LARGEST_DEGREE}."
-        )
+        raise InputError.of(what, value, f"a whole number from {least} to {LARGEST_DEGREE}")
     return int(number)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations._expansion import MAX_ORDERS, Expanded
 
 __all__ = ["expand"]
@@ -67,9 +68,9 @@ def expand(
     (0.2672612419..., 0.2672612419...)
     """
     if not callable(function):
-        raise ValueError(f"the activation is {_validate.shown(function)}, expected an elementwise function.")
+        raise InputError.of("the activation", function, "an elementwise function")
     if orders is not None and not 2 <= _validate.count(orders, "orders") <= MAX_ORDERS:
-        raise ValueError(f"orders is {_validate.shown(orders)}, expected 2 to {MAX_ORDERS}.")
+        raise InputError.of("orders", orders, f"2 to {MAX_ORDERS}")
     if tail is not None:
         _validate.positive(tail, "tail")
     points = None
@@ -77,8 +78,12 @@ def expand(
         given = _validate.several(kinks, "kinks", "(0.0,)")
         points = _validate.matrix([given], "kinks", numpy=True)[0].tolist() if given else []
     if points and max(map(abs, points)) > FARTHEST_KINK:
-        raise ValueError(
-            f"kinks are {_validate.shown(points)}, expected numbers from -1e6 to 1e6: no pre-activation is beyond."
+        raise InputError(
+            "kinks",
+            f"{_validate.shown(points)}",
+            "numbers from -1e6 to 1e6",
+            "no pre-activation is beyond",
+            verb="are",
         )
     label = name or str(getattr(function, "__name__", repr(function)))
     _check(function, label)
@@ -94,28 +99,37 @@ def _check(function: Callable[[Any], Any], name: str) -> None:
             part = np.asarray(function(grid[10:20]))
     except Exception as error:  # whatever the user's function raises
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"the activation {name} cannot be applied to an array of NumPy ({type(error).__name__}: {first}), "
-            "expected an elementwise function of one array."
+        raise InputError(
+            f"the activation {name}",
+            f"be applied to an array of NumPy ({type(error).__name__}: {first})",
+            "an elementwise function of one array",
+            verb="cannot",
         ) from None
     if whole.shape != (5, 7) or part.shape != (10,) or whole.dtype.kind not in "fiub":
-        raise ValueError(
-            f"the activation {name} returns shape {whole.shape} and type {whole.dtype} for an array of shape (5, 7), "
-            "expected one real number for each number."
+        raise InputError(
+            f"the activation {name}",
+            f"shape {whole.shape} and type {whole.dtype} for an array of shape (5, 7)",
+            "one real number for each number",
+            verb="returns",
         )
     single = whole.dtype == np.float32
     whole, part = whole.astype(np.float64, copy=False), part.astype(np.float64, copy=False)
     if not np.isfinite(whole).all():
         bad = grid[~np.isfinite(whole.ravel())][0]
-        raise ValueError(
-            f"the activation {name} is not finite at {bad:.3g}, expected a finite value for every number."
+        raise InputError(
+            f"the activation {name}", f"not finite at {bad:.3g}", "a finite value for every number"
         )
     if np.abs(whole.ravel()[10:20] - part).max() > 1e-12 * (1.0 + np.abs(part).max()):
-        raise ValueError(
-            f"the activation {name} is not elementwise: its value at a number depends on the numbers beside it, "
-            "expected a function of each number alone."
+        raise InputError(
+            f"the activation {name}",
+            "not elementwise: its value at a number depends on the numbers beside it",
+            "a function of each number alone",
         )
     if single:
-        raise ValueError(
-            f"the activation {name} returns float32 for float64, expected double precision: with JAX, enable x64."
+        raise InputError(
+            f"the activation {name}",
+            "float32 for float64",
+            "double precision",
+            "with JAX, enable x64",
+            verb="returns",
         )

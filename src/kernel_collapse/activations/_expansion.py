@@ -29,6 +29,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from kernel_collapse import _arrays
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import _kinks
 from kernel_collapse.activations._base import Activation, Array, angle, determinant
 from kernel_collapse.activations._hermite import (
@@ -134,9 +135,12 @@ class Expanded(Activation):
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return its derivative in q1."""
         if self.jumps:
-            raise ValueError(
-                f"the activation {self.name} has a jump, so that its dual has no derivative in a variance, expected "
-                "one without: a steep tanh is close to a step."
+            raise InputError(
+                f"the activation {self.name}",
+                "a jump, so that its dual has no derivative in a variance",
+                "one without",
+                "a steep tanh is close to a step",
+                verb="has",
             )
         return 0.5 * self._by_parts(q1, q2, c, det, (2, 0))[0]
 
@@ -150,9 +154,11 @@ class Expanded(Activation):
     ) -> tuple[Array, Array]:
         """Refuse a function with a jump: its NTK is infinite."""
         if self.jumps:
-            raise ValueError(
-                f"the activation {self.name} has a jump, so that its NTK is infinite, expected one without, or the "
-                "kernel 'nngp'."
+            raise InputError(
+                f"the activation {self.name}",
+                "a jump, so that its NTK is infinite",
+                "one without, or the kernel 'nngp'",
+                verb="has",
             )
         return self.kappa_and_c(q1, q2, c, det)
 
@@ -170,9 +176,12 @@ class Expanded(Activation):
                 v if _arrays.is_foreign(v) else _arrays.like(np.asarray(v), foreign) for v in (q1, q2, c)
             )
         if foreign is not None and self._bent.kinks:
-            raise ValueError(
-                f"the activation {self.name} has kinks, whose dual is computed by NumPy alone, expected NumPy's "
-                "arrays: convert them, or take an activation with a closed form."
+            raise InputError(
+                f"the activation {self.name}",
+                "kinks, whose dual is computed by NumPy alone",
+                "NumPy's arrays",
+                "convert them, or take an activation with a closed form",
+                verb="has",
             )
         if foreign is None and q1.shape == q2.shape == c.shape and c.ndim == 1 and len(c) > CHUNK:
             parts = []
@@ -247,9 +256,11 @@ class Expanded(Activation):
         if any(_arrays.traced(q) for q in (q1, q2, rho)):
             if self._orders is not None:
                 return Orders(self._orders, rule_for(self._orders + 2).orders)
-            raise ValueError(
-                f"the order of the expansion of {self.name} is chosen from values that JAX does not know while it "
-                "traces, expected orders= to be given: activations.expand(..., orders=200)."
+            raise InputError(
+                f"the order of the expansion of {self.name}",
+                "chosen from values that JAX does not know while it traces",
+                "orders= to be given",
+                "activations.expand(..., orders=200)",
             )
         variances = np.concatenate([extremes(q) for q in (q1, q2)])
         orders = orders_for(self, tuple(np.unique(variances)), rounded_correlation(rho), self._orders)
@@ -257,11 +268,14 @@ class Expanded(Activation):
             if self._wide is not None:
                 return None
             given = "" if self._orders is None else " (as many as orders= allows)"
-            raise ValueError(
-                f"the Hermite expansion of {self.name} leaves {orders.left:.1e} of its mass at a variance of "
-                f"{variances.max():.3g} after {orders.enough} orders{given}, expected at most {self.tail:.1e}: scale "
-                "the inputs or weight_variance down, allow more orders or a larger tail (activations.expand), or name "
-                "its kinks."
+            raise InputError(
+                f"the Hermite expansion of {self.name}",
+                f"{orders.left:.1e} of its mass at a variance of {variances.max():.3g} after {orders.enough} "
+                f"orders{given}",
+                f"at most {self.tail:.1e}",
+                "scale the inputs or weight_variance down, allow more orders or a larger tail "
+                "(activations.expand), or name its kinks",
+                verb="leaves",
             )
         return orders
 
@@ -357,10 +371,11 @@ class Expanded(Activation):
             edge = ends & (squares[:, -1] > 1e-12 * squares.sum(axis=1))
         bad = ~finite | edge
         if bad.any():
-            raise ValueError(
-                f"the activation {self.name} is not finite or grows too fast for a Gaussian expectation at a variance "
-                f"of {q[bad].max():.3g}, expected E[phi(u)^2] to be finite: scale the inputs down, or take one that "
-                "grows no faster than exp(|x|)."
+            raise InputError(
+                f"the activation {self.name}",
+                f"not finite or grows too fast for a Gaussian expectation at a variance of {q[bad].max():.3g}",
+                "E[phi(u)^2] to be finite",
+                "scale the inputs down, or take one that grows no faster than exp(|x|)",
             )
 
     def _second_moment(self, q: Array) -> Array:

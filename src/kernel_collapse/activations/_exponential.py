@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations._base import Activation, Array, called, determinant
 
 __all__ = ["RBF", "Cos", "Exp", "Gabor", "Gaussian", "Sin"]
@@ -89,7 +90,7 @@ class RBF(Activation):
     def __init__(self, gamma: float = 1.0) -> None:
         self.gamma = _validate.finite(gamma, "gamma of rbf")
         if self.gamma <= 0:
-            raise ValueError(f"gamma of rbf is {gamma!r}, expected more than zero.")
+            raise InputError.of("gamma of rbf", gamma, "more than zero")
         self.name = called("rbf", self.gamma)
 
     def __call__(self, x: Array) -> Array:
@@ -164,9 +165,11 @@ class Gaussian(Activation):
     def __init__(self, a: float = 1.0, b: float = -1.0) -> None:
         self.a, self.b = _validate.finite(a, "a of gaussian"), _validate.finite(b, "b of gaussian")
         if self.b >= 0:
-            raise ValueError(
-                f"b of gaussian is {b!r}, expected less than zero: exp(b x^2) grows too fast for a Gaussian "
-                "expectation otherwise."
+            raise InputError.of(
+                "b of gaussian",
+                b,
+                "less than zero",
+                "exp(b x^2) grows too fast for a Gaussian expectation otherwise",
             )
         self.name = called("gaussian", self.a, self.b)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations._base import LARGEST_DEGREE, Activation, Array, called, degree
 
 __all__ = ["Hermite", "Identity", "Monomial", "Polynomial"]
@@ -58,9 +59,12 @@ class Polynomial(Activation):
 
     def _set(self, coefficients: list[float]) -> None:
         if len(coefficients) > LARGEST_DEGREE + 1:
-            raise ValueError(
-                f"the polynomial has {len(coefficients)} coefficients, expected at most {LARGEST_DEGREE + 1}: "
-                f"its degree is at most {LARGEST_DEGREE}."
+            raise InputError(
+                "the polynomial",
+                f"{len(coefficients)} coefficients",
+                f"at most {LARGEST_DEGREE + 1}",
+                f"its degree is at most {LARGEST_DEGREE}",
+                verb="has",
             )
         self._coefficients = tuple(coefficients)
         self._degree = len(coefficients) - 1

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate, activations, kernels
+from kernel_collapse._input_error import InputError
 from kernel_collapse._span import Span
 from kernel_collapse.solution import Solution, SolutionError, Status
 
@@ -147,8 +148,8 @@ class AdaptiveSolution(Solution):
         def stretched(inputs: ArrayLike, what: str) -> Float[np.ndarray, "m d"]:
             clean = _validate.matrix(inputs, what, numpy=True)
             if clean.shape[1] != self._span.dim:
-                raise ValueError(
-                    f"{what} has {clean.shape[1]} features, expected the {self._span.dim} of the solution."
+                raise InputError(
+                    what, f"{clean.shape[1]} features", f"the {self._span.dim} of the solution", verb="has"
                 )
             return self._span.transform(clean, stretch)
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate, activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.adaptive._free_energy import FreeEnergy, published_label_term
 from kernel_collapse.adaptive._minimise import (
@@ -147,10 +148,14 @@ def solve_adaptive(
 def _inputs(x: ArrayLike, targets: ArrayLike) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n k"]]:
     clean = _validate.matrix(x, "x", numpy=True)
     if len(clean) < 2:
-        raise ValueError("x has 1 row, expected at least two samples: one sample has no kernel to adapt.")
+        raise InputError(
+            "x", "1 row", "at least two samples", "one sample has no kernel to adapt", verb="has"
+        )
     y = _validate.columns(targets, "targets", numpy=True)
     if len(y) != len(clean):
-        raise ValueError(f"x has {len(clean)} rows and targets {len(y)}, expected as many targets as rows.")
+        raise InputError(
+            "x", f"{len(clean)} rows and targets {len(y)}", "as many targets as rows", verb="has"
+        )
     return clean, y
 
 
@@ -158,9 +163,7 @@ def _start_names(starts: Sequence[str]) -> tuple[str, ...]:
     """Return each name once, or refuse them."""
     names = _validate.several(starts, "starts", "('nngp',)")
     if not names:
-        raise ValueError(
-            f"starts is empty, expected at least one of {', '.join(START_NAMES)}: try ('nngp',)."
-        )
+        raise InputError("starts", "empty", f"at least one of {', '.join(START_NAMES)}", "try ('nngp',)")
     for name in names:
         _validate.choice(name, START_NAMES, "the start")
     return tuple(dict.fromkeys(names))
@@ -170,14 +173,20 @@ def _differentiable(activation: activations.ActivationLike) -> activations.Activ
     """Return the activation, or refuse one whose free energy has no gradient."""
     phi = activations.get(activation)
     if phi.jumps:
-        raise ValueError(
-            f"the activation {phi.name} has a jump, so that the free energy has no gradient, expected one without: a "
-            "steep scaled_erf is close to a step."
+        raise InputError(
+            f"the activation {phi.name}",
+            "a jump, so that the free energy has no gradient",
+            "one without",
+            "a steep scaled_erf is close to a step",
+            verb="has",
         )
     if not callable(getattr(phi, "kappa_q", None)):
-        raise ValueError(
-            f"the activation {phi.name} has no kappa_q, expected one with that derivative: the adaptive kernel needs "
-            "it."
+        raise InputError(
+            f"the activation {phi.name}",
+            "no kappa_q",
+            "one with that derivative",
+            "the adaptive kernel needs it",
+            verb="has",
         )
     return phi
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich, named
 from kernel_collapse.cli._app import app, say
@@ -123,9 +124,12 @@ def measure(
         from kernel_collapse import _memory
 
         free = _memory.size(_memory.available() or 0)
-        raise ValueError(
-            f"{file.name} cannot be measured in the {free} of memory that are free, expected a smaller table: measure "
-            "a part of it."
+        raise InputError(
+            file.name,
+            f"be measured in the {free} of memory that are free",
+            "a smaller table",
+            "measure a part of it",
+            verb="cannot",
         ) from None
     except KeyboardInterrupt:
         done = f" after {steps[0].done} of {steps[0].count} kernels" if steps else ""
@@ -159,13 +163,15 @@ def _measure(
     if report is not None:
         _validate.page(report, "--report", ".html")
     if test is not None and holdout is not None:
-        raise ValueError(
-            "--test and --holdout are both given, expected one: held-out samples come from either."
+        raise InputError(
+            "--test and --holdout", "both given", "one", "held-out samples come from either", verb="are"
         )
     if test is not None and test.suffix.lower() == ".npy":
-        raise ValueError(
-            f"--test is {str(test)!r}, which holds no labels, expected a file with labels: save features and labels as "
-            "one .npz file."
+        raise InputError(
+            "--test",
+            f"{str(test)!r}, which holds no labels",
+            "a file with labels",
+            "save features and labels as one .npz file",
         )
     dataset, held_out = data.load(file, label=label, features=features, header=header), None
     if test is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.cli._app import app, say
 from kernel_collapse.cli._runs import write_report
 
@@ -36,15 +37,13 @@ def report(
     Example: [bold]kernel-collapse report runs/quick[/bold]
     """
     if len(folders) > 2:
-        raise ValueError(
-            f"{len(folders)} folders are given, expected a run, or two to compare: leave out the others."
+        raise InputError(
+            f"{len(folders)} folders", "given", "a run, or two to compare", "leave out the others", verb="are"
         )
     if len(folders) == 2:
         for name, page in (("--open-questions", open_questions), ("--errata", errata)):
             if page is not None:
-                raise ValueError(
-                    f"{name} is given with two folders, expected one: report each run by itself."
-                )
+                raise InputError(name, "given with two folders", "one", "report each run by itself")
         from kernel_collapse.cli._compare import compare_runs
 
         compare_runs(folders[0], folders[1], out)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.cli._app import say
 from kernel_collapse.cli._progress import Shown, about_on, duration
 from kernel_collapse.runs._pool import GRACE
@@ -91,11 +92,14 @@ def machines(
     given = {"--workers": workers, "--dask": dask, "--dask-local": dask_local}
     named = [f"{name} {value}" for name, value in given.items() if value is not None]
     if len(named) > 1:
-        raise ValueError(f"{' and '.join(named)} are given, expected one of them: drop the others.")
+        raise InputError(f"{' and '.join(named)}", "given", "one of them", "drop the others", verb="are")
     if workers is None and named and limited.trial_timeout is not None:
-        raise ValueError(
-            f"--trial-timeout and {named[0]} are given, expected one of them: a trial on a cluster cannot be ended "
-            "from here."
+        raise InputError(
+            f"--trial-timeout and {named[0]}",
+            "given",
+            "one of them",
+            "a trial on a cluster cannot be ended from here",
+            verb="are",
         )
     if dask is not None:
         return os.cpu_count() or 1, cluster.connect(cluster.address(dask))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_file, for_rich, visible
 from kernel_collapse.cli._app import app, say
@@ -40,19 +41,27 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
     from kernel_collapse.runs import sweep_file
 
     if file.suffix != ".toml":
-        raise ValueError(
-            f"{str(file)!r} does not end in .toml, expected the name of a sweep: try {file.with_suffix('.toml')}."
+        raise InputError(
+            f"{str(file)!r}",
+            "end in .toml",
+            "the name of a sweep",
+            f"try {file.with_suffix('.toml')}",
+            verb="does not",
         )
     try:
         with file.open("x", encoding="utf-8") as new:
             new.write(sweep_file.EXAMPLE.replace("FILE.toml", visible(file.name)))
     except FileExistsError:
-        raise ValueError(
-            f"{str(file)!r} is there already, expected a new file: choose another name, nothing was written."
+        raise InputError(
+            f"{str(file)!r}", "there already", "a new file", "choose another name, nothing was written"
         ) from None
     except OSError as error:
-        raise ValueError(
-            f"{str(file)!r} cannot be written ({error.strerror}), expected a file in a folder that can: make it first."
+        raise InputError(
+            f"{str(file)!r}",
+            f"be written ({error.strerror})",
+            "a file in a folder that can",
+            "make it first",
+            verb="cannot",
         ) from None
     say(f"Wrote {file}. Change it, then: kernel-collapse run {file} --dry")
 

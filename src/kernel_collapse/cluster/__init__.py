@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.cluster import _open
 from kernel_collapse.cluster._ends import Do, WorkersDied, decide
 from kernel_collapse.cluster._loop import event_loop, quiet, wait_for
@@ -226,9 +227,11 @@ def connect(scheduler: str | None = None, *, local: int | None = None) -> Iterat
     ...     kc.streamed_nc1(data.x, data.labels, executor=executor)
     """
     if (scheduler is None) == (local is None):
-        raise ValueError(
-            f"scheduler is {scheduler!r} and local is {local!r}, expected one of them: the address of a scheduler, "
-            "or a number of processes here."
+        raise InputError(
+            "scheduler",
+            f"{scheduler!r} and local is {local!r}",
+            "one of them",
+            "the address of a scheduler, or a number of processes here",
         )
     processes = 0
     if scheduler is None:

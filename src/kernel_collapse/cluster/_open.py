@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.cluster._worker import checked, versions
 
 __all__ = ["address", "reach", "require_installed", "require_same", "start"]
@@ -36,8 +37,8 @@ def address(value: str, what: str = "--dask") -> str:
         or not port.isdecimal()
         or not 0 < int(port) < 65536
     ):
-        raise ValueError(
-            f"{what} is {value!r}, expected the address of a scheduler, which `dask scheduler` prints: try tcp://HOST:8786."
+        raise InputError.of(
+            what, value, "the address of a scheduler, which `dask scheduler` prints", "try tcp://HOST:8786"
         )
     return value if separator else f"tcp://{value}"
 
@@ -52,8 +53,8 @@ def require_installed(local: bool) -> None:
         if not local or importlib.util.find_spec("cryptography"):
             return
         missing = "cryptography"  # makes the certificate
-    raise ValueError(
-        f"{missing} is not installed, expected for work on a cluster: pip install 'kernel-collapse[cluster]'."
+    raise InputError(
+        missing, "not installed", "for work on a cluster", "pip install 'kernel-collapse[cluster]'"
     )
 
 
@@ -114,9 +115,12 @@ async def reach(stack: AsyncExitStack, scheduler: str, seconds: float) -> Any:
             why = f" ({_reason(error)})"
         if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
             why = ""
-        raise ValueError(
-            f"no scheduler answers at {scheduler}, expected one within {seconds:g} s{why}: start one there "
-            "(dask scheduler), or check the address, its tcp:// or tls://, and the firewall."
+        raise InputError(
+            "no scheduler",
+            f"at {scheduler}",
+            f"one within {seconds:g} s{why}",
+            "start one there (dask scheduler), or check the address, its tcp:// or tls://, and the firewall",
+            verb="answers",
         ) from None
 
 
@@ -138,18 +142,22 @@ def _security(scheduler: str) -> Any:
     """Return the certificates that dask's configuration names, read once to know that they can be."""
     from distributed.security import Security
 
-    wanted = (
-        "expected those of distributed.comm.tls in dask's configuration (ca-file, client.cert, client.key)"
-    )
+    wanted = "those of distributed.comm.tls in dask's configuration (ca-file, client.cert, client.key)"
     try:
         security = Security()
         context = security.get_connection_args("client")["ssl_context"]
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"the certificates for {scheduler} cannot be read ({error}), {wanted}: see docs/clusters.md."
+        raise InputError(
+            f"the certificates for {scheduler}",
+            f"be read ({error})",
+            wanted,
+            "see docs/clusters.md",
+            verb="cannot",
         ) from None
     if context is None and scheduler.startswith("tls://"):
-        raise ValueError(f"no certificates are given for {scheduler}, {wanted}: see docs/clusters.md.")
+        raise InputError(
+            "no certificates", f"given for {scheduler}", wanted, "see docs/clusters.md", verb="are"
+        )
     return security
 
 
@@ -170,14 +178,21 @@ async def require_same(client: Any, seconds: float) -> None:
                 answers = await client.run(checked(here), on_error="return")
                 wrong = {where: said for where, answer in answers.items() if (said := _said(answer))}
     except Exception as error:  # of a connection, and whatever becomes of a worker meanwhile
-        raise ValueError(
-            f"the scheduler or a worker does not say its versions ({_reason(error)}), expected an answer within "
-            f"{seconds:g} s: see whether they hang or die, start them anew."
+        raise InputError(
+            "the scheduler or a worker",
+            f"say its versions ({_reason(error)})",
+            f"an answer within {seconds:g} s",
+            "see whether they hang or die, start them anew",
+            verb="does not",
         ) from None
     if wrong:
-        named = "; ".join(f"{where} has {said}" for where, said in list(wrong.items())[:5])
+        first, *others = list(wrong.items())[:5]
+        named = "; ".join([first[1], *(f"{where} has {said}" for where, said in others)])
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(
-            f"{named}{more}, expected the same versions on every worker, for the same bits: start them anew from one "
-            "environment."
+        raise InputError(
+            first[0],
+            f"{named}{more}",
+            "the same versions on every worker, for the same bits",
+            "start them anew from one environment",
+            verb="has",
         )

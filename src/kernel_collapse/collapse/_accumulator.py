@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _memory, _objects, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse._decisions import Nearest
 from kernel_collapse.collapse._from_features import Layer, aligned, axes_of
 from kernel_collapse.collapse._metrics import Collapse, Seen, assemble, measured_pinv
@@ -161,16 +162,21 @@ class Accumulator:
             no sample in it.
         """
         if self._given is not None:
-            raise ValueError(
-                "a second pass is given to an accumulator with class_means, expected one or the other: leave "
-                "class_means out, or call update alone."
+            raise InputError(
+                "a second pass",
+                "given to an accumulator with class_means",
+                "one or the other",
+                "leave class_means out, or call update alone",
             )
         batch, codes, decided = self._read(features, labels, logits)
         means = self.class_means
         if not self.counts[codes].all():
-            raise ValueError(
-                f"class {codes[self.counts[codes] == 0][0]} had no sample in the first pass, expected the samples of "
-                "that pass: call update for all of them first."
+            raise InputError(
+                f"class {codes[self.counts[codes] == 0][0]}",
+                "no sample in the first pass",
+                "the samples of that pass",
+                "call update for all of them first",
+                verb="had",
             )
         self._vote(means, batch, codes, decided)
 
@@ -186,12 +192,12 @@ class Accumulator:
         for name in ("n_classes", "dim", "metrics"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                raise ValueError(
-                    f"other has {name} {theirs!r}, expected {mine!r}: merge accumulators of one kind."
+                raise InputError(
+                    "other", f"{name} {theirs!r}", f"{mine!r}", "merge accumulators of one kind", verb="has"
                 )
         if not np.array_equal(_given(self), _given(other)):
-            raise ValueError(
-                "other has other class_means, expected the same: give both those of one pass before."
+            raise InputError(
+                "other", "other class_means", "the same", "give both those of one pass before", verb="has"
             )
         self._flush()
         other._flush()
@@ -242,8 +248,12 @@ class Accumulator:
         self._flush()
         seen = np.flatnonzero(self.counts)
         if len(seen) < 2:
-            raise ValueError(
-                f"samples of {len(seen)} classes were given, expected at least two: call update for every batch."
+            raise InputError(
+                f"samples of {len(seen)} classes",
+                "given",
+                "at least two",
+                "call update for every batch",
+                verb="were",
             )
         sizes = self.counts[seen].astype(float)
         share = sizes / sizes.sum()
@@ -316,8 +326,8 @@ class Accumulator:
         self._flush()
         file = _validate.path(path, "path", "the name of an .npz file")
         if file.suffix != ".npz":
-            raise ValueError(
-                f"path is {str(file)!r}, expected a name that ends in .npz: try {str(file) + '.npz'!r}."
+            raise InputError(
+                "path", f"{str(file)!r}", "a name that ends in .npz", f"try {str(file) + '.npz'!r}"
             )
         beside = file.with_name(f".{file.name}.{os.getpid()}.npz")
         arrays = {name: getattr(self, attribute) for name, attribute in _SAVED.items()}
@@ -365,8 +375,11 @@ class Accumulator:
                     tally[:] = row
                 return found
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{str(file)!r} holds no accumulator ({error}), expected a file that Accumulator.save wrote."
+            raise InputError(
+                f"{str(file)!r}",
+                f"no accumulator ({error})",
+                "a file that Accumulator.save wrote",
+                verb="holds",
             ) from None
 
     # -- the sums
@@ -377,8 +390,8 @@ class Accumulator:
         """Return a batch in float64, its classes, and the classes that logits decide for."""
         batch = _validate.matrix(features, "features", numpy=True)
         if batch.shape[1] != self.dim:
-            raise ValueError(
-                f"features have shape {batch.shape}, expected {self.dim} columns, as many as dim."
+            raise InputError(
+                "features", f"shape {batch.shape}", f"{self.dim} columns, as many as dim", verb="have"
             )
         _validate.squarable(batch, "features")
         codes = self._class_numbers(labels)
@@ -392,21 +405,24 @@ class Accumulator:
     def _class_numbers(self, labels: Any) -> Int[np.ndarray, " m"]:
         values = _objects.numbers(_validate.in_numpy(labels, "labels"), "labels")
         if values.ndim != 1:
-            raise ValueError(f"labels have shape {values.shape}, expected (m,): a class number a sample.")
+            raise InputError(
+                "labels", f"shape {values.shape}", "(m,)", "a class number a sample", verb="have"
+            )
         bad = values[~((values >= 0) & (values < self.n_classes) & (values == np.floor(values)))]
         if len(bad):
-            raise ValueError(
-                f"labels hold {bad[0]:g}, expected whole numbers from 0 to {self.n_classes - 1}: number the "
-                "classes, or make the accumulator with more of them."
+            raise InputError(
+                "labels",
+                f"{bad[0]:g}",
+                f"whole numbers from 0 to {self.n_classes - 1}",
+                "number the classes, or make the accumulator with more of them",
+                verb="hold",
             )
         return np.asarray(values, dtype=np.int64)
 
     def _weights(self, classifier: Any, bias: Any) -> Float[np.ndarray, "C p"] | None:
         if classifier is None:
             if bias is not None:
-                raise ValueError(
-                    "a bias is given without a classifier, expected its weights: give classifier=."
-                )
+                raise InputError("a bias", "given without a classifier", "its weights", "give classifier=")
             return None
         shape = (self.n_classes, self.dim)
         weights = _validate.in_numpy(classifier, "classifier")

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse._round_off import COINCIDE, Measured, Source, settle
 
 __all__ = ["NC1Estimate"]
@@ -107,11 +108,14 @@ class Rows:
         self._x = x if by_rows else _validate.matrix(x, "x")
         shape = _shape_of(self._x)
         if len(shape) != 2 or shape[1] == 0:
-            raise ValueError(f"x has shape {shape}, expected two dimensions (samples, features).")
+            raise InputError("x", f"shape {shape}", "two dimensions (samples, features)", verb="has")
         if shape[0] != n_labels:
-            raise ValueError(
-                f"x has {shape[0]} rows and there are {n_labels} labels, expected as many labels as rows: give "
-                "the label of every sample, in the order of the rows."
+            raise InputError(
+                "x",
+                f"{shape[0]} rows and there are {n_labels} labels",
+                "as many labels as rows",
+                "give the label of every sample, in the order of the rows",
+                verb="has",
             )
         self.dim = int(shape[1])
         self.read = 0
@@ -120,9 +124,12 @@ class Rows:
         """Return the rows of those numbers, which ascend."""
         block = _validate.matrix(self._taken(rows), "x", row_numbers=rows, numpy=True)
         if block.shape != (len(rows), self.dim):
-            raise ValueError(
-                f"x gave an array of shape {block.shape} for {len(rows)} of its rows, expected "
-                f"({len(rows)}, {self.dim}): x[rows] must take an array of row numbers, as NumPy's arrays do."
+            raise InputError(
+                "x",
+                f"an array of shape {block.shape} for {len(rows)} of its rows",
+                f"({len(rows)}, {self.dim})",
+                "x[rows] must take an array of row numbers, as NumPy's arrays do",
+                verb="gave",
             )
         self.read += len(rows)
         return block
@@ -131,9 +138,11 @@ class Rows:
         try:
             return self._x[rows]
         except Exception as error:  # whatever an object's own brackets raise
-            raise ValueError(
-                f"x gave no rows for an array of their numbers ({type(error).__name__}), expected x[rows] to take one, "
-                "as NumPy's arrays do."
+            raise InputError(
+                "x",
+                f"no rows for an array of their numbers ({type(error).__name__})",
+                "x[rows] to take one, as NumPy's arrays do",
+                verb="gave",
             ) from None
 
 
@@ -141,6 +150,6 @@ def _shape_of(x: Any) -> tuple[int, ...]:
     try:
         return tuple(int(length) for length in x.shape)
     except Exception:  # whatever an object calls a shape
-        raise ValueError(
-            f"x is {_validate.shown(x)}, whose shape is no tuple of numbers, expected an array of numbers."
+        raise InputError(
+            "x", f"{_validate.shown(x)}, whose shape is no tuple of numbers", "an array of numbers"
         ) from None

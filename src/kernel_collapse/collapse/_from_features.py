@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _frames, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse._decisions import Nearest, Votes, decide, shares, tally
 from kernel_collapse.collapse._features import ClassMeans, by_part
 from kernel_collapse.collapse._metrics import (
@@ -185,15 +186,23 @@ def _last_layer(
 ) -> Layer | None:
     if classifier is None:
         if bias is not None or targets is not None:
-            raise ValueError(
-                "a bias or targets are given without a classifier, expected its weights: give classifier=."
+            raise InputError(
+                "a bias or targets",
+                "given without a classifier",
+                "its weights",
+                "give classifier=",
+                verb="are",
             )
         return None
     weights = _validate.matrix(classifier, "classifier")
     _arrays.same_kind(features, "features", weights, "classifier")
     if weights.shape[1] != features.shape[1]:
-        raise ValueError(
-            f"classifier has shape {tuple(weights.shape)}, expected (k, {features.shape[1]}): a weight a feature."
+        raise InputError(
+            "classifier",
+            f"shape {tuple(weights.shape)}",
+            f"(k, {features.shape[1]})",
+            "a weight a feature",
+            verb="has",
         )
     decided = class_targets_of(codes, targets, weights.shape[0], features)
     if bias is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import Cholesky
 from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest, tally
 from kernel_collapse.collapse._gram import Halves, halves_of, read_cross, read_gram
@@ -338,17 +339,15 @@ def _dual(
     """Return the dual weights, which classes they are for, and the ridge that they were fitted with."""
     if dual_weights is not None:
         if noise_variance is not None:
-            raise ValueError(
-                "dual_weights and noise_variance are both given, expected one: a ridge is for a fit."
+            raise InputError(
+                "dual_weights and noise_variance", "both given", "one", "a ridge is for a fit", verb="are"
             )
         _arrays.same_kind(gram, "gram", dual_weights, "dual_weights")
         alpha = columns_of(dual_weights, "dual_weights", len(codes))
         return alpha, class_targets_of(codes, targets, alpha.shape[1], gram), float("nan")
     if targets is None:
         if noise_variance is not None:
-            raise ValueError(
-                "noise_variance is given without targets, expected both: there is nothing to fit."
-            )
+            raise InputError("noise_variance", "given without targets", "both", "there is nothing to fit")
         return None, None, float("nan")
     _arrays.same_kind(gram, "gram", targets, "targets")
     xp = _arrays.namespace(gram)
@@ -381,8 +380,10 @@ def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:
         alpha = factor.solve(wanted) if factor.ok else wanted
         finite = factor.ok and bool(np.isfinite(alpha).all())
     if not finite:
-        raise ValueError(
-            f"the Gram matrix with noise_variance {noise_variance:.3g} on its diagonal is not positive definite in its "
-            "precision, expected a larger ridge: raise noise_variance."
+        raise InputError(
+            f"the Gram matrix with noise_variance {noise_variance:.3g} on its diagonal",
+            "not positive definite in its precision",
+            "a larger ridge",
+            "raise noise_variance",
         )
     return alpha

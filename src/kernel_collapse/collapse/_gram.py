@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse._round_off import UNITS
 
 __all__ = ["Halves", "coincident", "halves_of", "read_cross", "read_gram", "require_definite"]
@@ -81,9 +82,12 @@ def _require_inner_products(
     least = min(_arrays.number(xp.min(of_rows)), _arrays.number(xp.min(of_columns)))
     if least < -slack * largest:
         where = f"the diagonal of {what}" if square else "the diagonal of the held-out samples"
-        raise ValueError(
-            f"{where} holds {least:.3g}, expected squares of lengths, which are not negative: it looks like the "
-            "negative of a kernel or a matrix of scores; give inner products of features."
+        raise InputError(
+            where,
+            f"{least:.3g}",
+            "squares of lengths, which are not negative",
+            "it looks like the negative of a kernel or a matrix of scores; give inner products of features",
+            verb="holds",
         )
     zero = xp.zeros_like(of_rows)
     roots = xp.sqrt(xp.maximum(of_rows, zero)) * (1.0 + slack)
@@ -102,9 +106,12 @@ def _require_inner_products(
                 if square and largest == 0.0
                 else "it looks like no kernel of these samples; give inner products of features, K = H H'"
             )
-            raise ValueError(
-                f"{what} holds {value:.3g} in row {i}, column {j}, expected at most sqrt({product}) = {bound:.3g} in "
-                f"size, as inner products are: {looks}."
+            raise InputError(
+                what,
+                f"{value:.3g} in row {i}, column {j}",
+                f"at most sqrt({product}) = {bound:.3g} in size, as inner products are",
+                looks,
+                verb="holds",
             )
 
 
@@ -160,7 +167,9 @@ def require_definite(value: Any, error: Any, what: str) -> None:
     if _arrays.traced(value):
         return
     if _arrays.number(value) < -_arrays.number(error):
-        raise ValueError(
-            f"the Gram matrix is not positive semidefinite: {what} is {_arrays.number(value):.3g}, expected a sum of "
-            "squares; give inner products of features, in float64 if these were rounded."
+        raise InputError(
+            "the Gram matrix",
+            f"not positive semidefinite: {what} is {_arrays.number(value):.3g}",
+            "a sum of squares",
+            "give inner products of features, in float64 if these were rounded",
         )

@@ -35,6 +35,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse._gram import require_definite
 from kernel_collapse.collapse._moments import Moments
 from kernel_collapse.collapse._nc1 import Weighting, class_weights, traces_of, why
@@ -373,13 +374,19 @@ def class_targets_of(
     if targets is not None:
         wanted = columns_of(targets, "targets", len(codes))
         if wanted.shape[1] != outputs:
-            raise ValueError(
-                f"targets have {wanted.shape[1]} columns and the classifier {outputs} outputs, expected as many."
+            raise InputError(
+                "targets",
+                f"{wanted.shape[1]} columns and the classifier {outputs} outputs",
+                "as many",
+                verb="have",
             )
         return _arrays.segment_sum(wanted, codes, len(sizes)) / _arrays.like(sizes, wanted)[:, None]
     if outputs != len(sizes):
-        raise ValueError(
-            f"the classifier has {outputs} outputs for {len(sizes)} classes, expected one a class: give targets= "
-            "to say which outputs mean which class."
+        raise InputError(
+            "the classifier",
+            f"{outputs} outputs for {len(sizes)} classes",
+            "one a class",
+            "give targets= to say which outputs mean which class",
+            verb="has",
         )
     return _arrays.like(np.eye(outputs), like)

@@ -36,6 +36,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import (
     NC1Estimate,
@@ -168,9 +169,11 @@ def _network(kernel: Kernel) -> NNGP:
     """Return the kernel if random features are known of it."""
     if isinstance(kernel, NNGP) and kernel.kind == "features":
         return kernel
-    raise ValueError(
-        f"kernel is {_validate.shown(kernel)}, expected kernel_collapse.kernels.NNGP of the features: random features "
-        "are the hidden units of its network; use sampled_nc1."
+    raise InputError.of(
+        "kernel",
+        kernel,
+        "kernel_collapse.kernels.NNGP of the features",
+        "random features are the hidden units of its network; use sampled_nc1",
     )
 
 
@@ -180,14 +183,19 @@ def _finite(network: _Shallow | _Deep, x: Float[np.ndarray, "m d"]) -> Float[np.
     # Squares are what is summed, so they are what must be finite.
     largest = np.abs(phi).max()
     if 0.0 < largest < 1e-138:
-        raise ValueError(
-            f"the largest feature is {largest:.3g}, expected more than 1e-138, or squares are lost; scale x or "
-            "weight_variance up."
+        raise InputError(
+            "the largest feature",
+            f"{largest:.3g}",
+            "more than 1e-138, or squares are lost",
+            "scale x or weight_variance up",
         )
     if not largest < 1e150:
-        raise ValueError(
-            "the features are not finite or their squares pass the largest float64, expected smaller ones; scale x, "
-            "weight_variance or depth down."
+        raise InputError(
+            "the features",
+            "not finite or their squares pass the largest float64",
+            "smaller ones",
+            "scale x, weight_variance or depth down",
+            verb="are",
         )
     return phi
 

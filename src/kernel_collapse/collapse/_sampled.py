@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
 from kernel_collapse.collapse._gram import SLACK
@@ -138,15 +139,20 @@ def sampled_nc1(
     (True, True, True)
     """
     if weighting == "published":
-        raise ValueError(
-            "weighting is 'published', expected 'paper', 'sample' or 'class': it is the variance of no feature map, so "
-            "distances of pairs do not tell it; try nc1 on a part of the data."
+        raise InputError(
+            "weighting",
+            "'published'",
+            "'paper', 'sample' or 'class'",
+            "it is the variance of no feature map, so distances of pairs do not tell it; try nc1 on a part of "
+            "the data",
         )
     _validate.choice(weighting, ("paper", "sample", "class"), "weighting")
     if not 1e-9 <= _validate.positive(relative_error, "relative_error") <= 1.0:
-        raise ValueError(
-            f"relative_error is {_validate.shown(relative_error)}, expected a share of the ratio from 1e-9 to 1, "
-            "say 0.01: a smaller error takes more pairs than can be drawn."
+        raise InputError.of(
+            "relative_error",
+            relative_error,
+            "a share of the ratio from 1e-9 to 1, say 0.01",
+            "a smaller error takes more pairs than can be drawn",
         )
     confidence = _validate.confidence(confidence)
     fixed = pairs is not None
@@ -167,9 +173,12 @@ def sampled_nc1(
     _validate.fits(most, f"{_validate.shown(most)} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
     needed = min(2 * int(np.minimum(totals, LEAST).sum()), int(totals.sum()))
     if limit < needed:
-        raise ValueError(
-            f"{'pairs' if fixed else 'max_pairs'} is {limit}, expected at least {needed}: {LEAST} for the allocation "
-            f"and {LEAST} for the estimate in each of {len(totals)} pairs of classes."
+        raise InputError(
+            f"{'pairs' if fixed else 'max_pairs'}",
+            f"{limit}",
+            f"at least {needed}",
+            f"{LEAST} for the allocation and {LEAST} for the estimate in each of {len(totals)} pairs of "
+            "classes",
         )
     return _of_size(sampler, limit) if fixed else _to_error(sampler, relative_error, limit)
 
@@ -306,9 +315,12 @@ class _Sampler:
         largest = np.maximum(np.abs(squares[left]), np.abs(squares[right]))
         self.unit = self.unit or float(2.0 ** np.round(np.log2(float(largest.max()) or 1.0)))
         if (distances < -max(SLACK, 16.0 * self.eps) * largest).any():
-            raise ValueError(
-                "the kernel gives a pair with K_ii + K_jj < 2 K_ij, expected a positive semidefinite kernel: the "
-                "inner product of features."
+            raise InputError(
+                "the kernel",
+                "a pair with K_ii + K_jj < 2 K_ij",
+                "a positive semidefinite kernel",
+                "the inner product of features",
+                verb="gives",
             )
         self.largest = max(self.largest, float(largest.max()))
         distances[(block[left] == block[right]).all(axis=1)] = 0.0

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import Rows
@@ -180,9 +181,13 @@ def streamed_collapse(
         alpha = columns_of(dual_weights, "dual_weights", len(codes))
         class_targets = class_targets_of(codes, targets, alpha.shape[1], alpha)
     elif targets is not None:
-        raise ValueError(
-            "targets are given without dual_weights, expected both: to fit a classifier takes the whole Gram matrix; "
-            "use kernel_collapse.collapse, or fit it elsewhere and give dual_weights."
+        raise InputError(
+            "targets",
+            "given without dual_weights",
+            "both",
+            "to fit a classifier takes the whole Gram matrix; use kernel_collapse.collapse, or fit it "
+            "elsewhere and give dual_weights",
+            verb="are",
         )
     chosen = resolve(
         kernel,
@@ -235,7 +240,7 @@ class _Stream:
         executor: Executor | None,
     ) -> None:
         if not kernels:
-            raise ValueError("kernel is empty, expected 'nngp', 'ntk', both, or a callable.")
+            raise InputError("kernel", "empty", "'nngp', 'ntk', both, or a callable")
         self.x = Rows(x, len(codes))
         side = min(TILE if tile is None else _validate.count(tile, "tile"), len(codes))
         self.tiles = Tiles(tuple(kernels), side)
@@ -256,21 +261,29 @@ class _Stream:
 
     def _require_usable(self, executor: Any, workers: int | None) -> None:
         if workers is not None:
-            raise ValueError(
-                f"workers is {_validate.shown(workers)} and an executor is given, expected one of them: drop workers."
+            raise InputError(
+                "workers",
+                f"{_validate.shown(workers)} and an executor is given",
+                "one of them",
+                "drop workers",
             )
         if not isinstance(executor, Executor):
-            raise ValueError(
-                f"executor is of type {type(executor).__name__}, expected a concurrent.futures.Executor: of a dask "
-                "client use kernel_collapse.cluster.connect, or client.get_executor()."
+            raise InputError(
+                "executor",
+                f"of type {type(executor).__name__}",
+                "a concurrent.futures.Executor",
+                "of a dask client use kernel_collapse.cluster.connect, or client.get_executor()",
             )
         if isinstance(executor, ProcessPoolExecutor):
             try:
                 pickle.dumps(self.tiles)
             except Exception as error:  # whatever an object's own pickling raises
-                raise ValueError(
-                    f"the kernel cannot be sent to another process ({error}), expected a function or activation that "
-                    "can be pickled: define it at the top of a module, or use threads."
+                raise InputError(
+                    "the kernel",
+                    f"be sent to another process ({error})",
+                    "a function or activation that can be pickled",
+                    "define it at the top of a module, or use threads",
+                    verb="cannot",
                 ) from None
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[Sums]:
@@ -314,9 +327,12 @@ class _Stream:
     ) -> Halves:
         """Return the class averages of E from those of K, which errs by the round-off of a tile's sums more."""
         if diagonal.min() < 0.0:
-            raise ValueError(
-                f"the diagonal of the kernel holds {diagonal.min():.3g}, expected squares of lengths: give a kernel of "
-                "inner products of features."
+            raise InputError(
+                "the diagonal of the kernel",
+                f"{diagonal.min():.3g}",
+                "squares of lengths",
+                "give a kernel of inner products of features",
+                verb="holds",
             )
         squares = np.bincount(self.codes, weights=diagonal) / self.sizes
         halves = 0.5 * ((means - diagonal[:, None]) + (means - squares))

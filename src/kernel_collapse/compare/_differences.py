@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.report.style import NAMES
@@ -122,7 +123,7 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
     """
     first, second = Path(a), Path(b)
     if first.resolve() == second.resolve():
-        raise ValueError(f"both folders are {str(first)!r}, expected two runs: give another one.")
+        raise InputError("both folders", f"{str(first)!r}", "two runs", "give another one", verb="are")
     run_a, run_b = Run(first), Run(second)
     runs = {"a": _trials(run_a), "b": _trials(run_b)}
     rows = _rows(**runs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.compare._differences import KINDS, NOISE, ROUND_OFF, Comparison
 from kernel_collapse.report import Section, write_page
 from kernel_collapse.report.parts import Figure, Table
@@ -47,9 +48,12 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
             about={name: f"{row['a']} → {row['b']}" for name, row in differing.iterrows()},
         )
     except OSError as error:
-        raise ValueError(
-            f"{str(path)!r} cannot be written ({error.strerror}), expected a folder that can: choose another with "
-            "--out."
+        raise InputError(
+            f"{str(path)!r}",
+            f"be written ({error.strerror})",
+            "a folder that can",
+            "choose another with --out",
+            verb="cannot",
         ) from None
 
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from kernel_collapse import _memory, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._columns import RawTable
 
 __all__ = ["FEATURES", "PAIRS", "TEST_PAIRS", "read_archive", "read_arrays"]
@@ -75,14 +76,12 @@ def read_arrays(path: Path, label: str | None) -> RawTable:
         If a file is missing or holds another shape, or they do not fit into memory.
     """
     if label is None:
-        raise ValueError(
-            f"{path.name} holds no labels, expected label= to name a .npy file with one label a row."
+        raise InputError(
+            path.name, "no labels", "label= to name a .npy file with one label a row", verb="holds"
         )
     other = Path(label)
     if not other.is_file():
-        raise ValueError(
-            f"there is no file {label!r}, expected a .npy file with one label a row: check the path."
-        )
+        raise InputError(f"{label!r}", "no file", "a .npy file with one label a row", "check the path")
     return _table(_file(path), _file(other), None, (), path, other)
 
 
@@ -92,9 +91,11 @@ def _chosen(
     """Return which arrays are features and labels, and a note where that was not plain."""
     for told, what in ((features, "features"), (label, "label")):
         if told is not None and told not in names:
-            raise ValueError(
-                f"{path.name} has no array {told!r}, expected the name of one that holds the {what}: it holds "
-                f"{_listed(names)}."
+            raise InputError(
+                what,
+                f"{told!r}, no array of {path.name}",
+                f"the name of one that holds the {what}",
+                f"it holds {_listed(names)}",
             )
     first = (*TEST_PAIRS, *PAIRS) if held_out else (*PAIRS, *TEST_PAIRS)
     partners = [pair for pair in first if features == pair[0] or label == pair[1]]
@@ -102,10 +103,12 @@ def _chosen(
     told_apart = dict.fromkeys((features or x, label or y) for x, y in known)
     there = [(x, y) for x, y in told_apart if x in names and y in names and x != y]
     if not there:
-        raise ValueError(
-            f"{path.name} has no {_lacking(names, label, features)} under a name that is known, expected 'x' and "
-            f"'labels', or x_train and y_train, say: name them with features= and label= (--features, --label), it "
-            f"holds {_listed(names)}."
+        raise InputError(
+            path.name,
+            f"no {_lacking(names, label, features)} under a name that is known",
+            "'x' and 'labels', or x_train and y_train, say",
+            f"name them with features= and label= (--features, --label), it holds {_listed(names)}",
+            verb="has",
         )
     x, y = there[0]
     chosen = features is not None and label is not None
@@ -203,9 +206,12 @@ def _one_a_row(labels: np.ndarray, path: Path) -> tuple[list[Any], tuple[str, ..
         labels = labels.ravel()
     elif labels.ndim == 2 and labels.dtype.kind in "biuf":
         if not ((labels == 0) | (labels == 1)).all() or not (labels.sum(axis=1) == 1).all():
-            raise ValueError(
-                f"the labels of {path.name} have shape {labels.shape} and are not one-hot, expected one label a row: "
-                "give labels.argmax(axis=1) if they are scores, or one column."
+            raise InputError(
+                f"the labels of {path.name}",
+                f"shape {labels.shape} and are not one-hot",
+                "one label a row",
+                "give labels.argmax(axis=1) if they are scores, or one column",
+                verb="have",
             )
         notes = (
             f"The labels of {path.name}, of shape {labels.shape}, are one-hot: the class is the column of the 1 "
@@ -213,8 +219,12 @@ def _one_a_row(labels: np.ndarray, path: Path) -> tuple[list[Any], tuple[str, ..
         )
         labels = labels.argmax(axis=1)
     if labels.ndim != 1:
-        raise ValueError(
-            f"the labels of {path.name} have shape {labels.shape}, expected one label a row: one column."
+        raise InputError(
+            f"the labels of {path.name}",
+            f"shape {labels.shape}",
+            "one label a row",
+            "one column",
+            verb="have",
         )
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "backslashreplace")
@@ -223,8 +233,10 @@ def _one_a_row(labels: np.ndarray, path: Path) -> tuple[list[Any], tuple[str, ..
     values = labels.tolist()
     for row, value in enumerate(values):
         if value != value or (isinstance(value, str) and not value.strip()):
-            raise ValueError(
-                f"the label of row {row} of {path.name} is missing, expected a class in every row: drop those rows, or "
-                "write a name there, say 'none', to keep them as a class."
+            raise InputError(
+                f"the label of row {row} of {path.name}",
+                "missing",
+                "a class in every row",
+                "drop those rows, or write a name there, say 'none', to keep them as a class",
             )
     return values, notes

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data.law import (
     Apart,
     Checked,
@@ -125,8 +126,8 @@ class Shell(Apart):
         """Return the samples, class after class."""
         radius = np.sqrt(self.dim) / 2 if self.radius is None else self.radius
         if self.thickness > radius:
-            raise ValueError(
-                f"thickness is {self.thickness:g}, expected at most the radius, {radius:g}: at that it is a ball."
+            raise InputError(
+                "thickness", f"{self.thickness:g}", f"at most the radius, {radius:g}", "at that it is a ball"
             )
         directions = _directions(self.normals(rng))
         inner = (1 - self.thickness / radius) ** self.dim
@@ -191,9 +192,11 @@ class Subspace(Placed):
     def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
         """Return the samples, class after class."""
         if self.intrinsic_dim > self.dim:
-            raise ValueError(
-                f"intrinsic_dim is {self.intrinsic_dim} in {self.dim} dimensions, expected at most as many: raise dim "
-                "or lower intrinsic_dim."
+            raise InputError(
+                "intrinsic_dim",
+                f"{self.intrinsic_dim} in {self.dim} dimensions",
+                "at most as many",
+                "raise dim or lower intrinsic_dim",
             )
         turn = orthonormal(rng, self.dim, self.intrinsic_dim)
         inside = self.centres + self.std * rng.normal(size=(self.n, self.intrinsic_dim))
@@ -206,15 +209,15 @@ subspace = function(Subspace)
 def _depth(value: int, what: str) -> int:
     depth = _validate.count(value, what)
     if depth > 60:  # before a number of leaves is computed that has more digits than there are samples
-        raise ValueError(f"{what} is {depth}, expected at most 60: there are branching^depth classes.")
+        raise InputError(what, f"{depth}", "at most 60", "there are branching^depth classes")
     return depth
 
 
 def _shrink(value: float, what: str) -> float:
     shrink = _validate.positive(value, what)
     if shrink > 1:
-        raise ValueError(
-            f"{what} is {shrink:g}, expected more than 0 and at most 1: the steps get shorter from level to level."
+        raise InputError(
+            what, f"{shrink:g}", "more than 0 and at most 1", "the steps get shorter from level to level"
         )
     return shrink
 

@@ -11,6 +11,8 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Float
 
+from kernel_collapse._input_error import InputError
+
 __all__ = ["MISSING", "Cells", "RawTable", "large_integers", "number", "refuse_label_column"]
 
 #: What stands for a missing number in a file, without regard to case.
@@ -135,9 +137,12 @@ class Cells:
             shown = ", ".join(repr(names[c]) for c in columns[:5])
             shown += f" and {len(columns) - 5} more" if len(columns) > 5 else ""
             said, remedy = _what_it_is(texts.get(columns[0], ["True"]))
-            raise ValueError(
-                f"{file} has columns that are not numeric ({shown}): {names[columns[0]]!r} holds {said}, expected "
-                f"numbers: {remedy}."
+            raise InputError(
+                file,
+                f"columns that are not numeric ({shown}): {names[columns[0]]!r} holds {said}",
+                "numbers",
+                remedy,
+                verb="has",
             )
         if self._bad:
             column, bad = min(self._bad.items(), key=lambda item: (item[1].row, item[0]))
@@ -145,9 +150,12 @@ class Cells:
             more = "" if count == 1 else f" (and {count - 1} more such entries)"
             text = bad.texts[0]
             held = repr(text) if text else "'', an empty field,"
-            raise ValueError(
-                f"x holds {held} in row {bad.row}, column {names[column]!r} of {file}{more}, expected finite numbers: "
-                "drop or impute those rows."
+            raise InputError(
+                "x",
+                f"{held} in row {bad.row}, column {names[column]!r} of {file}{more}",
+                "finite numbers",
+                "drop or impute those rows",
+                verb="holds",
             )
 
     def _count(self, column: int) -> int:
@@ -168,8 +176,11 @@ def large_integers(names: Sequence[str]) -> tuple[str, ...]:
 def refuse_label_column(label: str, names: Sequence[str], file: str, more: str = "") -> NoReturn:
     """Refuse a label that is no column."""
     columns = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
-    raise ValueError(
-        f"{file} has no column {label!r}, expected the column of classes: choose from {columns}{more}."
+    raise InputError(
+        "label",
+        f"{label!r}, no column of {file}",
+        "the column of classes",
+        f"choose from {columns}{more}",
     )
 
 

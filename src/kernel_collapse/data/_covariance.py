@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 
 __all__ = ["STRUCTURES", "covariance", "root", "scaled"]
 
@@ -83,7 +84,7 @@ def root(value: ArrayLike, what: str, dim: int) -> Float[np.ndarray, "d d"]:
     """Return R with R R' = S: the lower Cholesky factor, or the symmetric root of an S that is singular."""
     matrix = _validate.matrix(value, what, numpy=True)
     if matrix.shape != (dim, dim) or not np.allclose(matrix, matrix.T, rtol=1e-12, atol=0.0):
-        raise ValueError(f"{what} has shape {matrix.shape}, expected a symmetric {dim} x {dim} matrix.")
+        raise InputError(what, f"shape {matrix.shape}", f"a symmetric {dim} x {dim} matrix", verb="has")
     return _root(matrix, what)
 
 
@@ -94,9 +95,12 @@ def _root(matrix: Float[np.ndarray, "d d"], what: str) -> Float[np.ndarray, "d d
         values, vectors = np.linalg.eigh(matrix)
     # A singular matrix has eigenvalues of round-off, of either sign.
     if values[0] < -10.0 * len(matrix) * np.finfo(float).eps * np.abs(values).max():
-        raise ValueError(
-            f"{what} has the eigenvalue {values[0]:.3g}, expected all to be zero or more: no direction may have a "
-            "negative variance."
+        raise InputError(
+            what,
+            f"the eigenvalue {values[0]:.3g}",
+            "all to be zero or more",
+            "no direction may have a negative variance",
+            verb="has",
         )
     # Eigenvectors have no sign of their own; the symmetric root does not depend on the one they were given.
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
@@ -119,9 +123,12 @@ def _structure(structure: str, dim: int) -> np.ndarray:
     if name == "ar1":
         return number ** np.abs(index[:, None] - index)
     if 1.0 + (dim - 1) * number < 0:
-        raise ValueError(
-            f"the covariance {_validate.shown(structure)} has the eigenvalue {1.0 + (dim - 1) * number:.3g} in {dim} "
-            f"dimensions, expected all to be zero or more: rho must be at least {-1.0 / (dim - 1):.3g}."
+        raise InputError(
+            "covariance",
+            f"{_validate.shown(structure)} has the eigenvalue {1.0 + (dim - 1) * number:.3g} in {dim} dimensions",
+            "all to be zero or more",
+            f"rho must be at least {-1.0 / (dim - 1):.3g}",
+            verb="",
         )
     return np.where(index[:, None] == index, 1.0, number)
 
@@ -130,14 +137,12 @@ def _parse(structure: str) -> tuple[str, float]:
     shown = ", ".join(name if bounds is None else f"{name}(number)" for name, bounds in STRUCTURES.items())
     found = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", structure) if isinstance(structure, str) else None
     if found is None:
-        raise ValueError(f"covariance is {_validate.shown(structure)}, expected one of {shown}.")
-    name = _validate.choice(found[1], STRUCTURES, "the name of a covariance")
+        raise InputError.of("covariance", structure, f"one of {shown}")
+    name = _validate.choice(found[1], STRUCTURES, "covariance")
     bounds = STRUCTURES[name]
     if bounds is None:
         if found[2] is not None:
-            raise ValueError(
-                f"covariance is {_validate.shown(structure)}, expected {name!r} alone: it has no number."
-            )
+            raise InputError.of("covariance", structure, f"{name!r} alone", "it has no number")
         return name, 0.0
     low, high = bounds
     try:
@@ -145,8 +150,9 @@ def _parse(structure: str) -> tuple[str, float]:
     except ValueError:
         number = np.nan
     if not low <= number <= high:
-        raise ValueError(
-            f"covariance is {_validate.shown(structure)}, expected {name}(number) with a number from {low:g} to "
-            f"{high:g}, as in '{name}(0.5)'."
+        raise InputError.of(
+            "covariance",
+            structure,
+            f"{name}(number) with a number from {low:g} to {high:g}, as in '{name}(0.5)'",
         )
     return name, number

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data.law import (
     Checked,
     Columns,
@@ -279,7 +280,7 @@ manifolds = function(Manifolds)
 
 def _refuse_fewer(dim: int, least: int, law: str) -> None:
     if dim < least:
-        raise ValueError(f"dim is {dim}, expected at least {least} for {law!r}: raise dim.")
+        raise InputError("dim", f"{dim}", f"at least {least} for {law!r}", "raise dim")
 
 
 def _cells(

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _frames, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse._text import named
 
 #: What to try where a data set is expected.
@@ -58,8 +59,8 @@ class Dataset:
         _validate.text(self.name, "name")
         for name, array in {"labels": labels, "targets": targets}.items():
             if len(array) != len(x):
-                raise ValueError(
-                    f"x has {len(x)} rows and {name} {len(array)}, expected as many {name} as rows."
+                raise InputError(
+                    "x", f"{len(x)} rows and {name} {len(array)}", f"as many {name} as rows", verb="has"
                 )
         clean: dict[str, Any] = {"x": x, "labels": labels, "targets": targets}
         for name in ("classes", "features"):
@@ -129,8 +130,11 @@ def from_arrays(
         _validate.text(given, "a name in features")
     array = _validate.matrix(x, "x", numpy=True)
     if named and len(named) != array.shape[1]:
-        raise ValueError(
-            f"features has {len(named)} names and x {array.shape[1]} columns, expected a name for each column."
+        raise InputError(
+            "features",
+            f"{len(named)} names and x {array.shape[1]} columns",
+            "a name for each column",
+            verb="has",
         )
     refuse_twice(named, "x")
     return dataset_of(array, labels, targets, name, named)
@@ -140,8 +144,12 @@ def refuse_twice(names: Iterable[str], where: str) -> None:
     """Refuse a name that several columns have."""
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise ValueError(
-            f"{where} has several columns {twice[0]!r}, expected a name of its own for each: rename or drop one."
+        raise InputError(
+            where,
+            f"several columns {twice[0]!r}",
+            "a name of its own for each",
+            "rename or drop one",
+            verb="has",
         )
 
 
@@ -167,8 +175,8 @@ def dataset_of(
 ) -> Dataset:
     codes, classes = _validate.encode_labels(labels)
     if len(codes) != len(x):
-        raise ValueError(
-            f"x has {len(x)} rows and there are {len(codes)} labels, expected as many labels as rows."
+        raise InputError(
+            "x", f"{len(x)} rows and there are {len(codes)} labels", "as many labels as rows", verb="has"
         )
     _validate.squarable(x, "x")
     if targets is None:

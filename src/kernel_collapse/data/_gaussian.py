@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data import _covariance
 from kernel_collapse.data._dataset import Dataset, column, default_targets
 from kernel_collapse.data.law import D2_TARGETS, Checked, Columns, Law, Placed, Scale, function, line, titled
@@ -262,9 +263,7 @@ def _scales(
         else:
             variances = _validate.coordinates(value, f"the variance of class {c}", dim)
             if (variances < 0).any():
-                raise ValueError(
-                    f"the variance of class {c} is {_validate.shown(value)}, expected zero or more in every coordinate."
-                )
+                raise InputError.of(f"the variance of class {c}", value, "zero or more in every coordinate")
             scales.append(np.sqrt(variances))
     return scales
 
@@ -274,9 +273,8 @@ def _stds(stds: ArrayLike | Sequence[ArrayLike], n_classes: int, dim: int) -> li
     for c, value in enumerate(_validate.per_class(stds, "class_stds", n_classes)):
         vector = _validate.coordinates(value, f"the standard deviation of class {c}", dim)
         if (vector <= 0).any():
-            raise ValueError(
-                f"the standard deviation of class {c} is {_validate.shown(value)}, expected more than zero in "
-                "every coordinate."
+            raise InputError.of(
+                f"the standard deviation of class {c}", value, "more than zero in every coordinate"
             )
         scales.append(vector)
     return scales
@@ -291,5 +289,5 @@ def _class_targets(
         return default_targets(n_classes, n)
     clean = column(targets, "class_targets")
     if len(clean) != n_classes:
-        raise ValueError(f"class_targets has {len(clean)} rows, expected {n_classes}: one a class.")
+        raise InputError("class_targets", f"{len(clean)} rows", f"{n_classes}", "one a class", verb="has")
     return clean

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset
 
 __all__ = ["label_noise"]
@@ -56,22 +57,29 @@ def label_noise(dataset: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Da
     rng = np.random.default_rng([_validate.seed(seed), 1])
     present, first, codes = np.unique(dataset.labels, return_index=True, return_inverse=True)
     if len(present) < 2:
-        raise ValueError(
-            "the data set has one class only, expected two or more: a label is flipped to another."
+        raise InputError(
+            "the data set", "one class only", "two or more", "a label is flipped to another", verb="has"
         )
     targets = dataset.targets[first]
     if not np.array_equal(targets[codes], dataset.targets):
-        raise ValueError(
-            "the targets differ within a class, expected one a class: a flipped label takes those of its new class."
+        raise InputError(
+            "the targets",
+            "within a class",
+            "one a class",
+            "a flipped label takes those of its new class",
+            verb="differ",
         )
     flipped = rng.permutation(len(codes))[: round(fraction * len(codes))]
     codes = codes.copy()
     codes[flipped] = (codes[flipped] + rng.integers(1, len(present), size=len(flipped))) % len(present)
     sizes = np.bincount(codes, minlength=len(present))
     if sizes.min() == 0:
-        raise ValueError(
-            f"flipping {len(flipped)} of {len(codes)} labels leaves class {present[sizes.argmin()]} without a sample, "
-            "expected one at least: take a smaller fraction, more samples or another seed."
+        raise InputError(
+            f"flipping {len(flipped)} of {len(codes)} labels",
+            f"class {present[sizes.argmin()]} without a sample",
+            "one at least",
+            "take a smaller fraction, more samples or another seed",
+            verb="leaves",
         )
     name = f"{dataset.name}, {100 * fraction:g} % of labels flipped"
     return replace(dataset, labels=present[codes], targets=targets[codes], name=name)

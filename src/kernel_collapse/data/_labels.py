@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from kernel_collapse._input_error import InputError
+
 __all__ = ["alike", "as_written", "codes_like", "folded"]
 
 #: Whole numbers that are written in one way only, so that text and number are the same label.
@@ -69,7 +71,11 @@ def codes_like(labels: Sequence[Any], classes: Sequence[Any], where: str = "") -
                 else "drop those samples, or split by class"
             )
             shown = ", ".join(map(repr, classes[:10])) + (", ..." if len(classes) > 10 else "")
-            raise ValueError(
-                f"the held-out class {label!r}{where} has no training sample, expected classes among {shown}: {hint}."
+            raise InputError(
+                f"the held-out class {label!r}{where}",
+                "no training sample",
+                f"classes among {shown}",
+                hint,
+                verb="has",
             )
     return np.array([found[label] for label in labels], dtype=np.int64)

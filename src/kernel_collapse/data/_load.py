@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kernel_collapse import _memory, _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._archives import read_archive, read_arrays
 from kernel_collapse.data._columns import RawTable
 from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset, dataset_of, default_targets
@@ -129,11 +130,9 @@ def load(
     """
     path = a_file(_validate.path(path, "path", f"the name of {EXPECTED}"))
     if not isinstance(label, str | int | None) or isinstance(label, bool):
-        raise ValueError(
-            f"label is {label!r}, expected a name in the file, or the number of a column without name."
-        )
+        raise InputError.of("label", label, "a name in the file, or the number of a column without name")
     if not isinstance(features, str | None):
-        raise ValueError(f"features is {features!r}, expected the name of an array in the file.")
+        raise InputError.of("features", features, "the name of an array in the file")
     column = None if label is None else str(label)
     if header is not None:
         header = _validate.flag(header, "header")
@@ -142,13 +141,16 @@ def load(
     try:
         table = _read(path, column, features, header, held_out=like is not None)
     except OSError as error:
-        raise ValueError(
-            f"{path.name} cannot be read ({error.strerror or error}), expected {EXPECTED}: check its rights."
+        raise InputError(
+            path.name, f"be read ({error.strerror or error})", EXPECTED, "check its rights", verb="cannot"
         ) from None
     except MemoryError:
-        raise ValueError(
-            f"{path.name} of {_memory.size(path.stat().st_size)} does not fit into memory, of which "
-            f"{_memory.size(_memory.available() or 0)} are free, expected a smaller file: take a part of it."
+        raise InputError(
+            f"{path.name} of {_memory.size(path.stat().st_size)}",
+            f"fit into memory, of which {_memory.size(_memory.available() or 0)} are free",
+            "a smaller file",
+            "take a part of it",
+            verb="does not",
         ) from None
     if like is None:
         return dataset_of(table.x, table.labels, table.targets, path.stem, table.features, table.notes)
@@ -158,14 +160,14 @@ def load(
 def a_file(path: Path) -> Path:
     """Return the path of a file that can be loaded, by its ending and the way it begins; say what it is else."""
     if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a folder, expected {EXPECTED}: name a file in it.")
+        raise InputError(f"{str(path)!r}", "a folder", EXPECTED, "name a file in it")
     ending = path.suffix.lower()
     if ending in _ENDINGS:
-        raise ValueError(
-            f"the ending of {path.name!r} is {ending!r}, expected one of {', '.join(ENDINGS)}: {_ENDINGS[ending]}."
+        raise InputError.of(
+            f"the ending of {path.name!r}", ending, f"one of {', '.join(ENDINGS)}", _ENDINGS[ending]
         )
     if not path.is_file():
-        raise ValueError(f"there is no file {str(path)!r}, expected {EXPECTED}: check the path.")
+        raise InputError(f"{str(path)!r}", "no file", EXPECTED, "check the path")
     _validate.choice(ending, ENDINGS, f"the ending of {path.name!r}")
     return path
 
@@ -175,12 +177,14 @@ def _read(
 ) -> RawTable:
     kind = path.suffix.lower()
     if features is not None and kind != ".npz":
-        raise ValueError(
-            f"features is {features!r} and {path.name} no .npz file, expected none: all columns beside the label are "
-            "features."
+        raise InputError(
+            "features",
+            f"{features!r} and {path.name} no .npz file",
+            "none",
+            "all columns beside the label are features",
         )
     if header is not None and kind not in TEXT:
-        raise ValueError(f"header is {header} and {path.name} no .csv file, expected none: leave it out.")
+        raise InputError("header", f"{header} and {path.name} no .csv file", "none", "leave it out")
     if kind in TEXT:
         _refuse_other_kinds(path)
         return read_text(path, label, header)
@@ -210,8 +214,12 @@ def _refuse_other_kinds(path: Path) -> None:
     elif start.startswith((b"\xff\xfe", b"\xfe\xff")):
         kind = "UTF-16 text", "save it as UTF-8"
     if kind is not None:
-        raise ValueError(
-            f"{path.name} cannot be read as CSV (it is {kind[0]}), expected a header and one sample a row: {kind[1]}."
+        raise InputError(
+            path.name,
+            f"be read as CSV (it is {kind[0]})",
+            "a header and one sample a row",
+            kind[1],
+            verb="cannot",
         )
 
 
@@ -219,8 +227,11 @@ def _held_out(table: RawTable, path: Path, like: Dataset) -> Dataset:
     """Return held-out samples with the features and classes of the training samples."""
     codes = codes_like(table.labels, like.classes, f" of {path.name}")
     if len(codes) != len(table.x):
-        raise ValueError(
-            f"x has {len(table.x)} rows and there are {len(codes)} labels, expected as many labels as rows."
+        raise InputError(
+            "x",
+            f"{len(table.x)} rows and there are {len(codes)} labels",
+            "as many labels as rows",
+            verb="has",
         )
     _validate.squarable(table.x, "x")
     first = {int(code): row for row, code in reversed(list(enumerate(like.labels)))}

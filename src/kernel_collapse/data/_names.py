@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._dataset import Dataset
 from kernel_collapse.data._labels import folded
 
@@ -33,9 +34,12 @@ def aligned(dataset: Dataset, like: Dataset) -> Dataset:
             dataset, x=dataset.x[:, order], features=like.features, notes=_with(dataset.notes, said)
         )
     if dataset.x.shape[1] != like.x.shape[1]:
-        raise ValueError(
-            f"{dataset.name} has {dataset.x.shape[1]} features and {like.name}, the training samples, has "
-            f"{like.x.shape[1]}, expected the same features: samples are rows."
+        raise InputError(
+            dataset.name,
+            f"{dataset.x.shape[1]} features and {like.name}, the training samples, has {like.x.shape[1]}",
+            "the same features",
+            "samples are rows",
+            verb="has",
         )
     named, nameless = (dataset, like) if dataset.features else (like, dataset)
     said = (
@@ -58,9 +62,12 @@ def _refuse_others(dataset: Dataset, like: Dataset) -> None:
         if pairs
         else "add, drop or rename columns"
     )
-    raise ValueError(
-        f"{dataset.name} {' and '.join(parts)}, expected the {len(like.features)} features of {like.name}, the "
-        f"training samples: {hint}."
+    raise InputError(
+        dataset.name,
+        " and ".join(parts),
+        f"the {len(like.features)} features of {like.name}, the training samples",
+        hint,
+        verb="",
     )
 
 

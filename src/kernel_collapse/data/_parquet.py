@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernel_collapse import _memory
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._columns import RawTable, large_integers, refuse_label_column
 from kernel_collapse.data._dataset import refuse_twice
 from kernel_collapse.data._labels import as_written
@@ -40,13 +41,18 @@ def read_parquet(path: Path, label: str | None) -> RawTable:
         if isinstance(error, MemoryError):
             raise
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(
-            f"{path.name} cannot be read as PARQUET ({first.rstrip('.')}), expected one sample a row: check the file "
-            "and its ending."
+        raise InputError(
+            path.name,
+            f"be read as PARQUET ({first.rstrip('.')})",
+            "one sample a row",
+            "check the file and its ending",
+            verb="cannot",
         ) from None
 
 
 def _read(file: Any, path: Path, label: str | None) -> RawTable:
+    import pyarrow.types as kinds
+
     schema, rows = file.schema_arrow, file.metadata.num_rows
     index = _index(schema)
     refuse_twice(schema.names, path.name)
@@ -56,9 +62,11 @@ def _read(file: Any, path: Path, label: str | None) -> RawTable:
     left_out = [name for name in index if name != label]
     names = [name for name in schema.names if name != label and name not in index]
     if not rows or not names:
-        raise ValueError(
-            f"{path.name} has {rows} rows of {len(names) + 1} columns, expected some rows, and features beside the "
-            "labels."
+        raise InputError(
+            path.name,
+            f"{rows} rows of {len(names) + 1} columns",
+            "some rows, and features beside the labels",
+            verb="has",
         )
     _refuse_what_is_no_number(schema, names, path)
     what = f"{path.name}, with {rows} rows of {len(names)} numbers,"
@@ -70,7 +78,7 @@ def _read(file: Any, path: Path, label: str | None) -> RawTable:
         here = slice(top, top + batch.num_rows)
         for i, name in enumerate(names):
             x[here, i] = _numbers(batch.column(name), name, top, path)
-            if batch.column(name).type.bit_width == 64 and "int" in str(batch.column(name).type):
+            if kinds.is_integer(batch.column(name).type) and batch.column(name).type.bit_width == 64:
                 largest[i] = max(largest[i], np.abs(x[here, i]).max(initial=0.0))
         labels += _labels(batch.column(label), top, path)
         top += batch.num_rows
@@ -96,9 +104,12 @@ def _refuse_what_is_no_number(schema: pa.Schema, names: list[str], path: Path) -
         shown = ", ".join(map(repr, other[:5])) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
         kind = schema.field(other[0]).type
         said = "categories or text" if kinds.is_dictionary(kind) else str(kind)
-        raise ValueError(
-            f"{path.name} has columns that are not numeric ({shown}): {other[0]!r} is of type {said}, expected "
-            "numbers: drop or encode them."
+        raise InputError(
+            path.name,
+            f"columns that are not numeric ({shown}): {other[0]!r} is of type {said}",
+            "numbers",
+            "drop or encode them",
+            verb="has",
         )
 
 
@@ -119,9 +130,12 @@ def _numbers(column: pa.Array, name: str, top: int, path: Path) -> np.ndarray:
             return values
         row = int(np.argmin(np.isfinite(values)))
         found = values[row]
-    raise ValueError(
-        f"x holds {found} in row {top + row}, column {name!r} of {path.name}, expected finite numbers: drop or impute "
-        "those rows."
+    raise InputError(
+        "x",
+        f"{found} in row {top + row}, column {name!r} of {path.name}",
+        "finite numbers",
+        "drop or impute those rows",
+        verb="holds",
     )
 
 
@@ -135,9 +149,11 @@ def _labels(column: pa.Array, top: int, path: Path) -> list[Any]:
     values = column.to_pylist()
     for row, value in enumerate(values):
         if value is None or value != value or (isinstance(value, str) and not value.strip()):
-            raise ValueError(
-                f"the label of row {top + row} of {path.name} is missing, expected a class in every row: drop those "
-                "rows, or write a name there, say 'none', to keep them as a class."
+            raise InputError(
+                f"the label of row {top + row} of {path.name}",
+                "missing",
+                "a class in every row",
+                "drop those rows, or write a name there, say 'none', to keep them as a class",
             )
     if isinstance(values[0], Decimal):
         return as_written(list(map(str, values)))

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset
 from kernel_collapse.data._names import aligned
 
@@ -75,8 +76,8 @@ def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:
     n, seed = _validate.count(n, "n"), _validate.seed(seed)
     least, most = len(_present(dataset)), len(dataset.labels)
     if not least <= n <= most:
-        raise ValueError(
-            f"n is {n}, expected {least} to {most}: a sample of each class at least, and all of them at most."
+        raise InputError(
+            "n", f"{n}", f"{least} to {most}", "a sample of each class at least, and all of them at most"
         )
     return _rows(dataset, _stratified(dataset, n, seed))
 
@@ -116,14 +117,17 @@ def split(dataset: Dataset, holdout: float = 0.2, *, seed: int = 0) -> tuple[Dat
     fraction = _validate.positive(holdout, "holdout")
     n, seed = len(dataset.labels), _validate.seed(seed)
     if fraction >= 1:
-        raise ValueError(
-            f"holdout is {holdout!r}, expected a fraction of the samples, more than 0 and less than 1: try 0.2."
+        raise InputError.of(
+            "holdout", holdout, "a fraction of the samples, more than 0 and less than 1", "try 0.2"
         )
     held, classes = round(fraction * n), len(_present(dataset))
     if held == 0 or held > n - classes:
-        raise ValueError(
-            f"holdout {holdout!r} makes a test set of {held} of {n} samples, expected 1 to {n - classes}: one sample "
-            f"at least to test with, and one of each of {classes} classes to train with."
+        raise InputError(
+            f"holdout {holdout!r}",
+            f"a test set of {held} of {n} samples",
+            f"1 to {n - classes}",
+            f"one sample at least to test with, and one of each of {classes} classes to train with",
+            verb="makes",
         )
     train = _stratified(dataset, n - held, seed)
     return _rows(dataset, train), _rows(dataset, np.setdiff1d(np.arange(n), train))

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data.law import Checked, Columns, Flag, Placed, Positive, Scale, Share, function
 
 __all__ = ["Contaminated", "Laplace", "Skewed", "StudentT", "contaminated", "laplace", "skewed", "student_t"]
@@ -75,9 +76,11 @@ class StudentT(Placed):
         with np.errstate(divide="ignore", over="ignore"):
             x = self.centres + unit * normals / mixing[:, None]
         if not np.isfinite(x).all():
-            raise ValueError(
-                f"df is {self.df:g}, at which samples lie beyond the range of float64, expected "
-                "a larger one: try 1 or more."
+            raise InputError(
+                "df",
+                f"{self.df:g}, at which samples lie beyond the range of float64",
+                "a larger one",
+                "try 1 or more",
             )
         return x
 
@@ -196,9 +199,8 @@ contaminated = function(Contaminated)
 def _skewness(value: float, what: str) -> float:
     number = _validate.finite(value, what)
     if not 1e-3 <= abs(number) <= 100:
-        raise ValueError(
-            f"{what} is {value!r}, expected 0.001 to 100 or the negative of it: without skewness take the law "
-            "'gaussian'."
+        raise InputError.of(
+            what, value, "0.001 to 100 or the negative of it", "without skewness take the law 'gaussian'"
         )
     return number
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn, TextIO
 import numpy as np
 
 from kernel_collapse import _memory
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._columns import Cells, RawTable, large_integers, number, refuse_label_column
 from kernel_collapse.data._dataset import refuse_twice
 from kernel_collapse.data._labels import as_written
@@ -59,15 +60,15 @@ def read_text(path: Path, label: str | None, header: bool | None) -> RawTable:
 
 
 def _refuse(path: Path, why: str, remedy: str) -> NoReturn:
-    raise ValueError(
-        f"{path.name} cannot be read as CSV ({why}), expected a header and one sample a row: {remedy}."
+    raise InputError(
+        path.name, f"be read as CSV ({why})", "a header and one sample a row", remedy, verb="cannot"
     ) from None
 
 
 def _read(file: TextIO, path: Path, label: str | None, header: bool | None) -> RawTable:
     head = list(islice(file, SEEN))
     if not any(line.strip() for line in head):
-        raise ValueError(f"{path.name} is empty, expected a header and one sample a row.")
+        raise InputError(path.name, "empty", "a header and one sample a row")
     if any("\0" in line for line in head):
         raise _Fault("it holds zero bytes, which text does not: is it UTF-16, or no text?")
     told = _SAID_BY_EXCEL.fullmatch(head[0])
@@ -79,13 +80,16 @@ def _read(file: TextIO, path: Path, label: str | None, header: bool | None) -> R
     lines = _lines(file, separator, skipped)
     known = list(islice(lines, SEEN))
     if not known:
-        raise ValueError(f"{path.name} is empty, expected a header and one sample a row.")
+        raise InputError(path.name, "empty", "a header and one sample a row")
     if len(known[0].fields) == 1:
         text = known[0].fields[0]
         spaces = " (are the fields separated by spaces?)" if len(text.split()) > 1 else ""
-        raise ValueError(
-            f"{path.name} has one column, {text[:60]!r}, expected the classes and features beside them, separated by "
-            f"{', '.join(SEPARATORS.values())}{spaces}: save it so."
+        raise InputError(
+            path.name,
+            f"one column, {text[:60]!r}",
+            f"the classes and features beside them, separated by {', '.join(SEPARATORS.values())}{spaces}",
+            "save it so",
+            verb="has",
         )
     named = _is_header(known, path, label, header)
     notes: tuple[str, ...] = ()
@@ -101,9 +105,12 @@ def _read(file: TextIO, path: Path, label: str | None, header: bool | None) -> R
         more = "" if named else " (columns of a file without header are numbered from 0)"
         refuse_label_column(label, names, path.name, more)
     if "" in names:
-        raise ValueError(
-            f"column {names.index('')} of {path.name} has no name, expected a name for every column: "
-            "a saved row index is no feature, drop it (index=False in pandas)."
+        raise InputError(
+            f"column {names.index('')} of {path.name}",
+            "no name",
+            "a name for every column",
+            "a saved row index is no feature, drop it (index=False in pandas)",
+            verb="has",
         )
     what = f"{path.name}, with about {many:.3g} rows of {len(names)} numbers,"
     _memory.require(16.0 * many * len(names), what, "take a part of it")
@@ -126,13 +133,15 @@ def _table(
             _refuse_length(i, line, fields, len(names), named)
         labels.append(fields.pop(place))
         if not labels[-1].strip():
-            raise ValueError(
-                f"the label of row {i} is missing (an empty field in line {line} of {path.name}), expected a class in "
-                "every row: drop those rows, or write a name there, say 'none', to keep them as a class."
+            raise InputError(
+                f"the label of row {i}",
+                f"missing (an empty field in line {line} of {path.name})",
+                "a class in every row",
+                "drop those rows, or write a name there, say 'none', to keep them as a class",
             )
         values.extend(cells.row(fields))
     if not labels:
-        raise ValueError(f"{path.name} has 0 rows of {len(names)} columns, expected some of each.")
+        raise InputError(path.name, f"0 rows of {len(names)} columns", "some of each", verb="has")
     cells.refuse(features, path.name)
     x = np.frombuffer(values).reshape(len(labels), len(features))
     notes += large_integers([features[column] for column in sorted(cells.rounded)])
@@ -162,9 +171,12 @@ def _separator(head: list[str], path: Path) -> str:
     chosen = [separator for separator, value in found.items() if value == best]
     if best[1] > 1 and len(chosen) > 1:
         kinds = " and ".join(SEPARATORS[separator] for separator in chosen)
-        raise ValueError(
-            f"{path.name} splits into {best[1]} columns at {kinds} alike, expected one kind of separator: put names "
-            "that hold one of them into quotation marks."
+        raise InputError(
+            path.name,
+            f"into {best[1]} columns at {kinds} alike",
+            "one kind of separator",
+            "put names that hold one of them into quotation marks",
+            verb="splits",
         )
     return chosen[0]
 
@@ -173,9 +185,12 @@ def _is_header(known: list[_Line], path: Path, label: str | None, header: bool |
     """Tell whether the first line holds names, as it is told or as it looks; what looks like a sample is refused."""
     first = known[0].fields
     if first[0].lstrip().startswith("#") and header is None:
-        raise ValueError(
-            f"the first line of {path.name} begins with '#', expected names of columns: take the '#' away if it is the "
-            "header, or the line if it is a comment."
+        raise InputError(
+            f"the first line of {path.name}",
+            "with '#'",
+            "names of columns",
+            "take the '#' away if it is the header, or the line if it is a comment",
+            verb="begins",
         )
     if header is not None:
         return header
@@ -188,10 +203,13 @@ def _is_header(known: list[_Line], path: Path, label: str | None, header: bool |
     if texts and not again and _numbering(numbers):
         return True
     shown = ",".join(first)
-    raise ValueError(
-        f"the first line of {path.name} ({shown[:40] + ('...' if len(shown) > 40 else '')}) looks like a sample, not "
-        "like names, expected a header: add one, or say that there is none (header=False or --no-header, which numbers "
-        "the columns from 0) or that these are names (header=True or --header)."
+    raise InputError(
+        f"the first line of {path.name} ({shown[:40] + ('...' if len(shown) > 40 else '')})",
+        "like a sample, not like names",
+        "a header",
+        "add one, or say that there is none (header=False or --no-header, which numbers the columns from "
+        "0) or that these are names (header=True or --header)",
+        verb="looks",
     )
 
 
@@ -216,9 +234,12 @@ def _without_last(
         for i, (line, fields) in enumerate(rows):
             if len(fields) == len(names):
                 if fields[-1].strip():
-                    raise ValueError(
-                        f"column {len(names) - 1} of {path.name} has no name and holds {fields[-1]!r} in row {i}, "
-                        "expected a name for every column: name it, or drop it."
+                    raise InputError(
+                        f"column {len(names) - 1} of {path.name}",
+                        f"no name and holds {fields[-1]!r} in row {i}",
+                        "a name for every column",
+                        "name it, or drop it",
+                        verb="has",
                     )
                 yield _Line(line, fields[:-1])
             else:

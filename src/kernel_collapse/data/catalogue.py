@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data._bodies import Ball, Shell, Subspace, Tree
 from kernel_collapse.data._curved import XOR, Checkerboard, Manifolds, Spheres
 from kernel_collapse.data._dataset import Dataset
@@ -44,7 +45,7 @@ def _noisy(
 ) -> Dataset:
     """Return samples of another law with flipped labels; what is no option here is one of the other law."""
     if base == NOISE:
-        raise ValueError("base is 'label-noise', expected another law: raise the fraction instead.")
+        raise InputError("base", "'label-noise'", "another law", "raise the fraction instead")
     return label_noise(sample(base, n=n, dim=dim, seed=seed, **options), fraction, seed=seed)
 
 

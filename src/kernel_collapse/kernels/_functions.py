@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.kernels._layers import NOT_FINITE
 from kernel_collapse.kernels._network import NNGP, NTK
@@ -166,5 +167,5 @@ def ntk_published(x: ArrayLike) -> Float[np.ndarray, "n n"]:
         scale = 1.0 + 2.0 * np.diag(gram)
         tangent = gram * ((4.0 / np.pi) / np.sqrt(scale @ scale - 4.0 * gram**2))
     if not np.isfinite(tangent).all():
-        raise ValueError(NOT_FINITE)
+        raise InputError(*NOT_FINITE)
     return nngp(clean) + tangent

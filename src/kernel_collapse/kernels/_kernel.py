@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
 
 __all__ = ["Kernel", "described"]
 
@@ -64,7 +65,7 @@ class Kernel(ABC):
     """
 
     #: What is said where a block is not finite.
-    _not_finite = "the kernel's block is not finite, expected finite numbers for every pair of rows."
+    _not_finite = "the kernel's block", "not finite", "finite numbers for every pair of rows", ""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make a kernel that scikit-learn, if it is there, calls with all samples at once."""
@@ -145,9 +146,12 @@ class Kernel(ABC):
         shape = (int(x.shape[0]), int(y.shape[0]))
         block, eps = self._call(self.tile, "the kernel", x, y)
         if tuple(np.shape(block)) != shape:
-            raise ValueError(
-                f"the kernel gave an array of shape {tuple(np.shape(block))} for {shape[0]} and {shape[1]} rows, "
-                f"expected {shape}: it is called with the rows of a tile and those of its columns."
+            raise InputError(
+                "the kernel",
+                f"an array of shape {tuple(np.shape(block))} for {shape[0]} and {shape[1]} rows",
+                f"{shape}",
+                "it is called with the rows of a tile and those of its columns",
+                verb="gave",
             )
         return [(block, eps)]
 
@@ -164,13 +168,16 @@ class Kernel(ABC):
         if _arrays.is_foreign(values):
             return values, eps
         if values.shape != (len(rows[0]),):
-            raise ValueError(
-                f"kernel returned an array of shape {values.shape} for {len(rows[0])} pairs of rows, expected "
-                f"({len(rows[0])},): the value of each row of the first array with the same row of the second."
+            raise InputError(
+                "kernel",
+                f"an array of shape {values.shape} for {len(rows[0])} pairs of rows",
+                f"({len(rows[0])},)",
+                "the value of each row of the first array with the same row of the second",
+                verb="returned",
             )
         if not np.isfinite(values).all():
-            raise ValueError(
-                "kernel returned values that are not finite, expected finite numbers: scale x down."
+            raise InputError(
+                "kernel", "values that are not finite", "finite numbers", "scale x down", verb="returned"
             )
         return values, eps
 
@@ -186,7 +193,7 @@ class Kernel(ABC):
     def _require_finite(self, finite: Any) -> None:
         """Refuse values if not all of them are finite."""
         if not bool(finite):
-            raise ValueError(self._not_finite)
+            raise InputError(*self._not_finite)
 
     def _precision(self) -> str | None:
         """Return the precision that is asked for, if it is."""
@@ -200,9 +207,12 @@ class Kernel(ABC):
         rows = _validate.matrix(left, "left", dtype=self._precision())
         others = _validate.matrix(right, "right", dtype=self._precision())
         if rows.shape != others.shape:
-            raise ValueError(
-                f"left has shape {tuple(rows.shape)} and right has {tuple(others.shape)}, expected the same: a pair a "
-                "row."
+            raise InputError(
+                "left",
+                f"shape {tuple(rows.shape)} and right has {tuple(others.shape)}",
+                "the same",
+                "a pair a row",
+                verb="has",
             )
         return rows, others
 
@@ -270,9 +280,12 @@ def _with_arrays(method: Any, *arrays: Any) -> Any:
     except ValueError:
         raise
     except Exception as error:  # whatever the user's method raises
-        raise ValueError(
-            f"the kernel cannot be called with arrays of {_arrays.kind(arrays[0])} ({type(error).__name__}), expected "
-            "one written in functions that take them: give NumPy's arrays."
+        raise InputError(
+            "the kernel",
+            f"be called with arrays of {_arrays.kind(arrays[0])} ({type(error).__name__})",
+            "one written in functions that take them",
+            "give NumPy's arrays",
+            verb="cannot",
         ) from error
 
 

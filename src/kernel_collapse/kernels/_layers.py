@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _arrays, _collinear, _validate, activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation, ActivationLike
 from kernel_collapse.activations._base import Array, in_units
 from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, described
@@ -28,8 +29,10 @@ from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, described
 __all__ = ["NOT_FINITE", "WideNetwork"]
 
 NOT_FINITE = (
-    "the kernel is not finite: its entries, or products of two variances, pass the largest number of their precision, "
-    "expected smaller ones; scale x, weight_variance or depth down."
+    "the kernel",
+    "not finite: its entries, or products of two variances, pass the largest number of their precision",
+    "smaller ones",
+    "scale x, weight_variance or depth down",
 )
 
 
@@ -254,9 +257,11 @@ def _require_resolved(values: Float[Any, " n"], expected: Any, what: str) -> Non
     xp, least = _arrays.namespace(values), _least(values)
     lost = (values < least) & expected
     if bool(xp.any(lost)):
-        raise ValueError(
-            f"the {what} is {_arrays.number(xp.min(values[lost])):.3g}, expected at least {least:.3g}, for smaller "
-            "numbers have fewer digits in their precision: scale x or weight_variance up, or set the row to zero."
+        raise InputError(
+            f"the {what}",
+            f"{_arrays.number(xp.min(values[lost])):.3g}",
+            f"at least {least:.3g}, for smaller numbers have fewer digits in their precision",
+            "scale x or weight_variance up, or set the row to zero",
         )
 
 

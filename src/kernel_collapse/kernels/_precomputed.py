@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.kernels._kernel import Kernel
 
 __all__ = ["Precomputed"]
@@ -72,8 +73,8 @@ class Precomputed(Kernel):
         """Return the entry of each row number in `left` with the same one in `right`."""
         rows, others = self._numbers(left, "left"), self._numbers(right, "right")
         if len(rows) != len(others):
-            raise ValueError(
-                f"left has {len(rows)} rows and right has {len(others)}, expected as many: a pair a row."
+            raise InputError(
+                "left", f"{len(rows)} rows and right has {len(others)}", "as many", "a pair a row", verb="has"
             )
         return self.gram[rows, others]
 
@@ -88,8 +89,10 @@ class Precomputed(Kernel):
             or (numbers != given[:, 0]).any()
             or not ((numbers >= 0) & (numbers < len(self.gram))).all()
         ):
-            raise ValueError(
-                f"{what} is {_validate.shown(x)}, expected a column of row numbers of the Gram matrix, from 0 to "
-                f"{len(self.gram) - 1}: try numpy.arange({len(self.gram)})[:, None]."
+            raise InputError.of(
+                what,
+                x,
+                f"a column of row numbers of the Gram matrix, from 0 to {len(self.gram) - 1}",
+                f"try numpy.arange({len(self.gram)})[:, None]",
             )
         return numbers

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernel_collapse import _arrays, _validate, activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse.kernels._kernel import Evaluated, Kernel
 from kernel_collapse.kernels._network import NNGP, NTK
 
@@ -69,13 +70,19 @@ def resolve_all(
     known = {name: value for name, value in parameters.items() if value is not None}
     for kernel in given:
         if isinstance(kernel, type) and issubclass(kernel, Kernel):
-            raise ValueError(
-                f"kernel is the class {kernel.__name__}, expected a kernel: make one, as in {kernel.__name__}(...)."
+            raise InputError(
+                "kernel",
+                f"the class {kernel.__name__}",
+                "a kernel",
+                f"make one, as in {kernel.__name__}(...)",
             )
         if isinstance(kernel, Kernel) and known:
-            raise ValueError(
-                f"kernel is {_validate.shown(kernel)} and {' and '.join(known)} {'is' if len(known) == 1 else 'are'} "
-                "given beside it, expected either: a kernel has its own parameters, so make it with these."
+            raise InputError(
+                "kernel",
+                f"{_validate.shown(kernel)} and {' and '.join(known)} {'is' if len(known) == 1 else 'are'} given "
+                "beside it",
+                "either",
+                "a kernel has its own parameters, so make it with these",
             )
     if not isinstance(known.get("activation"), Hashable):  # looked up once, as others are remembered
         known["activation"] = activations.get(known["activation"])

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernel_collapse import _validate, activations
+from kernel_collapse import activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation
 
 __all__ = ["Phi", "get", "name_of"]
@@ -41,9 +42,10 @@ def get(activation: str | Activation | Phi) -> Phi:
             return _OF_JAX[known.name]
         activation = known
     elif not callable(activation):
-        raise ValueError(
-            f"activation is {_validate.shown(activation)}, expected one of the names of "
-            "kernel_collapse.activations or a function made of jax.numpy operations."
+        raise InputError.of(
+            "activation",
+            activation,
+            "one of the names of kernel_collapse.activations or a function made of jax.numpy operations",
         )
     _check_derivative(activation)
     return activation
@@ -64,18 +66,24 @@ def _check_derivative(phi: Phi) -> None:
             values = np.asarray(phi(jnp.asarray(grid)))
             slopes = np.asarray(jax.vmap(jax.grad(lambda x: jnp.squeeze(phi(x))))(jnp.asarray(grid)))
         except Exception as error:  # whatever the user's function or JAX raises
-            raise ValueError(
-                f"the activation {name_of(phi)} cannot be differentiated by JAX ({type(error).__name__}: "
-                f"{str(error).splitlines()[0]}), expected an elementwise function made of jax.numpy operations."
+            raise InputError(
+                f"the activation {name_of(phi)}",
+                f"be differentiated by JAX ({type(error).__name__}: {str(error).splitlines()[0]})",
+                "an elementwise function made of jax.numpy operations",
+                verb="cannot",
             ) from None
     if values.shape != grid.shape or not (np.isfinite(values).all() and np.isfinite(slopes).all()):
-        raise ValueError(
-            f"the activation {name_of(phi)} has shape {values.shape} for {grid.shape} numbers or is not finite with "
-            "its derivative on [-3, 3], expected an elementwise function with finite values and slopes."
+        raise InputError(
+            f"the activation {name_of(phi)}",
+            f"shape {values.shape} for {grid.shape} numbers or is not finite with its derivative on [-3, 3]",
+            "an elementwise function with finite values and slopes",
+            verb="has",
         )
     area = np.concatenate([[0.0], np.cumsum(0.5 * (slopes[1:] + slopes[:-1]) * np.diff(grid))])
     if np.abs(values - values[0] - area).max() > 1e-2 * (np.abs(values).max() + 1e-12):
-        raise ValueError(
-            f"the activation {name_of(phi)} is not differentiable where it must be: its derivative does not add up to "
-            "its values (does it jump?), expected a continuous function, such as a steep tanh in the place of a step."
+        raise InputError(
+            f"the activation {name_of(phi)}",
+            "not differentiable where it must be: its derivative does not add up to its values (does it "
+            "jump?)",
+            "a continuous function, such as a steep tanh in the place of a step",
         )

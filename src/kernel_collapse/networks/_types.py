@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.data import Dataset
 from kernel_collapse.solution import SolutionError
 
@@ -17,17 +18,25 @@ class NetworkError(SolutionError):
 def check_dataset(dataset: Any) -> None:
     """Refuse what is no data set of two classes or more with a label and a target for every sample."""
     if not isinstance(dataset, Dataset):
-        raise ValueError(
-            f"dataset is of type {type(dataset).__name__}, expected a Dataset: make one with "
-            "kernel_collapse.data.from_arrays(x, labels, targets)."
+        raise InputError(
+            "dataset",
+            f"of type {type(dataset).__name__}",
+            "a Dataset",
+            "make one with kernel_collapse.data.from_arrays(x, labels, targets)",
         )
     if len(dataset.class_sizes) < 2:
-        raise ValueError(
-            "dataset has one class, expected at least two: collapse compares the spread within classes with the "
-            "spread between them."
+        raise InputError(
+            "dataset",
+            "one class",
+            "at least two",
+            "collapse compares the spread within classes with the spread between them",
+            verb="has",
         )
     if 0 in dataset.class_sizes:
-        raise ValueError(
-            f"class {dataset.class_sizes.index(0)} of the data set has no sample, expected one at least in each: "
-            "number the classes anew with kernel_collapse.data.from_arrays."
+        raise InputError(
+            f"class {dataset.class_sizes.index(0)} of the data set",
+            "no sample",
+            "one at least in each",
+            "number the classes anew with kernel_collapse.data.from_arrays",
+            verb="has",
         )

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks.model import Network, Parameters, Scales
 
@@ -112,8 +113,8 @@ def empirical_ntk(
     else:
         number = _validate.count(output, "output", least=0)
         if number >= outputs:
-            raise ValueError(
-                f"output is {number}, expected 0 to {outputs - 1}: the network has {outputs} outputs."
+            raise InputError(
+                "output", f"{number}", f"0 to {outputs - 1}", f"the network has {outputs} outputs"
             )
         chosen = range(number, number + 1)
     inputs = network.clean(x)

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation
 from kernel_collapse.networks import _activations
 from kernel_collapse.networks._activations import Phi
@@ -100,9 +101,11 @@ class Network:
         hidden = self._evaluate(x)[:-1]
         whole = isinstance(layer, int | np.integer) and not isinstance(layer, bool)
         if not whole or not -len(hidden) <= layer < len(hidden):
-            raise ValueError(
-                f"layer is {_validate.shown(layer)}, expected -{len(hidden)} to {len(hidden) - 1}: the network has "
-                f"{len(hidden)} hidden layers."
+            raise InputError.of(
+                "layer",
+                layer,
+                f"-{len(hidden)} to {len(hidden) - 1}",
+                f"the network has {len(hidden)} hidden layers",
             )
         return hidden[layer].T
 
@@ -110,8 +113,12 @@ class Network:
         """Return inputs that fit this network, or refuse them."""
         inputs = _validate.matrix(x, "x", numpy=True)
         if inputs.shape[1] != self.weights[0].shape[1]:
-            raise ValueError(
-                f"x has {inputs.shape[1]} features, expected {self.weights[0].shape[1]}: those of the network."
+            raise InputError(
+                "x",
+                f"{inputs.shape[1]} features",
+                f"{self.weights[0].shape[1]}",
+                "those of the network",
+                verb="has",
             )
         return inputs
 
@@ -145,9 +152,12 @@ def widths_of(width: int | Sequence[int], depth: int) -> tuple[int, ...]:
         given = _validate.several(width, "width", "500, or (200, 100) for two layers")
         widths = tuple(_validate.count(w, "a width") for w in given)
         if not widths or (depth not in (1, len(widths))):
-            raise ValueError(
-                f"width has {len(widths)} entries and depth is {depth}, expected one width a hidden layer: leave depth "
-                "out."
+            raise InputError(
+                "width",
+                f"{len(widths)} entries and depth is {depth}",
+                "one width a hidden layer",
+                "leave depth out",
+                verb="has",
             )
         return widths
     return (_validate.count(width, "width"),) * depth
@@ -213,9 +223,7 @@ def initialise(
     bias = _validate.moderate(bias_variance, "bias_variance", zero_allowed=True)
     biases = _validate.flag(biases, "biases")
     if bias > 0 and not biases:
-        raise ValueError(
-            f"bias_variance is {bias:g} and biases is False, expected one or the other: drop either."
-        )
+        raise InputError("bias_variance", f"{bias:g} and biases is False", "one or the other", "drop either")
     phi = _activations.get(activation)
     rng = np.random.default_rng([_validate.seed(seed), STREAM])
     sizes = (dim, *widths, outputs)

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import WEIGHTINGS, Weighting, nc1
@@ -244,9 +245,7 @@ def sample_posterior(
         _chains.ACCEPTANCE[sampler] if acceptance is None else _validate.positive(acceptance, "acceptance")
     )
     if target >= 1:
-        raise ValueError(
-            f"acceptance is {_validate.shown(acceptance)}, expected less than 1: only steps of length 0 reach it."
-        )
+        raise InputError.of("acceptance", acceptance, "less than 1", "only steps of length 0 reach it")
     if accuracy is not None:
         accuracy = _validate.positive(accuracy, "accuracy")
     if step_size is not None:

@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_classes, nc2, nc3
 from kernel_collapse.data import Dataset
@@ -260,7 +261,7 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
         given = _validate.several(seeds, "seeds", "3, or (0, 1, 2)")
         chosen = tuple(_validate.seed(seed, "a seed") for seed in given)
         if not chosen:
-            raise ValueError("seeds is empty, expected at least one seed, or their number.")
+            raise InputError("seeds", "empty", "at least one seed, or their number")
         return chosen
     return tuple(range(_validate.count(seeds, "seeds", most=MOST_SEEDS)))
 
@@ -272,17 +273,15 @@ def _probes(probes: Sequence[int] | None, epochs: int) -> tuple[int, ...]:
         {_validate.count(p, "a probe epoch", least=0) for p in _validate.several(probes, "probes", "(0, 10)")}
     )
     if not stops or stops[-1] > epochs:
-        raise ValueError(
-            f"probes is {_validate.shown(probes)}, expected epochs from 0 to {epochs}, at least one."
-        )
+        raise InputError.of("probes", probes, f"epochs from 0 to {epochs}, at least one")
     return tuple(stops) if stops[-1] == epochs else (*stops, epochs)
 
 
 def _batch(batch_size: int | None, n: int) -> int:
     batch = n if batch_size is None else _validate.count(batch_size, "batch_size")
     if batch > n:
-        raise ValueError(
-            f"batch_size is {batch}, expected at most the number of samples, {n}: leave it out for all."
+        raise InputError(
+            "batch_size", f"{batch}", f"at most the number of samples, {n}", "leave it out for all"
         )
     return batch
 
@@ -295,9 +294,7 @@ def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: fl
     decay = _validate.positive(weight_decay, "weight_decay", zero_allowed=True)
     momentum = _validate.positive(momentum, "momentum", zero_allowed=True)
     if momentum >= 1 or (momentum > 0 and optimiser != "sgd"):
-        raise ValueError(
-            f"momentum is {momentum:g} with {optimiser!r}, expected at least 0 and below 1, and 'sgd'."
-        )
+        raise InputError("momentum", f"{momentum:g} with {optimiser!r}", "at least 0 and below 1, and 'sgd'")
     if callable(learning_rate):
         return _Hyper((decay, momentum), (optimiser, momentum > 0, learning_rate))
     rate = _validate.positive(learning_rate, "learning_rate")

@@ -18,6 +18,7 @@ from kernel_collapse.report.pictures import lay_out, save
 from kernel_collapse.report.style import NAMES, on_dark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import jinja2
@@ -31,6 +32,7 @@ __all__ = ["write_page"]
 FIGURES = "figures"
 #: Longer tables are written when their box is opened.
 MOST_ROWS = 40
+_COLOUR = re.compile("#[0-9a-f]{6}")
 #: How a verdict is marked besides by its colour and words, and the class of its colour.
 MARKS = {
     "holds": ("✓", "holds"),
@@ -82,7 +84,7 @@ def write_page(
         folder=FIGURES if pictures else "",
         seen={name: interactive.describe(figure) for name, figure in shown.items()},
         figures=_packed(written_figures) if shown else "",
-        dark=json.dumps(_dark(written_figures)),
+        dark=json.dumps({colour: on_dark(colour) for colour in sorted(set(_colours(shown)))}),
         plotly=_plotly_script() if shown else "",
         marks=MARKS,
         counts=_count_verdicts(sections),
@@ -112,10 +114,17 @@ def _plotly_script() -> str:
     return _packed(str(get_plotlyjs()))
 
 
-def _dark(figures: str) -> dict[str, str]:
-    """Return the colours of figures, and what they are on a dark screen; those of colour scales stay."""
-    figures = re.sub(r'"colorscale":\[\[.*?\]\]', "", figures)
-    return {colour: on_dark(colour) for colour in sorted(set(re.findall(r'"(#[0-9a-f]{6})"', figures)))}
+def _colours(part: Any) -> Iterator[str]:
+    """Yield the colours of a figure, or of a part of one, without those of its colour scales."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key != "colorscale":
+                yield from _colours(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _colours(value)
+    elif isinstance(part, str) and _COLOUR.fullmatch(part):
+        yield part
 
 
 def _cell(value: Any) -> str:

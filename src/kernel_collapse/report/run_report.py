@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._text import for_file, named
 from kernel_collapse.report import overview
@@ -56,10 +57,12 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
         return _build_sweep(run, page)
     found, about = run.experiments(), run.about
     if found.unknown and not found.by_name:
-        raise ValueError(
-            f"the run in {str(folder)!r} is of experiments that this version does not know "
-            f"({', '.join(found.unknown)}), expected some of `kernel-collapse reproduce --list`: report it with the "
-            f"version that made it ({about.get('environment', {}).get('kernel-collapse', 'not recorded')})."
+        raise InputError(
+            f"the run in {str(folder)!r}",
+            f"of experiments that this version does not know ({', '.join(found.unknown)})",
+            "some of `kernel-collapse reproduce --list`",
+            "report it with the version that made it "
+            f"({about.get('environment', {}).get('kernel-collapse', 'not recorded')})",
         )
     _refuse_unfinished(found.rows, folder)
     sections = [_section(part, about["preset"]) for part in found.by_name.values()]
@@ -142,7 +145,9 @@ def _remake(name: str, preset: str) -> str:
 
 def _refuse_unfinished(rows: pd.DataFrame, folder: str | Path) -> None:
     if rows.empty or not (rows["status"] == "ok").any():
-        raise ValueError(f"the run in {str(folder)!r} has no finished trial, expected some: resume it first.")
+        raise InputError(
+            f"the run in {str(folder)!r}", "no finished trial", "some", "resume it first", verb="has"
+        )
 
 
 def _failures(rows: pd.DataFrame) -> pd.DataFrame:

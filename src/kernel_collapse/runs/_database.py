@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.runs import _snapshot
 from kernel_collapse.runs._storable import one_line
 
@@ -111,9 +112,12 @@ def read(path: Path) -> _snapshot.Snapshot:
         taken = _snapshot.take(path)
     except (*_snapshot.UNREADABLE, OSError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else one_line(str(error))
-        raise ValueError(
-            f"{str(path)!r} cannot be used ({why}), expected the results of a run: check the path, or restore a copy "
-            "if it is damaged; nothing was changed."
+        raise InputError(
+            f"{str(path)!r}",
+            f"be used ({why})",
+            "the results of a run",
+            "check the path, or restore a copy if it is damaged; nothing was changed",
+            verb="cannot",
         ) from None
     taken.db.text_factory = _text
     try:
@@ -124,9 +128,11 @@ def read(path: Path) -> _snapshot.Snapshot:
         taken.db.close()
         if not isinstance(error, _snapshot.UNREADABLE):
             raise
-        raise ValueError(
-            f"{str(path)!r} is damaged ({one_line(str(error))}), expected the results of a run: restore a copy; "
-            "nothing was changed."
+        raise InputError(
+            f"{str(path)!r}",
+            f"damaged ({one_line(str(error))})",
+            "the results of a run",
+            "restore a copy; nothing was changed",
         ) from None
     return taken
 
@@ -156,9 +162,12 @@ def connect(path: Path) -> sqlite3.Connection:
             db.close()
         if _code(error) in _DISK:
             raise _unwritten(path, error) from None
-        raise ValueError(
-            f"{str(path)!r} cannot be used ({error}), expected the results of a run in a folder that can be "
-            "written: move the file away or choose another folder."
+        raise InputError(
+            f"{str(path)!r}",
+            f"be used ({error})",
+            "the results of a run in a folder that can be written",
+            "move the file away or choose another folder",
+            verb="cannot",
         ) from None
     return db
 
@@ -219,9 +228,11 @@ def lock(folder: Path, path: Path) -> sqlite3.Connection:
             db.close()
         if _code(error) != sqlite3.SQLITE_BUSY:
             raise _unwritten(folder / LOCK, error) from None
-        raise ValueError(
-            f"the run in {str(folder)!r} is being written by {_writer(path)}, expected one process at a time: wait for "
-            "its end, or choose another folder; reading is allowed meanwhile."
+        raise InputError(
+            f"the run in {str(folder)!r}",
+            f"being written by {_writer(path)}",
+            "one process at a time",
+            "wait for its end, or choose another folder; reading is allowed meanwhile",
         ) from None
     return db
 
@@ -240,15 +251,20 @@ def _refuse_others(db: sqlite3.Connection, path: Path) -> None:
     new = not tables and application in (0, APPLICATION)
     if tables and version != VERSION and (ours or application == APPLICATION):
         when = "a later" if version > VERSION else "an earlier"
-        raise ValueError(
-            f"{str(path)!r} has tables of version {version}, expected {VERSION}: it was written by {when} "
-            "kernel-collapse, use that one."
+        raise InputError(
+            f"{str(path)!r}",
+            f"tables of version {version}",
+            f"{VERSION}",
+            f"it was written by {when} kernel-collapse, use that one",
+            verb="has",
         )
     if not (ours or new):
         named = one_line(", ".join(sorted(tables)[:3])) or "none"
-        raise ValueError(
-            f"{str(path)!r} is a database of another program (its tables: {named}), expected the results of a run: "
-            "choose another folder; nothing was changed."
+        raise InputError(
+            f"{str(path)!r}",
+            f"a database of another program (its tables: {named})",
+            "the results of a run",
+            "choose another folder; nothing was changed",
         )
 
 

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from kernel_collapse import _validate, data
+from kernel_collapse._input_error import InputError
 from kernel_collapse._specification import Specification
 from kernel_collapse.data import catalogue
 from kernel_collapse.data.law import Law, Share
@@ -108,7 +109,7 @@ class LabelNoise(Specification):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if isinstance(self.base, LabelNoise):
-            raise ValueError("base is 'label-noise', expected another law: raise the fraction instead.")
+            raise InputError("base", "'label-noise'", "another law", "raise the fraction instead")
         return self
 
     @property

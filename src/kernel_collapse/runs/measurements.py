@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from kernel_collapse import activations, adaptive, kernels
+from kernel_collapse._input_error import InputError
 from kernel_collapse._specification import Results, Specification, flat
 from kernel_collapse.collapse import WEIGHTINGS, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
@@ -64,8 +65,11 @@ class KernelNC1(Specification):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if (self.activation is None) != (self.kernel == "data"):
-            raise ValueError(
-                f"kernel {self.kernel!r} with activation {self.activation!r}: only 'data' has none."
+            raise InputError(
+                "kernel",
+                f"{self.kernel!r} with activation {self.activation!r}",
+                "no activation" if self.kernel == "data" else "the name of one",
+                "only 'data' has none",
             )
         plain = (self.activation, self.depth, self.weight_variance, self.bias_variance) == (
             "erf",
@@ -74,8 +78,11 @@ class KernelNC1(Specification):
             0.0,
         )
         if self.kernel == "ntk-published" and not plain:
-            raise ValueError(
-                "kernel 'ntk-published' exists for erf at depth 1 with weight_variance 1 and no bias only."
+            raise InputError(
+                "kernel",
+                "'ntk-published'",
+                "another, or the defaults of this one",
+                "it exists for erf at depth 1 with weight_variance 1 and no bias only",
             )
         return self
 
@@ -352,8 +359,8 @@ def gram(what: KernelNC1, x: Any, x_other: Any = None) -> Any:
         return x @ (x if x_other is None else x_other).T
     if what.kernel == "ntk-published":
         if x_other is not None:
-            raise ValueError(
-                "kernel 'ntk-published' between two sets of inputs: expected one, of which it is made."
+            raise InputError(
+                "kernel", "'ntk-published' between two sets of inputs", "one set, of which it is made"
             )
         return kernels.ntk_published(x)
     assert what.activation is not None, "the specification was validated"

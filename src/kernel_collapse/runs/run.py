@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import ValidationError
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.runs import _salvage, tidy
 from kernel_collapse.runs.experiments import PRESETS, registered
 from kernel_collapse.runs.store import Store
@@ -108,9 +109,11 @@ class Run:
         try:
             return Sweep.model_validate(self.about["specification"])
         except ValidationError as error:
-            raise ValueError(
-                f"the sweep in {str(self.folder)!r} is none of this version ({describe_errors(error).rstrip('.')}): "
-                "report it with the version that made it; `kernel-collapse results` writes its rows."
+            raise InputError(
+                f"the sweep in {str(self.folder)!r}",
+                f"none of this version ({describe_errors(error).rstrip('.')})",
+                "one that it reads",
+                "report it with the version that made it; `kernel-collapse results` writes its rows",
             ) from None
 
     def order(self) -> dict[str, int] | None:
@@ -160,9 +163,12 @@ class Run:
         """
         names = self.about.get("experiments", ())
         if names and self.about.get("preset") not in PRESETS:
-            raise ValueError(
-                f"the run in {str(self.folder)!r} has the preset {self.about.get('preset')!r}, expected one of "
-                f"{', '.join(PRESETS)}: it is damaged, restore a copy; `kernel-collapse results` writes its rows."
+            raise InputError(
+                f"the run in {str(self.folder)!r}",
+                f"the preset {self.about.get('preset')!r}",
+                f"one of {', '.join(PRESETS)}",
+                "it is damaged, restore a copy; `kernel-collapse results` writes its rows",
+                verb="has",
             )
         known = registered() if names else {}
         trials = {name: known[name].trials(self.about["preset"]) for name in names if name in known}

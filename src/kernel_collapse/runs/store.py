@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.runs import _database, _place, _salvage, _snapshot
 from kernel_collapse.runs._database import DamagedRows, StoreError
@@ -96,8 +97,8 @@ class Store:
         if run is not None:
             self._claim_folder()
         elif not self.path.is_file():
-            raise ValueError(
-                f"{str(self.folder)!r} holds no {FILE}, expected the folder of a run: check the path."
+            raise InputError(
+                f"{str(self.folder)!r}", f"no {FILE}", "the folder of a run", "check the path", verb="holds"
             )
         self._db = sqlite3.connect(":memory:")
         try:
@@ -204,9 +205,11 @@ class Store:
         known = self._about(faults)
         fault = _salvage.unsound(self._db) or _salvage.describe(faults)
         if fault:
-            raise ValueError(
-                f"{str(self.path)!r} is damaged ({fault}), expected a file that can be written to: nothing was "
-                "changed, restore a copy or run into another folder with --out."
+            raise InputError(
+                f"{str(self.path)!r}",
+                f"damaged ({fault})",
+                "a file that can be written to",
+                "nothing was changed, restore a copy or run into another folder with --out",
             )
         if known:
             _refuse_other_run(self.folder, known, run)
@@ -297,8 +300,12 @@ class Store:
         except OSError:
             writable = False
         if not writable:
-            raise ValueError(
-                f"the folder {str(self.folder)!r} cannot be written, expected one that can: choose another with --out."
+            raise InputError(
+                f"the folder {str(self.folder)!r}",
+                "be written",
+                "one that can",
+                "choose another with --out",
+                verb="cannot",
             )
         _refuse_other_files(self.folder)
 
@@ -309,7 +316,7 @@ def peek(folder: str | Path, run: dict[str, Any]) -> set[str]:
     if not folder.exists():
         return set()
     if not folder.is_dir():
-        raise ValueError(f"{str(folder)!r} is a file, expected a folder: choose another with --out.")
+        raise InputError(f"{str(folder)!r}", "a file", "a folder", "choose another with --out")
     _refuse_other_files(folder)
     if not (folder / FILE).is_file():
         return set()
@@ -322,9 +329,12 @@ def _refuse_other_files(folder: Path) -> None:
     names = [p.name for p in folder.iterdir()]
     others = [name for name in names if name != _database.LOCK and not name.startswith(FILE)]
     if others and FILE not in names:
-        raise ValueError(
-            f"the folder {str(folder)!r} holds other files ({', '.join(sorted(others)[:3])}), expected an "
-            "empty one or that of the same run: choose another with --out."
+        raise InputError(
+            f"the folder {str(folder)!r}",
+            f"other files ({', '.join(sorted(others)[:3])})",
+            "an empty one or that of the same run",
+            "choose another with --out",
+            verb="holds",
         )
 
 
@@ -332,9 +342,12 @@ def _refuse_other_run(folder: Path, known: dict[str, Any], run: dict[str, Any]) 
     for name, value in run.items():
         if known.get(name) != json.loads(json.dumps(value)):
             here = f"{name} {known[name]!r}, here {value!r}" if name in known else f"it has no {name}"
-            raise ValueError(
-                f"the folder {str(folder)!r} holds another run ({here}), expected an empty one or that of the same "
-                "run: choose another with --out."
+            raise InputError(
+                f"the folder {str(folder)!r}",
+                f"another run ({here})",
+                "an empty one or that of the same run",
+                "choose another with --out",
+                verb="holds",
             )
 
 

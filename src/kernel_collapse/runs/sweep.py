@@ -18,12 +18,14 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.runs._pool import DIED, GRACE, Ended, Pool
 from kernel_collapse.runs._storable import said, storable
 from kernel_collapse.runs.measurements import Results
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.trials import Trial, compute
+from kernel_collapse.solution import SolutionError
 
 __all__ = ["Counts", "Outcome", "Stop", "missing", "run"]
 
@@ -150,9 +152,12 @@ def run(
     """
     limit = math.inf if trial_timeout is None else _validate.positive(trial_timeout, "trial_timeout")
     if executor is not None and trial_timeout is not None:
-        raise ValueError(
-            "trial_timeout and an executor are both given, expected one: a trial that runs elsewhere cannot be ended "
-            "from here."
+        raise InputError(
+            "trial_timeout and an executor",
+            "both given",
+            "one",
+            "a trial that runs elsewhere cannot be ended from here",
+            verb="are",
         )
     stop = stop or Stop()
     store.hold()
@@ -193,7 +198,15 @@ def attempt(trial: Trial) -> Outcome:
         message = f"out of memory ({str(error).rstrip('.')}): fewer processes or a larger machine may do."
         return Outcome("failed", message, {}, time.perf_counter() - start)
     except (Exception, SystemExit) as error:  # a sweep of thousands must not end because one trial did
-        return Outcome("failed", said(error), {}, time.perf_counter() - start)
+        return Outcome("failed", said(error), _ended(error), time.perf_counter() - start)
+
+
+def _ended(error: BaseException) -> Results:
+    """Return how a computation ended that raised, as its measurement would have stored it."""
+    status = error.status if isinstance(error, SolutionError) else None
+    if isinstance(status, tuple):  # a trial trains one network
+        status = status[0]
+    return {} if status is None else {"solver": status.value}
 
 
 def _attempt_with(programs: str, trial: Trial) -> Outcome:
@@ -294,6 +307,7 @@ def _died_twice(end: Ended[Trial, Outcome]) -> Outcome:
         if code >= 0
         else f"was killed by {names.get(-code, f'signal {-code}')}"
     )
-    memory = ": it takes more memory than there is, most likely" if how.endswith("SIGKILL") else ""
+    killed = code == -signal.SIGKILL
+    memory = ": it takes more memory than there is, most likely" if killed else ""
     message = f"its process {how} twice, the second time with no other trial beside it{memory}."
     return Outcome("failed", message, {}, end.seconds)

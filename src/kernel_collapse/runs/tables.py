@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, StrictBool, field_validator, model_validator
 
 from kernel_collapse import _validate, data
+from kernel_collapse._input_error import InputError
 from kernel_collapse._specification import Specification
 from kernel_collapse.data._load import a_file
 from kernel_collapse.data.law import titled
@@ -43,8 +44,8 @@ class ShippedData(Specification):
     def _agrees(self) -> Self:
         most = data.SHIPPED[self.name][0]
         if not self.n_classes <= self.n <= most:
-            raise ValueError(
-                f"n is {self.n}, expected {self.n_classes} to {most} samples: one a class to all of {self.name}."
+            raise InputError(
+                "n", f"{self.n}", f"{self.n_classes} to {most} samples", f"one a class to all of {self.name}"
             )
         return self
 
@@ -119,15 +120,15 @@ class FileData(Specification):
         path, label, features, header = (written.get(key) for key in ("path", "label", "features", "header"))
         if not isinstance(path, str | Path):
             said = "missing" if path is None else repr(path)
-            raise ValueError(f"path is {said}, expected the name of a {', '.join(ENDINGS)} file.")
+            raise InputError("path", said, f"the name of a {', '.join(ENDINGS)} file")
         if isinstance(label, int) and not isinstance(label, bool):  # a column of a file without header
             label = str(label)
         if not isinstance(label, str | None):
-            raise ValueError(f"label is {label!r}, expected the name of the column of classes.")
+            raise InputError.of("label", label, "the name of the column of classes")
         if not isinstance(features, str | None):
-            raise ValueError(f"features is {features!r}, expected the name of an array of an .npz file.")
+            raise InputError.of("features", features, "the name of an array of an .npz file")
         if not isinstance(header, bool | None):
-            raise ValueError(f"header is {header!r}, expected true or false.")
+            raise InputError.of("header", header, "true or false")
         content = _content(Path(path), label, features, header)
         size = {"n": content.rows} if written.get("n") is None else {}
         return {**written, **size, "path": str(path), "label": label, "content": content}
@@ -136,8 +137,11 @@ class FileData(Specification):
     def _agrees(self) -> Self:
         least, most = self.content.classes, self.content.rows
         if not least <= self.n <= most:
-            raise ValueError(
-                f"n is {self.n}, expected {least} to {most} samples: one a class to all of {Path(self.path).name}."
+            raise InputError(
+                "n",
+                f"{self.n}",
+                f"{least} to {most} samples",
+                f"one a class to all of {Path(self.path).name}",
             )
         return self
 
@@ -174,9 +178,11 @@ class FileData(Specification):
 def _content(path: Path, label: str | None, features: str | None, header: bool | None) -> FileContent:
     """Return what the file holds, read once as long as it is not written to."""
     if path.suffix.lower() == ".npy":
-        raise ValueError(
-            f"the ending of {path.name!r} is '.npy', expected one of {', '.join(ENDINGS)}: save features and labels as "
-            "one .npz file."
+        raise InputError(
+            f"the ending of {path.name!r}",
+            "'.npy'",
+            f"one of {', '.join(ENDINGS)}",
+            "save features and labels as one .npz file",
         )
     about = a_file(path).stat()
     return _content_as_of(path, label, features, header, about.st_mtime_ns, about.st_size)
@@ -198,9 +204,11 @@ def _file(
 ) -> data.Dataset:
     """Return the table of that content, read once a process; a subset of it is a copy."""
     if not Path(path).is_file() or _hash(Path(path)) != sha256:
-        raise ValueError(
-            f"{path!r} is not the file that the trial was made for, expected the same content: run the sweep again, "
-            "which reads it anew."
+        raise InputError(
+            f"{path!r}",
+            "not the file that the trial was made for",
+            "the same content",
+            "run the sweep again, which reads it anew",
         )
     return data.load(path, label=label, features=features, header=header)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel_collapse import _validate
 from kernel_collapse._files import atomic_write
+from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.data import catalogue
@@ -192,8 +193,12 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
             else:
                 plain.to_parquet(part, index=False)
     except OSError as error:
-        raise ValueError(
-            f"{str(path)!r} cannot be written ({error.strerror}), expected a file in a folder that can: choose another."
+        raise InputError(
+            f"{str(path)!r}",
+            f"be written ({error.strerror})",
+            "a file in a folder that can",
+            "choose another",
+            verb="cannot",
         ) from None
     return path
 

@@ -10,16 +10,56 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.runs.laws import LAWS, Data, GaussianClasses, ShippedData
 from kernel_collapse.runs.measurements import KERNELS, Measurement, Programs, Results, Specification
 
-__all__ = ["LAWS", "GaussianClasses", "ShippedData", "Trial", "compute", "costs", "describe_errors", "faults"]
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+__all__ = [
+    "LAWS",
+    "Fault",
+    "GaussianClasses",
+    "ShippedData",
+    "Trial",
+    "compute",
+    "costs",
+    "describe_errors",
+    "faults",
+    "refusal",
+]
+
+#: What pydantic's checks of a field expect, with the limits that it names.
+_EXPECTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a table of keys and values",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "{le:g} or less",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "model_attributes_type": "a table of keys and values",
+    "model_type": "a table of keys and values",
+    "string_type": "a text",
+    "too_long": "at most {max_length} values",
+    "too_short": "at least {min_length} values",
+    "tuple_type": "a list",
+}
 
 
 class Trial(Specification):
@@ -76,40 +116,69 @@ def compute(trial: Trial) -> Results:
 
 def describe_errors(error: ValidationError) -> str:
     """Return a validation error as one sentence, without pydantic's own decoration."""
-    text = "; ".join(said for _, said in faults(error))
+    text = "; ".join(str(fault.refusal).removesuffix(".") for fault in faults(error))
     return text if text.endswith("?") else text + "."
 
 
-def faults(error: ValidationError) -> list[tuple[tuple[str, ...], str]]:
-    """Return the key and a sentence, without its full stop, of every fault of a validation error."""
-    found = []
-    for fault in error.errors():
-        path = _written([str(part) for part in fault["loc"]])
-        where, given = ".".join(path) or "the specification", fault["input"]
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            text = f"{where} is not a key of this specification: remove it or check its spelling"
-        elif fault["type"] == "missing":
-            text = f"{where} is missing, expected a value: add it"
-        elif fault["type"] == "union_tag_invalid":
-            key, names = ("kernel", KERNELS) if where == "measurement" else ("law", LAWS)
-            what = ".".join([*path, key])
-            try:
-                text = _validate.choice(fault["ctx"]["tag"], names, what)
-            except ValueError as unknown:
-                text = str(unknown)
-        elif fault["type"] == "value_error" and isinstance(given, dict) and message.split(" is ")[0] in given:
-            # A check of the whole that found one field wrong.
-            text = ".".join([*path, message])
-        elif fault["type"] == "value_error" and isinstance(given, dict | Specification):
-            # Fields that do not go together: the message names them, and need not repeat all the others.
-            text = f"{'.'.join(path)}: {message}" if path else message
-        elif path and message.startswith(f"{path[-1]} is "):
-            text = ".".join([*path[:-1], message])
-        else:
-            text = f"{where} is {given!r}: {message[0].lower() + message[1:]}"
-        found.append((tuple(path), text.rstrip(".")))
-    return found
+def refusal(error: ValidationError) -> ValueError:
+    """Return a validation error as what is raised at the door."""
+    found = faults(error)
+    return found[0].refusal if len(found) == 1 else ValueError(describe_errors(error))
+
+
+class Fault(NamedTuple):
+    """What is wrong with a specification, and the key that it was found at, from the outermost; () is the whole."""
+
+    path: tuple[str, ...]
+    refusal: InputError
+
+
+def faults(error: ValidationError) -> list[Fault]:
+    """Return every fault of a validation error."""
+    return [_fault(found) for found in error.errors()]
+
+
+def _fault(found: ErrorDetails) -> Fault:
+    path = _written([str(part) for part in found["loc"]])
+    where, given, about = ".".join(path) or "the specification", found["input"], found.get("ctx", {})
+    raised = about.get("error")
+    if found["type"] == "extra_forbidden":
+        said = InputError(
+            where, "not a key of this specification", "one that is", "remove it or check its spelling"
+        )
+    elif found["type"] == "missing":
+        said = InputError(where, "missing", "a value", "add it")
+    elif found["type"] == "union_tag_invalid":
+        return _unknown(about["tag"], path)
+    elif isinstance(raised, InputError):
+        return _placed(raised, path, given)
+    elif found["type"] in _EXPECTED:
+        said = InputError.of(where, given, _EXPECTED[found["type"]].format(**about))
+    else:
+        said = InputError.of(where, given, "another value", str(raised or found["msg"]).rstrip("."))
+    return Fault(tuple(path), said)
+
+
+def _unknown(name: str, path: list[str]) -> Fault:
+    """Return what is said of a law or kernel that there is not."""
+    key, names = ("kernel", KERNELS) if path == ["measurement"] else ("law", LAWS)
+    path = [*path, key]
+    try:
+        _validate.choice(name, names, ".".join(path))
+    except InputError as unknown:
+        return Fault(tuple(path), unknown)
+    raise AssertionError(f"{name} is one of {names}")
+
+
+def _placed(said: InputError, path: list[str], given: Any) -> Fault:
+    """Return a refusal of the library with the path of the key that it is about."""
+    keys: Iterable[str] = type(given).model_fields if isinstance(given, Specification) else ()
+    keys = given if isinstance(given, dict) else keys
+    if said.what in keys:  # a check of the whole that found one field wrong
+        path = [*path, said.what]
+    where = ".".join(path)
+    what = where if said.what in path[-1:] else ": ".join(filter(None, [where, said.what]))
+    return Fault(tuple(path), InputError(what, said.given, said.expected, said.hint, said.verb))
 
 
 def _written(path: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._nc1 import NC1, WEIGHTINGS, Weighting
 from kernel_collapse.kernels import NNGP, NTK
@@ -86,9 +87,7 @@ def large_dimension_nc1(
     network = network_of(kernel, activation, depth, weight_variance, bias_variance)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     if not isinstance(order, int) or order not in (0, 1):
-        raise ValueError(
-            f"order is {_validate.shown(order)}, expected 0 (the limit) or 1 (with the correction of order 1/d)."
-        )
+        raise InputError.of("order", order, "0 (the limit) or 1 (with the correction of order 1/d)")
     sizes = sizes_of(mixture, class_sizes, class_shares)
     scale, bias = network.weight_variance / mixture.dim, network.bias_variance
     means, traces_ = mixture.means, mixture.traces
@@ -170,9 +169,12 @@ def far_separated_nc1(
     inner = network.weight_variance / mixture.dim * means @ means.T + network.bias_variance
     q = np.diag(inner)
     if (q <= 0).any():
-        raise ValueError(
-            f"class {int(np.argmin(q))} has mean 0 and there is no bias, expected means far from 0 beside the spread: "
-            "use expected_nc1."
+        raise InputError(
+            f"class {int(np.argmin(q))}",
+            "mean 0 and there is no bias",
+            "means far from 0 beside the spread",
+            "use expected_nc1",
+            verb="has",
         )
     classes = range(len(means))
     pairs = np.array([[_kernel(network, q[a], q[b], inner[a, b]) for b in classes] for a in classes])
@@ -192,9 +194,11 @@ def _from_pairs(
 
 def _require_finite(*terms: np.ndarray) -> None:
     if not all(np.isfinite(term).all() for term in terms):
-        raise ValueError(
-            "the limit is not finite: its terms pass the largest float64, or one hides the others, expected means, "
-            "deviations and variances nearer to 1; scale them."
+        raise InputError(
+            "the limit",
+            "not finite: its terms pass the largest float64, or one hides the others",
+            "means, deviations and variances nearer to 1",
+            "scale them",
         )
 
 

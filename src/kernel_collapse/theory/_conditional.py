@@ -28,6 +28,7 @@ from scipy.special import erf as _erf
 from scipy.special import ndtr
 
 from kernel_collapse import activations
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation
 
 __all__ = ["Conditional", "closed", "conditional"]
@@ -189,10 +190,11 @@ def _integrals(
         values = values - mean[:, None]
         variance = np.sum(weight * values**2, axis=1)
     if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
-        raise ValueError(
-            f"the activation {activation.name} is not finite for some pre-activations up to "
-            f"{np.max(np.abs(m) + reach * s[:, 0]):.3g} in size, expected finite numbers that grow slowly: scale the "
-            "data or weight_variance down, or take another activation."
+        raise InputError(
+            f"the activation {activation.name}",
+            f"not finite for some pre-activations up to {np.max(np.abs(m) + reach * s[:, 0]):.3g} in size",
+            "finite numbers that grow slowly",
+            "scale the data or weight_variance down, or take another activation",
         )
     weight *= values
     slope = np.sum(weight * z, axis=1) / s[:, 0]

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting
 from kernel_collapse.kernels import NNGP, NTK
@@ -164,7 +165,7 @@ def expected_nc1(
     problem = problem_of(mixture, network, sizes.share)
     count = _quadrature.directions(problem)
     if method == "quadrature" and (count is None or count > 2):
-        raise ValueError(_why_not(mixture, network))
+        raise _why_not(mixture, network)
     found: list[ExpectedNC1] = []
     methods: tuple[Method, ...] = ("quadrature", "qmc") if method == "auto" else (method,)
     for one in methods:
@@ -226,14 +227,19 @@ def network_of(
         bias_variance=bias_variance,
     )
     if not isinstance(chosen, NTK) and not (isinstance(chosen, NNGP) and chosen.kind == "features"):
-        raise ValueError(
-            f"kernel is {_validate.shown(chosen)}, expected kernel_collapse.kernels.NNGP of the features or NTK, whose "
-            "expectation is known; for others sample data and use kc.streamed_nc1 or kc.sampled_nc1."
+        raise InputError.of(
+            "kernel",
+            chosen,
+            "kernel_collapse.kernels.NNGP of the features or NTK, whose expectation is known",
+            "for others sample data and use kc.streamed_nc1 or kc.sampled_nc1",
         )
     if chosen.depth != 1:
-        raise ValueError(
-            f"depth is {chosen.depth}, expected 1: only one hidden layer makes the kernel an expectation over the "
-            "weights of one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
+        raise InputError(
+            "depth",
+            f"{chosen.depth}",
+            "1",
+            "only one hidden layer makes the kernel an expectation over the weights of one unit; for deeper "
+            "networks sample data and use kc.streamed_nc1 or kc.sampled_nc1",
         )
     return Network(
         chosen.phi,
@@ -252,8 +258,8 @@ def sizes_of(
     )
     classes = mixture.n_classes
     if class_sizes is not None and class_shares is not None:
-        raise ValueError(
-            "class_sizes and class_shares are both given, expected one of them: sizes imply the shares."
+        raise InputError(
+            "class_sizes and class_shares", "both given", "one of them", "sizes imply the shares", verb="are"
         )
     given: Any = class_shares if class_sizes is None else class_sizes
     if given is None:
@@ -262,9 +268,7 @@ def sizes_of(
     alone = isinstance(given, int | float | np.number)
     given = [given] if alone else _validate.several(given, what, "an entry a class, as in class_means")
     if len(given) != classes:
-        raise ValueError(
-            f"{what} is {_validate.shown(given)}, expected {classes} entries: one a class, as in class_means."
-        )
+        raise InputError.of(what, given, f"{classes} entries", "one a class, as in class_means")
     if class_sizes is None:
         shares = np.array([_validate.positive(share, "a class share") for share in given])
         return Sizes(shares / shares.sum(), np.zeros(classes))
@@ -272,7 +276,7 @@ def sizes_of(
     return Sizes(counts / counts.sum(), 1.0 / counts)
 
 
-def _why_not(mixture: GaussianMixture, network: Network) -> str:
+def _why_not(mixture: GaussianMixture, network: Network) -> InputError:
     if not mixture.isotropic:
         what, wanted = (
             "covariances that are not multiples of the unit matrix",
@@ -285,6 +289,6 @@ def _why_not(mixture: GaussianMixture, network: Network) -> str:
         )
     else:
         what, wanted = "means that are on no line", "means on a line"
-    return (
-        f"method is 'quadrature' for a mixture with {what}, expected {wanted}: use method='qmc', or 'auto'."
+    return InputError(
+        "method", f"'quadrature' for a mixture with {what}", wanted, "use method='qmc', or 'auto'"
     )

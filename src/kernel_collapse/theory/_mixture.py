@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 
 __all__ = ["GaussianMixture", "gaussian_mixture"]
 
@@ -136,9 +137,12 @@ def gaussian_mixture(
 
 def _refuse_beyond(values: np.ndarray, what: str) -> np.ndarray:
     if np.abs(values).max() > LARGEST:
-        raise ValueError(
-            f"{what} reaches {np.abs(values).max():.3g}, expected at most {LARGEST:g}, for its square must be finite: "
-            "scale it down."
+        raise InputError(
+            what,
+            f"{np.abs(values).max():.3g}",
+            f"at most {LARGEST:g}, for its square must be finite",
+            "scale it down",
+            verb="reaches",
         )
     return values
 
@@ -151,10 +155,8 @@ def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation
         _validate.coordinates(value, f"the {known} of class {c}", dim), f"the {known} of class {c}"
     )
     if (vector < 0).any() or not (vector > 0).any() or (known == "standard deviation" and not vector.all()):
-        raise ValueError(
-            f"the {known} of class {c} is {_validate.shown(value)}, expected more than zero in every coordinate"
-            + ("." if known == "standard deviation" else ", or zero in some of them.")
-        )
+        some = "" if known == "standard deviation" else ", or zero in some of them"
+        raise InputError.of(f"the {known} of class {c}", value, f"more than zero in every coordinate{some}")
     variances = vector**2 if known == "standard deviation" else vector
     return _shortest(variances)
 
@@ -162,17 +164,23 @@ def _covariance(value: Any, c: int, dim: int, known: Literal["standard deviation
 def _full(value: Any, c: int, dim: int) -> Covariance:
     covariance = _validate.matrix(value, f"the covariance of class {c}", numpy=True)
     if covariance.shape != (dim, dim) or not np.allclose(covariance, covariance.T, rtol=1e-12, atol=0.0):
-        raise ValueError(
-            f"the covariance of class {c} has shape {covariance.shape}, expected a symmetric {dim} x {dim} matrix."
+        raise InputError(
+            f"the covariance of class {c}",
+            f"shape {covariance.shape}",
+            f"a symmetric {dim} x {dim} matrix",
+            verb="has",
         )
     if np.count_nonzero(covariance) == np.count_nonzero(np.diag(covariance)):
         values, shortest = np.sort(np.diag(covariance)), _shortest(np.diag(covariance).copy())
     else:
         values, shortest = np.linalg.eigvalsh(covariance), covariance
     if values[0] < -SEMI_DEFINITE * values[-1] or values[-1] <= 0:
-        raise ValueError(
-            f"the covariance of class {c} has the eigenvalue {values[0]:.3g}, expected none to be negative and some to "
-            "be positive: it is not positive semi-definite, or zero."
+        raise InputError(
+            f"the covariance of class {c}",
+            f"the eigenvalue {values[0]:.3g}",
+            "none to be negative and some to be positive",
+            "it is not positive semi-definite, or zero",
+            verb="has",
         )
     return shortest
 

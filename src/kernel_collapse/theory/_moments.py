@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse._moments import Moments
 from kernel_collapse.collapse._nc1 import NC1, Weighting, from_moments
@@ -94,10 +95,11 @@ def add_up(
             part = slice(start, start + CHUNK)
             total += _sums(problem, z[part], bias[part], weights[part], level)
     if not np.isfinite(total).all():
-        raise ValueError(
-            f"the expectation for the activation {problem.network.activation.name} is not finite, expected one that "
-            "grows slowly enough for Gaussian weights and inputs: scale the data or weight_variance down, or take "
-            "another activation."
+        raise InputError(
+            f"the expectation for the activation {problem.network.activation.name}",
+            "not finite",
+            "one that grows slowly enough for Gaussian weights and inputs",
+            "scale the data or weight_variance down, or take another activation",
         )
     return total
 

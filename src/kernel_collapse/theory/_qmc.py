@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.theory._mixture import basis
 from kernel_collapse.theory._moments import Problem, Sizes, add_up, traces
 
@@ -43,9 +44,12 @@ def integrate(
     left = problem.dim - (extent - 1)  # dimensions of the rest, if the problem is reduced
     columns = extent - (problem.reduced and left == 0) + with_bias
     if columns > MAX_DIM:
-        raise ValueError(
-            f"the mixture has {problem.dim} dimensions and covariances that are not isotropic, expected at most "
-            f"{MAX_DIM} for method='qmc': give isotropic covariances, for which any number will do."
+        raise InputError(
+            "the mixture",
+            f"{problem.dim} dimensions and covariances that are not isotropic",
+            f"at most {MAX_DIM} for method='qmc'",
+            "give isotropic covariances, for which any number will do",
+            verb="has",
         )
     limit = max(max_points or MAX_POINTS, SCRAMBLINGS * FIRST)
     mirrors = [] if problem.reduced else _mirrors(problem.means)

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import eigh_tridiagonal
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.theory import _conditional
 from kernel_collapse.theory._moments import Problem, Sizes, add_up, traces
 
@@ -84,10 +85,12 @@ def integrate(
         size, size_before = float(row[: 2 * len(problem.means)].sum()), size
         # Every level goes further into the tails. What is narrow may be missed, but the whole of a mean square is not.
         if level > 1 and abs(size - size_before) > NO_LIMIT * size_before:
-            raise ValueError(
-                f"the mean square of the activation {problem.network.activation.name} does not settle as the rule "
-                f"reaches further (it goes from {size_before:.3g} to {size:.3g}), expected an activation that grows "
-                "slowly enough for it to exist: scale the data or weight_variance down, or take another activation."
+            raise InputError(
+                f"the mean square of the activation {problem.network.activation.name}",
+                f"settle as the rule reaches further (it goes from {size_before:.3g} to {size:.3g})",
+                "an activation that grows slowly enough for it to exist",
+                "scale the data or weight_variance down, or take another activation",
+                verb="does not",
             )
         value = traces(row, sizes, weighting)  # type: ignore[arg-type]
         now = np.array([value.within, value.between])

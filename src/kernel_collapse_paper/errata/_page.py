@@ -12,6 +12,7 @@ import pandas as pd
 
 from kernel_collapse import _validate
 from kernel_collapse._files import atomic_write
+from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv, for_markdown, visible
 from kernel_collapse.report.style import style
 from kernel_collapse.runs.run import Run
@@ -65,9 +66,11 @@ def write(path: Path, folder: str | Path) -> Path:
     _validate.page(path, "--errata", ".md")
     run = Run(folder)
     if "experiments" not in run.about:
-        raise ValueError(
-            "the run is a sweep of your own, which the published code has no part in, expected one of "
-            "experiments: see `kernel-collapse reproduce --list`."
+        raise InputError(
+            "the run",
+            "a sweep of your own, which the published code has no part in",
+            "one of experiments",
+            "see `kernel-collapse reproduce --list`",
         )
     rows = {name: part.rows for name, part in run.experiments().by_name.items()}
     made = page(rows, run.about["preset"], path.name)
@@ -81,8 +84,12 @@ def write(path: Path, folder: str | Path) -> Path:
         with atomic_write(path) as part:
             part.write_text(made.text, encoding="utf-8")
     except OSError as error:
-        raise ValueError(
-            f"{str(path)!r} cannot be written ({error.strerror}), expected a folder that can: choose another."
+        raise InputError(
+            f"{str(path)!r}",
+            f"be written ({error.strerror})",
+            "a folder that can",
+            "choose another",
+            verb="cannot",
         ) from None
     return path
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.report.interactive._looks import PIXELS_A_POINT
 from kernel_collapse.report.interactive._text import DIGITS, hexed, markup, numbers
 from kernel_collapse.report.style import readable
@@ -217,9 +218,11 @@ def _text(panel: Panel, text: Any) -> dict[str, Any]:
         known = {"data": axes.transData, "axes fraction": axes.transAxes}
         transform = known.get(coordinates, coordinates) if isinstance(coordinates, str) else coordinates
         if not hasattr(transform, "transform"):
-            raise ValueError(
-                f"the annotation {text.get_text()!r} has coordinates {coordinates!r}, expected 'data', 'axes "
-                "fraction', 'offset points' or a transform."
+            raise InputError(
+                f"the annotation {text.get_text()!r}",
+                f"coordinates {coordinates!r}",
+                "'data', 'axes fraction', 'offset points' or a transform",
+                verb="has",
             )
         units: Any = axes.xaxis, axes.yaxis
         at = tuple(float(axis.convert_units(value)) for axis, value in zip(units, at, strict=True))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.report.interactive._text import DIGITS, hexed, markup, numbers
 
 __all__ = ["image", "mesh"]
@@ -36,9 +37,11 @@ def mesh(drawn: Any) -> dict[str, Any]:
     corners: Any = np.ma.filled(np.ma.asarray(drawn.get_coordinates(), dtype=float), np.nan)
     x, y = corners[0, :, 0], corners[:, 0, 1]
     if not (np.all(corners[..., 0] == x) and np.all(corners[..., 1] == y[:, None])):
-        raise ValueError(
-            "a mesh has cells that are no rectangles in rows and columns, expected such as `pcolormesh(x, y, c)` "
-            "draws of vectors x and y."
+        raise InputError(
+            "a mesh",
+            "cells that are no rectangles in rows and columns",
+            "such as `pcolormesh(x, y, c)` draws of vectors x and y",
+            verb="has",
         )
     values = np.ma.filled(np.ma.asarray(drawn.get_array()).astype(float), np.nan)
     if values.shape == (len(y), len(x)):  # shaded between its corners

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic.fields import FieldInfo
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.runs.measurements import Specification
 from kernel_collapse.runs.sweep_file._sweep import MOST
 
@@ -50,27 +51,32 @@ def numbers(key: str, written: dict[str, Any], *, whole: bool) -> list[Any]:
     for option in written:
         _validate.choice(option, (*_RANGE, "values"), f"an option of the range {key}")
     if not {"from", "to"} <= set(written):
-        raise ValueError(
-            f"{key} is the table {written}, expected a range with from and to: "
-            f"write {key} = {{ from = 1, to = 8, steps = 4 }}, or a list."
+        raise InputError(
+            key,
+            f"the table {written}",
+            "a range with from and to",
+            f"write {key} = {{ from = 1, to = 8, steps = 4 }}, or a list",
         )
     first, last = (_validate.finite(written[end], f"{end} of the range {key}") for end in ("from", "to"))
     if first >= last:
-        raise ValueError(f"{key} runs from {first:g} to {last:g}, expected from below to: swap them.")
+        raise InputError(key, f"from {first:g} to {last:g}", "from below to", "swap them", verb="runs")
     scale = _validate.choice(written.get("scale", "linear"), ("linear", "log"), f"scale of the range {key}")
     if scale == "log" and first <= 0:
-        raise ValueError(
-            f"{key} runs from {first:g} on a logarithmic scale, expected from above zero: start at 1, or leave out "
-            "scale."
+        raise InputError(
+            key,
+            f"from {first:g} on a logarithmic scale",
+            "from above zero",
+            "start at 1, or leave out scale",
+            verb="runs",
         )
     if "steps" in written:
         steps = _validate.count(written["steps"], f"steps of the range {key}", least=2)
     elif whole and scale == "linear":
         steps = round(last) - round(first) + 1
     else:
-        raise ValueError(f"{key} is a range without steps, expected the number of its values: add steps = 4.")
+        raise InputError(key, "a range without steps", "the number of its values", "add steps = 4")
     if steps > MOST:
-        raise ValueError(f"{key} has {steps} values, expected at most {MOST}: use fewer steps.")
+        raise InputError(key, f"{steps} values", f"at most {MOST}", "use fewer steps", verb="has")
     spaced = np.linspace(first, last, steps) if scale == "linear" else np.geomspace(first, last, steps)
     if whole:
         return list(dict.fromkeys(round(float(value)) for value in spaced))
@@ -84,7 +90,7 @@ def holds_specification(field: FieldInfo) -> bool:
 
 def _some(key: str, written: Any) -> list[Any]:
     if not isinstance(written, list) or not written:
-        raise ValueError(f"{key} is {written!r}, expected at least one value: write [1, 2], or one value.")
+        raise InputError.of(key, written, "at least one value", "write [1, 2], or one value")
     return written
 
 
@@ -93,7 +99,7 @@ def _whole(key: str, field: FieldInfo) -> bool:
     if _holds(field.annotation, lambda t: t is float):
         return False
     if not _holds(field.annotation, lambda t: t is int):
-        raise ValueError(f"{key} is a table, but holds no number of which there is a range: write a list.")
+        raise InputError(key, "a table", "numbers, of which alone there is a range", "write a list")
     return True
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
 from kernel_collapse.runs import laws, measurements, trials
 from kernel_collapse.runs.laws import FileData
 from kernel_collapse.runs.measurements import Specification
@@ -78,8 +78,8 @@ def read(path: str | Path) -> tuple[Sweep, str]:
     document = _toml.read(_validate.path(path, "path", "the name of a sweep in TOML"))
     content = document.content
     if not content:
-        raise ValueError(
-            f"{document.path.name} is empty, expected a sweep: `kernel-collapse init example.toml` writes one."
+        raise InputError(
+            document.path.name, "empty", "a sweep", "`kernel-collapse init example.toml` writes one"
         )
     for key in content:
         with document.noting((key,)):
@@ -107,13 +107,11 @@ def _seeds(written: Any) -> list[int]:
         written = _grid.numbers("seeds", written, whole=True)
     if isinstance(written, list):
         if not written:
-            raise ValueError(
-                "seeds is an empty list, expected at least one seed: write seeds = 10 for 0 to 9."
-            )
+            raise InputError("seeds", "an empty list", "at least one seed", "write seeds = 10 for 0 to 9")
         return list(dict.fromkeys(_validate.seed(seed, "a seed") for seed in written))
     many = _validate.count(written, "seeds")
     if many > MOST:
-        raise ValueError(f"seeds is {many}, expected at most {MOST}: it is the number of repeats.")
+        raise InputError("seeds", f"{many}", f"at most {MOST}", "it is the number of repeats")
     return list(range(many))
 
 
@@ -130,7 +128,7 @@ def _defaults(document: Document) -> dict[str, Table]:
         with document.noting(place):
             family = families[_validate.choice(table, families, "a table of defaults")]
             if not isinstance(options, dict):
-                raise ValueError(f"{table} is {options!r}, expected a table like [defaults.{table}].")
+                raise InputError.of(table, options, f"a table like [defaults.{table}]")
             for key in options:
                 with document.noting((*place, key)):
                     _validate.choice(key, sorted(_known(family)), f"a key of {table}")
@@ -202,9 +200,11 @@ def _axes_of(
     for key in entry:
         with document.noting((*place, key)):
             if key not in keys and any(key in _keys(family.classes[other]) for other in others):
-                raise ValueError(
-                    f"{key} is no key of {family.key} {name!r}, expected one that every {family.key} of the entry has: "
-                    "write an entry for each."
+                raise InputError(
+                    key,
+                    f"no key of {family.key} {name!r}",
+                    f"one that every {family.key} of the entry has",
+                    "write an entry for each",
                 )
             _validate.choice(key, keys, f"a key of {family.key} {name!r}")
     options = {k: v for k, v in (shared | entry).items() if k in keys and k != family.key}
@@ -227,12 +227,12 @@ def _nested(
     """Return the specifications that a key holds, of a table or a list of them."""
     tables = written if isinstance(written, list) else [written]
     if not tables or not all(isinstance(table, dict) for table in tables):
-        raise ValueError(f'{key} is {written!r}, expected a table: write {key} = {{ {family.key} = "..." }}.')
+        raise InputError.of(key, written, "a table", f'write {key} = {{ {family.key} = "..." }}')
     shared = {k: v for k, v in shared.items() if k not in (key, family.key)}
     grids = [axes for table in tables for axes in _axes(document, family, table, place, shared)]
     size = sum(axes.size for axes in grids)
     if size > MOST:
-        raise ValueError(f"{key} has {size} values, expected at most {MOST}: use fewer.")
+        raise InputError(key, f"{size} values", f"at most {MOST}", "use fewer", verb="has")
     return [specification for axes in grids for specification in _build(document, axes)]
 
 
@@ -254,16 +254,16 @@ def _build(document: Document, axes: _Axes) -> list[Any]:
         try:
             found.append(axes.specification.model_validate(options))
         except ValidationError as error:
-            for path, sentence in trials.faults(error):
-                key = path[0] if path else _key_at_fault(document, axes, sentence)
-                place = axes.places.get(key, (*axes.place, key))
-                document.fault(place, sentence if sentence.endswith("?") else f"{sentence}.")
+            for path, refusal in trials.faults(error):
+                document.fault(_place_of(document, axes, path), str(refusal))
     return found
 
 
-def _key_at_fault(document: Document, axes: _Axes, sentence: str) -> str:
-    """Return the key that a sentence about a whole specification is about: the first that it names."""
-    if any(repr(label) in sentence for label in axes.values.get("label", [])):
-        return "label"
-    words = re.findall(r"[\w-]+", sentence)
-    return next((w for w in words if w in axes.places or (*axes.place, w) in document.lines), "path")
+def _place_of(document: Document, axes: _Axes, path: tuple[str, ...]) -> Place:
+    """Return where a key of a specification was written; of what a file lacks, where the file was named."""
+    for key in (*path[:1], "path"):
+        if key in axes.places:
+            return axes.places[key]
+        if (*axes.place, key) in document.lines:
+            return (*axes.place, key)
+    return axes.place

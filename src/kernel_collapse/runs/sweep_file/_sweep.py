@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
+from kernel_collapse._input_error import InputError
 from kernel_collapse.runs.laws import Data
 from kernel_collapse.runs.measurements import Measurement, Specification
 from kernel_collapse.runs.trials import Trial
@@ -55,7 +56,10 @@ def refuse_too_many(data: int, measurements: int, seeds: int) -> None:
     """Refuse more trials than a sweep can have."""
     trials = data * measurements * seeds
     if trials > MOST:
-        raise ValueError(
-            f"the sweep has {trials} trials ({data} data x {measurements} measurements x {seeds} seeds), expected at "
-            f"most {MOST}: use fewer values, or several sweeps."
+        raise InputError(
+            "the sweep",
+            f"{trials} trials ({data} data x {measurements} measurements x {seeds} seeds)",
+            f"at most {MOST}",
+            "use fewer values, or several sweeps",
+            verb="has",
         )

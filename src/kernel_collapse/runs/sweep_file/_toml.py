@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kernel_collapse._input_error import InputError
+
 __all__ = ["Document", "Faults", "Place", "read"]
 
 #: Tables of which there may be several: the first has the place ("data", 0) whether it was written [data] or [[data]].
@@ -75,30 +77,32 @@ class Document:
 def read(path: Path) -> Document:
     """Return what a TOML file holds, or refuse it."""
     if not path.is_file():
-        raise ValueError(
-            f"there is no file {str(path)!r}, expected a sweep in TOML: check the path, or let "
-            "`kernel-collapse init sweep.toml` write an example."
+        raise InputError(
+            f"{str(path)!r}",
+            "no file",
+            "a sweep in TOML",
+            "check the path, or let `kernel-collapse init sweep.toml` write an example",
         )
     try:
         text = path.read_bytes().decode("utf-8-sig")  # what Notepad puts before it is no part of it
     except UnicodeDecodeError:
-        raise ValueError(f"{path.name} is not text, expected a sweep in TOML: save it as UTF-8.") from None
+        raise InputError(path.name, "not text", "a sweep in TOML", "save it as UTF-8") from None
     except OSError as error:
-        raise ValueError(
-            f"{path.name} cannot be read ({error.strerror}), expected a sweep in TOML: check the rights."
+        raise InputError(
+            path.name, f"be read ({error.strerror})", "a sweep in TOML", "check the rights", verb="cannot"
         ) from None
     try:
         content = tomllib.loads(text)
     except RecursionError:
-        raise ValueError(
-            f"{path.name} has too many brackets within brackets to be read, expected a few levels: mend it."
+        raise InputError(
+            path.name, "too many brackets within brackets to be read", "a few levels", "mend it", verb="has"
         ) from None
     except tomllib.TOMLDecodeError as error:
-        said = re.fullmatch(r"(.*) \(at (.*)\)", str(error), re.DOTALL)
-        what, at = said.groups() if said else (str(error), "an unknown line")
-        raise ValueError(
-            f"{path.name}, {at}: not TOML ({what[0].lower() + what[1:].rstrip('.')}), expected lines like n = 512 or "
-            'law = "gaussian" under headers like [[data]]: mend it there.'
+        raise InputError(
+            path.name,
+            f"not TOML ({error})",
+            'lines like n = 512 or law = "gaussian" under headers like [[data]]',
+            "mend it there",
         ) from None
     return Document(path, text, content, _lines(text))
 

@@ -37,9 +37,8 @@ def curves(rows: pd.DataFrame) -> Curves:
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return each row once for every factor that it stands for, with `ended`: how the solver did, or failed to."""
     rows = rows.merge(plan(), on="key")
-    said = rows["message"].fillna("").astype(str).str.extract(r"\(([a-z_]+),", expand=False)
     failed = rows["status"] != "ok"
-    rows["ended"] = np.where(failed, said.fillna(rows["status"]), rows["solver"].fillna("converged"))
+    rows["ended"] = rows["solver"].fillna(rows["status"].where(failed, "converged"))
     nc1 = rows["nc1_paper"].where(~failed)
     rows["log_nc1"] = np.log10(nc1.where(nc1 > 0))
     # The base point is on every curve; where a kernel has no other there is no curve.
