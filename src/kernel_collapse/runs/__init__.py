@@ -1,0 +1,1 @@
+"""Runs: what is measured of which data (`trials`), how it is carried out (`sweep`), and where it is kept (`store`)."""
