@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
+from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.runs import _database, _place, _salvage, _snapshot
 from kernel_collapse.runs._database import DamagedRows, StoreError
 from kernel_collapse.runs._place import StoreMoved
 from kernel_collapse.runs._storable import readable, storable
-from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.runs.measurements import Results, renamed
 from kernel_collapse.runs.trials import Trial, describe_errors
 

@@ -14,9 +14,9 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from typing import NamedTuple
 
 from kernel_collapse import _validate
+from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.runs._pool import DIED, GRACE, Ended, Pool
 from kernel_collapse.runs._storable import said, storable
-from kernel_collapse.cluster import WorkersDied
 from kernel_collapse.runs.measurements import Results
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.trials import Trial, compute

@@ -32,6 +32,7 @@ __all__ = [
     "RetryFailed",
     "TrialTimeout",
     "Workers",
+    "about_on",
     "duration",
     "limits",
     "machines",
