@@ -44,7 +44,7 @@ browser:  # the report is tested in a real browser
 
 .venv/runtime: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cli,networks]'
 	touch $@
 
 .venv/development: pyproject.toml constraints.txt

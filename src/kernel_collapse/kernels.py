@@ -40,6 +40,12 @@ from kernel_collapse.activations._base import Array, in_units
 
 __all__ = ["nngp", "ntk", "ntk_published"]
 
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__
+
+
 #: Side of a tile: its few temporaries of 8 * TILE**2 bytes stay in the cache.
 TILE = 256
 

@@ -21,6 +21,7 @@ from kernel_collapse.cli.trials import (
     about_on,
     limits,
     machines,
+    require_networks,
     run_to_the_end,
     say_how_it_went,
     write_report,
@@ -73,6 +74,7 @@ def reproduce(
         require_printed()
         return
     trials = _trials(chosen, preset)  # type: ignore[arg-type]
+    require_networks(trials, dask)
     run = {"experiments": [e.name for e in chosen], "preset": preset, "version": __version__}
     folder = Path("runs") / preset if out is None else out
     with chosen_machines as executor, Store(folder, run, {"environment": report.environment()}) as store:

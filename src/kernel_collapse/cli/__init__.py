@@ -4,9 +4,17 @@ Exit codes: 0 done; 1 the run finished but some trials failed, rows are damaged,
 away; 2 bad input, refused before any work; 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
+import sys
 from typing import Any
 
+from kernel_collapse import _extras
+
 __all__ = ["app", "main"]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__
 
 
 def main() -> None:
@@ -14,6 +22,11 @@ def main() -> None:
 
     Bad input is one sentence and exit code 2; a disk that is full or fails, or rows that are damaged, one and 1.
     """
+    try:
+        _extras.require("cli", "the command line")
+    except _extras.MissingExtra as error:
+        sys.stderr.write(f"kernel-collapse: {error}\n")
+        raise SystemExit(2) from None
     from kernel_collapse.cli import _app
 
     _app.main()

@@ -21,6 +21,7 @@ from kernel_collapse.cli.trials import (
     Workers,
     limits,
     machines,
+    require_networks,
     run_to_the_end,
     say_how_it_went,
     write_report,
@@ -92,6 +93,7 @@ def run(
         require_printed()
         return
     trials = sweep.trials()
+    require_networks(trials, dask)
     with chosen_machines as executor, Store(folder, identity, {"environment": report.environment()}) as store:
         store.note({"toml": text, "specification": sweep.model_dump(mode="json")})
         if retry_failed:

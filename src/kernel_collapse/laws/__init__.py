@@ -10,6 +10,10 @@ and a line in `Data`.
 ('student-t(imbalance=4.0, df=2.5)', (8, 2))
 """
 
+from kernel_collapse import _extras
+
+_extras.require("cli", "specifications of data")
+
 from kernel_collapse.laws._data import LAWS, SPECIFICATIONS, Data, LabelNoise
 from kernel_collapse.laws._samples import (
     XOR,
@@ -54,3 +58,8 @@ __all__ = [
     "Subspace",
     "Tree",
 ]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

@@ -18,6 +18,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kernel_collapse import _extras
+
+_extras.require("cli", "reports")
+
 from pydantic import ValidationError
 
 from kernel_collapse._linalg import one_blas_thread
@@ -38,6 +42,12 @@ if TYPE_CHECKING:
     from kernel_collapse.runs.trials import Trial
 
 __all__ = ["Built", "Section", "build", "environment", "write_page"]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__
+
 
 FILE = "report.html"
 FIGURES = "figures"

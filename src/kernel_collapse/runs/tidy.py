@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from kernel_collapse import _validate
+from kernel_collapse import _extras, _validate
 from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.runs.store import Store
@@ -254,6 +254,7 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
         if kind == ".csv":
             for_csv(plain).to_csv(part, index=False, encoding="utf-8")
         else:
+            _extras.require("tables", "a Parquet file", "pyarrow")
             plain.to_parquet(part, index=False)
         part.replace(path)
     except OSError as error:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from kernel_collapse import _validate
 from kernel_collapse.activations import ActivationLike
-from kernel_collapse.collapse._nc1 import NC1, WEIGHTINGS, Weighting
+from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting
 from kernel_collapse.theory._expected import network_of, sizes_of
 from kernel_collapse.theory._mixture import Covariance, GaussianMixture, applied
 from kernel_collapse.theory._moments import Network, Sizes, traces

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from kernel_collapse import _validate, activations
 from kernel_collapse.activations import ActivationLike
-from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting
+from kernel_collapse.collapse import WEIGHTINGS, Weighting
 from kernel_collapse.theory import _qmc, _quadrature
 from kernel_collapse.theory._mixture import GaussianMixture
 from kernel_collapse.theory._moments import Network, Problem, Sizes, problem_of, traces
