@@ -274,7 +274,7 @@ def test_labels_are_text_as_written_or_plain_integers(labels, classes, monkeypat
         assert {str(data.classes[code]) for code in test.labels} == {kept}
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6).filter(str.strip),
@@ -315,7 +315,7 @@ def test_a_label_column_that_is_no_class_is_noted():
     assert not any("Is the label" in remark for remark in measure.remarks(kc.data.from_arrays(X, Y)))
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         # smaller ones are refused, for their squares are lost

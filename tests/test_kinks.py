@@ -115,7 +115,7 @@ def awkward_rows(draw):
     return np.concatenate([base, base, -base, 2.0 * base, base * (1 + apart), np.zeros((1, dim))])
 
 
-@settings(derandomize=True, max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(data=st.data())
 @pytest.mark.parametrize("activation", [*NAMES, *CALLABLES], ids=title)
 def test_laws_of_a_gram_matrix(activation, data):

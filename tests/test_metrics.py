@@ -1,5 +1,7 @@
 """Every metric of collapse against a twin of loops and explicit covariances, and against the other kinds of input."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -132,9 +134,9 @@ def tolerances(features, labels, weights, targets, weighting, expected, between)
 def agree(found, expected, tolerance, names=NAMES):
     """Hold metrics to their definitions; one that is not resolved must be said not to be."""
     for name in names:
-        if name in found.reason:
-            continue
         value = getattr(found, name)
+        if np.isnan(value) and re.search(rf"\b{name}\b", found.reason):
+            continue
         assert value == pytest.approx(expected[name], rel=1e-11, abs=tolerance[name]), (name, found.reason)
 
 
@@ -145,7 +147,7 @@ def well_posed(between):
 
 
 @given(problem=problems(), weighting=st.sampled_from(WEIGHTINGS), own_weights=st.booleans())
-@settings(deadline=None, max_examples=120, derandomize=True)
+@settings(max_examples=120)
 def test_gram_equals_features_equals_definitions(problem, weighting, own_weights):
     features, labels, targets, rng = problem
     gram = features @ features.T
@@ -168,7 +170,7 @@ def test_gram_equals_features_equals_definitions(problem, weighting, own_weights
 
 
 @given(problem=problems(), weighting=st.sampled_from(WEIGHTINGS))
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 def test_held_out_equals_definitions(problem, weighting):
     features, labels, targets, rng = problem
     gram = features @ features.T

@@ -53,7 +53,7 @@ def by_route(route, x, labels, targets):
 
 @pytest.mark.parametrize("route", ROUTES)
 @given(seed=st.integers(0, 10**6), power=st.integers(-100, 100))
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(max_examples=25)
 def test_scale_does_not_matter_in_float64(route, seed, power):
     x, labels = sample(seed)
     targets = np.eye(3)[labels]
@@ -79,7 +79,7 @@ def test_powers_of_two_do_not_matter_in_float32(library, route, power):
 
 
 @given(seed=st.integers(0, 10**6), power=st.integers(-100, 100))
-@settings(deadline=None, max_examples=15, derandomize=True)
+@settings(max_examples=15)
 def test_scale_does_not_matter_to_pairs_and_random_features(seed, power):
     x, labels = sample(seed)
     estimates = [
@@ -103,7 +103,7 @@ def test_scale_does_not_matter_to_pairs_and_random_features(seed, power):
     library=st.sampled_from(["torch", "jax", "numpy", "upcast"]),
     targets=st.booleans(),
 )
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(max_examples=100)
 def test_no_number_is_wrong_in_silence(seed, classes, dim, mean, spread, library, targets):
     """Features far from the origin and classes of any spread, from a Gram matrix in float32, against float64.
 

@@ -26,8 +26,9 @@ __all__ = ["ClassMeans", "by_part"]
 
 T = TypeVar("T")
 
-#: Numbers in a temporary of a part.
-PART = 2**18
+#: Numbers in a part of the features, and at most in another temporary of it. Parts of fewer rows make products slow,
+#: parts of more leave the cache.
+PART, WIDEST = 2**18, 2**20
 
 
 def by_part(
@@ -37,7 +38,7 @@ def by_part(
     columns: int = 0,
 ) -> Iterator[T]:
     """Yield what is made of each part of the features and its classes; `columns` are those of the widest temporary."""
-    step = max(64, PART // max(features.shape[1], columns))
+    step = max(64, min(PART // features.shape[1], WIDEST // max(columns, 1)))
     if _arrays.is_foreign(features) or len(codes) <= step:
         yield work(features, codes)
         return
