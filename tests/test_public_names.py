@@ -89,6 +89,7 @@ SIGNATURES = {
 #: What is read off each result.
 ATTRIBUTES = {
     "Dataset": "x labels targets name",
+    "Accumulator": "class_means update decide merge collapse save load",
     "NC1": "within between ratio",
     "NC1Estimate": "ratio low high pairs",
     "Collapse": "nc1 nc1_pinv cdnv nc2_norms nc2_angles nc2_etf nc3 nc3_cosine nc4",

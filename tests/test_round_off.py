@@ -94,6 +94,21 @@ def test_scale_does_not_matter_to_pairs_and_random_features(seed, power):
         assert (other.ratio, other.low, other.high) == pytest.approx((one.ratio, one.low, one.high), rel=1e-9)
 
 
+@pytest.mark.parametrize("library", [torch.tensor, jnp.asarray, np.asarray])
+def test_a_singular_gram_matrix_is_refused_by_every_library(library):
+    """PyTorch raises where others give numbers that are none."""
+    gram = library(np.full((4, 4), 2.0**30, dtype=np.float32))
+    with pytest.raises(
+        ValueError, match="is not positive definite in its precision, expected a larger ridge"
+    ):
+        kc.collapse(
+            gram,
+            [0, 1, 0, 1],
+            targets=library(np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]),
+            noise_variance=1e-9,
+        )
+
+
 @given(
     seed=st.integers(0, 10**6),
     classes=st.integers(2, 6),

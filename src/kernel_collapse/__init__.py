@@ -10,6 +10,7 @@ from kernel_collapse import activations, data, kernels
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
 from kernel_collapse.collapse import (
     NC1,
+    Accumulator,
     Collapse,
     NC1Estimate,
     collapse,
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NC1",
+    "Accumulator",
     "AdaptiveError",
     "AdaptiveSolution",
     "Collapse",

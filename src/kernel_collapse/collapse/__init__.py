@@ -4,6 +4,7 @@
 ``from kernel_collapse.collapse import ...``.
 """
 
+from kernel_collapse.collapse._accumulator import Accumulator
 from kernel_collapse.collapse._estimate import NC1Estimate
 from kernel_collapse.collapse._from_features import collapse_from_features, held_out_collapse_from_features
 from kernel_collapse.collapse._from_gram import collapse, held_out_collapse
@@ -24,6 +25,7 @@ from kernel_collapse.collapse._streamed import streamed_collapse, streamed_nc1
 __all__ = [
     "NC1",
     "WEIGHTINGS",
+    "Accumulator",
     "Collapse",
     "NC1Estimate",
     "Weighting",

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _frames, _validate
-from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest, tally
+from kernel_collapse.collapse._decisions import Nearest, Votes, decide, shares, tally
 from kernel_collapse.collapse._features import ClassMeans, by_part
 from kernel_collapse.collapse._metrics import (
     Classifier,
@@ -25,7 +25,7 @@ from kernel_collapse.collapse._moments import Moments, class_moments
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS
 
-__all__ = ["collapse_from_features", "held_out_collapse_from_features"]
+__all__ = ["Layer", "aligned", "axes_of", "collapse_from_features", "held_out_collapse_from_features"]
 
 
 def collapse_from_features(
@@ -155,7 +155,7 @@ def _of_features(
     centre = means.means - p @ means.means
     # The class means alone say what S_B is, so that one pass over the samples does for all the rest.
     alone = class_moments(means.sizes, means.reach, means.means, means.origin)
-    axes, share_lost = _axes(centre, q, alone.product_error)
+    axes, share_lost = axes_of(centre, q, alone.product_error)
     weights, _ = means.average(u, seen_codes)
     sums = _pass(seen, seen_codes, means, weights, axes, layer)
     spread, sizes = means.average(sums.squares, seen_codes)
@@ -165,7 +165,7 @@ def _of_features(
             moments,
             measured_pinv(sums.along, share_lost, 0.0 * share_lost, means.count),
             shares(sums.tallies, len(seen_codes)),
-            None if layer is None else _aligned(layer, centre, p, moments),
+            None if layer is None else aligned(layer, centre, p, moments),
         ),
         weighting,
         float("nan"),
@@ -220,7 +220,7 @@ def _pass(
     """Go over samples once; `weights` are those of a sample in tr S_W, by class."""
     xp = _arrays.namespace(seen)
     unit = UNITS * float(xp.finfo(seen.dtype).eps)
-    nearest = _Nearest(means.means)
+    nearest = Nearest(means.means)
     # With more axes than half of the features the scatter, a symmetric product, is less work than the projections.
     project = 2 * axes.shape[1] <= axes.shape[0] or _arrays.is_foreign(seen)
 
@@ -253,48 +253,7 @@ def _pass(
     return _Sums(squares, along if project else np.sum((along @ axes) * axes), tallies)
 
 
-class _Nearest:
-    """The nearest class mean of features about the same origin, and whether round-off leaves it in doubt.
-
-    Of NumPy's arrays distances are told in float32 first, which takes half of the time, and again in float64 for the
-    few samples that this leaves in doubt.
-    """
-
-    def __init__(self, means: Float[Any, "C p"]) -> None:
-        xp = _arrays.namespace(means)
-        self.own = _arrays.squares(means)
-        self._turned = -2.0 * xp.permute_dims(means, (1, 0))
-        self._unit = UNITS * float(xp.finfo(means.dtype).eps)
-        if not _arrays.is_foreign(means):
-            self._scale = float(np.abs(means).max()) or 1.0
-            single = np.float32
-            self._single = (
-                (self._turned / self._scale).astype(single),
-                (self.own / self._scale**2).astype(single),
-            )
-            # of a sum of p products, and of its factors
-            self._single_unit = float(np.finfo(single).eps) * (means.shape[1] + 8)
-
-    def __call__(self, about: Float[Any, "m p"], reach: Float[Any, " m"]) -> tuple[Int[Any, " m"], Any]:
-        """Return the classes and the doubts; `reach` is no less than half of the squared lengths."""
-        if _arrays.is_foreign(about):
-            return self._exactly(about, reach)
-        turned, own = self._single
-        with np.errstate(over="ignore", invalid="ignore"):  # far away samples are in doubt
-            distances = (about / self._scale).astype(np.float32) @ turned
-            distances += own
-            of_sample = (self._single_unit / self._scale**2 * reach).astype(np.float32)
-            best, doubt = smallest(distances, of_sample, np.float32(self._single_unit) * own)
-        some = np.flatnonzero(doubt)
-        if len(some):
-            best[some], doubt[some] = self._exactly(about[some], reach[some])
-        return best, doubt
-
-    def _exactly(self, about: Float[Any, "m p"], reach: Float[Any, " m"]) -> tuple[Int[Any, " m"], Any]:
-        return smallest(about @ self._turned + self.own, self._unit * reach, self._unit * self.own)
-
-
-def _axes(
+def axes_of(
     centre: Float[Any, "C p"], q: Float[Any, " C"], errors: Float[Any, "C C"]
 ) -> tuple[Float[Any, "p r"], Any]:
     """Return (S_B^+)^(1/2) as r axes, from the smaller of S_B and its twin of C x C, and the share by which it errs."""
@@ -308,7 +267,7 @@ def _axes(
     return vectors * xp.sqrt(inverse), share
 
 
-def _aligned(layer: Layer, centre: Float[Any, "C p"], p: Float[Any, " C"], moments: Moments) -> Classifier:
+def aligned(layer: Layer, centre: Float[Any, "C p"], p: Float[Any, " C"], moments: Moments) -> Classifier:
     """Return W M' and |W|^2 of the rows that speak for each class."""
     xp = _arrays.namespace(centre)
     towards = layer.class_targets - p @ layer.class_targets

@@ -367,8 +367,13 @@ def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:
     """Return (K + ridge I)^{-1} targets."""
     xp = _arrays.namespace(gram)
     if _arrays.is_foreign(gram):
-        alpha = xp.linalg.solve(gram + ridge * xp.eye(gram.shape[0], dtype=gram.dtype), wanted)
-        finite = _arrays.traced(alpha) or bool(xp.all(xp.isfinite(alpha)))
+        try:
+            alpha = xp.linalg.solve(gram + ridge * xp.eye(gram.shape[0], dtype=gram.dtype), wanted)
+            finite = _arrays.traced(alpha) or bool(xp.all(xp.isfinite(alpha)))
+        except RuntimeError as error:  # PyTorch raises where the others return no numbers
+            if "LinAlgError" not in type(error).__name__:
+                raise
+            finite = False
     else:
         shifted = gram.copy()
         shifted.flat[:: len(gram) + 1] += ridge

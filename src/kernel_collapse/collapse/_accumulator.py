@@ -1,0 +1,498 @@
+"""Neural collapse of features that come in batches: one pass, whatever their number, their order and where they are.
+
+Of each class the number of samples, their mean and their summed squared deviations are kept, and of all classes
+together the within-class scatter. Batches are added by the update of Chan, Golub and LeVeque: deviations are about the
+means of their own batch, and the difference of two means is added once. All sums are in float64 and start from the
+first sample of each class, so that features far from the origin lose no digits.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kernel_collapse import _arrays, _memory, _validate
+from kernel_collapse.collapse._decisions import Nearest
+from kernel_collapse.collapse._from_features import Layer, aligned, axes_of
+from kernel_collapse.collapse._metrics import Collapse, Seen, assemble, measured_pinv
+from kernel_collapse.collapse._moments import Moments, class_moments
+from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
+from kernel_collapse.collapse._round_off import Measured
+
+__all__ = ["Accumulator"]
+
+#: Fewest samples that are added at once: a product of few rows is slow, and so is the correction of many small batches.
+BUFFER = 1024
+#: What a saved file holds, in this layout.
+LAYOUT = 1
+
+
+class Accumulator:
+    """Every metric of neural collapse of features that are given batch by batch.
+
+    Equal to `kernel_collapse.collapse_from_features` of all of them, whatever the batches, their order and the merging.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes C; labels are 0 to C - 1.
+    dim : int
+        Number of features p.
+    metrics : {"all", "traces"}
+        "all" keeps the scatter within the classes, O(C p + p^2) numbers. "traces" keeps O(C p) and leaves out what
+        needs the scatter: nc1_pinv is NaN.
+    class_means : array, shape (C, p), optional
+        Class means from a pass before, as of the last epoch. Samples are then put to the nearest of them in this pass.
+        Without them `ncm_accuracy` and `nc4` need a second pass, by `decide`.
+
+    Attributes
+    ----------
+    n_classes, dim, metrics
+        As given.
+    counts : array, shape (C,)
+        Number of samples of each class so far.
+    class_means : array, shape (C, p)
+        Means of the classes so far; NaN for a class without a sample.
+
+    Raises
+    ------
+    ValueError
+        If the sizes are no whole numbers, or the sums do not fit into memory.
+
+    References
+    ----------
+    Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", American Statistician 37.
+
+    Examples
+    --------
+    >>> import numpy as np, kernel_collapse as kc
+    >>> labels = np.arange(300) % 3
+    >>> features = np.eye(3)[labels] + 0.1 * np.random.default_rng(0).normal(size=(300, 3))
+    >>> seen = kc.Accumulator(3, 3)
+    >>> for batch in np.array_split(np.arange(300), 7):
+    ...     seen.update(features[batch], labels[batch])
+    >>> whole = kc.collapse_from_features(features, labels)
+    >>> bool(np.isclose(seen.collapse().nc1, whole.nc1, rtol=1e-12))
+    True
+    """
+
+    def __init__(self, n_classes: int, dim: int, *, metrics: str = "all", class_means: Any = None) -> None:
+        self.n_classes = _validate.count(n_classes, "n_classes", least=2)
+        self.dim = _validate.count(dim, "dim")
+        _validate.choice(metrics, ("all", "traces"), "metrics")
+        self.metrics = metrics
+        self._rows = max(BUFFER, 4 * self.n_classes)
+        scatter = self.dim**2 if metrics == "all" else 0
+        _memory.require(
+            8.0 * (scatter + (3 * self.n_classes + 2 * self._rows) * self.dim),
+            f"an accumulator of {self.n_classes} classes and {self.dim} features with metrics={metrics!r}",
+            "pool the features, or choose metrics='traces', which keeps no scatter"
+            if scatter
+            else "pool the features",
+        )
+        shape = (self.n_classes, self.dim)
+        self.counts = np.zeros(self.n_classes, dtype=np.int64)
+        self._reference, self._shift = np.zeros(shape), np.zeros(shape)  # the mean is the sum of both
+        self._squares = np.zeros(self.n_classes)  # of deviations from the class mean, summed
+        self._scatter = np.zeros((self.dim, self.dim)) if scatter else None
+        self._waiting, self._codes, self._filled = np.empty((0, self.dim)), np.empty(0, dtype=np.int64), 0
+        self._given = None
+        if class_means is not None:
+            self._given = _validate.shaped(
+                _validate.in_numpy(class_means, "class_means"), "class_means", shape, "a mean a class"
+            )
+        #: Of each share of samples: how many agree, how many are in doubt, and of how many.
+        self._tallies = {name: np.zeros(3) for name in ("ncm_accuracy", "nc4", "accuracy", "accuracy again")}
+
+    # -- what is given
+
+    def update(self, features: Any, labels: Any, logits: Any = None) -> None:
+        """Add a batch.
+
+        Parameters
+        ----------
+        features : array, shape (m, p)
+            Of NumPy, PyTorch or JAX, on any device, in any floating precision.
+        labels : array, shape (m,)
+            Class numbers, 0 to C - 1.
+        logits : array, shape (m, C), optional
+            Outputs of the classifier, for `accuracy`, and for `nc4` where class means were given.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not agree, labels are not among the classes, or a value is not finite. Nothing is added then.
+        """
+        batch, codes, decided = self._read(features, labels, logits)
+        if self._given is not None:
+            self._vote(self._given, batch, codes, decided)
+        elif decided is not None:
+            self._count("accuracy", decided == codes)
+        if not len(self._waiting):
+            self._waiting, self._codes = (
+                np.empty((self._rows, self.dim)),
+                np.empty(self._rows, dtype=np.int64),
+            )
+        for top in range(0, len(codes), self._rows):
+            part = codes[top : top + self._rows]
+            if self._filled + len(part) > self._rows:
+                self._flush()
+            here = slice(self._filled, self._filled + len(part))
+            self._waiting[here], self._codes[here] = batch[top : top + self._rows], part
+            self._filled = here.stop
+
+    def decide(self, features: Any, labels: Any, logits: Any = None) -> None:
+        """Put a batch of a second pass to the nearest of the class means of the first, for `ncm_accuracy` and `nc4`.
+
+        Parameters
+        ----------
+        features, labels, logits
+            As for `update`; `nc4` needs the logits.
+
+        Raises
+        ------
+        ValueError
+            As for `update`; or if class means were given, with which the first pass has decided already, or a class had
+            no sample in it.
+        """
+        if self._given is not None:
+            raise ValueError(
+                "a second pass is given to an accumulator with class_means, expected one or the other: leave "
+                "class_means out, or call update alone."
+            )
+        batch, codes, decided = self._read(features, labels, logits)
+        means = self.class_means
+        if not self.counts[codes].all():
+            raise ValueError(
+                f"class {codes[self.counts[codes] == 0][0]} had no sample in the first pass, expected the samples of "
+                "that pass: call update for all of them first."
+            )
+        self._vote(means, batch, codes, decided)
+
+    def merge(self, other: Accumulator) -> None:
+        """Add what another accumulator has seen: another process, another file.
+
+        Raises
+        ------
+        ValueError
+            If it is of other classes, features, metrics or class means.
+        """
+        _validate.instance(other, Accumulator, "other", "merge accumulators")
+        for name in ("n_classes", "dim", "metrics"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise ValueError(
+                    f"other has {name} {theirs!r}, expected {mine!r}: merge accumulators of one kind."
+                )
+        if not np.array_equal(_given(self), _given(other)):
+            raise ValueError(
+                "other has other class_means, expected the same: give both those of one pass before."
+            )
+        self._flush()
+        other._flush()
+        self._start(np.flatnonzero(other.counts), other._reference)
+        self._add(
+            other.counts, (other._reference - self._reference) + other._shift, other._squares, other._scatter
+        )
+        for name, tally in other._tallies.items():
+            self._tallies[name] += tally
+
+    # -- what is found
+
+    @property
+    def class_means(self) -> Float[np.ndarray, "C p"]:
+        """Means of the classes so far; NaN for a class without a sample."""
+        self._flush()
+        return np.where(self.counts[:, None] > 0, self._reference + self._shift, np.nan)
+
+    def collapse(
+        self, *, classifier: Any = None, bias: Any = None, weighting: Weighting = "paper"
+    ) -> Collapse:
+        """Return every metric of what was seen so far.
+
+        Parameters
+        ----------
+        classifier : array, shape (C, p), optional
+            Weights of the last layer, a row a class, for NC3.
+        bias : array, shape (C,), optional
+            Of the last layer. It takes no part in NC3, and decisions are those of the logits.
+        weighting
+            As for `kernel_collapse.collapse`. With "class" and classes of different sizes nc1_pinv is NaN, for it would
+            need the scatter of each class.
+
+        Returns
+        -------
+        Collapse
+            As of `kernel_collapse.collapse_from_features`. Classes without a sample are left out. What was not asked
+            for is NaN. `reason` names the classes left out, and says where `ncm_accuracy` and `nc4` were decided with
+            class means that were given.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two classes have been seen, or shapes do not agree.
+        """
+        _validate.choice(weighting, WEIGHTINGS, "weighting")
+        weights = self._weights(classifier, bias)
+        self._flush()
+        seen = np.flatnonzero(self.counts)
+        if len(seen) < 2:
+            raise ValueError(
+                f"samples of {len(seen)} classes were given, expected at least two: call update for every batch."
+            )
+        sizes = self.counts[seen].astype(float)
+        share = sizes / sizes.sum()
+        u, q, p = class_weights(weighting, share, share)
+        reference, shift = self._reference[seen], self._shift[seen]
+        origin = share @ reference + share @ shift
+        means = (reference - origin) + shift
+        centre = means - p @ means
+        moments = class_moments(sizes, self._squares[seen] / sizes, means, origin)
+        layer = None if weights is None else Layer(weights[seen], None, np.eye(len(seen)))
+        found = assemble(
+            Seen(
+                moments,
+                self._pinv(centre, u / sizes, q, moments),
+                self._decisions(),
+                None if layer is None else aligned(layer, centre, p, moments),
+            ),
+            weighting,
+            float("nan"),
+        )
+        return replace(found, reason="; ".join(filter(None, (found.reason, *self._remarks(seen, u / sizes)))))
+
+    def _decisions(self) -> dict[str, Measured]:
+        """Return shares of samples; the accuracy of the first pass if it had logits, and else that of the second."""
+        found = {name: _share(tally) for name, tally in self._tallies.items()}
+        again = found.pop("accuracy again")
+        return found if self._tallies["accuracy"][2] else found | {"accuracy": again}
+
+    def _pinv(
+        self,
+        centre: Float[np.ndarray, "C p"],
+        u: Float[np.ndarray, " C"],
+        q: Float[np.ndarray, " C"],
+        moments: Moments,
+    ) -> Measured:
+        """Return tr(S_W S_B^+) / C of the pooled scatter, which weighs each sample alike."""
+        if self._scatter is None or not _alike(u):
+            return Measured(np.float64("nan"), np.float64("nan"))
+        axes, lost = axes_of(centre, q, moments.product_error)
+        along = u[0] * np.sum((self._scatter @ axes) * axes)
+        return measured_pinv(along, lost, 0.0 * lost, len(u))
+
+    def _remarks(self, seen: Int[np.ndarray, " c"], u: Float[np.ndarray, " c"]) -> list[str]:
+        """Return what is to be known of the metrics beside their round-off."""
+        said = []
+        if len(seen) < self.n_classes:
+            unseen = np.setdiff1d(np.arange(self.n_classes), seen)
+            more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+            said.append(f"classes without a sample are left out: {', '.join(map(str, unseen[:5]))}{more}")
+        if self._scatter is None:
+            said.append("nc1_pinv needs metrics='all'")
+        elif not _alike(u):
+            said.append(
+                "nc1_pinv with weighting 'class' needs classes of one size, or collapse_from_features"
+            )
+        if self._given is not None and self._tallies["ncm_accuracy"][2]:
+            said.append("ncm_accuracy and nc4 are decided with the class means that were given")
+        return said
+
+    # -- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to an .npz file, from which `load` goes on.
+
+        Raises
+        ------
+        ValueError
+            If the name does not end in .npz.
+        """
+        self._flush()
+        file = _validate.path(path, "path", "the name of an .npz file")
+        if file.suffix != ".npz":
+            raise ValueError(
+                f"path is {str(file)!r}, expected a name that ends in .npz: try {str(file) + '.npz'!r}."
+            )
+        beside = file.with_name(f".{file.name}.{os.getpid()}.npz")
+        arrays = {name: getattr(self, attribute) for name, attribute in _SAVED.items()}
+        try:
+            np.savez(
+                beside,
+                layout=LAYOUT,
+                n_classes=self.n_classes,
+                dim=self.dim,
+                metrics=self.metrics,
+                tallies=np.array([*self._tallies.values()]),
+                **{name: array for name, array in arrays.items() if array is not None},
+            )
+            os.replace(beside, file)  # a job that is killed here leaves the file of before
+        finally:
+            beside.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Accumulator:
+        """Return the accumulator that `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is not one.
+        """
+        file = _validate.path(path, "path", "the name of an .npz file")
+        try:
+            with np.load(file, allow_pickle=False) as held:
+                if int(held["layout"]) != LAYOUT:
+                    raise ValueError(f"layout {held['layout']}")
+                found = cls(
+                    int(held["n_classes"]),
+                    int(held["dim"]),
+                    metrics=str(held["metrics"]),
+                    class_means=held.get("given"),
+                )
+                for name, attribute in _SAVED.items():
+                    mine = getattr(found, attribute)
+                    if mine is not None:
+                        setattr(
+                            found, attribute, held[name].astype(mine.dtype, copy=False).reshape(mine.shape)
+                        )
+                for tally, row in zip(found._tallies.values(), held["tallies"], strict=True):
+                    tally[:] = row
+                return found
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{str(file)!r} holds no accumulator ({error}), expected a file that Accumulator.save wrote."
+            ) from None
+
+    # -- the sums
+
+    def _read(
+        self, features: Any, labels: Any, logits: Any
+    ) -> tuple[Float[np.ndarray, "m p"], Int[np.ndarray, " m"], Int[np.ndarray, " m"] | None]:
+        """Return a batch in float64, its classes, and the classes that logits decide for."""
+        batch = _validate.matrix(features, "features", numpy=True)
+        if batch.shape[1] != self.dim:
+            raise ValueError(
+                f"features have shape {batch.shape}, expected {self.dim} columns, as many as dim."
+            )
+        _validate.squarable(batch, "features")
+        codes = _validate.codes(labels if hasattr(labels, "dtype") else np.asarray(labels))
+        _validate.as_many(len(batch), "features", len(codes))
+        if codes.max() >= self.n_classes:
+            raise ValueError(
+                f"labels hold {codes.max()}, expected 0 to {self.n_classes - 1}: make the accumulator with more "
+                "classes."
+            )
+        if logits is None:
+            return batch, codes, None
+        shape = (len(codes), self.n_classes)
+        scores = _validate.shaped(_validate.in_numpy(logits, "logits"), "logits", shape, "an output a class")
+        return batch, codes, np.argmax(scores, axis=1)
+
+    def _weights(self, classifier: Any, bias: Any) -> Float[np.ndarray, "C p"] | None:
+        if classifier is None:
+            if bias is not None:
+                raise ValueError(
+                    "a bias is given without a classifier, expected its weights: give classifier=."
+                )
+            return None
+        shape = (self.n_classes, self.dim)
+        weights = _validate.in_numpy(classifier, "classifier")
+        clean: Float[np.ndarray, "C p"] = _validate.shaped(weights, "classifier", shape, "a row a class")
+        if bias is not None:
+            _validate.shaped(_validate.in_numpy(bias, "bias"), "bias", shape[:1], "one value an output")
+        return clean
+
+    def _vote(
+        self,
+        means: Float[np.ndarray, "C p"],
+        batch: Float[np.ndarray, "m p"],
+        codes: Int[np.ndarray, " m"],
+        decided: Int[np.ndarray, " m"] | None,
+    ) -> None:
+        """Count the samples that are nearest to their own class mean, and where that is the class decided for."""
+        known = np.flatnonzero(np.isfinite(means).all(axis=1))
+        origin = means[known].mean(axis=0)
+        nearest = Nearest(means[known] - origin)
+        about = batch - origin
+        best, doubt = nearest(about, 2.0 * _arrays.squares(about))
+        best = known[best]
+        self._count("ncm_accuracy", best == codes, doubt)
+        if decided is not None:
+            self._count("nc4", best == decided, doubt)
+            self._count("accuracy" if self._given is not None else "accuracy again", decided == codes)
+
+    def _count(self, name: str, agree: Any, doubt: Any = False) -> None:
+        self._tallies[name] += np.sum(agree), np.sum(doubt), len(agree)
+
+    def _start(self, classes: Int[np.ndarray, " c"], first: Float[np.ndarray, "C p"]) -> None:
+        """Let classes that have no sample yet be seen from this one."""
+        new = classes[self.counts[classes] == 0]
+        self._reference[new] = first[new]
+
+    def _flush(self) -> None:
+        """Add the samples that wait."""
+        codes, self._filled = self._codes[: self._filled], 0
+        if not len(codes):
+            return
+        samples = self._waiting[: len(codes)]
+        met, first = np.unique(codes, return_index=True)
+        new = self.counts[met] == 0
+        self._reference[met[new]] = samples[first[new]]
+        samples -= self._reference[codes]
+        counts = np.bincount(codes, minlength=self.n_classes)
+        means = _arrays.segment_sum(samples, codes, self.n_classes) / np.maximum(counts, 1)[:, None]
+        samples -= means[codes]
+        squares = _arrays.segment_sum(_arrays.squares(samples), codes, self.n_classes)
+        self._add(counts, means, squares, None if self._scatter is None else samples.T @ samples)
+
+    def _add(
+        self,
+        counts: Int[np.ndarray, " C"],
+        means: Float[np.ndarray, "C p"],
+        squares: Float[np.ndarray, " C"],
+        scatter: Float[np.ndarray, "p p"] | None,
+    ) -> None:
+        """Add other samples: their numbers, their means about the reference, and their deviations from these."""
+        both = np.maximum(self.counts + counts, 1)
+        gap = np.where((counts > 0)[:, None], means - self._shift, 0.0)
+        weight = self.counts * (counts / both)
+        self._squares += squares + weight * _arrays.squares(gap)
+        if self._scatter is not None and scatter is not None:
+            moved = np.sqrt(weight[weight > 0])[:, None] * gap[weight > 0]
+            self._scatter += scatter + moved.T @ moved
+        self._shift += (counts / both)[:, None] * gap
+        self.counts += counts
+
+
+#: The arrays of a file, and the attributes that hold them.
+_SAVED = {
+    "counts": "counts",
+    "reference": "_reference",
+    "shift": "_shift",
+    "squares": "_squares",
+    "scatter": "_scatter",
+    "given": "_given",
+}
+
+
+def _given(accumulator: Accumulator) -> Float[np.ndarray, "c p"]:
+    means = accumulator._given
+    return np.empty((0, accumulator.dim)) if means is None else means
+
+
+def _alike(weights: Float[np.ndarray, " C"]) -> bool:
+    """Whether each sample counts alike, whatever its class."""
+    return bool(np.ptp(weights) <= 1e-12 * np.max(weights))
+
+
+def _share(tally: Float[np.ndarray, " 3"]) -> Measured:
+    """Return a share of samples; NaN of none."""
+    agree, doubt, n = tally
+    with np.errstate(invalid="ignore"):
+        return Measured(agree / n, doubt / n, 1.0)
