@@ -185,7 +185,7 @@ def test_a_scheduler_that_is_lost_or_another_one_breaks_the_executor(change):
 
 
 def test_a_scheduler_that_hangs_is_waited_for_without_hanging(monkeypatch):
-    monkeypatch.setattr(cluster, "GLANCE", 0.01)
+    monkeypatch.setattr(cluster, "POLL", 0.01)
     monkeypatch.setattr(cluster, "PATIENCE", 0.2)
 
     async def never():
@@ -430,18 +430,18 @@ def test_without_cryptography_no_cluster_of_ours_is_opened(monkeypatch):
 
 
 def test_what_dask_logs_is_dropped_only_while_we_close():
-    heard = []
+    messages = []
 
-    class Ear(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record):
-            heard.append(record.getMessage())
+            messages.append(record.getMessage())
 
-    ear = Ear()
+    collector = Collector()
     loggers = [
         logging.getLogger(name) for name in ("distributed.core", "tornado.application", "asyncio", "mine")
     ]
     for logger in loggers:
-        logger.addHandler(ear)
+        logger.addHandler(collector)
     try:
         for when in ("before", "while", "after"):
             with quiet() if when == "while" else contextmanager(lambda: iter([None]))():
@@ -449,9 +449,9 @@ def test_what_dask_logs_is_dropped_only_while_we_close():
                     logger.error("%s %s", logger.name, when)
     finally:
         for logger in loggers:
-            logger.removeHandler(ear)
-    assert [said for said in heard if "while" in said] == ["mine while"]
-    assert len(heard) == 2 * len(loggers) + 1
+            logger.removeHandler(collector)
+    assert [said for said in messages if "while" in said] == ["mine while"]
+    assert len(messages) == 2 * len(loggers) + 1
 
 
 def test_the_loop_ends_with_its_context():

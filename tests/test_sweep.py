@@ -181,7 +181,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     folder = tmp_path / "stopped"
     program = str(Path(sys.executable).with_name("kernel-collapse"))
     names = ["limiting-kernels-balanced", "training-path"]
-    # A test run in the background may have been started deaf to Ctrl-C, and would hand that on.
+    # A test run in the background may have been started with Ctrl-C ignored, and would hand that on.
     hearing = (
         "import os, signal as s, sys; s.signal(s.SIGINT, s.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     )

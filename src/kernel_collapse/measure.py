@@ -285,7 +285,7 @@ def _dense(
         solution = solve(what, dataset, raise_on_failure=False)
         if solution.status is not Status.CONVERGED:
             reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
-            reason += solution.status.sentence
+            reason += solution.sentence
         if not np.isfinite(solution.gram).all():
             nothing = dict.fromkeys(METRICS, float("nan"))
             return {"training": nothing} | ({} if test is None else {"held-out": nothing}), reason

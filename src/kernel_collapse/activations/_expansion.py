@@ -38,7 +38,14 @@ from kernel_collapse.activations._hermite import (
     sum_over_orders,
 )
 from kernel_collapse.activations._logistic import Mixture
-from kernel_collapse.activations._orders import Orders, extremes, orders_for, rounded, rounded_correlation
+from kernel_collapse.activations._orders import (
+    Orders,
+    correlation_of,
+    extremes,
+    orders_for,
+    rounded,
+    rounded_correlation,
+)
 from kernel_collapse.activations._piecewise import Piecewise
 
 __all__ = ["MAX_ORDERS", "TAIL", "Expanded"]
@@ -156,7 +163,6 @@ class Expanded(Activation):
         self, q1: Array, q2: Array, c: Array, det: Array | None, *derivatives: tuple[int, int]
     ) -> list[Array]:
         """Return sum_m a^{(r)}_m(q1) a^{(s)}_m(q2) rho^m for each pair (r, s) of derivatives of phi asked for."""
-        xp = _arrays.namespace(q1, q2, c)
         foreign = next((value for value in (q1, q2, c) if _arrays.is_foreign(value)), None)
         if foreign is None:
             q1, q2, c = (np.asarray(value, dtype=float) for value in (q1, q2, c))
@@ -174,10 +180,7 @@ class Expanded(Activation):
                 of_det = None if det is None else np.asarray(det)[some]
                 parts.append(self._by_parts(q1[some], q2[some], c[some], of_det, *derivatives))
             return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-        rho = c
-        for q in (q1, q2):  # one after the other, for their product may be no number
-            rho = xp.where(q > 0, rho / xp.sqrt(xp.where(q > 0, q, xp.ones_like(q))), xp.zeros_like(rho))
-        rho = xp.minimum(xp.maximum(rho, -1.0 + 0.0 * rho), 1.0 + 0.0 * rho)
+        rho = correlation_of(q1, q2, c)
         orders = self._enough(q1, q2, rho)
         if orders is None:
             if foreign is not None:

@@ -21,7 +21,7 @@ from kernel_collapse.activations._truncated import density
 if TYPE_CHECKING:
     from kernel_collapse.activations._expansion import Expanded
 
-__all__ = ["Orders", "extremes", "orders_for", "rounded", "rounded_correlation"]
+__all__ = ["Orders", "correlation_of", "extremes", "orders_for", "rounded", "rounded_correlation"]
 
 #: Orders that are tried first.
 FIRST_ORDERS = 62
@@ -132,6 +132,15 @@ def extremes(q: Array) -> Float[np.ndarray, " k"]:
     low, high = float(values.min()), float(values.max())
     # rounded up to two digits, so that the tiles of a matrix ask the same question
     return np.array([rounded(low), rounded(high)])
+
+
+def correlation_of(q1: Array, q2: Array, c: Array) -> Array:
+    """Return c / sqrt(q1 q2), from -1 to 1; 0 where a variance is 0."""
+    xp = _arrays.namespace(q1, q2, c)
+    rho = c
+    for q in (q1, q2):  # one after the other, for their product may be no number
+        rho = xp.where(q > 0, rho / xp.sqrt(xp.where(q > 0, q, xp.ones_like(q))), xp.zeros_like(rho))
+    return xp.minimum(xp.maximum(rho, -1.0 + 0.0 * rho), 1.0 + 0.0 * rho)
 
 
 def rounded_correlation(rho: Array) -> float:

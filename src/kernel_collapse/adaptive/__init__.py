@@ -14,8 +14,9 @@ A minimum is always there to be descended to; that the gradient vanishes there i
 (`AdaptiveSolution.residual`).
 """
 
-from kernel_collapse.adaptive._solution import AdaptiveError, AdaptiveSolution, PathPoint, Start, Status
+from kernel_collapse.adaptive._solution import AdaptiveError, AdaptiveSolution, PathPoint, Start
 from kernel_collapse.adaptive._solve import START_NAMES, solve_adaptive
+from kernel_collapse.solution import Status
 
 __all__ = [
     "START_NAMES",

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from kernel_collapse._linalg import divided_differences, eigh, eigvalsh, product, symmetric
 from kernel_collapse.adaptive._free_energy import Evaluation, FreeEnergy
+from kernel_collapse.solution import Status
 
 __all__ = ["Run", "exponential", "logarithm", "minimise", "prior_term", "smallest_curvature"]
 
@@ -27,9 +28,9 @@ PATIENCE = 10  # steps without progress after which round-off is suspected
 
 @dataclass(frozen=True)
 class Run:
-    """Where a descent ended; `status` is a value of `kernel_collapse.adaptive.Status`."""
+    """Where a descent ended."""
 
-    status: str
+    status: Status
     log_scaled: Float[np.ndarray, "r r"]
     free_energy: float
     residual: float
@@ -38,6 +39,11 @@ class Run:
     evaluations: int
     start_energy: float
     data: Evaluation  # at the end
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended neither at a stationary point nor where round-off ends the descent."""
+        return self.status in (Status.NOT_FINITE, Status.MAX_ITERATIONS)
 
 
 def exponential(h: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
@@ -135,51 +141,86 @@ class _History:
         return -direction
 
 
+class _Descent:
+    """A descent on its way: where it is, the best point so far, and for how many steps nothing was gained."""
+
+    def __init__(self, energy: FreeEnergy, start: Float[np.ndarray, "r r"]) -> None:
+        self.energy, self.history = energy, _History()
+        self.evaluations = self.iterations = 0
+        self.flat = self.idle = (
+            0  # steps within the round-off of F; and those that did not lower the residual either
+        )
+        self.point = self.best = self.evaluate(start)
+
+    def evaluate(self, h: Float[np.ndarray, "r r"], *, certify: bool = False) -> _Point:
+        """Return the point at H, and count it."""
+        self.evaluations += 1
+        return _Point(self.energy, h, certify=certify)
+
+    def run(self, tolerance: float, limit: int) -> Status:
+        """Descend to the end; return how it ended."""
+        while not self.best.residual <= tolerance:
+            if self.evaluations >= limit:
+                return Status.MAX_ITERATIONS
+            moved = self._step(limit - self.evaluations)
+            stuck = not moved or (self.idle >= PATIENCE and self.flat >= PATIENCE)
+            if stuck and not self._goes_on(moved):
+                return Status.PRECISION_LIMIT
+        return Status.CONVERGED
+
+    def _step(self, limit: int) -> bool:
+        """Take a step; return whether there was one that goes down."""
+        before = self.point
+        trial, used = _line_search(self.energy, before, self.history, limit)
+        self.evaluations += used
+        if trial is None:
+            return False
+        self.history.add(trial.h - before.h, trial.gradient - before.gradient)
+        self.iterations += 1
+        self.flat = self.flat + 1 if abs(trial.value - before.value) <= before.noise else 0
+        gained = trial.residual < 0.7 * self.best.residual or self.flat == 0
+        self.idle = 0 if gained else self.idle + 1
+        if trial.value < self.best.value - trial.noise or trial.residual < self.best.residual:
+            self.best = trial
+        self.point = trial
+        return True
+
+    def _goes_on(self, moved: bool) -> bool:
+        """Return whether the descent goes on where it is stuck: in extended precision, or as it is only slow."""
+        certified = self.evaluate(self.best.h, certify=True)
+        finer = self.energy.extended()
+        if finer is not None:
+            self.energy = finer
+            self.point = self.best = self.evaluate(self.best.h)
+            if not moved:
+                self.history = _History()
+        elif not moved or self.best.residual <= 10.0 * certified.data.round_off:
+            return False
+        self.flat = self.idle = 0
+        return True
+
+
 def minimise(energy: FreeEnergy, start: Float[np.ndarray, "r r"], *, tolerance: float, limit: int) -> Run:
     """Descend from `start` until the residual is below `tolerance`, round-off, or `limit` evaluations."""
-    point = _Point(energy, start)
-    evaluations, iterations = 1, 0
-    if not point.finite:
-        return Run("not_finite", start, np.inf, np.inf, np.nan, 0, 1, np.inf, point.data)
-    start_energy, best, history, flat, idle = point.value, point, _History(), 0, 0
-    status = "max_iterations"
-    while True:
-        if best.residual <= tolerance:
-            status = "converged"
-            break
-        if evaluations >= limit:
-            break
-        trial, used = _line_search(energy, point, history, limit - evaluations)
-        evaluations += used
-        if trial is not None:
-            history.add(trial.h - point.h, trial.gradient - point.gradient)
-            iterations += 1
-            flat = flat + 1 if abs(trial.value - point.value) <= point.noise else 0
-            point = trial
-            idle = 0 if point.residual < 0.7 * best.residual or flat == 0 else idle + 1
-            if point.value < best.value - point.noise or point.residual < best.residual:
-                best = point
-        if trial is None or (idle >= PATIENCE and flat >= PATIENCE):
-            certified = _Point(energy, best.h, certify=True)
-            evaluations += 1
-            finer = energy.extended()
-            if finer is not None:
-                energy, flat, idle = finer, 0, 0
-                point = best = _Point(energy, best.h)
-                evaluations += 1
-                if trial is None:
-                    history = _History()
-            elif trial is None or best.residual <= 10.0 * certified.data.round_off:
-                status = "precision_limit"
-                break
-            else:
-                flat = idle = 0  # slow, but not round-off: go on
+    descent = _Descent(energy, start)
+    if not descent.point.finite:
+        return Run(Status.NOT_FINITE, start, np.inf, np.inf, np.nan, 0, 1, np.inf, descent.point.data)
+    start_energy = descent.point.value
+    status = descent.run(tolerance, limit)
+    best = descent.best
     round_off = best.data.round_off
-    if status != "converged":
-        round_off = _Point(energy, best.h, certify=True).data.round_off
-        evaluations += 1
+    if status is not Status.CONVERGED:
+        round_off = descent.evaluate(best.h, certify=True).data.round_off
     return Run(
-        status, best.h, best.value, best.residual, round_off, iterations, evaluations, start_energy, best.data
+        status,
+        best.h,
+        best.value,
+        best.residual,
+        round_off,
+        descent.iterations,
+        descent.evaluations,
+        start_energy,
+        best.data,
     )
 
 

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate, activations, kernels
+from kernel_collapse._span import Span
+from kernel_collapse.solution import Solution, SolutionError, Status
 
-__all__ = ["AdaptiveError", "AdaptiveSolution", "PathPoint", "Start", "Status"]
-
-
-class Status(Enum):
-    """How a solve ended."""
-
-    CONVERGED = "converged"
-    PRECISION_LIMIT = "precision_limit"
-    MAX_ITERATIONS = "max_iterations"
-    NOT_FINITE = "not_finite"
-
-    @property
-    def sentence(self) -> str:
-        """What it means, and what to try."""
-        return {
-            Status.CONVERGED: "the equations of state hold to the tolerance.",
-            Status.PRECISION_LIMIT: "round-off ends the descent above the tolerance (see round_off); raise "
-            "noise_variance if the residual matters.",
-            Status.MAX_ITERATIONS: "the descent was cut off; raise max_evaluations or start from a solution at a "
-            "larger width (anneal).",
-            Status.NOT_FINITE: "kernel plus noise is not positive definite in float64; raise noise_variance, scale x "
-            "down, or drop duplicated samples.",
-        }[self]
+__all__ = ["AdaptiveError", "AdaptiveSolution", "PathPoint", "Start"]
 
 
-class AdaptiveError(RuntimeError):
+class AdaptiveError(SolutionError):
     """A solve that did not end at a solution."""
 
 
@@ -65,7 +45,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class AdaptiveSolution:
+class AdaptiveSolution(Solution):
     """A solution of the equations of state with its certificate.
 
     Attributes
@@ -110,8 +90,28 @@ class AdaptiveSolution:
     starts: tuple[Start, ...] = field(repr=False)
     activation: activations.Activation
     _scaled: Float[np.ndarray, "r r"] = field(repr=False)
-    _basis: Float[np.ndarray, "d r"] | None = field(repr=False)
-    _prior: tuple[int, float] = field(repr=False)
+    _span: Span = field(repr=False)
+
+    _error: ClassVar[type[SolutionError]] = AdaptiveError
+    _successes: ClassVar = (Status.CONVERGED, Status.PRECISION_LIMIT)
+    _sentences: ClassVar = {
+        Status.CONVERGED: "the equations of state hold to the tolerance.",
+        Status.MAX_ITERATIONS: "the descent was cut off; raise max_evaluations or start from a solution at a larger "
+        "width (anneal).",
+        Status.NOT_FINITE: "kernel plus noise is not positive definite in float64; raise noise_variance, scale x down, "
+        "or drop duplicated samples.",
+    }
+    _value: ClassVar = "gram"
+    _certificate: ClassVar = ("residual", "round_off", "smallest_pivot", "condition", "curvature")
+    _cost: ClassVar = ("iterations", "evaluations")
+
+    @property
+    def explanation(self) -> str:
+        """The status with its numbers, and what to try."""
+        return (
+            f"{'no ' if self.failures else ''}solution of the equations of state ({self.status.value}, residual "
+            f"{self.residual:.3g} after {self.evaluations} evaluations): {self.sentence}"
+        )
 
     @property
     def output_gram(self) -> Float[np.ndarray, "n n"]:
@@ -141,32 +141,28 @@ class AdaptiveSolution:
         >>> bool(np.allclose(solution.kernel(data.x[:5], data.x), solution.gram[:5]))
         True
         """
-        dim, variance = self._prior
         values, vectors = np.linalg.eigh(self._scaled)
         stretch = (vectors * (np.sqrt(values) - 1.0)) @ vectors.T
 
         def stretched(inputs: ArrayLike, what: str) -> Float[np.ndarray, "m d"]:
             clean = _validate.matrix(inputs, what, numpy=True)
-            if clean.shape[1] != dim:
-                raise ValueError(f"{what} has {clean.shape[1]} features, expected the {dim} of the solution.")
-            basis = np.eye(dim) if self._basis is None else self._basis
-            return clean + (clean @ basis) @ stretch @ basis.T
+            if clean.shape[1] != self._span.dim:
+                raise ValueError(
+                    f"{what} has {clean.shape[1]} features, expected the {self._span.dim} of the solution."
+                )
+            return self._span.transform(clean, stretch)
 
         return kernels.nngp(
             stretched(x, "x"),
             None if x_other is None else stretched(x_other, "x_other"),
             activation=self.activation,
-            weight_variance=variance * dim,
+            weight_variance=self._span.variance * self._span.dim,
         )
 
     @property
     def weight_covariance(self) -> Float[np.ndarray, "d d"]:
         """Sigma, made when asked for: with many dimensions only its part in the span of the data is held."""
-        dim, variance = self._prior
-        if self._basis is None:
-            return variance * self._scaled
-        change = self._basis @ (self._scaled - np.eye(len(self._scaled))) @ self._basis.T
-        return variance * (np.eye(dim) + change)
+        return self._span.weight_covariance(self._scaled)
 
     @property
     def eigenvalues(self) -> Float[np.ndarray, " r"]:
@@ -176,9 +172,7 @@ class AdaptiveSolution:
     @property
     def same_minimum(self) -> bool:
         """Whether every start that converged ended at the same free energy, to 1e-6 of what was gained."""
-        energies = [
-            s.free_energy for s in self.starts if s.status in (Status.CONVERGED, Status.PRECISION_LIMIT)
-        ]
+        energies = [s.free_energy for s in self.starts if s.status in self._successes]
         if len(energies) < 2:
             return True
         gained = abs(self.prior_free_energy - min(energies))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,9 +11,17 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate, activations
-from kernel_collapse.adaptive import _minimise
+from kernel_collapse._span import Span, span_of
 from kernel_collapse.adaptive._free_energy import FreeEnergy, published_label_term
-from kernel_collapse.adaptive._solution import AdaptiveError, AdaptiveSolution, PathPoint, Start, Status
+from kernel_collapse.adaptive._minimise import (
+    Run,
+    exponential,
+    logarithm,
+    minimise,
+    prior_term,
+    smallest_curvature,
+)
+from kernel_collapse.adaptive._solution import AdaptiveSolution, PathPoint, Start
 
 __all__ = ["START_NAMES", "solve_adaptive"]
 
@@ -108,94 +116,31 @@ def solve_adaptive(
     _validate.choice(label_term, LABEL_TERMS, "label_term")
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     curvature = _validate.flag(curvature, "curvature")
-    starts = _validate.several(starts, "starts", "('nngp',)")
-    if not starts:
-        raise ValueError(
-            f"starts is empty, expected at least one of {', '.join(START_NAMES)}: try ('nngp',)."
-        )
-    for start in starts:
-        _validate.choice(start, START_NAMES, "the start")
-    path = () if anneal is None else _validate.several(anneal, "anneal", "(5000, 1000)")
-    widths = [_validate.moderate(w, "a width of anneal") for w in path]
-    n, dim = x.shape
-    basis = None
-    z = x * np.sqrt(_validate.moderate(weight_variance, "weight_variance") / dim)
-    if dim > n:
-        basis, triangle = np.linalg.qr(z.T)
-        z = np.ascontiguousarray(triangle.T)
-    phi = activations.get(activation)
-    if phi.jumps:
-        raise ValueError(
-            f"the activation {phi.name} has a jump, so that the free energy has no gradient, expected one without: a "
-            "steep scaled_erf is close to a step."
-        )
+    names = _start_names(starts)
+    widths = () if anneal is None else _validate.several(anneal, "anneal", "(5000, 1000)")
+    widths = [_validate.moderate(w, "a width of anneal") for w in widths]
+    span, z = span_of(x, _validate.moderate(weight_variance, "weight_variance"))
     energy = FreeEnergy(
         z,
         y,
-        phi,
+        _differentiable(activation),
         width=_validate.moderate(width, "width"),
         readout_variance=_validate.moderate(readout_variance, "readout_variance"),
         noise_variance=_validate.moderate(noise_variance, "noise_variance"),
     )
-    if not callable(getattr(energy.activation, "kappa_q", None)):
-        raise ValueError(
-            f"the activation {energy.activation.name} has no kappa_q, expected one with that derivative: the adaptive "
-            "kernel needs it."
-        )
-    limit = _validate.count(max_evaluations, "max_evaluations")
+    solver = _Solver(energy, _validate.count(max_evaluations, "max_evaluations"))
     rng = np.random.default_rng(_validate.seed(seed))
 
-    origin = np.zeros((z.shape[1],) * 2)
-    path, first = _anneal(energy, widths, origin, limit)
+    path, first = solver.anneal(widths, solver.origin)
     if label_term == "published":
-        runs = {"nngp": _published(energy, first, limit)}
+        runs = {"nngp": solver.published(first)}
     else:
-        runs = {name: _descend_from(name, energy, first, limit, rng) for name in dict.fromkeys(starts)}
-    best = min(
-        runs.values(), key=lambda run: (run.status in ("not_finite", "max_iterations"), run.free_energy)
-    )
-    # Outside of the span of the samples Sigma is at its prior; and F is in units of Sigma, not of S.
-    constant = 0.5 * (dim - len(origin)) - 0.5 * dim * np.log(weight_variance / dim)
-    energies = {name: run.free_energy + constant for name, run in runs.items()}
-    scaled = _minimise.exponential(best.log_scaled)
-    exact_from_prior = label_term == "exact" and not widths and "nngp" in runs
-    if exact_from_prior:
-        prior_energy, end = runs["nngp"].start_energy, best.data
-    else:  # the descent went down another function, or started elsewhere
-        prior_energy, end = (
-            energy.evaluate(np.eye(len(origin))).value + 0.5 * len(origin),
-            energy.evaluate(scaled),
-        )
-    solution = AdaptiveSolution(
-        gram=energy.kernel(scaled) if end.finite else np.full((n, n), np.nan),
-        status=Status(best.status),
-        residual=best.residual,
-        round_off=best.round_off,
-        free_energy=(end.value + _minimise.prior_term(best.log_scaled) if end.finite else np.nan) + constant,
-        prior_free_energy=(prior_energy if np.isfinite(prior_energy) else np.nan) + constant,
-        iterations=best.iterations,
-        evaluations=sum(run.evaluations for run in runs.values()) + sum(p.evaluations for p in path),
-        smallest_pivot=end.smallest_pivot,
-        condition=end.condition,
-        curvature=_minimise.smallest_curvature(energy, best.log_scaled)
-        if curvature and end.finite
-        else np.nan,
-        readout_variance=float(readout_variance),
-        path=tuple(replace(p, free_energy=p.free_energy + constant) for p in path),
-        starts=tuple(
-            Start(name, Status(run.status), run.residual, energies[name], run.evaluations)
-            for name, run in runs.items()
-        ),
-        activation=phi,
-        _scaled=scaled,
-        _basis=basis,
-        _prior=(dim, weight_variance / dim),
-    )
-    if raise_on_failure and solution.status in (Status.MAX_ITERATIONS, Status.NOT_FINITE):
-        raise AdaptiveError(
-            f"no solution of the equations of state ({solution.status.value}, residual {solution.residual:.3g} after "
-            f"{solution.evaluations} evaluations): {solution.status.sentence}"
-        )
+        runs = {name: solver.descend_from(name, first, rng) for name in names}
+    # Else the descent went down another function, or started elsewhere.
+    from_prior = label_term == "exact" and not widths and "nngp" in runs
+    solution = _solution(energy, span, runs, path, from_prior=from_prior, curvature=curvature)
+    if raise_on_failure:
+        solution.raise_for_status()
     return solution
 
 
@@ -209,60 +154,143 @@ def _inputs(x: ArrayLike, targets: ArrayLike) -> tuple[Float[np.ndarray, "n d"],
     return clean, y
 
 
-def _anneal(
-    energy: FreeEnergy, widths: list[float], log_scaled: Float[np.ndarray, "r r"], limit: int
-) -> tuple[list[PathPoint], Float[np.ndarray, "r r"]]:
-    """Solve at each width from the solution at the one before; return the path and its end."""
-    path = []
-    for width in widths:
-        run = _minimise.minimise(energy.at_width(width), log_scaled, tolerance=TOLERANCE, limit=limit)
-        scaled = _minimise.exponential(run.log_scaled)
-        path.append(
-            PathPoint(
-                width,
-                Status(run.status),
-                run.residual,
-                run.free_energy,
-                run.evaluations,
-                np.linalg.eigvalsh(scaled),
-                energy.kernel(scaled),
-            )
+def _start_names(starts: Sequence[str]) -> tuple[str, ...]:
+    """Return each name once, or refuse them."""
+    names = _validate.several(starts, "starts", "('nngp',)")
+    if not names:
+        raise ValueError(
+            f"starts is empty, expected at least one of {', '.join(START_NAMES)}: try ('nngp',)."
         )
-        log_scaled = run.log_scaled
-    return path, log_scaled
+    for name in names:
+        _validate.choice(name, START_NAMES, "the start")
+    return tuple(dict.fromkeys(names))
 
 
-def _descend_from(
-    name: str, energy: FreeEnergy, first: Float[np.ndarray, "r r"], limit: int, rng: np.random.Generator
-) -> _minimise.Run:
-    start = first
-    if name == "published":
-        start = _published(energy, first, limit).log_scaled
-    elif name == "annealed":
-        widths = [energy.width * factor for factor in (1000.0, 100.0, 10.0, 3.0)]
-        _, start = _anneal(energy, widths, np.zeros_like(first), limit)
-    elif name == "random":  # a Wishart matrix of twice as many degrees of freedom as dimensions
-        factor = rng.normal(size=(len(first), 2 * len(first))) / np.sqrt(2 * len(first))
-        start = _minimise.logarithm(factor @ factor.T)
-    return _minimise.minimise(energy, start, tolerance=TOLERANCE, limit=limit)
+def _differentiable(activation: activations.ActivationLike) -> activations.Activation:
+    """Return the activation, or refuse one whose free energy has no gradient."""
+    phi = activations.get(activation)
+    if phi.jumps:
+        raise ValueError(
+            f"the activation {phi.name} has a jump, so that the free energy has no gradient, expected one without: a "
+            "steep scaled_erf is close to a step."
+        )
+    if not callable(getattr(phi, "kappa_q", None)):
+        raise ValueError(
+            f"the activation {phi.name} has no kappa_q, expected one with that derivative: the adaptive kernel needs "
+            "it."
+        )
+    return phi
 
 
-def _published(energy: FreeEnergy, start: Float[np.ndarray, "r r"], limit: int) -> _minimise.Run:
-    """Solve the published code's equations: their label term, frozen, makes F linear in Q; renew it to the end.
+@dataclass(frozen=True)
+class _Solver:
+    """A free energy, and how many times a descent of it may evaluate it."""
 
-    It is tiny beside the rest (a factor sigma^4 against the right one), so that a few renewals do.
-    """
-    blind = energy.without_labels()
-    run = _minimise.minimise(blind, start, tolerance=TOLERANCE, limit=limit)
-    evaluations, iterations = run.evaluations, run.iterations
-    for _ in range(50):
-        if run.status in ("not_finite", "max_iterations"):
-            break
-        term = published_label_term(energy, _minimise.exponential(run.log_scaled))
-        evaluations += 1
-        frozen = blind.with_linear_term(term)
-        run = _minimise.minimise(frozen, run.log_scaled, tolerance=0.5 * TOLERANCE, limit=limit)
-        evaluations, iterations = evaluations + run.evaluations, iterations + run.iterations
-        if run.iterations == 0:  # the renewed term left the solution where it was
-            break
-    return replace(run, evaluations=evaluations, iterations=iterations)
+    energy: FreeEnergy
+    limit: int
+
+    @property
+    def origin(self) -> Float[np.ndarray, "r r"]:
+        """The prior."""
+        return np.zeros((self.energy.z.shape[1],) * 2)
+
+    def descend(self, start: Float[np.ndarray, "r r"]) -> Run:
+        return minimise(self.energy, start, tolerance=TOLERANCE, limit=self.limit)
+
+    def anneal(
+        self, widths: Sequence[float], log_scaled: Float[np.ndarray, "r r"]
+    ) -> tuple[list[PathPoint], Float[np.ndarray, "r r"]]:
+        """Solve at each width from the solution at the one before; return the path and its end."""
+        path = []
+        for width in widths:
+            run = replace(self, energy=self.energy.at_width(width)).descend(log_scaled)
+            log_scaled = run.log_scaled
+            scaled = exponential(log_scaled)
+            path.append(
+                PathPoint(
+                    width,
+                    run.status,
+                    run.residual,
+                    run.free_energy,
+                    run.evaluations,
+                    np.linalg.eigvalsh(scaled),
+                    self.energy.kernel(scaled),
+                )
+            )
+        return path, log_scaled
+
+    def descend_from(self, name: str, first: Float[np.ndarray, "r r"], rng: np.random.Generator) -> Run:
+        """Descend from the start of that name; "nngp" is at the end of the path that was asked for."""
+        start = first
+        if name == "published":
+            start = self.published(first).log_scaled
+        elif name == "annealed":
+            widths = [self.energy.width * factor for factor in (1000.0, 100.0, 10.0, 3.0)]
+            _, start = self.anneal(widths, self.origin)
+        elif name == "random":  # a Wishart matrix of twice as many degrees of freedom as dimensions
+            factor = rng.normal(size=(len(first), 2 * len(first))) / np.sqrt(2 * len(first))
+            start = logarithm(factor @ factor.T)
+        return self.descend(start)
+
+    def published(self, start: Float[np.ndarray, "r r"]) -> Run:
+        """Solve the published code's equations: their label term, frozen, makes F linear in Q; renew it to the end.
+
+        It is tiny beside the rest (a factor sigma^4 against the right one), so that a few renewals do.
+        """
+        blind = self.energy.without_labels()
+        run = replace(self, energy=blind).descend(start)
+        evaluations, iterations = run.evaluations, run.iterations
+        for _ in range(50):
+            if run.failed:
+                break
+            term = published_label_term(self.energy, exponential(run.log_scaled))
+            evaluations += 1
+            frozen = blind.with_linear_term(term)
+            run = minimise(frozen, run.log_scaled, tolerance=0.5 * TOLERANCE, limit=self.limit)
+            evaluations, iterations = evaluations + run.evaluations, iterations + run.iterations
+            if run.iterations == 0:  # the renewed term left the solution where it was
+                break
+        return replace(run, evaluations=evaluations, iterations=iterations)
+
+
+def _solution(
+    energy: FreeEnergy,
+    span: Span,
+    runs: dict[str, Run],
+    path: list[PathPoint],
+    *,
+    from_prior: bool,
+    curvature: bool,
+) -> AdaptiveSolution:
+    """Return the lowest of the runs; `from_prior`: that named "nngp" went down F itself, from the prior."""
+    n, rank = energy.z.shape
+    best = min(runs.values(), key=lambda run: (run.failed, run.free_energy))
+    # Outside of the span of the samples Sigma is at its prior; and F is in units of Sigma, not of S.
+    constant = 0.5 * (span.dim - rank) - 0.5 * span.dim * np.log(span.variance)
+    scaled = exponential(best.log_scaled)
+    if from_prior:
+        prior_energy, end = runs["nngp"].start_energy, best.data
+    else:
+        prior_energy, end = energy.evaluate(np.eye(rank)).value + 0.5 * rank, energy.evaluate(scaled)
+    return AdaptiveSolution(
+        gram=energy.kernel(scaled) if end.finite else np.full((n, n), np.nan),
+        status=best.status,
+        residual=best.residual,
+        round_off=best.round_off,
+        free_energy=(end.value + prior_term(best.log_scaled) if end.finite else np.nan) + constant,
+        prior_free_energy=(prior_energy if np.isfinite(prior_energy) else np.nan) + constant,
+        iterations=best.iterations,
+        evaluations=sum(run.evaluations for run in runs.values()) + sum(p.evaluations for p in path),
+        smallest_pivot=end.smallest_pivot,
+        condition=end.condition,
+        curvature=smallest_curvature(energy, best.log_scaled) if curvature and end.finite else np.nan,
+        readout_variance=energy.readout_variance,
+        path=tuple(replace(p, free_energy=p.free_energy + constant) for p in path),
+        starts=tuple(
+            Start(name, run.status, run.residual, run.free_energy + constant, run.evaluations)
+            for name, run in runs.items()
+        ),
+        activation=energy.activation,
+        _scaled=scaled,
+        _span=span,
+    )

@@ -77,13 +77,13 @@ def _run() -> int:
         warnings.simplefilter("always", DamagedRows)
         show = warnings.showwarning
 
-        def hear(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        def keep_damage(message: Warning | str, category: type[Warning], *where: Any) -> None:
             if issubclass(category, DamagedRows):
                 damaged[str(message)] = None
             else:
                 show(message, category, *where)
 
-        warnings.showwarning = hear  # type: ignore[assignment]
+        warnings.showwarning = keep_damage  # type: ignore[assignment]
         code = _code_of_app()
     for said in damaged:
         sys.stderr.write(f"kernel-collapse: {for_terminal(said)}\n")

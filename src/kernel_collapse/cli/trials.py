@@ -176,7 +176,7 @@ def _run_with_progress(
         say(f"{len(trials)} trials: {shown.done} found in {folder}, {len(todo)} to run, {time}.", err=True)
     stop = sweep.Stop(limits.grace)
 
-    def hear() -> None:
+    def on_signal() -> None:
         if stop.requested and stop.grace - stop.left > SAME_SIGNAL:
             raise KeyboardInterrupt
         stop.request()
@@ -187,7 +187,7 @@ def _run_with_progress(
 
     goes_on = "the same command goes on from there."
     try:
-        with shown, _signals(hear):
+        with shown, _signals(on_signal):
             counts = sweep.run(
                 trials,
                 store,

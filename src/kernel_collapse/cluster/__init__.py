@@ -41,10 +41,10 @@ CLOSING = 20.0
 PER_THREAD = 3
 #: Tasks that wait on the scheduler while there are no workers, or few.
 AT_LEAST = 8
-#: Seconds for which what the scheduler said of itself is believed.
-NEWS = 2.0
-#: Seconds that are spent waiting for such news at a time.
-GLANCE = 1.0
+#: Seconds for which an answer of the scheduler holds.
+FRESH = 2.0
+#: Seconds that are spent waiting for its answer at a time.
+POLL = 1.0
 
 
 class Cluster(Executor):
@@ -65,7 +65,7 @@ class Cluster(Executor):
         about = client.scheduler_info()
         self._address, self._id = about["address"], about["id"]
         self._asked, self._threads = 0.0, 0
-        self._news: Future[int] | None = None
+        self._asking: Future[int] | None = None
         self._followed: set[Future[None]] = set()
         self._shut, self._same = False, True
         self._run = guarded(versions())
@@ -97,8 +97,8 @@ class Cluster(Executor):
         """
         if lost := self._lost():
             raise BrokenExecutor(lost)
-        if time.monotonic() - self._asked > NEWS:
-            self._hear()
+        if time.monotonic() - self._asked > FRESH:
+            self._ask()
         return max(AT_LEAST, PER_THREAD * self._threads)
 
     def threads(self) -> int:
@@ -116,7 +116,7 @@ class Cluster(Executor):
         if wait:
             futures.wait(followed)
 
-    def _hear(self) -> None:
+    def _ask(self) -> None:
         """Ask the scheduler for its threads, and read what it has answered if it has: it may be slow, or hang."""
 
         async def threads() -> int:
@@ -125,13 +125,13 @@ class Cluster(Executor):
             self._look()
             return sum(found.values())
 
-        if self._news is None:
-            self._news = asyncio.run_coroutine_threadsafe(threads(), self._loop)
-        if not futures.wait([self._news], GLANCE).done:
+        if self._asking is None:
+            self._asking = asyncio.run_coroutine_threadsafe(threads(), self._loop)
+        if not futures.wait([self._asking], POLL).done:
             return
-        news, self._news = self._news, None
+        answer, self._asking = self._asking, None
         try:
-            self._threads, self._asked = news.result(), time.monotonic()
+            self._threads, self._asked = answer.result(), time.monotonic()
         except Exception as error:  # dask's errors of a lost connection are of many types
             raise BrokenExecutor(self._is_lost()) from error
         if lost := self._lost():

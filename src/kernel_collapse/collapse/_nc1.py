@@ -250,6 +250,12 @@ def traces_of(moments: Moments, weighting: Weighting) -> Traces:
     else:
         require_definite(within, within_error, "tr S_W")
         require_definite(between, between_error, "tr S_B")
+    return _quotient(within, within_error, between, between_error)
+
+
+def _quotient(within: Any, within_error: Any, between: Any, between_error: Any) -> Traces:
+    """Return the traces with their quotient, each where it is more than its round-off."""
+    xp = _arrays.namespace(within)
     zero = xp.zeros_like(within)
     apart = xp.abs(between) > between_error
     # The quotient is taken where there is one: a derivative would carry what is selected away.

@@ -13,7 +13,7 @@ from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._probes import Loss, Seen, Task, decide, look, losses
 from kernel_collapse.networks.model import Parameters, Scales, layers
 
-__all__ = ["NEVER", "Watch", "run"]
+__all__ = ["NEVER", "Trained", "Watch", "run"]
 
 #: A loss this many times that of the start (or of predicting zero, if that is more) counts as divergence: from there
 #: gradient descent does not come back.
@@ -28,6 +28,14 @@ class Watch(NamedTuple):
     zero_error: Any
     diverged: Any
     limit: Any
+
+
+class Trained(NamedTuple):
+    """What training leaves; the leading axis is the seed, the next one of what was seen the probe."""
+
+    parameters: Parameters
+    watch: Watch
+    seen: Seen
 
 
 def _transformation(fixed: Any, traced: tuple[Any, ...]) -> optax.GradientTransformation:
@@ -55,8 +63,8 @@ def run(
     loss: Loss,
     fixed: Any,
     batch: int,
-) -> tuple[Parameters, Watch, Seen]:
-    """Train every network to the last stop, looking at each; the leading axis of all that is returned is the seed."""
+) -> Trained:
+    """Train every network to the last stop, looking at each."""
     transformation = _transformation(fixed, traced)
     n = task.columns.shape[1]
     steps = n // batch
@@ -109,7 +117,7 @@ def run(
     (_, parameters, _, watch), seen = jax.lax.scan(to_stop, carry, stops)
     last = jax.tree.map(lambda leaf: leaf[-1], seen)
     watch = _note(watch, stops[-1], last.loss, last.accuracy == 1.0)
-    return parameters, watch, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), seen)
+    return Trained(parameters, watch, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), seen))
 
 
 def _right(outputs: Any, task: Task) -> Any:

@@ -200,7 +200,9 @@ class Ensemble:
     """
 
     def __init__(self, problem: Problem, particles: Particles, known: Gaussian | None) -> None:
-        self._problem, self._u, self._phi = problem, particles.u, particles.phi
+        self.particles = particles
+        self._problem, self._known = problem, known
+        self._u, self._phi = particles.u, particles.phi
         # Logarithm of the prior over the density of the particles, each of which stands for 1/P of that.
         self._log_prior = _log_gaussian(particles.u) - particles.log_density - np.log(len(particles.u))
         log_weights = particles.log_gaussian - particles.log_density
@@ -213,6 +215,10 @@ class Ensemble:
                 known.divergence - self._divergence_from_prior(self._log_gaussian),
                 known.covariance - self.second_moment(weights),
             )
+
+    def part(self, i: int) -> Ensemble:
+        """Return the ensemble of one population."""
+        return Ensemble(self._problem, self.particles.part(i), self._known)
 
     def gram(self, weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, "n n"]:
         """Return E[phi phi'], symmetric to the last bit."""

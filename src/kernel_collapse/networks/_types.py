@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_collapse.data import Dataset
+from kernel_collapse.solution import SolutionError
 
 __all__ = ["NetworkError", "check_dataset"]
 
 
-class NetworkError(RuntimeError):
+class NetworkError(SolutionError):
     """A network that was not trained, or a posterior that was not sampled, to what was asked."""
 
 

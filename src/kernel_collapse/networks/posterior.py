@@ -11,18 +11,19 @@ It is sampled in units of the prior, W = (sigma_w / sqrt(d)) U, where the prior 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
+from kernel_collapse._span import Span, span_of
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import WEIGHTINGS, Weighting, nc1
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _activations, _chains
 from kernel_collapse.networks._types import NetworkError, check_dataset
+from kernel_collapse.solution import Solution, SolutionError, Status
 
 __all__ = ["SAMPLERS", "Posterior", "Sampler", "Status", "sample_posterior"]
 
@@ -35,32 +36,8 @@ RHAT_LIMIT, ESS_A_CHAIN = 1.01, 100
 DIVERGENT_LIMIT = 0.01
 
 
-class Status(Enum):
-    """How sampling ended."""
-
-    CONVERGED = "converged"
-    TOO_FEW_DRAWS = "too_few_draws"
-    NOT_MIXED = "not_mixed"
-    DIVERGENCES = "divergences"
-    NOT_FINITE = "not_finite"
-
-    @property
-    def sentence(self) -> str:
-        """What it means, and what to try."""
-        return {
-            Status.CONVERGED: "the chains agree, with enough independent draws.",
-            Status.TOO_FEW_DRAWS: "the chains agree, but the error asked for is not reached; raise draws.",
-            Status.NOT_MIXED: "the chains do not agree, or have too few independent draws to tell; raise draws and "
-            "warmup, or noise_variance: a posterior with tiny noise mixes slowly.",
-            Status.DIVERGENCES: "many trajectories diverged; raise acceptance or warmup, give a smaller step_size, or "
-            "raise noise_variance.",
-            Status.NOT_FINITE: "the density is not finite in float64; raise noise_variance, scale x down, or give a "
-            "smaller step_size.",
-        }[self]
-
-
 @dataclass(frozen=True)
-class Posterior:
+class Posterior(Solution):
     """Draws from the posterior, summed up.
 
     Attributes
@@ -120,6 +97,16 @@ class Posterior:
     accuracy: float | None
     weights: Float[np.ndarray, "chains N d"] = field(repr=False)
 
+    _error: ClassVar[type[SolutionError]] = NetworkError
+    _sentences: ClassVar = {
+        Status.CONVERGED: "the chains agree, with enough independent draws.",
+        Status.NOT_FINITE: "the density is not finite in float64; raise noise_variance, scale x down, or give a "
+        "smaller step_size.",
+    }
+    _value: ClassVar = "gram"
+    _certificate: ClassVar = ("ratio_error", "rhat", "ess", "acceptance", "divergences")
+    _cost: ClassVar = ("chains", "draws", "steps")
+
     @property
     def nc1(self) -> Float[np.ndarray, "chains draws"]:
         """NC1 draw by draw; its mean is not `ratio`, which is that of the mean kernel."""
@@ -151,7 +138,7 @@ class Posterior:
         error = f", relative error {self.ratio_error / self.ratio:.2g}" if self.ratio > 0 else ""
         return (
             f"{self.chains} chains of {self.draws} draws ended as {self.status.value} (R-hat {self.rhat:.3f}, "
-            f"effective sample size {self.ess:.0f}, acceptance {self.acceptance:.2f}{error}): {self.status.sentence}"
+            f"effective sample size {self.ess:.0f}, acceptance {self.acceptance:.2f}{error}): {self.sentence}"
             f"{needed}"
         )
 
@@ -247,7 +234,8 @@ def sample_posterior(
     >>> posterior.ratio < kc.nc1(kc.nngp(data.x), data.labels).ratio
     True
     """
-    x, basis = _inputs(dataset, _validate.moderate(weight_variance, "weight_variance"))
+    check_dataset(dataset)
+    span, x = span_of(dataset.x, _validate.moderate(weight_variance, "weight_variance"))
     width = _validate.count(width, "width")
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     _validate.choice(sampler, SAMPLERS, "sampler")
@@ -294,75 +282,85 @@ def sample_posterior(
     )
     seed = _validate.seed(seed)
     found = _chains.run(problem, plan, width, _activations.get(activation), seed)
-    posterior = _summed_up(found, dataset, width, weight_variance, basis, weighting, accuracy)
-    if raise_on_failure and posterior.status is not Status.CONVERGED:
-        raise NetworkError(posterior.explanation)
+    posterior = _summed_up(found, dataset, span, weighting, accuracy)
+    if raise_on_failure:
+        posterior.raise_for_status()
     return posterior
 
 
+class _Summary(NamedTuple):
+    """NC1 of the mean kernel with its standard error, and how well the chains mixed."""
+
+    ratio: float
+    ratio_error: float
+    rhat: float
+    ess: float
+
+
 def _summed_up(
-    found: _chains.Draws,
-    dataset: Dataset,
-    width: int,
-    weight_variance: float,
-    basis: Float[np.ndarray, "d r"] | None,
-    weighting: Weighting,
-    accuracy: float | None,
+    found: _chains.Draws, dataset: Dataset, span: Span, weighting: Weighting, accuracy: float | None
 ) -> Posterior:
     """Return the result, with its status."""
     record = found.record
     within, between = _traces(record, np.array(dataset.class_sizes), weighting)
-    variance = weight_variance / dataset.x.shape[1]
     weight_norm = record.square / found.position[0].size
-    ratio = rhat = ess = error = np.nan
+    summary = _Summary(np.nan, np.nan, np.nan, np.nan)
     finite = all(np.isfinite(part).all() for part in (record.log_density, within, between, found.gram))
     if finite:
         ratio = nc1(found.gram, dataset.labels, weighting=weighting).ratio  # NaN if the means coincide
-        deviation = within - np.nan_to_num(ratio) * between
-        ratios = np.divide(within, between, out=np.zeros_like(within), where=between != 0)
-        summaries = np.stack([ratios, within, between, record.log_density, weight_norm, deviation], axis=-1)
-        rhats, bulk, plain = _chains.diagnostics(summaries)
-        # What never moves in any chain (within = 0 with one sample a class) has nothing to mix; what stays at one
-        # value in each chain and differs between them has not mixed.
-        moves = np.ptp(summaries, axis=(0, 1)) > 0
-        rhat = float(np.nan_to_num(rhats, nan=np.inf)[:-1][moves[:-1]].max(initial=1.0))
-        ess = float(np.nan_to_num(bulk)[:-1][moves[:-1]].min(initial=within.size))
-        error = _standard_error(deviation, plain[-1]) / abs(between.mean()) if np.isfinite(ratio) else np.nan
+        summary = _summary(ratio, within, between, record.log_density, weight_norm)
     if not finite:
         status = Status.NOT_FINITE
     elif record.divergent.mean() > DIVERGENT_LIMIT:
         status = Status.DIVERGENCES
-    elif not (rhat < RHAT_LIMIT and ess >= ESS_A_CHAIN * len(within)):
+    elif not (summary.rhat < RHAT_LIMIT and summary.ess >= ESS_A_CHAIN * len(within)):
         status = Status.NOT_MIXED
-    elif accuracy is not None and error > accuracy * abs(ratio):
+    elif accuracy is not None and summary.ratio_error > accuracy * abs(summary.ratio):
         status = Status.TOO_FEW_DRAWS
     else:
         status = Status.CONVERGED
     known = status in (Status.CONVERGED, Status.TOO_FEW_DRAWS)
-    spread, weights = found.scatter, np.sqrt(variance) * found.position
-    if basis is not None:  # outside of the span of the samples the posterior is the prior
-        spread = np.eye(len(basis)) + basis @ (spread - np.eye(len(spread))) @ basis.T
-        weights = weights @ basis.T
     return Posterior(
         gram=found.gram,
         gram_error=found.gram_error,
-        ratio=ratio if known else np.nan,
-        ratio_error=error if known else np.nan,
+        ratio=summary.ratio if known else np.nan,
+        ratio_error=summary.ratio_error if known else np.nan,
         within=within,
         between=between,
         log_density=record.log_density,
         weight_norm=weight_norm,
-        weight_covariance=variance * spread,
-        rhat=rhat,
-        ess=ess,
+        weight_covariance=span.weight_covariance(found.scatter),
+        rhat=summary.rhat,
+        ess=summary.ess,
         acceptance=float(record.acceptance.mean()),
         divergences=int(record.divergent.sum()),
         step_size=found.step_size,
         steps=float(record.steps.mean()),
         status=status,
         accuracy=accuracy,
-        weights=weights,
+        weights=span.lift(np.sqrt(span.variance) * found.position),
     )
+
+
+def _summary(
+    ratio: float,
+    within: Float[np.ndarray, "chains draws"],
+    between: Float[np.ndarray, "chains draws"],
+    log_density: Float[np.ndarray, "chains draws"],
+    weight_norm: Float[np.ndarray, "chains draws"],
+) -> _Summary:
+    """Return how well the worst of five summaries mixed, and the error of the ratio."""
+    deviation = within - np.nan_to_num(ratio) * between
+    ratios = np.divide(within, between, out=np.zeros_like(within), where=between != 0)
+    summaries = np.stack([ratios, within, between, log_density, weight_norm, deviation], axis=-1)
+    rhats, bulk, plain = _chains.diagnostics(summaries)
+    # What never moves in any chain (within = 0 with one sample a class) has nothing to mix; what stays at one
+    # value in each chain and differs between them has not mixed.
+    moves = np.ptp(summaries, axis=(0, 1)) > 0
+    rhat = float(np.nan_to_num(rhats, nan=np.inf)[:-1][moves[:-1]].max(initial=1.0))
+    ess = float(np.nan_to_num(bulk)[:-1][moves[:-1]].min(initial=within.size))
+    error = _standard_error(deviation, plain[-1]) / abs(between.mean()) if np.isfinite(ratio) else np.nan
+    return _Summary(ratio, error, rhat, ess)
 
 
 def _standard_error(values: Float[np.ndarray, "chains draws"], ess: float) -> float:
@@ -388,15 +386,3 @@ def _traces(
         + np.einsum("k,...kl,l->...", centre, record.means, centre)[..., None]
     )
     return record.spread @ centre, distance @ (share if weighting == "sample" else even)
-
-
-def _inputs(
-    dataset: Dataset, weight_variance: float
-) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "d r"] | None]:
-    """Return the inputs in units of the prior, and where d > n a basis of their span."""
-    check_dataset(dataset)
-    x = dataset.x * np.sqrt(weight_variance / dataset.x.shape[1])
-    if x.shape[1] <= x.shape[0]:
-        return x, None
-    basis, triangle = np.linalg.qr(x.T)
-    return np.ascontiguousarray(triangle.T), basis

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +22,11 @@ from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_classes, nc2, nc3
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
-from kernel_collapse.networks._descent import NEVER, Watch, run
+from kernel_collapse.networks._descent import NEVER, Trained, run
 from kernel_collapse.networks._probes import Loss, Seen, Task
 from kernel_collapse.networks._types import NetworkError, check_dataset
-from kernel_collapse.networks.model import Network, Parameterisation, Parameters, initialise
+from kernel_collapse.networks.model import Network, Parameterisation, initialise
+from kernel_collapse.solution import Solution, SolutionError, Status
 
 __all__ = ["Status", "Training", "train"]
 
@@ -37,15 +37,8 @@ Optimiser = Literal["sgd", "adam"]
 Precision = Literal["float32", "float64"]
 
 
-class Status(Enum):
-    """How the training of one network ended."""
-
-    TRAINED = "trained"
-    DIVERGED = "diverged"
-
-
 @dataclass(frozen=True)
-class Training:
+class Training(Solution):
     """Trained networks, and what was seen of them on the way.
 
     Axes: S seeds, P probes, L hidden layers (the last one is what the classifier sees), C classes, d inputs.
@@ -100,6 +93,23 @@ class Training:
     networks: tuple[Network, ...] = field(repr=False)
     initial_networks: tuple[Network, ...] = field(repr=False)
     _weightings: np.ndarray = field(repr=False)
+
+    _error: ClassVar[type[SolutionError]] = NetworkError
+    _successes: ClassVar = (Status.TRAINED,)
+    _value: ClassVar = "networks"
+    _certificate: ClassVar = ("loss", "accuracy", "diverged_epoch")
+    _cost: ClassVar = ("epochs",)
+
+    @property
+    def explanation(self) -> str:
+        """Where the first network diverged, if one did, and what to try."""
+        if not self.failures:
+            return f"{len(self.seeds)} networks were trained: {self.sentence}"
+        first = self.status.index(Status.DIVERGED)
+        return (
+            f"training diverged in epoch {self.diverged_epoch[first]} (seed {self.seeds[first]}): lower learning_rate, "
+            "or pass raise_on_failure=False to have the status instead."
+        )
 
     def nc1_weightings(self, seed: int = 0, *, probe: int = -1, layer: int = -1) -> dict[Weighting, NC1]:
         """Return NC1 under every weighting of one network (by its place) at one probe in one layer."""
@@ -194,24 +204,22 @@ def train(
     _validate.choice(loss, get_args(Loss), "loss")
     _validate.choice(precision, get_args(Precision), "precision")
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    n, dim = dataset.x.shape
-    classes = len(dataset.class_sizes)
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     epochs = _validate.count(epochs, "epochs", least=0, most=_validate.MOST_STEPS)
-    chosen = _seeds(seeds)
-    stops = _probes(probes, epochs)
-    batch = n if batch_size is None else _validate.count(batch_size, "batch_size")
-    if batch > n:
-        raise ValueError(
-            f"batch_size is {batch}, expected at most the number of samples, {n}: leave it out for all."
-        )
-    hyper = _Hyper(*_rates(optimiser, learning_rate, momentum, weight_decay))
+    plan = _Plan(
+        seeds=_seeds(seeds),
+        probes=_probes(probes, epochs),
+        batch=_batch(batch_size, len(dataset.x)),
+        hyper=_rates(optimiser, learning_rate, momentum, weight_decay),
+        loss=loss,
+        precision=precision,
+    )
     starts = tuple(
         initialise(
-            dim,
+            dataset.x.shape[1],
             width=width,
             depth=depth,
-            outputs=classes if loss == "cross_entropy" else dataset.targets.shape[1],
+            outputs=_class_targets(dataset, loss).shape[1],
             activation=activation,
             parameterisation=parameterisation,
             weight_variance=weight_variance,
@@ -220,48 +228,12 @@ def train(
             biases=biases,
             seed=seed,
         )
-        for seed in chosen
+        for seed in plan.seeds
     )
-    with jax.enable_x64(precision == "float64"):
-        dtype = jnp.dtype(precision)
-        sizes = np.array(dataset.class_sizes, dtype=float)
-        codes = _class_targets(dataset, loss)
-        task = Task(
-            jnp.asarray(dataset.x.T, dtype),
-            jnp.asarray(
-                (np.eye(classes)[:, dataset.labels] if loss == "cross_entropy" else dataset.targets.T), dtype
-            ),
-            jnp.asarray(dataset.labels),
-            jnp.asarray(codes, dtype),
-            jnp.asarray(np.eye(classes)[dataset.labels] / sizes, dtype),
-        )
-        stacked = jax.tree.map(
-            lambda *leaves: jnp.asarray(np.stack(leaves), dtype), *(s.parameters for s in starts)
-        )
-        scales = jax.tree.map(lambda scale: jnp.asarray(scale, dtype), starts[0].scales)
-        parameters, watch, seen = run(
-            stacked,
-            scales,
-            task,
-            jax.tree.map(lambda value: jnp.asarray(value, dtype), hyper.traced),
-            jnp.asarray(chosen),
-            jnp.asarray(stops),
-            phi=starts[0].activation,
-            loss=loss,
-            fixed=hyper.fixed,
-            batch=batch,
-        )
-        parameters, watch, seen = jax.tree.map(np.asarray, (parameters, watch, seen))
-    eps = float(np.finfo(precision).eps)
-    training = _collect(
-        dataset, starts, chosen, stops, parameters, watch, seen, weight_variance, codes, weighting, eps
-    )
-    if raise_on_failure and Status.DIVERGED in training.status:
-        first = training.status.index(Status.DIVERGED)
-        raise NetworkError(
-            f"training diverged in epoch {training.diverged_epoch[first]} (seed {chosen[first]}): lower learning_rate, "
-            "or pass raise_on_failure=False to have the status instead."
-        )
+    trained = _run(dataset, starts, plan)
+    training = _collect(dataset, starts, plan, trained, weight_variance, weighting)
+    if raise_on_failure:
+        training.raise_for_status()
     return training
 
 
@@ -270,6 +242,17 @@ class _Hyper(NamedTuple):
 
     traced: tuple[float, ...]
     fixed: Any
+
+
+class _Plan(NamedTuple):
+    """How to train: `batch` samples a step, a look at each of the epochs `probes`, the last of which is the end."""
+
+    seeds: tuple[int, ...]
+    probes: tuple[int, ...]
+    batch: int
+    hyper: _Hyper
+    loss: Loss
+    precision: Precision
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -295,12 +278,19 @@ def _probes(probes: Sequence[int] | None, epochs: int) -> tuple[int, ...]:
     return tuple(stops) if stops[-1] == epochs else (*stops, epochs)
 
 
-def _rates(
-    optimiser: Any, learning_rate: Any, momentum: float, weight_decay: float
-) -> tuple[tuple[float, ...], Any]:
+def _batch(batch_size: int | None, n: int) -> int:
+    batch = n if batch_size is None else _validate.count(batch_size, "batch_size")
+    if batch > n:
+        raise ValueError(
+            f"batch_size is {batch}, expected at most the number of samples, {n}: leave it out for all."
+        )
+    return batch
+
+
+def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: float) -> _Hyper:
     """Return the numbers that may change without compiling anew, and the choice of optimiser."""
     if isinstance(optimiser, optax.GradientTransformation):
-        return (), optimiser
+        return _Hyper((), optimiser)
     _validate.choice(optimiser, get_args(Optimiser), "optimiser")
     decay = _validate.positive(weight_decay, "weight_decay", zero_allowed=True)
     momentum = _validate.positive(momentum, "momentum", zero_allowed=True)
@@ -309,9 +299,9 @@ def _rates(
             f"momentum is {momentum:g} with {optimiser!r}, expected at least 0 and below 1, and 'sgd'."
         )
     if callable(learning_rate):
-        return (decay, momentum), (optimiser, momentum > 0, learning_rate)
+        return _Hyper((decay, momentum), (optimiser, momentum > 0, learning_rate))
     rate = _validate.positive(learning_rate, "learning_rate")
-    return (decay, momentum, rate), (optimiser, momentum > 0, None)
+    return _Hyper((decay, momentum, rate), (optimiser, momentum > 0, None))
 
 
 def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
@@ -322,71 +312,116 @@ def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
     return (np.eye(len(sizes))[dataset.labels] / sizes).T @ dataset.targets
 
 
+def _run(dataset: Dataset, starts: tuple[Network, ...], plan: _Plan) -> Trained:
+    """Train all networks at once, and return NumPy's arrays."""
+    with jax.enable_x64(plan.precision == "float64"):
+        dtype = jnp.dtype(plan.precision)
+
+        def arrays(tree: Any) -> Any:
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+
+        membership = np.eye(len(dataset.class_sizes))[dataset.labels]
+        aims = membership.T if plan.loss == "cross_entropy" else dataset.targets.T
+        task = Task(
+            arrays(dataset.x.T),
+            arrays(aims),
+            jnp.asarray(dataset.labels),
+            arrays(_class_targets(dataset, plan.loss)),
+            arrays(membership / np.array(dataset.class_sizes, dtype=float)),
+        )
+        trained = run(
+            arrays(jax.tree.map(lambda *leaves: np.stack(leaves), *(s.parameters for s in starts))),
+            arrays(starts[0].scales),
+            task,
+            arrays(plan.hyper.traced),
+            jnp.asarray(plan.seeds),
+            jnp.asarray(plan.probes),
+            phi=starts[0].activation,
+            loss=plan.loss,
+            fixed=plan.hyper.fixed,
+            batch=plan.batch,
+        )
+        return jax.tree.map(np.asarray, trained)
+
+
+class _Metrics(NamedTuple):
+    """Of every network at every probe: NC1 of each layer by weighting, NC2 of each layer, NC3."""
+
+    nc1: np.ndarray  # of dict, (S, P, L)
+    nc2: Float[np.ndarray, "S P L 3"]
+    nc3: Float[np.ndarray, "S P 2"]
+
+
+def _metrics(dataset: Dataset, plan: _Plan, seen: Seen, gone: np.ndarray) -> _Metrics:
+    """Return them from class means and spreads, in float64; NaN where the network had diverged (`gone`)."""
+    sizes = np.array(dataset.class_sizes, dtype=float)
+    class_targets = _class_targets(dataset, plan.loss)
+    eps = float(np.finfo(plan.precision).eps)
+    depth = len(seen.spread)
+    share = sizes / sizes.sum()
+    towards = class_targets - share @ class_targets
+    nc1s, nc2s = np.empty((*gone.shape, depth), dtype=object), np.full((*gone.shape, depth, 3), np.nan)
+    nc3s = np.full((*gone.shape, 2), np.nan)
+    nc1s[gone] = dict.fromkeys(WEIGHTINGS, NC1(np.nan, np.nan, np.nan, "the network had diverged"))
+    for s, p in np.argwhere(~gone):
+        for layer in range(depth):
+            spread, means = seen.spread[layer][s, p], seen.class_means[layer][s, p]
+            nc1s[s, p, layer] = nc1_from_classes(sizes, spread, means, eps=eps)
+            centred = means - share @ means
+            nc2s[s, p, layer] = nc2(centred @ centred.T)
+        classifier = towards @ seen.readout[s, p]
+        square = np.einsum("cj,cj->", classifier, classifier)
+        nc3s[s, p] = nc3(classifier @ centred.T, square, centred @ centred.T)
+    return _Metrics(nc1s, nc2s, nc3s)
+
+
 def _collect(
     dataset: Dataset,
     starts: tuple[Network, ...],
-    seeds: tuple[int, ...],
-    stops: tuple[int, ...],
-    parameters: Parameters,
-    watch: Watch,
-    seen: Seen,
+    plan: _Plan,
+    trained: Trained,
     weight_variance: float,
-    class_targets: Float[np.ndarray, "C k"],
     weighting: Weighting,
-    eps: float,
 ) -> Training:
-    """Turn class means and spreads into metrics, in float64; what was seen after a divergence becomes NaN."""
-    sizes = np.array(dataset.class_sizes, dtype=float)
-    seen = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), seen)
-    gone = (watch.diverged[:, None] != NEVER) & (watch.diverged[:, None] <= np.array(stops))
-    lost = dict.fromkeys(WEIGHTINGS, NC1(np.nan, np.nan, np.nan, "the network had diverged"))
-    depth = len(starts[0].widths)
-    nc1s, nc2s = [], np.full((*gone.shape, depth, 3), np.nan)
-    distances, cosines = np.full(gone.shape, np.nan), np.full(gone.shape, np.nan)
-    share = sizes / sizes.sum()
-    towards = class_targets - share @ class_targets
-    for s, p, layer in np.ndindex(*gone.shape, depth):
-        spread, means = seen.spread[layer][s, p], seen.class_means[layer][s, p]
-        nc1s.append(lost if gone[s, p] else nc1_from_classes(sizes, spread, means, eps=eps))
-        if not gone[s, p]:
-            centred = means - share @ means
-            nc2s[s, p, layer] = nc2(centred @ centred.T)
-            if layer == depth - 1:
-                classifier = towards @ seen.readout[s, p]
-                square = np.einsum("cj,cj->", classifier, classifier)
-                distances[s, p], cosines[s, p] = nc3(classifier @ centred.T, square, centred @ centred.T)
-    table = np.array(nc1s, dtype=object).reshape(*gone.shape, depth)
+    """Return the result; what was seen after a divergence becomes NaN."""
+    diverged = trained.watch.diverged
+    seen = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), trained.seen)
+    gone = (diverged[:, None] != NEVER) & (diverged[:, None] <= np.array(plan.probes))
+    metrics = _metrics(dataset, plan, seen, gone)
 
     def values(name: str) -> np.ndarray:
-        return np.array([getattr(of[weighting], name) for of in nc1s]).reshape(table.shape)
+        found = [getattr(of[weighting], name) for of in metrics.nc1.flat]
+        return np.array(found).reshape(metrics.nc1.shape)
 
     def unless_gone(array: np.ndarray) -> np.ndarray:
         return np.where(gone.reshape(gone.shape + (1,) * (array.ndim - 2)), np.nan, array)
 
     def networks() -> Iterator[Network]:
         for s, start in enumerate(starts):
-            weights, biases = ([np.asarray(leaf[s], dtype=float) for leaf in leaves] for leaves in parameters)
+            weights, biases = (
+                [np.asarray(leaf[s], dtype=float) for leaf in leaves] for leaves in trained.parameters
+            )
             yield replace(start, weights=tuple(weights), biases=tuple(biases))
 
     return Training(
-        epochs=np.array(stops),
-        seeds=seeds,
+        epochs=np.array(plan.probes),
+        seeds=plan.seeds,
         loss=unless_gone(seen.loss),
         accuracy=unless_gone(seen.accuracy),
         within=values("within"),
         between=values("between"),
         nc1=values("ratio"),
-        nc2_norms=nc2s[..., 0],
-        nc2_angles=nc2s[..., 1],
-        nc2_etf=nc2s[..., 2],
-        nc3=distances,
-        nc3_cosine=cosines,
+        nc2_norms=metrics.nc2[..., 0],
+        nc2_angles=metrics.nc2[..., 1],
+        nc2_etf=metrics.nc2[..., 2],
+        nc3=metrics.nc3[..., 0],
+        nc3_cosine=metrics.nc3[..., 1],
         nc4=unless_gone(seen.agreement),
         weight_covariance=unless_gone(seen.covariance) * dataset.x.shape[1] / weight_variance,
-        zero_error_epoch=watch.zero_error,
-        diverged_epoch=watch.diverged,
-        status=tuple(Status.TRAINED if epoch == NEVER else Status.DIVERGED for epoch in watch.diverged),
+        zero_error_epoch=trained.watch.zero_error,
+        diverged_epoch=diverged,
+        status=tuple(Status.TRAINED if epoch == NEVER else Status.DIVERGED for epoch in diverged),
         networks=tuple(networks()),
         initial_networks=starts,
-        _weightings=table,
+        _weightings=metrics.nc1,
     )

@@ -37,9 +37,9 @@ RUNS, STOPPED, DEAD = "runs", "stopped", "dead"
 FALSE_STARTS = 3
 #: Seconds that a killed process is waited for.
 JOIN = 5.0
-#: Seconds between two glances at the processes, beyond which the pool itself was stopped and not merely busy.
+#: Seconds between two checks of the processes, beyond which the pool itself was stopped and not merely busy.
 BUSY = 1.0
-#: Seconds that a glance takes at least, so that a limit which is all but reached is reached.
+#: Seconds that a check takes at least, so that a limit which is all but reached is reached.
 SHORTEST = 0.001
 
 

@@ -24,7 +24,7 @@ from kernel_collapse.runs.trials import Trial, compute
 __all__ = ["Counts", "Outcome", "Stop", "missing", "run"]
 
 #: Seconds after which a run looks up from its trials: whether it is told to stop.
-GLANCE = 0.2
+POLL = 0.2
 
 
 class Outcome(NamedTuple):
@@ -203,7 +203,7 @@ def _run_here(
                     keep(end.task, _overdue(end, limit))
                 else:
                     keep(end.task, end.result)
-            ended = pool.wait(min(GLANCE, max(0.0, stop.left))) if pool.running else []
+            ended = pool.wait(min(POLL, max(0.0, stop.left))) if pool.running else []
     return lost
 
 
@@ -224,7 +224,7 @@ def _drain_elsewhere(
                 running[executor.submit(attempt, trial)] = trial
             broken: Exception | None = None
             in_flight()  # an executor that is lost says so here, where no future would
-            for future in wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED).done:
+            for future in wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done:
                 trial = running.pop(future)
                 try:
                     keep(trial, future.result())

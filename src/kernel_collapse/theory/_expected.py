@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from kernel_collapse import _validate, activations
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse import WEIGHTINGS, Weighting
+from kernel_collapse.solution import Solution, Status
 from kernel_collapse.theory import _qmc, _quadrature
 from kernel_collapse.theory._mixture import GaussianMixture
 from kernel_collapse.theory._moments import Network, Problem, Sizes, problem_of, traces
@@ -24,7 +25,7 @@ ACCURACY: dict[Method, float] = {"quadrature": 1e-6, "qmc": 1e-3}
 
 
 @dataclass(frozen=True)
-class ExpectedNC1:
+class ExpectedNC1(Solution):
     """Expected traces of a kernel and their ratio.
 
     Attributes
@@ -36,8 +37,8 @@ class ExpectedNC1:
     ratio_error : float
         Bound (quadrature) or half of a 95 % interval (qmc) of the error of `ratio`, in its own units; infinite if the
         rule does not converge with the points allowed.
-    status : {"converged", "max_points"}
-        Whether the error asked for was reached, or else what stopped it.
+    status : Status
+        `converged` if the error asked for was reached, else `max_points`.
     method : {"quadrature", "qmc"}
         What was used.
     points : int
@@ -50,10 +51,19 @@ class ExpectedNC1:
     between: float
     ratio: float
     ratio_error: float
-    status: Literal["converged", "max_points"]
+    status: Status
     method: Method
     points: int
     reason: str = ""
+
+    _value: ClassVar = "ratio"
+    _certificate: ClassVar = ("ratio_error",)
+    _cost: ClassVar = ("points",)
+
+    @property
+    def explanation(self) -> str:
+        """Why `ratio` is not a number or less accurate than was asked for, if it is so."""
+        return self.reason or self.sentence
 
     @property
     def log10_ratio(self) -> float:
@@ -161,7 +171,7 @@ def expected_nc1(
         found.append(_run(one, problem, sizes, weighting, accuracy or ACCURACY[one], max_points, seed))
         # Sampling is no use where quadrature is already as accurate as sampling would be asked to be.
         enough = found[-1].ratio_error <= (accuracy or ACCURACY["qmc"]) * abs(found[-1].ratio)
-        if found[-1].status == "converged" or enough:
+        if not found[-1].failures or enough:
             return found[-1]
     return min(found, key=lambda result: result.ratio_error)
 
@@ -187,14 +197,14 @@ def _run(
             f"the relative error is {error:.2g} with {points} points, not {accuracy:.2g}: raise max_points"
         )
     return ExpectedNC1(
-        value.within,
-        value.between,
-        value.ratio,
-        error * abs(value.ratio),
-        "converged" if error <= accuracy else "max_points",
-        method,
-        points,
-        reason,
+        within=value.within,
+        between=value.between,
+        ratio=value.ratio,
+        ratio_error=error * abs(value.ratio),
+        status=Status.CONVERGED if error <= accuracy else Status.MAX_POINTS,
+        method=method,
+        points=points,
+        reason=reason,
     )
 
 

@@ -1,0 +1,142 @@
+"""What solvers, samplers and training return alike: a value, how it ended, its certificate and its cost.
+
+A failure is a value too. `Solution.raise_for_status` makes an error of it, as ``raise_on_failure=True`` asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+__all__ = ["Solution", "SolutionError", "Status"]
+
+
+class Status(StrEnum):
+    """How a computation ended; `sentence` says what it means, and what to try.
+
+    Examples
+    --------
+    >>> from kernel_collapse.solution import Status
+    >>> Status("max_points").sentence
+    'the error asked for is not reached with the points allowed; raise max_points.'
+    """
+
+    CONVERGED = "converged", "the accuracy asked for is reached."
+    PRECISION_LIMIT = (
+        "precision_limit",
+        "round-off ends the descent above the tolerance (see round_off); raise noise_variance if the residual matters.",
+    )
+    MAX_ITERATIONS = "max_iterations", "the descent was cut off; raise the limit that was given."
+    NOT_FINITE = (
+        "not_finite",
+        "the problem is not finite in float64; raise noise_variance, scale x down, or drop duplicated samples.",
+    )
+    TOO_FEW_SAMPLES = (
+        "too_few_samples",
+        "the Monte Carlo error of NC1 is above the accuracy asked for, or unknown (inf) because too few particles "
+        "carry the weight; raise particles or accuracy, or width or noise_variance, which bring the density closer to "
+        "a Gaussian.",
+    )
+    TOO_FEW_DRAWS = (
+        "too_few_draws",
+        "the chains agree, but the error asked for is not reached; raise draws.",
+    )
+    NOT_MIXED = (
+        "not_mixed",
+        "the chains do not agree, or have too few independent draws to tell; raise draws and warmup, or "
+        "noise_variance: a posterior with tiny noise mixes slowly.",
+    )
+    DIVERGENCES = (
+        "divergences",
+        "many trajectories diverged; raise acceptance or warmup, give a smaller step_size, or raise noise_variance.",
+    )
+    MAX_POINTS = "max_points", "the error asked for is not reached with the points allowed; raise max_points."
+    TRAINED = "trained", "the loss was in proportion to the last epoch."
+    DIVERGED = "diverged", "the loss was not finite or out of all proportion; lower learning_rate."
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> Status:
+        """Make the member, a string with its sentence."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+
+class SolutionError(RuntimeError):
+    """A computation that did not end as was asked for; `status` says how it did."""
+
+    def __init__(self, message: str, status: Status | tuple[Status, ...] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """What a computation found, how it ended, how far to trust it and what it cost.
+
+    Attributes
+    ----------
+    status : Status
+        How it ended; of several networks, a tuple with one for each.
+    """
+
+    status: Status | tuple[Status, ...]
+
+    #: What `raise_for_status` raises, and the ends after which it does not.
+    _error: ClassVar[type[SolutionError]] = SolutionError
+    _successes: ClassVar[tuple[Status, ...]] = (Status.CONVERGED,)
+    #: What a status means here, where that is more than its own sentence.
+    _sentences: ClassVar[Mapping[Status, str]] = {}
+    #: The attributes that are the value, the certificate and the cost.
+    _value: ClassVar[str]
+    _certificate: ClassVar[tuple[str, ...]]
+    _cost: ClassVar[tuple[str, ...]]
+
+    @property
+    def value(self) -> Any:
+        """What was asked for: the kernel, a ratio, the trained networks."""
+        return getattr(self, self._value)
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """What says how far to trust the value, by the names of the attributes."""
+        return {name: getattr(self, name) for name in self._certificate}
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What it took, by the names of the attributes."""
+        return {name: getattr(self, name) for name in self._cost}
+
+    @property
+    def failures(self) -> tuple[Status, ...]:
+        """Every status that is no success; empty if all went well."""
+        ends = (self.status,) if isinstance(self.status, Status) else self.status
+        return tuple(status for status in ends if status not in self._successes)
+
+    @property
+    def sentence(self) -> str:
+        """What the status means here, and what to try; of several, the first that failed."""
+        ends = (self.status,) if isinstance(self.status, Status) else self.status
+        status = (self.failures or ends)[0]
+        return self._sentences.get(status, status.sentence)
+
+    @property
+    def explanation(self) -> str:
+        """The status with its numbers, and what to try."""
+        return self.sentence
+
+    def raise_for_status(self) -> Self:
+        """Return this solution if it is one.
+
+        Raises
+        ------
+        SolutionError
+            Otherwise, of the class that its solver documents (`AdaptiveError`, `networks.NetworkError`).
+        """
+        if self.failures:
+            raise self._error(self.explanation, self.status)
+        return self
