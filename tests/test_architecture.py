@@ -8,7 +8,6 @@ import pytest
 from conftest import ROOT
 
 LIBRARY, PAPER = "kernel_collapse", "kernel_collapse_paper"
-PREPARED = "the errata prepare the rows of experiments as these do"
 #: Imports into another package's private module that are borne with for now, and why. This list only shrinks.
 ALLOWANCE = {
     ("kernel_collapse._collinear", "kernel_collapse.activations._base"): "in_units is ground",
@@ -19,7 +18,7 @@ ALLOWANCE = {
     ("kernel_collapse.compare._differences", "kernel_collapse.runs._run_rows"): "a run is to give its rows",
     ("kernel_collapse.report", "kernel_collapse.runs._run_rows"): "a run is to give its rows",
     ("kernel_collapse_paper.errata._page", "kernel_collapse.runs._run_rows"): "a run is to give its rows",
-    ("kernel_collapse.laws._tables", "kernel_collapse.data._load"): "laws and data are to be one package",
+    ("kernel_collapse.runs.tables", "kernel_collapse.data._load"): "a table is to know its file",
     ("kernel_collapse.measure", "kernel_collapse.data._labels"): "a data set is to align another with itself",
     ("kernel_collapse.measure", "kernel_collapse.data._names"): "a data set is to align another with itself",
     ("kernel_collapse.theory._moments", "kernel_collapse.collapse._moments"): "both have moments of classes",
@@ -28,16 +27,6 @@ ALLOWANCE = {
         "kernel_collapse.theory._moments",
         "kernel_collapse.collapse._round_off",
     ): "both have moments of classes",
-    ("kernel_collapse_paper.errata._claims", "kernel_collapse_paper.experiments._limiting"): PREPARED,
-    ("kernel_collapse_paper.errata._defects", "kernel_collapse_paper.experiments._adaptive"): PREPARED,
-    ("kernel_collapse_paper.errata._defects", "kernel_collapse_paper.experiments._limiting"): PREPARED,
-    ("kernel_collapse_paper.errata._defects", "kernel_collapse_paper.experiments._published"): PREPARED,
-    ("kernel_collapse_paper.errata._defects", "kernel_collapse_paper.experiments._trained"): PREPARED,
-    ("kernel_collapse_paper.errata._figure", "kernel_collapse_paper.experiments._adaptive"): PREPARED,
-    ("kernel_collapse_paper.errata._figure", "kernel_collapse_paper.experiments._limiting"): PREPARED,
-    ("kernel_collapse_paper.errata._figure", "kernel_collapse_paper.experiments._published"): PREPARED,
-    ("kernel_collapse_paper.errata._figure", "kernel_collapse_paper.experiments._trained"): PREPARED,
-    ("kernel_collapse_paper.errata._page", "kernel_collapse_paper.experiments._published"): PREPARED,
 }
 
 

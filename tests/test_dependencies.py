@@ -58,7 +58,6 @@ PARTS = {
     "kernel_collapse/compare": "cli",
     "kernel_collapse/data/_parquet.py": "tables",
     "kernel_collapse/data/_tables.py": "tables",
-    "kernel_collapse/laws": "cli",
     "kernel_collapse/measure.py": "cli",
     "kernel_collapse/networks": "networks",
     "kernel_collapse/report": "cli",

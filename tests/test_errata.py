@@ -16,7 +16,7 @@ from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper import errata, experiments
 from kernel_collapse_paper.errata import _claims
 from kernel_collapse_paper.errata._page import page
-from kernel_collapse_paper.experiments import _published
+from kernel_collapse_paper.experiments import published as published_code
 
 BALANCED, IMBALANCED = ["data", "n", "dim"], ["class_sizes", "dim"]
 PARTS = [
@@ -135,11 +135,11 @@ def test_a_published_number_without_a_logarithm_is_counted():
     """The published weighting can be negative."""
     right = pd.DataFrame({"where": list("aabb"), "seed": [0, 1] * 2, "log_nc1": [0.0, 0.5, 1.0, 1.0]})
     published = right.assign(log_nc1=[0.25, np.nan, np.nan, np.nan])
-    found = _published.against(_published.Sides(published, right, ["where"]))
+    found = published_code.against(published_code.Sides(published, right, ["where"]))
     assert found["without"].tolist() == [1, 2]
     assert found["seeds"].tolist() == [1, 0]
     assert found["difference"].fillna(-1).tolist() == [0.25, -1]
-    assert _published.differ(found).all()
+    assert published_code.differ(found).all()
 
 
 def test_the_largest_changes_are_in_the_summary(made):

@@ -15,7 +15,8 @@ from kernel_collapse.report.interactive import markup, plain
 from kernel_collapse.runs import sweep
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
-from kernel_collapse_paper.experiments import _adaptive, _limiting, all_kernels
+from kernel_collapse_paper.experiments import all_kernels
+from kernel_collapse_paper.experiments.logs import with_logs
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_choose():
 
 
 def test_prepared_values_are_logarithms_of_nc1(rows):
-    prepared = _limiting.prepare(of(rows, "limiting-kernels-balanced"))
+    prepared = with_logs(of(rows, "limiting-kernels-balanced"))
     row = prepared[
         (prepared["data"] == "D2")
         & (prepared["n"] == 128)
@@ -70,7 +71,7 @@ def test_prepared_values_are_logarithms_of_nc1(rows):
 def test_a_value_without_a_logarithm_is_not_a_number(rows):
     some = of(rows, "limiting-kernels-imbalanced").copy()
     some.loc[some["kernel"] == "nngp", "nc1_published"] = -0.1
-    prepared = _limiting.prepare(some, "published")
+    prepared = with_logs(some, "published")
     assert prepared.loc[prepared["kernel"] == "nngp", "log_nc1"].isna().all()
     assert prepared.loc[prepared["kernel"] == "ntk", "log_nc1"].notna().all()
 
@@ -194,7 +195,7 @@ def test_verdicts_on_the_adaptive_kernel(rows):
     ).any()  # there the labels undo the collapse
     assert (verdicts["adaptive-imbalanced"][1].evidence["difference"] > 0).all()
     trend = verdicts["adaptive-balanced"][2].evidence.set_index(["data", "n", "step"])
-    logs = _adaptive.prepare(of(rows, "adaptive-balanced"))
+    logs = with_logs(of(rows, "adaptive-balanced"))
     means = logs[logs["data"] == "D2"].groupby(["kernel", "dim"])["log_nc1"].mean()
     expected = (means["adaptive", 32] - means["adaptive", 8]) * np.sign(means["nngp", 32] - means["nngp", 8])
     assert trend.loc[("D2", 128, "8 to 32"), "difference"] == pytest.approx(expected)

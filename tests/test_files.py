@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 import kernel_collapse as kc
 from conftest import refuse
-from kernel_collapse import _memory, cli, laws, measure
+from kernel_collapse import _memory, cli, measure
 from kernel_collapse.cli._steps import Steps
 from kernel_collapse.data._labels import alike
-from kernel_collapse.runs import sweep_file
+from kernel_collapse.runs import laws, sweep_file
 
 RNG = np.random.default_rng(14)
 #: Two classes of six, with a column that is wide, so that a wrong order of columns shows.

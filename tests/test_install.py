@@ -55,8 +55,6 @@ SENTENCES = {
     "pip install 'kernel-collapse[tables]'.",
     "kc.data.load('table.parquet')": "pyarrow is not installed, expected for a Parquet file: "
     "pip install 'kernel-collapse[tables]'.",
-    "import_module('kernel_collapse.laws')": "typer is not installed, expected for specifications of data: "
-    "pip install 'kernel-collapse[cli]'.",
     "import_module('kernel_collapse.report')": "typer is not installed, expected for reports: "
     "pip install 'kernel-collapse[cli]'.",
     "import_module('kernel_collapse.measure')": "typer is not installed, expected for reports: "

@@ -1,6 +1,5 @@
 """Laws of data: what their moments are, that they are made as documented, and what is refused."""
 
-import inspect
 import json
 import re
 
@@ -10,17 +9,16 @@ from pydantic import ValidationError
 from scipy import stats
 
 import kernel_collapse as kc
-from kernel_collapse import laws
 from kernel_collapse.data import D2_MEANS
-from kernel_collapse.runs import trials
+from kernel_collapse.runs import laws, trials
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, ShippedData, Trial
 
 NNGP = KernelNC1(kernel="nngp", activation="erf")
 SPECIFICATIONS = {
-    cls.model_fields["law"].default: cls
-    for cls in vars(laws).values()
-    if inspect.isclass(cls) and issubclass(cls, laws.Law) and cls.model_fields["law"].default in laws.LAWS
+    law: specification
+    for law, specification in laws.SPECIFICATIONS.items()
+    if issubclass(specification, laws.Law)
 }
 #: An example of each law with options that are not the default.
 OPTIONS = {

@@ -9,9 +9,9 @@ import pytest
 
 import kernel_collapse as kc
 from conftest import refuse
-from kernel_collapse import cli, laws, report
+from kernel_collapse import cli, report
 from kernel_collapse.report import overview
-from kernel_collapse.runs import measurements, tidy
+from kernel_collapse.runs import laws, measurements, tidy
 from kernel_collapse.runs.store import Store
 from tables import count
 

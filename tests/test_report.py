@@ -17,7 +17,7 @@ from kernel_collapse.report.style import DARK, NAMES, contrast
 from kernel_collapse.runs import sweep, sweep_file
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments.logs import with_logs
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 #: How many verdicts each experiment has.
@@ -274,7 +274,7 @@ def test_saved_figures_hold_the_means_of_the_rows(quick_run, rows, visit):
     page = visit(quick_run / "report.html")
     name, table = saved(page, figure_of(page, "overview-D1").locator(".saves button"))
     assert name == "overview-d1.csv"
-    logs = _limiting.prepare(of(rows, "limiting-kernels-balanced"))
+    logs = with_logs(of(rows, "limiting-kernels-balanced"))
     logs = logs[(logs["data"] == "D1") & (logs["n"] == logs["n"].max())]
     for (activation, kernel, dim), cell in logs.groupby(["activation", "kernel", "dim"]):
         line = table[

@@ -8,6 +8,7 @@ import kernel_collapse as kc
 from kernel_collapse import correlation_map
 from kernel_collapse.report import interactive
 from kernel_collapse.runs import sweep
+from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
 from kernel_collapse_paper.experiments import _properties, activations, beyond_gaussian, theory_vs_samples
@@ -72,7 +73,7 @@ def test_grids(preset):
 
 def test_what_is_expanded_is_said_to_cost_more():
     def cost(activation):
-        return kc.measurements.KernelNC1(kernel="nngp", activation=activation, depth=3).cost(256, 8, 2)
+        return KernelNC1(kernel="nngp", activation=activation, depth=3).cost(256, 8, 2)
 
     assert cost("erf") < cost("tanh") / 5 < cost("elu") / 10
 

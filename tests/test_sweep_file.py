@@ -7,8 +7,7 @@ import pytest
 
 import kernel_collapse as kc
 from conftest import ROOT
-from kernel_collapse import laws
-from kernel_collapse.runs import measurements, sweep_file
+from kernel_collapse.runs import laws, measurements, sweep_file
 from kernel_collapse.runs.sweep_file import Sweep, read
 from kernel_collapse.runs.trials import Trial, compute
 

@@ -136,7 +136,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     from rich.console import Console
     from rich.table import Table
 
-    from kernel_collapse.laws import FileData
+    from kernel_collapse.runs.laws import FileData
     from kernel_collapse.runs.trials import costs
 
     console = Console(highlight=False)

@@ -4,13 +4,13 @@ from kernel_collapse.data._bodies import ball, shell, subspace, tree
 from kernel_collapse.data._covariance import covariance
 from kernel_collapse.data._curved import checkerboard, manifolds, spheres, xor
 from kernel_collapse.data._dataset import Dataset, from_arrays
-from kernel_collapse.data._gaussian import D1_MEANS, D2_MEANS, gaussian_classes
+from kernel_collapse.data._gaussian import D1_MEANS, D2_MEANS, gaussian, gaussian_classes
 from kernel_collapse.data._label_noise import label_noise
 from kernel_collapse.data._load import load
 from kernel_collapse.data._parts import split, standardize, subset
-from kernel_collapse.data._sample import laws, sample
 from kernel_collapse.data._tables import SHIPPED, shipped
-from kernel_collapse.data._tails import contaminated, gaussian, laplace, skewed, student_t
+from kernel_collapse.data._tails import contaminated, laplace, skewed, student_t
+from kernel_collapse.data.catalogue import laws, sample
 
 __all__ = [
     "D1_MEANS",

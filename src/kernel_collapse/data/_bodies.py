@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from kernel_collapse import _validate
-from kernel_collapse.data._dataset import Dataset
-from kernel_collapse.data._frame import frame, orthonormal
+from kernel_collapse.data.law import (
+    Apart,
+    Checked,
+    Classes,
+    Columns,
+    Count,
+    Distance,
+    Law,
+    Placed,
+    Scale,
+    function,
+    orthonormal,
+)
 
-__all__ = ["ball", "shell", "subspace", "tree"]
+__all__ = ["Ball", "Shell", "Subspace", "Tree", "ball", "shell", "subspace", "tree"]
 
 
-def ball(
-    n: int = 1024,
-    dim: int = 1,
-    *,
-    radius: float | None = None,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Return classes on a line that are uniform in a ball: no tails at all.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ball(Apart):
+    """Classes on a line that are uniform in a ball: no tails at all.
 
     With z standard normal and u uniform, one a sample, ``x = mean + radius * u**(1 / dim) * z / norm(z)``. With
     ``rng = numpy.random.default_rng(seed)``, z is ``rng.normal(size=(n, dim))``, class after class, then u is
@@ -55,29 +59,26 @@ def ball(
     >>> kc.data.ball(n=10, dim=3, radius=1.0)
     <Dataset ball: 10 samples, 3 features, classes of 5, 5>
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    radius = np.sqrt(room.dim + 2) / 2 if radius is None else _validate.moderate(radius, "radius")
-    directions = _directions(room.normals())
-    return room.dataset(
-        room.centres + radius * room.rng.random((room.n, 1)) ** (1 / room.dim) * directions,
-        "ball",
-        on_a_line=True,
-    )
+
+    law = "ball"
+    columns: ClassVar[Columns] = {"radius": ("radius of the ball, shell or smallest sphere", "features")}
+    on_a_line = True
+
+    radius: Scale | None = None
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        radius = np.sqrt(self.dim + 2) / 2 if self.radius is None else self.radius
+        directions = _directions(self.normals(rng))
+        return self.centres + radius * rng.random((self.n, 1)) ** (1 / self.dim) * directions
 
 
-def shell(
-    n: int = 1024,
-    dim: int = 1,
-    *,
-    radius: float | None = None,
-    thickness: float = 0.0,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Return classes on a line that are uniform on a sphere, or between it and a smaller one.
+ball = function(Ball)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Shell(Apart):
+    """Classes on a line that are uniform on a sphere, or between it and a smaller one.
 
     With z standard normal and u uniform, one a sample, ``x = mean + r * z / norm(z)`` where r^dim is uniform
     between (radius - thickness)^dim and radius^dim: ``r = radius * (q + (1 - q) * u)**(1 / dim)`` with
@@ -112,33 +113,33 @@ def shell(
     >>> np.allclose(np.linalg.norm(data.x, axis=1), 1.0)
     True
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    radius = np.sqrt(room.dim) / 2 if radius is None else _validate.moderate(radius, "radius")
-    thickness = _validate.moderate(thickness, "thickness", zero_allowed=True)
-    if thickness > radius:
-        raise ValueError(
-            f"thickness is {thickness:g}, expected at most the radius, {radius:g}: at that it is a ball."
-        )
-    directions = _directions(room.normals())
-    inner = (1 - thickness / radius) ** room.dim
-    radii = radius * (inner + (1 - inner) * room.rng.random((room.n, 1))) ** (1 / room.dim)
-    return room.dataset(room.centres + radii * directions, "shell", on_a_line=True)
+
+    law = "shell"
+    columns: ClassVar[Columns] = {"thickness": ("thickness of the shell", "features")}
+    on_a_line = True
+
+    radius: Scale | None = None
+    thickness: Distance = 0.0
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        radius = np.sqrt(self.dim) / 2 if self.radius is None else self.radius
+        if self.thickness > radius:
+            raise ValueError(
+                f"thickness is {self.thickness:g}, expected at most the radius, {radius:g}: at that it is a ball."
+            )
+        directions = _directions(self.normals(rng))
+        inner = (1 - self.thickness / radius) ** self.dim
+        radii = radius * (inner + (1 - inner) * rng.random((self.n, 1))) ** (1 / self.dim)
+        return self.centres + radii * directions
 
 
-def subspace(
-    n: int = 1024,
-    dim: int = 2,
-    *,
-    intrinsic_dim: int = 2,
-    noise: float = 0.05,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    std: float = 0.5,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Return Gaussian classes of few dimensions, turned at random into many, with noise in all of them.
+shell = function(Shell)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Subspace(Placed):
+    """Gaussian classes of few dimensions, turned at random into many, with noise in all of them.
 
     ``x = (mean + std * z) @ Q.T + noise * e`` with z, of `intrinsic_dim` coordinates, and e standard normal, the
     means on a line in every intrinsic coordinate, and Q a uniformly random orthonormal frame, the same for all
@@ -175,33 +176,52 @@ def subspace(
     >>> int(np.linalg.matrix_rank(data.x))
     3
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    intrinsic_dim = _validate.count(intrinsic_dim, "intrinsic_dim")
-    if intrinsic_dim > room.dim:
+
+    law = "subspace"
+    columns: ClassVar[Columns] = {
+        "intrinsic_dim": ("dimension of the subspace", ""),
+        "noise": ("standard deviation off the subspace", "features"),
+    }
+    on_a_line = True
+
+    dim: Count = field(default=2, kw_only=False)
+    intrinsic_dim: Count = 2
+    noise: Distance = 0.05
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        if self.intrinsic_dim > self.dim:
+            raise ValueError(
+                f"intrinsic_dim is {self.intrinsic_dim} in {self.dim} dimensions, expected at most as many: raise dim "
+                "or lower intrinsic_dim."
+            )
+        turn = orthonormal(rng, self.dim, self.intrinsic_dim)
+        inside = self.centres + self.std * rng.normal(size=(self.n, self.intrinsic_dim))
+        return inside @ turn.T + self.noise * self.normals(rng)
+
+
+subspace = function(Subspace)
+
+
+def _depth(value: int, what: str) -> int:
+    depth = _validate.count(value, what)
+    if depth > 60:  # before a number of leaves is computed that has more digits than there are samples
+        raise ValueError(f"{what} is {depth}, expected at most 60: there are branching^depth classes.")
+    return depth
+
+
+def _shrink(value: float, what: str) -> float:
+    shrink = _validate.positive(value, what)
+    if shrink > 1:
         raise ValueError(
-            f"intrinsic_dim is {intrinsic_dim} in {room.dim} dimensions, expected at most as many: raise dim or "
-            "lower intrinsic_dim."
+            f"{what} is {shrink:g}, expected more than 0 and at most 1: the steps get shorter from level to level."
         )
-    std, noise = _validate.moderate(std, "std"), _validate.moderate(noise, "noise", zero_allowed=True)
-    turn = orthonormal(room.rng, room.dim, intrinsic_dim)
-    inside = room.centres + std * room.rng.normal(size=(room.n, intrinsic_dim))
-    return room.dataset(inside @ turn.T + noise * room.normals(), "subspace", on_a_line=True)
+    return shrink
 
 
-def tree(
-    n: int = 1024,
-    dim: int = 1,
-    *,
-    depth: int = 2,
-    branching: int = 2,
-    shrink: float = 0.5,
-    separation: float = 4.0,
-    std: float = 0.5,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Return Gaussian classes whose means are the leaves of a random tree: classes of classes.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Tree(Law):
+    """Gaussian classes whose means are the leaves of a random tree: classes of classes.
 
     The root is the origin. Each node of level l = 1..depth is its parent plus a random step whose coordinates are
     normal with standard deviation ``separation / sqrt(2) * shrink**(l - 1)``; the ``branching**depth`` leaves are the
@@ -239,22 +259,37 @@ def tree(
     >>> kc.data.tree(n=18, dim=5, depth=2, branching=3)
     <Dataset tree: 18 samples, 5 features, classes of 2, 2, 2, 2, 2, 2, 2, 2, 2>
     """
-    depth, branching = _validate.count(depth, "depth"), _validate.count(branching, "branching", least=2)
-    if depth > 60:  # before a number of leaves is computed that has more digits than there are samples
-        raise ValueError(f"depth is {depth}, expected at most 60: there are branching^depth classes.")
-    room = frame(n, dim, branching**depth, separation, class_sizes, imbalance, seed)
-    shrink, std = _validate.positive(shrink, "shrink"), _validate.moderate(std, "std")
-    if shrink > 1:
-        raise ValueError(
-            f"shrink is {shrink:g}, expected more than 0 and at most 1: the steps get shorter from level to level."
-        )
-    means = np.zeros((1, room.dim))
-    for level in range(1, depth + 1):
-        step = room.separation / np.sqrt(2.0) * shrink ** (level - 1)
-        means = np.repeat(means, branching, axis=0)
-        means = means + step * room.rng.normal(size=means.shape)
-    return room.dataset(means[room.labels] + std * room.normals(), "tree")
+
+    law = "tree"
+    columns: ClassVar[Columns] = {
+        "depth": ("levels of the tree of classes", ""),
+        "branching": ("children of each node of the tree", ""),
+        "shrink": ("length of a step over that of the level above", ""),
+    }
+
+    depth: Annotated[int, Checked(_depth, ge=1, le=60)] = 2
+    branching: Classes = 2
+    shrink: Annotated[float, Checked(_shrink, gt=0, le=1)] = 0.5
+    separation: Distance = 4.0
+    std: Scale = 0.5
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes: the leaves."""
+        return self.branching**self.depth
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        means = np.zeros((1, self.dim))
+        for level in range(1, self.depth + 1):
+            step = self.separation / np.sqrt(2.0) * self.shrink ** (level - 1)
+            means = np.repeat(means, self.branching, axis=0)
+            means = means + step * rng.normal(size=means.shape)
+        return means[self.labels] + self.std * self.normals(rng)
 
 
-def _directions(normals: np.ndarray) -> np.ndarray:
+tree = function(Tree)
+
+
+def _directions(normals: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     return normals / np.linalg.norm(normals, axis=1, keepdims=True)

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _validate
-from kernel_collapse.data._dataset import Dataset
-from kernel_collapse.data._frame import Frame, frame, line, orthonormal
+from kernel_collapse.data.law import (
+    Checked,
+    Columns,
+    Count,
+    Distance,
+    Law,
+    Placed,
+    Scale,
+    function,
+    line,
+    orthonormal,
+)
 
-__all__ = ["checkerboard", "manifolds", "spheres", "xor"]
-
-#: Dimensions that a manifold is made in before it is turned.
-_ROOM = {"circles": 2, "spiral": 2, "swiss-roll": 3}
+__all__ = ["XOR", "Checkerboard", "Manifolds", "Spheres", "checkerboard", "manifolds", "spheres", "xor"]
 
 
-def xor(
-    n: int = 1024,
-    dim: int = 2,
-    *,
-    separation: float = 4.0,
-    std: float = 0.5,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Return two Gaussian classes on the corners of a square, opposite corners of one class.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class XOR(Law):
+    """Two Gaussian classes on the corners of a square, opposite corners of one class.
 
     The corners have the coordinates -separation / 2 and separation / 2 in the first two dimensions; class 0 has those
     where both are alike, class 1 the others, each corner with probability 1/2. The other dimensions are noise about
@@ -61,24 +60,34 @@ def xor(
     >>> kc.data.xor(n=10, dim=3)
     <Dataset xor: 10 samples, 3 features, classes of 5, 5>
     """
-    room = _plane(frame(n, dim, 2, separation, class_sizes, imbalance, seed), "xor", 2)
-    x = _validate.moderate(std, "std") * room.normals()
-    x[:, :2] += _cells(room, 2)
-    return room.dataset(x, "xor")
+
+    law = "xor"
+    n_classes: ClassVar[int] = 2
+
+    dim: Count = field(default=2, kw_only=False)
+    separation: Distance = 4.0
+    std: Scale = 0.5
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        _refuse_fewer(self.dim, 2, self.law)
+        x = self.std * self.normals(rng)
+        x[:, :2] += _cells(rng, self.sizes, 2, self.separation)
+        return x
 
 
-def checkerboard(
-    n: int = 1024,
-    dim: int = 2,
-    *,
-    cells: int = 4,
-    separation: float = 4.0,
-    std: float = 0.5,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Return two classes, uniform on the squares of either colour of a board of cells x cells.
+xor = function(XOR)
+
+
+def _cells_a_side(value: int, what: str) -> int:
+    cells = _validate.count(value, what, least=2)
+    _validate.fits(2 * cells * cells, f"a board of {_validate.shown(cells)} cells a side", "lower cells")
+    return cells
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Checkerboard(Law):
+    """Two classes, uniform on the squares of either colour of a board of cells x cells.
 
     The board lies in the first two dimensions, centred at 0; a cell in row i and column j is of class
     (i + j) modulo 2, and a sample lies in each cell of its class with one probability. The other dimensions are
@@ -113,28 +122,31 @@ def checkerboard(
     >>> kc.data.checkerboard(n=10, dim=3, cells=3)
     <Dataset checkerboard: 10 samples, 3 features, classes of 5, 5>
     """
-    room = _plane(frame(n, dim, 2, separation, class_sizes, imbalance, seed), "checkerboard", 2)
-    cells = _validate.count(cells, "cells", least=2)
-    _validate.fits(2 * cells * cells, f"a board of {_validate.shown(cells)} cells a side", "lower cells")
-    x = _validate.moderate(std, "std") * room.normals()
-    centres = _cells(room, cells)
-    x[:, :2] = centres + room.separation * (room.rng.random((room.n, 2)) - 0.5)
-    return room.dataset(x, "checkerboard")
+
+    law = "checkerboard"
+    columns: ClassVar[Columns] = {"cells": ("cells of the checkerboard along each side", "")}
+    n_classes: ClassVar[int] = 2
+
+    dim: Count = field(default=2, kw_only=False)
+    cells: Annotated[int, Checked(_cells_a_side, ge=2)] = 4
+    separation: Distance = 4.0
+    std: Scale = 0.5
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        _refuse_fewer(self.dim, 2, self.law)
+        x = self.std * self.normals(rng)
+        centres = _cells(rng, self.sizes, self.cells, self.separation)
+        x[:, :2] = centres + self.separation * (rng.random((self.n, 2)) - 0.5)
+        return x
 
 
-def spheres(
-    n: int = 1024,
-    dim: int = 2,
-    *,
-    radius: float = 2.0,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    std: float = 0.5,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Return classes on concentric spheres, class c at ``radius + c * separation``, with noise along the radius.
+checkerboard = function(Checkerboard)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Spheres(Placed):
+    """Classes on concentric spheres, class c at ``radius + c * separation``, with noise along the radius.
 
     ``x = (radius + c * separation + std * e) * z / norm(z)`` with z, of dim coordinates, and e, one a sample, standard
     normal. With ``rng = numpy.random.default_rng(seed)``, z is ``rng.normal(size=(n, dim))``, class after class,
@@ -167,28 +179,26 @@ def spheres(
     >>> kc.data.spheres(n=9, dim=4, n_classes=3)
     <Dataset spheres: 9 samples, 4 features, classes of 3, 3, 3>
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    radius, std = _validate.moderate(radius, "radius"), _validate.moderate(std, "std")
-    directions = room.normals()
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    radii = radius + room.separation * room.labels + std * room.rng.normal(size=room.n)
-    return room.dataset(radii[:, None] * directions, "spheres")
+
+    law = "spheres"
+
+    dim: Count = field(default=2, kw_only=False)
+    radius: Scale = 2.0
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        directions = self.normals(rng)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        radii = self.radius + self.separation * self.labels + self.std * rng.normal(size=self.n)
+        return radii[:, None] * directions
 
 
-def manifolds(
-    n: int = 1024,
-    dim: int = 2,
-    *,
-    shape: Literal["circles", "spiral", "swiss-roll"] = "spiral",
-    turns: float = 1.0,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    std: float = 0.5,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    r"""Return classes on nested curved manifolds, turned at random into `dim` dimensions, with noise in all of them.
+spheres = function(Spheres)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Manifolds(Placed):
+    r"""Classes on nested curved manifolds, turned at random into `dim` dimensions, with noise in all of them.
 
     ``x = y @ Q.T + std * e`` with e standard normal, Q a uniformly random orthonormal frame, and y on
 
@@ -234,37 +244,52 @@ def manifolds(
     >>> kc.data.manifolds(n=9, dim=10, shape="swiss-roll", n_classes=3)
     <Dataset manifolds: 9 samples, 10 features, classes of 3, 3, 3>
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    made_in = _ROOM[_validate.choice(shape, _ROOM, "shape")]
-    _plane(room, shape, made_in)
-    turns, std = _validate.moderate(turns, "turns"), _validate.moderate(std, "std")
-    turn = orthonormal(room.rng, room.dim, made_in)
-    noise = std * room.normals()
-    along, *across = room.rng.random((room.n, made_in - 1)).T
-    if shape == "circles":
-        angle, radii = 2 * np.pi * along, room.separation * (room.labels + 1)
-    else:
-        first, last = np.pi, np.pi * (1 + 2 * turns)
-        arc = np.sqrt(first**2 + (last**2 - first**2) * along)
-        angle = arc + 2 * np.pi * room.labels / room.n_classes
-        radii = room.n_classes * room.separation / (2 * np.pi) * arc
-    heights = [room.separation * (2 * uniform - 1) for uniform in across]
-    on_manifold = np.column_stack([radii * np.cos(angle), radii * np.sin(angle), *heights])
-    return room.dataset(on_manifold @ turn.T + noise, "manifolds")
+
+    law = "manifolds"
+    columns: ClassVar[Columns] = {
+        "shape": ("shape of the manifolds", ""),
+        "turns": ("turns of the spiral", ""),
+    }
+
+    dim: Count = field(default=2, kw_only=False)
+    shape: Literal["circles", "spiral", "swiss-roll"] = "spiral"
+    turns: Scale = 1.0
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        made_in = 3 if self.shape == "swiss-roll" else 2  # dimensions, before it is turned
+        _refuse_fewer(self.dim, made_in, self.shape)
+        turn = orthonormal(rng, self.dim, made_in)
+        noise = self.std * self.normals(rng)
+        along, *across = rng.random((self.n, made_in - 1)).T
+        if self.shape == "circles":
+            angle, radii = 2 * np.pi * along, self.separation * (self.labels + 1)
+        else:
+            first, last = np.pi, np.pi * (1 + 2 * self.turns)
+            arc = np.sqrt(first**2 + (last**2 - first**2) * along)
+            angle = arc + 2 * np.pi * self.labels / self.n_classes
+            radii = self.n_classes * self.separation / (2 * np.pi) * arc
+        heights = [self.separation * (2 * uniform - 1) for uniform in across]
+        on_manifold = np.column_stack([radii * np.cos(angle), radii * np.sin(angle), *heights])
+        return on_manifold @ turn.T + noise
 
 
-def _plane(room: Frame, law: str, least: int) -> Frame:
-    if room.dim < least:
-        raise ValueError(f"dim is {room.dim}, expected at least {least} for {law!r}: raise dim.")
-    return room
+manifolds = function(Manifolds)
 
 
-def _cells(room: Frame, cells: int) -> Float[np.ndarray, "n 2"]:
+def _refuse_fewer(dim: int, least: int, law: str) -> None:
+    if dim < least:
+        raise ValueError(f"dim is {dim}, expected at least {least} for {law!r}: raise dim.")
+
+
+def _cells(
+    rng: np.random.Generator, sizes: tuple[int, ...], cells: int, side: float
+) -> Float[np.ndarray, "n 2"]:
     """Return the centre of a random cell of its colour for each sample."""
     grid = np.indices((cells, cells)).reshape(2, -1).T
-    coordinate = line(cells, room.separation)
+    coordinate = line(cells, side)
     centres = []
-    for c, size in enumerate(room.sizes):
+    for c, size in enumerate(sizes):
         own = grid[grid.sum(axis=1) % 2 == c]
-        centres.append(coordinate[own[room.rng.integers(len(own), size=size)]])
+        centres.append(coordinate[own[rng.integers(len(own), size=size)]])
     return np.vstack(centres)

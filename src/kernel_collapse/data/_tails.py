@@ -1,110 +1,22 @@
-"""Laws of classes on a line that differ in their tails: Gaussian, Student-t, Laplace, contaminated, skewed."""
+"""Laws of classes on a line that differ in their tails: Student-t, Laplace, contaminated, skewed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from jaxtyping import Float
 
 from kernel_collapse import _validate
-from kernel_collapse.data._dataset import Dataset
-from kernel_collapse.data._frame import frame, line, line_targets
-from kernel_collapse.data._gaussian import gaussian_classes
+from kernel_collapse.data.law import Checked, Columns, Flag, Placed, Positive, Scale, Share, function
 
-__all__ = ["contaminated", "gaussian", "laplace", "skewed", "student_t"]
+__all__ = ["Contaminated", "Laplace", "Skewed", "StudentT", "contaminated", "laplace", "skewed", "student_t"]
 
 
-def gaussian(
-    n: int = 1024,
-    dim: int = 1,
-    *,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    std: float = 0.5,
-    covariance: str | ArrayLike = "isotropic",
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Return Gaussian classes on a line, all of one covariance; the paper's D1 by default.
-
-    Class c of C has the mean ``separation * (c - (C - 1) / 2)`` in every coordinate: two classes at -2 and 2, and
-    with ``n_classes=4`` the paper's D2. The samples are those of `gaussian_classes` with these means, which takes
-    any others too.
-
-    Parameters
-    ----------
-    n, dim : int
-        Number of samples in all, and of features.
-    n_classes : int
-        Number of classes C, two or more.
-    separation : float
-        Distance of neighbouring class means in every coordinate, zero or more.
-    std : float
-        Standard deviation in every coordinate.
-    covariance : str, or array_like of shape (), (dim,) or (dim, dim)
-        A structure of `kernel_collapse.data.covariance`, as "ar1(0.9)", scaled by ``std**2``; or a variance, the
-        variances, or a positive semi-definite matrix, in place of `std`.
-    class_sizes : sequence of C int, optional
-        Samples in each class; as equal as can be by default.
-    imbalance : float, optional
-        Largest class over the smallest, 1 or more, in place of `class_sizes`: class c has
-        ``imbalance ** (-c / (C - 1))`` of what class 0 has, rounded to the largest remainders, one sample at least.
-    seed : int
-        Seed of the generator.
-
-    Returns
-    -------
-    Dataset
-        Class after class, with targets -1, +1 for two classes, -3, -1, 1, 3 for four, else one-hot.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range, the covariance is not positive semi-definite, or sizes do not add up.
-
-    Examples
-    --------
-    >>> import kernel_collapse as kc
-    >>> kc.data.gaussian(n=6, dim=2, imbalance=2.0)
-    <Dataset D1: 6 samples, 2 features, classes of 4, 2>
-    >>> kc.data.gaussian(n=9, dim=2, n_classes=3, covariance="ar1(0.9)").class_sizes
-    (3, 3, 3)
-    """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    n_classes = room.n_classes
-    _validate.moderate(std, "std")
-    dataset = gaussian_classes(
-        n,
-        dim,
-        class_means=line(n_classes, separation).tolist(),
-        class_stds=std,
-        class_covariances=None if _is(covariance, "isotropic") else [covariance] * n_classes,
-        class_sizes=class_sizes,
-        class_targets=line_targets(n_classes, room.n),
-        imbalance=imbalance,
-        seed=seed,
-    )
-    return replace(dataset, name="gaussian" if dataset.name == "gaussian_classes" else dataset.name)
-
-
-def student_t(
-    n: int = 1024,
-    dim: int = 1,
-    *,
-    df: float = 3.0,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    std: float = 0.5,
-    scaled: bool = True,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    r"""Return classes on a line with the multivariate Student-t law: heavy tails, common to all coordinates.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StudentT(Placed):
+    r"""Classes on a line with the multivariate Student-t law: heavy tails, common to all coordinates.
 
     With z standard normal and q chi-square of `df` degrees of freedom, one a sample,
 
@@ -144,33 +56,38 @@ def student_t(
     >>> kc.data.student_t(n=10, dim=3, df=2.5)
     <Dataset student-t: 10 samples, 3 features, classes of 5, 5>
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    df, std = _validate.positive(df, "df"), _validate.moderate(std, "std")
-    unit = std * np.sqrt((df - 2.0) / df) if _validate.flag(scaled, "scaled") and df > 2 else std
-    normals = room.normals()
-    mixing = np.sqrt(room.rng.chisquare(df, size=room.n) / df)
-    with np.errstate(divide="ignore", over="ignore"):
-        x = room.centres + unit * normals / mixing[:, None]
-    if not np.isfinite(x).all():
-        raise ValueError(
-            f"df is {df:g}, at which samples lie beyond the range of float64, expected "
-            "a larger one: try 1 or more."
-        )
-    return room.dataset(x, "student-t", on_a_line=True)
+
+    law = "student-t"
+    columns: ClassVar[Columns] = {
+        "df": ("degrees of freedom", ""),
+        "scaled": ("whether the covariance is that of `std` whatever the tails", ""),
+    }
+    on_a_line = True
+
+    df: Positive = 3.0
+    scaled: Flag = True
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        unit = self.std * np.sqrt((self.df - 2.0) / self.df) if self.scaled and self.df > 2 else self.std
+        normals = self.normals(rng)
+        mixing = np.sqrt(rng.chisquare(self.df, size=self.n) / self.df)
+        with np.errstate(divide="ignore", over="ignore"):
+            x = self.centres + unit * normals / mixing[:, None]
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f"df is {self.df:g}, at which samples lie beyond the range of float64, expected "
+                "a larger one: try 1 or more."
+            )
+        return x
 
 
-def laplace(
-    n: int = 1024,
-    dim: int = 1,
-    *,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    std: float = 0.5,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    r"""Return classes on a line with independent Laplace coordinates: kurtosis 6 where a Gaussian has 3.
+student_t = function(StudentT)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Laplace(Placed):
+    r"""Classes on a line with independent Laplace coordinates: kurtosis 6 where a Gaussian has 3.
 
     The density of a coordinate about its mean is exp(-|u| / b) / (2 b) with b = std / sqrt(2). The samples are
     ``mean + numpy.random.default_rng(seed).laplace(scale=b, size=(n, dim))``, class after class.
@@ -196,27 +113,21 @@ def laplace(
     >>> kc.data.laplace(n=8, dim=2, n_classes=4)
     <Dataset laplace: 8 samples, 2 features, classes of 2, 2, 2, 2>
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    scale = _validate.moderate(std, "std") / np.sqrt(2.0)
-    noise = room.rng.laplace(scale=scale, size=(room.n, room.dim))
-    return room.dataset(room.centres + noise, "laplace", on_a_line=True)
+
+    law = "laplace"
+    on_a_line = True
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        return self.centres + rng.laplace(scale=self.std / np.sqrt(2.0), size=(self.n, self.dim))
 
 
-def contaminated(
-    n: int = 1024,
-    dim: int = 1,
-    *,
-    fraction: float = 0.1,
-    factor: float = 5.0,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    std: float = 0.5,
-    scaled: bool = True,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    r"""Return Gaussian classes on a line in which a fraction of the samples is spread `factor` times as wide.
+laplace = function(Laplace)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Contaminated(Placed):
+    r"""Gaussian classes on a line in which a fraction of the samples is spread `factor` times as wide.
 
     With z standard normal and, one a sample, k = factor with probability `fraction` and else 1,
 
@@ -257,31 +168,44 @@ def contaminated(
     >>> kc.data.contaminated(n=10, dim=3, fraction=0.2)
     <Dataset contaminated: 10 samples, 3 features, classes of 5, 5>
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    fraction, factor = _validate.share(fraction, "fraction"), _validate.moderate(factor, "factor")
-    unit = _validate.moderate(std, "std")
-    if _validate.flag(scaled, "scaled"):
-        unit /= np.sqrt(1.0 - fraction + fraction * factor**2)
-    normals = room.normals()
-    spread = np.where(room.rng.random(room.n) < fraction, factor, 1.0)
-    return room.dataset(room.centres + unit * spread[:, None] * normals, "contaminated", on_a_line=True)
+
+    law = "contaminated"
+    columns: ClassVar[Columns] = {
+        "fraction": ("share of the samples that is contaminated, or whose label is flipped", ""),
+        "factor": ("standard deviation of the contaminated samples over that of the others", ""),
+    }
+    on_a_line = True
+
+    fraction: Share = 0.1
+    factor: Scale = 5.0
+    scaled: Flag = True
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        unit = self.std
+        if self.scaled:
+            unit /= np.sqrt(1.0 - self.fraction + self.fraction * self.factor**2)
+        normals = self.normals(rng)
+        spread = np.where(rng.random(self.n) < self.fraction, self.factor, 1.0)
+        return self.centres + unit * spread[:, None] * normals
 
 
-def skewed(
-    n: int = 1024,
-    dim: int = 1,
-    *,
-    family: Literal["gamma", "log-normal"] = "gamma",
-    skewness: float = 2.0,
-    mirrored: bool = True,
-    n_classes: int = 2,
-    separation: float = 4.0,
-    std: float = 0.5,
-    class_sizes: Sequence[int] | None = None,
-    imbalance: float | None = None,
-    seed: int = 0,
-) -> Dataset:
-    r"""Return classes on a line with independent skewed coordinates of that mean, deviation and skewness.
+contaminated = function(Contaminated)
+
+
+def _skewness(value: float, what: str) -> float:
+    number = _validate.finite(value, what)
+    if not 1e-3 <= abs(number) <= 100:
+        raise ValueError(
+            f"{what} is {value!r}, expected 0.001 to 100 or the negative of it: without skewness take the law "
+            "'gaussian'."
+        )
+    return number
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Skewed(Placed):
+    r"""Classes on a line with independent skewed coordinates of that mean, deviation and skewness.
 
     A coordinate is mean + std t g with g of mean 0, variance 1 and skewness a = \|skewness\|, and the sign t of
     `skewness`, turned in every second class (1, 3, ...) if `mirrored`: two classes are then mirror images, whose long
@@ -321,27 +245,34 @@ def skewed(
     >>> kc.data.skewed(n=10, dim=3, family="log-normal", skewness=-1.0)
     <Dataset skewed: 10 samples, 3 features, classes of 5, 5>
     """
-    room = frame(n, dim, n_classes, separation, class_sizes, imbalance, seed)
-    _validate.choice(family, ("gamma", "log-normal"), "family")
-    std, size = _validate.moderate(std, "std"), abs(_validate.finite(skewness, "skewness"))
-    if not 1e-3 <= size <= 100:
-        raise ValueError(
-            f"skewness is {skewness!r}, expected 0.001 to 100 or the negative of it: without skewness take the law "
-            "'gaussian'."
-        )
-    if family == "gamma":
-        shape = 4.0 / size**2
-        unit = (room.rng.standard_gamma(shape, size=(room.n, room.dim)) - shape) / np.sqrt(shape)
-    else:
-        # w^3 + 3 w^2 - 4 = a^2 has one positive root, w = A + 1/A - 1; its excess over 1 is (A - 1)^2 / A.
-        log_a = np.arcsinh(size / 2.0) * 2.0 / 3.0
-        excess = 4.0 * np.sinh(log_a / 2.0) ** 2
-        variance = np.log1p(excess)
-        unit = np.expm1(np.sqrt(variance) * room.normals() - variance / 2.0) / np.sqrt(excess)
-    turned = room.labels % 2 if _validate.flag(mirrored, "mirrored") else np.zeros(room.n)
-    sign = np.sign(skewness) * np.where(turned, -1.0, 1.0)
-    return room.dataset(room.centres + std * sign[:, None] * unit, "skewed", on_a_line=True)
+
+    law = "skewed"
+    columns: ClassVar[Columns] = {
+        "family": ("family of skewed distributions", ""),
+        "skewness": ("skewness of a feature within a class", ""),
+        "mirrored": ("whether every second class is turned over", ""),
+    }
+    on_a_line = True
+
+    family: Literal["gamma", "log-normal"] = "gamma"
+    skewness: Annotated[float, Checked(_skewness)] = 2.0
+    mirrored: Flag = True
+
+    def draw(self, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+        """Return the samples, class after class."""
+        size = abs(self.skewness)
+        if self.family == "gamma":
+            shape = 4.0 / size**2
+            unit = (rng.standard_gamma(shape, size=(self.n, self.dim)) - shape) / np.sqrt(shape)
+        else:
+            # w^3 + 3 w^2 - 4 = a^2 has one positive root, w = A + 1/A - 1; its excess over 1 is (A - 1)^2 / A.
+            log_a = np.arcsinh(size / 2.0) * 2.0 / 3.0
+            excess = 4.0 * np.sinh(log_a / 2.0) ** 2
+            variance = np.log1p(excess)
+            unit = np.expm1(np.sqrt(variance) * self.normals(rng) - variance / 2.0) / np.sqrt(excess)
+        turned = self.labels % 2 if self.mirrored else np.zeros(self.n)
+        sign = np.sign(self.skewness) * np.where(turned, -1.0, 1.0)
+        return self.centres + self.std * sign[:, None] * unit
 
 
-def _is(value: str | ArrayLike, name: str) -> bool:
-    return isinstance(value, str) and value == name
+skewed = function(Skewed)

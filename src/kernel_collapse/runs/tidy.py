@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from kernel_collapse import _extras, _validate
 from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
+from kernel_collapse.data import catalogue
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.sweep_file import Sweep
 from kernel_collapse.runs.trials import Trial
@@ -24,7 +25,7 @@ __all__ = ["DATA", "MEASUREMENT", "OUTCOME", "describe_columns", "export", "resu
 #: Options of a measurement whose names are those of results: here they are called otherwise.
 _RENAMED = {"loss": "loss_function", "accuracy": "target_accuracy"}
 
-#: What the columns of data hold, with their units; an option of a law of any name is "data_" and that name.
+#: What the columns of data hold, with their units; those of an option of a law, "data_" and its name, are the law's.
 DATA = {
     "data": ("law or table, with the options that are not the default", ""),
     "n": ("samples", "samples"),
@@ -42,27 +43,7 @@ DATA = {
     "data_imbalance": ("largest class over the smallest", ""),
     "data_separation": ("distance between classes, as the law defines it", "features"),
     "data_std": ("standard deviation of a feature within a class", "features"),
-    "data_class_means": ("mean of each class, in every coordinate", "features"),
-    "data_class_stds": ("standard deviation of each class, in every coordinate", "features"),
-    "data_class_covariances": ("covariance of the classes", "features squared"),
-    "data_covariance": ("covariance within a class: its structure, variances or matrix", "features squared"),
-    "data_df": ("degrees of freedom", ""),
-    "data_scaled": ("whether the covariance is that of `std` whatever the tails", ""),
-    "data_fraction": ("share of the samples that is contaminated, or whose label is flipped", ""),
-    "data_factor": ("standard deviation of the contaminated samples over that of the others", ""),
-    "data_family": ("family of skewed distributions", ""),
-    "data_skewness": ("skewness of a feature within a class", ""),
-    "data_mirrored": ("whether every second class is turned over", ""),
-    "data_radius": ("radius of the ball, shell or smallest sphere", "features"),
-    "data_thickness": ("thickness of the shell", "features"),
-    "data_intrinsic_dim": ("dimension of the subspace", ""),
-    "data_noise": ("standard deviation off the subspace", "features"),
-    "data_depth": ("levels of the tree of classes", ""),
-    "data_branching": ("children of each node of the tree", ""),
-    "data_shrink": ("length of a step over that of the level above", ""),
-    "data_cells": ("cells of the checkerboard along each side", ""),
-    "data_shape": ("shape of the manifolds", ""),
-    "data_turns": ("turns of the spiral", ""),
+    **{f"data_{name}": said for law in catalogue.ALL for name, said in law.columns.items()},
 }
 MEASUREMENT = {
     "kernel": ("what is measured: a kernel, or the features of a network", ""),

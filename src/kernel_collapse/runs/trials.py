@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 
 from kernel_collapse import _validate
 from kernel_collapse._linalg import one_blas_thread
-from kernel_collapse.laws import LAWS, Data, GaussianClasses, ShippedData
+from kernel_collapse.runs.laws import LAWS, Data, GaussianClasses, ShippedData
 from kernel_collapse.runs.measurements import KERNELS, Measurement, Programs, Results, Specification
 
 __all__ = ["LAWS", "GaussianClasses", "ShippedData", "Trial", "compute", "costs", "describe_errors", "faults"]

@@ -17,7 +17,7 @@ from kernel_collapse.report import intervals
 from kernel_collapse.report.intervals import CONFIDENCE, TIE
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.report.style import NAMES
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments.designs import name_balanced, name_imbalanced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ class Judgement(NamedTuple):
 
 def name_cell(row: pd.Series[Any]) -> str:
     """Name a cell by whichever of the columns of cells it has."""
-    where = _limiting.name_balanced(row) if "n" in row else _limiting.name_imbalanced(row)
+    where = name_balanced(row) if "n" in row else name_imbalanced(row)
     what = " ".join(NAMES[row[column]] for column in ("activation", "kernel") if column in row)
     at = f"both at {row['scale']}" if "scale" in row else ""
     return ", ".join(part for part in (at, what, where) if part)
@@ -203,7 +203,7 @@ def _name_step(row: pd.Series[Any], along: str) -> str:
     if "class_sizes" in (along, *row.index):
         sizes = row["step"] if along == "class_sizes" else "/".join(map(str, row["class_sizes"]))
         return f"{sizes}, d={row['step'] if along == 'dim' else row['dim']}"
-    return _limiting.name_balanced(row.rename({"step": along}))
+    return name_balanced(row.rename({"step": along}))
 
 
 def _changes(rows: pd.DataFrame, series: Sequence[str], along: str) -> pd.DataFrame:

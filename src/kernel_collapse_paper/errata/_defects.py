@@ -9,9 +9,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from kernel_collapse_paper.errata._claims import Judgement, gaps, judge, judge_trend
-from kernel_collapse_paper.experiments import _adaptive, _limiting, _published, _trained
-from kernel_collapse_paper.experiments import limiting_kernels_balanced as balanced
-from kernel_collapse_paper.experiments._published import Sides
+from kernel_collapse_paper.experiments import published as published_code
+from kernel_collapse_paper.experiments.limiting_kernels import SIMILAR
+from kernel_collapse_paper.experiments.logs import by_readout, with_logs
+from kernel_collapse_paper.experiments.published import Sides
 
 __all__ = ["DEFECTS", "Defect", "Part", "Rows"]
 
@@ -56,7 +57,7 @@ def _kernel(logs: pd.DataFrame, kernel: str, activation: str = "erf") -> pd.Data
 
 def _ntk_claims(experiment: str, cells: Sequence[str]) -> Callable[[Rows], Iterator[Judgement]]:
     def judged(rows: Rows) -> Iterator[Judgement]:
-        logs = _limiting.prepare(rows[experiment])
+        logs = with_logs(rows[experiment])
         nngp, relu = _kernel(logs, "nngp"), _kernel(logs, "ntk", "relu")
         ntks = [_kernel(logs, kernel) for kernel in ("ntk-published", "ntk")]
         order = [gaps(nngp, ntk, cells) for ntk in ntks]
@@ -64,8 +65,8 @@ def _ntk_claims(experiment: str, cells: Sequence[str]) -> Callable[[Rows], Itera
         yield judge(
             "The NTK of erf is not more collapsed than the NNGP.", order, cells, gap=gap, ties_hold=True
         )
-        alike = f"NNGP and NTK of erf have similar NC1 (less than {balanced.SIMILAR} decades apart)."
-        yield judge(alike, order, cells, gap=gap, margin=balanced.SIMILAR)
+        alike = f"NNGP and NTK of erf have similar NC1 (less than {SIMILAR} decades apart)."
+        yield judge(alike, order, cells, gap=gap, margin=SIMILAR)
         yield judge(
             "The NTK of erf is more collapsed than that of ReLU.",
             [gaps(ntk, relu, cells) for ntk in ntks],
@@ -82,7 +83,7 @@ FALL = "fall of log10 NC1"
 
 def _adapts(experiment: str, cells: Sequence[str]) -> Callable[[Rows], Iterator[Judgement]]:
     def judged(rows: Rows) -> Iterator[Judgement]:
-        logs = _adaptive.prepare(rows[experiment])
+        logs = with_logs(rows[experiment])
         nngp = _kernel(logs, "nngp")
         sides = [gaps(_kernel(logs, kernel), nngp, cells) for kernel in ("adaptive-published", "adaptive")]
         yield judge(ADAPTS, sides, cells, gap=FALL)
@@ -112,8 +113,8 @@ def _adapts_and_follows(rows: Rows) -> Iterator[Judgement]:
     yield from _adapts("adaptive-balanced", BALANCED)(rows)
     trained = rows.get("trained-networks-balanced")
     if trained is not None and "readout_variance" in trained and (trained["status"] == "ok").any():
-        network = _networks(_trained.prepare(trained), "published")
-        logs = _adaptive.prepare(rows["adaptive-balanced"])
+        network = _networks(by_readout(trained), "published")
+        logs = with_logs(rows["adaptive-balanced"])
         pairs = [(network, _kernel(logs, kernel)) for kernel in ("adaptive-published", "adaptive")]
         for over, (along, series) in TRENDS.items():
             yield judge_trend(_against(over), pairs, series, along)
@@ -124,7 +125,7 @@ def _networks(logs: pd.DataFrame, readout: str, kernel: str = "network") -> pd.D
 
 
 def _weighting_claims(rows: Rows) -> Iterator[Judgement]:
-    sides = _published.weighting(rows["limiting-kernels-imbalanced"], IMBALANCED)[:2]
+    sides = published_code.weighting(rows["limiting-kernels-imbalanced"], IMBALANCED)[:2]
     cells = ["activation", *IMBALANCED]
     yield judge(
         "The NTK is not more collapsed than the NNGP.",
@@ -160,7 +161,7 @@ def _fall_with_imbalance(logs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _adapts_weighted(rows: Rows) -> Iterator[Judgement]:
-    sides = _published.weighting(rows["adaptive-imbalanced"], IMBALANCED)[:2]
+    sides = published_code.weighting(rows["adaptive-imbalanced"], IMBALANCED)[:2]
     found = [gaps(_kernel(side, "adaptive"), _kernel(side, "nngp"), IMBALANCED) for side in sides]
     yield judge(ADAPTS, found, IMBALANCED, gap=FALL)
 
@@ -169,19 +170,19 @@ def _readout_claims(
     experiment: str, cells: Sequence[str], trends: Mapping[str, tuple[str, tuple[str, ...]]]
 ) -> Callable[[Rows], Iterator[Judgement]]:
     def judged(rows: Rows) -> Iterator[Judgement]:
-        logs = _trained.prepare(rows[experiment])
+        logs = by_readout(rows[experiment])
         networks, adaptive = (
-            {scale: _networks(logs, scale, kernel) for scale in _published.SCALES}
+            {scale: _networks(logs, scale, kernel) for scale in published_code.SCALES}
             for kernel in ("network", "adaptive")
         )
         published = networks["published"], adaptive["mean-field"]
         for over, (along, series) in trends.items():
-            for scale, name in _published.SCALES.items():
+            for scale, name in published_code.SCALES.items():
                 sides = [published, (networks[scale], adaptive[scale])]
                 yield judge_trend(_against(over, f" (both at {name})"), sides, series, along)
         nngp = _kernel(logs, "nngp")
         yield judge(
-            f"{ADAPTS[:-1]} (at {_published.SCALES['published']}, the scale of the published networks).",
+            f"{ADAPTS[:-1]} (at {published_code.SCALES['published']}, the scale of the published networks).",
             [gaps(adaptive[scale], nngp, cells) for scale in ("mean-field", "published")],
             cells,
             gap=FALL,
@@ -217,7 +218,7 @@ DEFECTS = (
                 "limiting-kernels-balanced",
                 ("overview-D1", "overview-D2", "panels-D1", "panels-D2"),
                 ("nngp", "ntk", "ntk-published"),
-                _published.erf_ntk,
+                published_code.erf_ntk,
                 BALANCED,
                 _ntk_claims("limiting-kernels-balanced", BALANCED),
             ),
@@ -225,7 +226,7 @@ DEFECTS = (
                 "limiting-kernels-imbalanced",
                 ("panels-D1-imbalanced",),
                 ("nngp", "ntk", "ntk-published"),
-                _published.erf_ntk,
+                published_code.erf_ntk,
                 IMBALANCED,
                 _ntk_claims("limiting-kernels-imbalanced", IMBALANCED),
             ),
@@ -243,7 +244,7 @@ DEFECTS = (
                 "adaptive-balanced",
                 ("overview-adaptive-D1", "panels-adaptive-D1", "panels-adaptive-D2"),
                 ADAPTIVE,
-                _published.label_term,
+                published_code.label_term,
                 BALANCED,
                 _adapts_and_follows,
             ),
@@ -251,7 +252,7 @@ DEFECTS = (
                 "adaptive-imbalanced",
                 ("panels-adaptive-D1-imbalanced",),
                 ADAPTIVE,
-                _published.label_term,
+                published_code.label_term,
                 IMBALANCED,
                 _adapts("adaptive-imbalanced", IMBALANCED),
             ),
@@ -259,7 +260,7 @@ DEFECTS = (
                 "all-kernels",
                 ("all-kernels",),
                 ADAPTIVE,
-                _published.label_term,
+                published_code.label_term,
                 BALANCED,
                 _adapts("all-kernels", BALANCED),
             ),
@@ -280,7 +281,7 @@ DEFECTS = (
                 "limiting-kernels-imbalanced",
                 ("weightings-D1-imbalanced", "panels-D1-imbalanced"),
                 ("nngp", "ntk"),
-                _published.weighting,
+                published_code.weighting,
                 IMBALANCED,
                 _weighting_claims,
             ),
@@ -288,7 +289,7 @@ DEFECTS = (
                 "adaptive-imbalanced",
                 ("panels-adaptive-D1-imbalanced",),
                 ADAPTIVE,
-                _published.weighting,
+                published_code.weighting,
                 IMBALANCED,
                 _adapts_weighted,
             ),
@@ -307,7 +308,7 @@ DEFECTS = (
                 "trained-networks-balanced",
                 ("panels-networks-D1", "panels-networks-D2"),
                 NETWORK,
-                _published.readout,
+                published_code.readout,
                 BALANCED,
                 _readout_claims("trained-networks-balanced", BALANCED, TRENDS),
             ),
@@ -315,7 +316,7 @@ DEFECTS = (
                 "trained-networks-imbalanced",
                 ("panels-networks-D1-imbalanced",),
                 NETWORK,
-                _published.readout,
+                published_code.readout,
                 IMBALANCED,
                 _readout_claims("trained-networks-imbalanced", IMBALANCED, TRENDS_IMBALANCED),
             ),

@@ -17,7 +17,8 @@ from kernel_collapse.report.style import (
     ticks_at,
 )
 from kernel_collapse_paper.errata._defects import DEFECTS, Part, Rows
-from kernel_collapse_paper.experiments import _adaptive, _limiting, _published, _trained
+from kernel_collapse_paper.experiments import published as published_code
+from kernel_collapse_paper.experiments.logs import by_readout, with_logs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,13 +87,13 @@ def _name(axes: Axes, logs: pd.DataFrame, value: str = "NC1") -> None:
 
 
 def _erf_ntk(axes: Axes, rows: pd.DataFrame) -> None:
-    logs = _largest(_limiting.prepare(rows))
+    logs = _largest(with_logs(rows))
     _kernels(axes, logs, ("ntk", "ntk-published", "nngp"))
     _name(axes, logs)
 
 
 def _label_term(axes: Axes, rows: pd.DataFrame) -> None:
-    logs = _adaptive.prepare(rows)
+    logs = with_logs(rows)
     published = _largest(logs[logs["kernel"] == "adaptive-published"])
     logs = logs[logs["data"].isin(published["data"]) & logs["n"].isin(published["n"])]
     _kernels(axes, logs, ("nngp", "adaptive-published", "adaptive"))
@@ -100,7 +101,7 @@ def _label_term(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _weighting(axes: Axes, rows: pd.DataFrame) -> None:
-    published, right, _ = _published.weighting(rows, ["class_sizes", "dim"])
+    published, right, _ = published_code.weighting(rows, ["class_sizes", "dim"])
     sizes = sorted((s for s in right["class_sizes"].unique() if len(set(s)) > 1), reverse=True)
     for pair, colour in zip(sizes, sizes_palette(len(sizes)), strict=True):
         for side, line in ((right, "-"), (published, "--")):
@@ -116,10 +117,10 @@ def _weighting(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _readout(axes: Axes, rows: pd.DataFrame) -> None:
     rows = rows[rows["data"] == rows["data"].min()]
-    networks = _trained.prepare(rows)
+    networks = by_readout(rows)
     n = networks.loc[networks["kernel"] == "network", "n"].max()
-    published, right, _ = _published.readout(rows[rows["n"] == n], ["data", "n", "dim"])
-    colours = dict(zip(_published.SCALES.values(), ("#0072B2", "#009E73"), strict=True))
+    published, right, _ = published_code.readout(rows[rows["n"] == n], ["data", "n", "dim"])
+    colours = dict(zip(published_code.SCALES.values(), ("#0072B2", "#009E73"), strict=True))
     once = published[published["scale"] == published["scale"].iloc[0]]
     _line(axes, once, color="#E69F00", marker="v", linestyle="--", label="1.97² against 1/128 (published)")
     for scale, colour in colours.items():

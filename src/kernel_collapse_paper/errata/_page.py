@@ -18,7 +18,8 @@ from kernel_collapse.runs.store import Store
 from kernel_collapse_paper.errata._claims import Judgement, name_cell
 from kernel_collapse_paper.errata._defects import DEFECTS, Defect, Part, Rows
 from kernel_collapse_paper.errata._figure import draw
-from kernel_collapse_paper.experiments import REGISTRY, _published
+from kernel_collapse_paper.experiments import REGISTRY
+from kernel_collapse_paper.experiments import published as published_code
 
 __all__ = ["page", "write"]
 
@@ -43,7 +44,7 @@ class _Found(NamedTuple):
     @property
     def differing(self) -> pd.DataFrame:
         """The cells in which the two numbers differ."""
-        return self.cells[_published.differ(self.cells)]
+        return self.cells[published_code.differ(self.cells)]
 
 
 def write(path: Path, folder: str | Path) -> Path:
@@ -152,7 +153,7 @@ def _statuses(rows: pd.DataFrame) -> list[tuple[str, str]]:
 def _find(part: Part, rows: Rows) -> _Found | None:
     if not part.ready(rows):
         return None
-    cells = _published.against(part.sides(rows[part.experiment]))
+    cells = published_code.against(part.sides(rows[part.experiment]))
     if cells.empty:
         return None
     return _Found(part, cells, list(part.judge(rows)))

@@ -1,12 +1,14 @@
-"""The paper's figures and our studies: a module each (a folder if it is large), in the order of the report."""
+"""The paper's figures and our studies: a module each (a folder if it is large), in the order of the report.
+
+A study of balanced and imbalanced classes is one module with two experiments.
+"""
 
 from kernel_collapse import _validate
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.runs.experiments import PRESETS, Experiment, Preset
 from kernel_collapse_paper.experiments import (
     activations,
-    adaptive_balanced,
-    adaptive_imbalanced,
+    adaptive_kernel,
     adaptive_minima,
     adaptive_path,
     adaptive_width,
@@ -15,38 +17,33 @@ from kernel_collapse_paper.experiments import (
     collapse_limits,
     depth,
     finite_width_ntk,
-    limiting_kernels_balanced,
-    limiting_kernels_imbalanced,
+    limiting_kernels,
     real_data,
     theory_vs_samples,
-    trained_networks_balanced,
-    trained_networks_imbalanced,
+    trained_networks,
     training_path,
 )
 
 __all__ = ["PRESETS", "REGISTRY", "Experiment", "Figure", "Preset", "Table", "Verdict", "choose"]
 
 REGISTRY: dict[str, Experiment] = {
-    module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (
-        limiting_kernels_balanced,
-        limiting_kernels_imbalanced,
-        theory_vs_samples,
-        real_data,
-        beyond_gaussian,
-        activations,
-        depth,
-        adaptive_balanced,
-        adaptive_imbalanced,
-        adaptive_width,
-        adaptive_path,
-        adaptive_minima,
-        collapse_limits,
-        trained_networks_balanced,
-        trained_networks_imbalanced,
-        all_kernels,
-        finite_width_ntk,
-        training_path,
+    experiment.name: experiment
+    for experiment in (
+        *limiting_kernels.EXPERIMENTS,
+        theory_vs_samples.EXPERIMENT,
+        real_data.EXPERIMENT,
+        beyond_gaussian.EXPERIMENT,
+        activations.EXPERIMENT,
+        depth.EXPERIMENT,
+        *adaptive_kernel.EXPERIMENTS,
+        adaptive_width.EXPERIMENT,
+        adaptive_path.EXPERIMENT,
+        adaptive_minima.EXPERIMENT,
+        collapse_limits.EXPERIMENT,
+        *trained_networks.EXPERIMENTS,
+        all_kernels.EXPERIMENT,
+        finite_width_ntk.EXPERIMENT,
+        training_path.EXPERIMENT,
     )
 }
 

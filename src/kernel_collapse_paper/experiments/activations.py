@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from kernel_collapse import activations, laws
+from kernel_collapse import activations
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import (
@@ -19,11 +19,12 @@ from kernel_collapse.report.style import (
     name_points,
     style,
 )
+from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
-from kernel_collapse_paper.experiments import _limiting
 from kernel_collapse_paper.experiments._properties import PROPERTIES, least_squares, properties, shuffled
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ ACTIVATIONS = (
     "rectified_monomial(2)",
 )
 #: Laws by the name they have in figures; with these separations the first layer's variance is near 1.
-LAWS: dict[str, tuple[type[laws.Law], dict[str, float]]] = {
+LAWS: dict[str, tuple[type[Any], dict[str, float]]] = {
     "Gaussian": (laws.Gaussian, {"separation": 2.0}),
     "contaminated": (laws.Contaminated, {"separation": 2.0}),
     "XOR": (laws.XOR, {"separation": 4.0}),
@@ -112,7 +113,7 @@ def trials(preset: Preset) -> list[Trial]:
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
     names = {_law(label, 2).name: label for label in LAWS}
-    rows = _limiting.prepare(rows).astype({"depth": int})
+    rows = with_logs(rows).astype({"depth": int})
     short = {
         activations.get(name).name: name for name in ACTIVATIONS
     }  # as they are asked for, not as they are stored

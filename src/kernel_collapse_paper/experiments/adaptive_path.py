@@ -14,7 +14,7 @@ from kernel_collapse.report.style import KERNEL_COLOURS, style
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
-from kernel_collapse_paper.experiments import _adaptive
+from kernel_collapse_paper.experiments import adaptive_kernel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -26,7 +26,9 @@ WIDTHS = (1e6, 3e5, 1e5, 3e4, 1e4, 3e3, 1e3, 500.0, 300.0, 100.0, 50.0, 30.0, 20
 def trials(preset: Preset) -> list[Trial]:
     """Return one sample of D1 at every width."""
     n, dim = GRIDS[preset]
-    return _adaptive.trials_of([GaussianClasses(n=n, dim=dim)], 1, [AdaptiveNC1(width=w) for w in WIDTHS])
+    return adaptive_kernel.trials_of(
+        [GaussianClasses(n=n, dim=dim)], 1, [AdaptiveNC1(width=w) for w in WIDTHS]
+    )
 
 
 def _path(rows: pd.DataFrame) -> pd.DataFrame:

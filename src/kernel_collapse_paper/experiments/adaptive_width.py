@@ -13,7 +13,7 @@ from kernel_collapse.report.style import KERNEL_COLOURS, sizes_palette, style
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
-from kernel_collapse_paper.experiments import _adaptive
+from kernel_collapse_paper.experiments import adaptive_kernel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -33,7 +33,7 @@ def trials(preset: Preset) -> list[Trial]:
     """Return D1 in some dimensions at every width."""
     n, dims, repeats = GRIDS[preset]
     laws = [GaussianClasses(n=n, dim=dim) for dim in dims]
-    return _adaptive.trials_of(laws, repeats, [AdaptiveNC1(width=width) for width in WIDTHS])
+    return adaptive_kernel.trials_of(laws, repeats, [AdaptiveNC1(width=width) for width in WIDTHS])
 
 
 def _falls(rows: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def _slopes(rows: pd.DataFrame) -> pd.DataFrame:
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate the certificates."""
-    return [_adaptive.certificates(rows, ["dim", "width"])]
+    return [adaptive_kernel.certificates(rows, ["dim", "width"])]
 
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:

@@ -22,7 +22,9 @@ from kernel_collapse.report.style import (
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
-from kernel_collapse_paper.experiments import _adaptive, _limiting, _published
+from kernel_collapse_paper.experiments import published as published_code
+from kernel_collapse_paper.experiments.designs import name_balanced
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -91,7 +93,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the finished rows with log10 NC1; the decayed network is a kernel of its own."""
     rows = rows.copy()
     rows.loc[(rows["kernel"] == "network") & (rows["weight_decay"] > 0), "kernel"] = "network-decayed"
-    return _adaptive.prepare(rows)
+    return with_logs(rows)
 
 
 def _explained(logs: pd.DataFrame) -> pd.DataFrame:
@@ -176,7 +178,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     )
     certificates.columns = [name.replace("_", " ") for name in certificates.columns]
     return [
-        *_published.label_term_table(rows, CELLS),
+        *published_code.label_term_table(rows, CELLS),
         Table("NC1(H), mean over seeds", nc1[kept].rename(columns=KERNEL_NAMES).reset_index()),
         Table(
             "Share of the posterior's change from the NNGP, mean over seeds",
@@ -196,7 +198,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         return intervals.within(
             claim,
             intervals.paired(of[first], of[second], "log_nc1", CELLS),
-            _limiting.name_balanced,
+            name_balanced,
             margin=np.log10(margin),
             gap=f"gap log10 NC1({KERNEL_NAMES[second]}) − log10 NC1({KERNEL_NAMES[first]})",
             by="data",
@@ -215,7 +217,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         intervals.above_zero(
             "Weight decay to the posterior's mode collapses a network further than the posterior itself.",
             intervals.paired(of["network-decayed"], of["posterior"], "log_nc1", CELLS),
-            _limiting.name_balanced,
+            name_balanced,
             gap="gap log10 NC1(posterior) − log10 NC1(trained, weight decay)",
             by="data",
         ),

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kernel_collapse import laws
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_NAMES, sizes_palette, style
+from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments import limiting_kernels
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Choice(NamedTuple):
     """A law with options, and whether its class means differ."""
 
-    law: type[laws.Law]
+    law: type[Any]
     options: dict[str, Any]
     apart: bool = True
     noise: float = 0.0
@@ -120,7 +121,7 @@ def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
     separations = {s for _, _, chosen, _, _ in GRIDS.values() for s in chosen}
     known = {_law(label, 4, 2, s).name: (label, s) for label in LAWS for s in separations}
-    rows = _limiting.prepare(rows).astype({"depth": int})
+    rows = with_logs(rows).astype({"depth": int})
     labels = [known[name] for name in rows["data"]]
     order = list(LAWS)
     rows = rows.assign(data=[label for label, _ in labels], separation=[s for _, s in labels])
@@ -344,7 +345,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         return f"{KERNEL_NAMES[row['kernel']]}, s={row['separation']:g}, d={row['dim']}, depth {row['depth']}"
 
     return [
-        *_limiting.order_verdicts(rows, CELLS, name),
+        *limiting_kernels.order_verdicts(rows, CELLS, name),
         intervals.above_zero(
             "Where class means coincide the order of the activations is reversed: ReLU collapses more than erf.",
             intervals.paired(relu, erf, "log_nc1", ["kernel", *CELLS]),

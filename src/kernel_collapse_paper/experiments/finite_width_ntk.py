@@ -12,7 +12,7 @@ from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_MARKERS, KERNEL_
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import EmpiricalNC1, KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -48,7 +48,7 @@ def trials(preset: Preset) -> list[Trial]:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw NC1 against width before and after training."""
-    logs = _limiting.prepare(rows)
+    logs = with_logs(rows)
     return [
         Figure(
             "finite-width-D1",
@@ -93,7 +93,7 @@ def _draw(logs: pd.DataFrame) -> MatplotlibFigure:
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate every cell."""
-    logs = _limiting.prepare(rows)
+    logs = with_logs(rows)
     finite = logs[logs["kernel"].isin(KERNELS)]
     cells = intervals.summarise(finite, "log_nc1", ["kernel", "epochs", *CELLS])
     learnt = finite.groupby(["epochs", *CELLS])[["loss", "accuracy"]].mean().reset_index()
@@ -105,7 +105,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge whether the NTK of a finite network is more collapsed than the NNGP, at the start and after training."""
-    logs = _limiting.prepare(rows)
+    logs = with_logs(rows)
     widths = logs.loc[logs["kernel"].isin(KERNELS), "width"].unique()
     nngp = pd.concat([logs[logs["kernel"] == "nngp"].assign(width=width) for width in widths])
 

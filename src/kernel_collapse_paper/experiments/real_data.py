@@ -22,7 +22,8 @@ from kernel_collapse.report.style import (
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import ShippedData, Trial
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments import limiting_kernels
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -71,7 +72,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with depths as whole numbers: beside trials that have none they come as floats."""
-    return _limiting.prepare(rows).astype({"depth": int})
+    return with_logs(rows).astype({"depth": int})
 
 
 def _tables_in(rows: pd.DataFrame) -> list[str]:
@@ -150,7 +151,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         return f"{kernel}, depth {row['depth']}" if "depth" in row else kernel
 
     judged = [
-        *_limiting.order_verdicts(rows, CELLS, lambda row: f"{row['data']}, depth {row['depth']}"),
+        *limiting_kernels.order_verdicts(rows, CELLS, lambda row: f"{row['data']}, depth {row['depth']}"),
         intervals.above_zero(
             "The kernel collapses the data: NC1 of the features is below that of the inputs.",
             intervals.paired(

@@ -19,8 +19,10 @@ from kernel_collapse.report.style import (
     style,
 )
 from kernel_collapse.runs.experiments import Experiment, Preset
-from kernel_collapse.runs.trials import GaussianClasses, Trial
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse.runs.trials import Trial
+from kernel_collapse_paper.experiments import limiting_kernels
+from kernel_collapse_paper.experiments.designs import Grid
+from kernel_collapse_paper.experiments.logs import with_logs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -43,8 +45,8 @@ CELLS = ["data", "activation", "kernel", "dim"]
 def trials(preset: Preset) -> list[Trial]:
     """Return the limiting kernels on D1 and D2 at one size, as `limiting-kernels-balanced` has them."""
     n, repeats = GRIDS[preset]
-    laws = [GaussianClasses(n=n, dim=dim, class_means=m) for m in MEANS.values() for dim in _limiting.DIMS]
-    return _limiting.trials_of(laws, repeats)
+    laws = [law for means in MEANS.values() for law in Grid((n,), means).laws()]
+    return limiting_kernels.trials_of(laws, repeats)
 
 
 @lru_cache(maxsize=1024)
@@ -93,7 +95,7 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw the exact lines with the samples on them, and the approach to the limit of classes far apart."""
-    rows = _limiting.prepare(rows)
+    rows = with_logs(rows)
     n, repeats = rows["n"].max(), rows["seed"].nunique()
     return [
         Figure(
@@ -187,7 +189,7 @@ def _draw_separations() -> MatplotlibFigure:
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate samples, exact values and limits."""
-    rows = _limiting.prepare(rows)
+    rows = with_logs(rows)
     table = _cells(rows)
     published = rows[rows["kernel"] == "ntk-published"].groupby(["data", "dim"])["log_nc1"].mean()
     erf = table["activation"] == "erf"
@@ -211,7 +213,7 @@ def _name(row: pd.Series[Any]) -> str:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge whether samples and expectations agree, and the paper's claims on the expectations themselves."""
-    rows = _limiting.prepare(rows)
+    rows = with_logs(rows)
     return [_agreement(_cells(rows)), *_orders(int(rows["n"].max()))]
 
 

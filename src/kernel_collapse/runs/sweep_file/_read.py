@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from kernel_collapse import _validate, laws
-from kernel_collapse.laws import FileData
-from kernel_collapse.runs import measurements, trials
+from kernel_collapse import _validate
+from kernel_collapse.runs import laws, measurements, trials
+from kernel_collapse.runs.laws import FileData
 from kernel_collapse.runs.measurements import Specification
 from kernel_collapse.runs.sweep_file import _grid, _toml
 from kernel_collapse.runs.sweep_file._sweep import MOST, Sweep, refuse_too_many

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from kernel_collapse.laws import Data
+from kernel_collapse.runs.laws import Data
 from kernel_collapse.runs.measurements import Measurement, Specification
 from kernel_collapse.runs.trials import Trial
 

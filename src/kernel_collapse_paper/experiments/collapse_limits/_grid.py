@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from kernel_collapse.laws import Gaussian
 from kernel_collapse.runs.experiments import PRESETS, Preset
+from kernel_collapse.runs.laws import Gaussian
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1
 from kernel_collapse.runs.trials import Trial
 

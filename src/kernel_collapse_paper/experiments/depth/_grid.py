@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernel_collapse import laws
 from kernel_collapse.collapse import nc1
+from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
-from kernel_collapse_paper.experiments import _limiting
 from kernel_collapse_paper.experiments.depth._settings import SETTINGS, Setting, limiting_gram
+from kernel_collapse_paper.experiments.logs import with_logs
 
 KERNELS = ("nngp", "ntk")
 #: Laws by the name they have in figures: classes at two means, and at one mean with two lengths.
-LAWS: dict[str, tuple[type[laws.Law], dict[str, float]]] = {
+LAWS: dict[str, tuple[type[Any], dict[str, float]]] = {
     "two Gaussians": (laws.Gaussian, {"separation": 2.0}),
     "two spheres": (laws.Spheres, {"separation": 2.0}),
 }
@@ -60,7 +60,7 @@ def trials(preset: Preset) -> list[Trial]:
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels with labels of settings, and the logarithm of the NC1 that they should tend to."""
     names = {law(label, 2).name: label for label in LAWS}
-    rows = _limiting.prepare(rows).astype({"depth": int})
+    rows = with_logs(rows).astype({"depth": int})
     rows["data"] = rows["data"].map(names)
     rows["setting"] = [Setting(*row).label for row in rows[PRIOR].itertuples(index=False)]
     deepest = int(rows["depth"].max())

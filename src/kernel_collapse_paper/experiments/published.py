@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kernel_collapse.report.intervals import TIE, paired
 from kernel_collapse.report.parts import Table
-from kernel_collapse_paper.experiments import _adaptive, _limiting, _trained
+from kernel_collapse_paper.experiments.logs import by_readout, with_logs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,14 +45,14 @@ class Sides(NamedTuple):
 
 def erf_ntk(rows: pd.DataFrame, cells: Sequence[str]) -> Sides:
     """Return the NTK of erf, with the published code's derivative kernel and with the right one."""
-    logs = _limiting.prepare(rows)
+    logs = with_logs(rows)
     erf = logs[logs["activation"] == "erf"]
     return Sides(erf[erf["kernel"] == "ntk-published"], erf[erf["kernel"] == "ntk"], list(cells))
 
 
 def label_term(rows: pd.DataFrame, cells: Sequence[str]) -> Sides:
     """Return the adaptive kernel, with the published label term and with that of the equations of state."""
-    logs = _adaptive.prepare(rows)
+    logs = with_logs(rows)
     return Sides(
         logs[logs["kernel"] == "adaptive-published"], logs[logs["kernel"] == "adaptive"], list(cells)
     )
@@ -62,7 +62,7 @@ def weighting(rows: pd.DataFrame, cells: Sequence[str]) -> Sides:
     """Return every kernel that is right itself, weighted as the published kernel code does and as features are."""
 
     def weighted(name: str) -> pd.DataFrame:
-        logs = _adaptive.prepare(rows, name)
+        logs = with_logs(rows, name)
         return logs[logs["kernel"].isin(["nngp", "ntk", "adaptive"])]
 
     return Sides(weighted("published"), weighted("paper"), ["activation", "kernel", *cells])
@@ -75,7 +75,7 @@ def readout(rows: pd.DataFrame, cells: Sequence[str]) -> Sides:
     """
     import pandas as pd
 
-    logs = _trained.prepare(rows)
+    logs = by_readout(rows)
     logs = logs[logs["activation"] == "erf"]
     on = [*cells, "seed"]
 

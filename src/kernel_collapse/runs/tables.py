@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, StrictBool, field_validator, model_validator
 
 from kernel_collapse import _validate, data
+from kernel_collapse._specification import Specification
 from kernel_collapse.data._load import a_file
-from kernel_collapse.laws._samples import titled
-from kernel_collapse.runs.measurements import Specification
+from kernel_collapse.data.law import titled
 
 __all__ = ["FileContent", "FileData", "ShippedData"]
 

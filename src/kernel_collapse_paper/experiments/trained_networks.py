@@ -1,14 +1,16 @@
-"""What the two experiments on trained networks share: measurements, panels, verdicts."""
+"""The paper's trained two-layer networks on Gaussian classes, balanced and not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from kernel_collapse import data
 from kernel_collapse.report import intervals
-from kernel_collapse.report.parts import Table, Verdict
+from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import (
     ACTIVATION_NAMES,
     KERNEL_COLOURS,
@@ -18,23 +20,55 @@ from kernel_collapse.report.style import (
     style,
     ticks_at,
 )
+from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, NetworkNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
-from kernel_collapse_paper.experiments import _limiting
+from kernel_collapse_paper.experiments import published as published_code
+from kernel_collapse_paper.experiments.designs import BALANCED, EIGHTHS, IMBALANCED, Design, Grid
+from kernel_collapse_paper.experiments.logs import READOUTS, by_readout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-__all__ = ["certificates", "panels", "prepare", "trials_of", "verdicts"]
+__all__ = ["EXPERIMENTS"]
 
 ACTIVATIONS = ("erf", "relu")
-#: The networks of the published code, and the scale that its equations of state assume.
-READOUTS = {"published": 1.97**2, "mean-field": 1 / 128}
 READOUT_NAMES = {"published": r"$\sigma_a^2 = 1.97^2$", "mean-field": r"$\sigma_a^2 = 1/128$"}
 READOUT_WORDS = {"published": "readout 1.97²", "mean-field": "readout 1/128"}
 
+#: The published training, and that on D2, where networks of ReLU diverge at the published learning rate of 1e-3.
+AS_PUBLISHED: dict[str, Any] = {}
+SMALL_STEPS: dict[str, Any] = {"learning_rate": 1e-4, "epochs": 10_000}
+TRAINING = {
+    "D1": "1000 epochs of gradient descent as published",
+    "D2": "10,000 epochs of gradient descent at a tenth of the published learning rate",
+}
+#: Grids, how networks are trained on each, and repeats.
+GRIDS: dict[str, dict[Preset, tuple[tuple[tuple[Grid, dict[str, Any]], ...], int]]] = {
+    "balanced": {
+        "quick": (
+            (
+                (Grid((128,), dims=(1, 8, 128)), AS_PUBLISHED),
+                (Grid((128,), data.D2_MEANS, (8,)), SMALL_STEPS),
+            ),
+            3,
+        ),
+        "paper": (
+            (
+                (Grid((128, 256, 512, 1024)), AS_PUBLISHED),
+                (Grid((128,), data.D2_MEANS), SMALL_STEPS),
+            ),
+            10,
+        ),
+    },
+    "imbalanced": {
+        "quick": (((Grid((128,), dims=(1, 8, 128), eighths=(4, 1)), AS_PUBLISHED),), 3),
+        "paper": (((Grid((2048,), eighths=EIGHTHS), AS_PUBLISHED),), 10),
+    },
+}
 
-def trials_of(laws: Sequence[GaussianClasses], seeds: int, **training: Any) -> list[Trial]:
+
+def _trials_of(laws: Sequence[GaussianClasses], seeds: int, **training: Any) -> list[Trial]:
     """Return data, NNGP, and networks and adaptive kernel (erf) at both readout scales.
 
     Every seed has data and weights of its own. The networks are the published ones but for `training`.
@@ -61,14 +95,12 @@ def _measurements(training: dict[str, Any]) -> list[KernelNC1 | NetworkNC1 | Ada
     return measurements
 
 
-def prepare(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the finished rows with log10 NC1, and which readout scale a network has."""
-    rows = _limiting.prepare(rows)
-    names = {variance: name for name, variance in READOUTS.items()}
-    return rows.assign(readout=rows["readout_variance"].map(names).fillna("none"))
+def _trials(design: Design, preset: Preset) -> list[Trial]:
+    grids, repeats = GRIDS[design.name][preset]
+    return [trial for grid, training in grids for trial in _trials_of(grid.laws(), repeats, **training)]
 
 
-def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> MatplotlibFigure:
+def _panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> MatplotlibFigure:
     """Draw log10 NC1(H) (top) and log10 NC1(H)/NC1(X) against d: a column an activation and readout scale."""
     from matplotlib.figure import Figure
 
@@ -113,7 +145,50 @@ def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], lege
     return figure
 
 
-def certificates(rows: pd.DataFrame, cells: Sequence[str]) -> Table:
+def _figures_balanced(rows: pd.DataFrame) -> list[Figure]:
+    """Draw the panels of each law."""
+    logs = by_readout(rows)
+    return [
+        Figure(
+            f"panels-networks-{law}",
+            f"{law}, width 500, {TRAINING[law]}: NC1 of the hidden layer (top) and relative to that of the data "
+            f"(bottom). Mean and one standard deviation over {part['seed'].nunique()} networks, each with data of its "
+            f"own. Dotted: the NNGP at N = {part['n'].max()}.",
+            _panels(*BALANCED.lines(part)),
+        )
+        for law, part in logs.groupby("data")
+    ]
+
+
+def _figures_imbalanced(rows: pd.DataFrame) -> list[Figure]:
+    """Draw the panels."""
+    logs = by_readout(rows)
+    n = logs["n"].max()
+    return [
+        Figure(
+            "panels-networks-D1-imbalanced",
+            f"D1, N = {n}, width 500, 1000 epochs of gradient descent as published: NC1 of the hidden layer (top) and "
+            'relative to that of the data (bottom), one line a pair of class sizes, weighting "paper". Mean and one '
+            f"standard deviation over {logs['seed'].nunique()} networks, each with data of its own.",
+            _panels(*IMBALANCED.lines(logs)),
+        )
+    ]
+
+
+def _tables(design: Design, rows: pd.DataFrame) -> list[Table]:
+    """Tabulate the published comparison beside like with like, what the networks had learnt, and every cell."""
+    columns = ["kernel", "activation", "readout", *design.cells]
+    return [
+        *published_code.readout_table(rows, design.cells),
+        _certificates(rows, design.cells),
+        Table(
+            "All cells: log10 NC1(H), mean and standard deviation over seeds",
+            intervals.summarise(by_readout(rows), "log_nc1", columns),
+        ),
+    ]
+
+
+def _certificates(rows: pd.DataFrame, cells: Sequence[str]) -> Table:
     """Tabulate what the networks had learnt when NC1 was measured."""
     done = rows[(rows["kernel"] == "network") & (rows["status"] == "ok")]
     names = {variance: name for name, variance in READOUTS.items()}
@@ -140,8 +215,9 @@ def certificates(rows: pd.DataFrame, cells: Sequence[str]) -> Table:
     return Table("What the networks had learnt", table.reset_index(), note)
 
 
-def verdicts(rows: pd.DataFrame, cells: list[str], name: Callable[[Any], str]) -> list[Verdict]:
+def _verdicts(design: Design, rows: pd.DataFrame) -> list[Verdict]:
     """Judge training against the start of a wide network, erf against ReLU, and the readout scale."""
+    rows, cells, name = by_readout(rows), design.cells, design.cell
     networks = rows[rows["kernel"] == "network"]
     nngp = rows[rows["kernel"] == "nngp"].drop(columns="readout")
     limit = pd.concat([nngp.assign(readout=readout) for readout in READOUTS])
@@ -175,3 +251,29 @@ def verdicts(rows: pd.DataFrame, cells: list[str], name: Callable[[Any], str]) -
             by="activation",
         ),
     ]
+
+
+def _experiment(design: Design, question: str, figures: Callable[[pd.DataFrame], list[Figure]]) -> Experiment:
+    return Experiment(
+        name=f"trained-networks-{design.name}",
+        title=f"Trained networks, {design.name} classes",
+        question=question,
+        trials=partial(_trials, design),
+        figures=figures,
+        tables=partial(_tables, design),
+        verdicts=partial(_verdicts, design),
+    )
+
+
+EXPERIMENTS = (
+    _experiment(
+        BALANCED,
+        "How collapsed are the published two-layer networks, and what does their readout scale change?",
+        _figures_balanced,
+    ),
+    _experiment(
+        IMBALANCED,
+        "How collapsed are the published networks when one class has fewer samples?",
+        _figures_imbalanced,
+    ),
+)

@@ -1,49 +1,51 @@
-"""One way in to every law, by its name."""
+"""The list of the laws, and one way in to each by its name.
+
+Whatever goes through all laws, or names one in a specification, takes it from here.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from kernel_collapse import _validate
-from kernel_collapse.data._bodies import ball, shell, subspace, tree
-from kernel_collapse.data._curved import checkerboard, manifolds, spheres, xor
+from kernel_collapse.data._bodies import Ball, Shell, Subspace, Tree
+from kernel_collapse.data._curved import XOR, Checkerboard, Manifolds, Spheres
 from kernel_collapse.data._dataset import Dataset
-from kernel_collapse.data._gaussian import gaussian_classes
+from kernel_collapse.data._gaussian import Gaussian, GaussianClasses
 from kernel_collapse.data._label_noise import label_noise
-from kernel_collapse.data._tails import contaminated, gaussian, laplace, skewed, student_t
+from kernel_collapse.data._tails import Contaminated, Laplace, Skewed, StudentT
+from kernel_collapse.data.law import Law
 
-__all__ = ["laws", "sample"]
+#: Every law, in the order in which columns and sweeps name them.
+ALL: tuple[type[Law], ...] = (
+    GaussianClasses,
+    Gaussian,
+    StudentT,
+    Laplace,
+    Contaminated,
+    Skewed,
+    Ball,
+    Shell,
+    Subspace,
+    Tree,
+    XOR,
+    Checkerboard,
+    Spheres,
+    Manifolds,
+)
+#: The samples of one of these with flipped labels.
+NOISE = "label-noise"
+_BY_NAME = {law.law: law for law in ALL}
 
 
 def _noisy(
     n: int, dim: int, *, base: str = "gaussian", fraction: float = 0.1, seed: int = 0, **options: Any
 ) -> Dataset:
     """Return samples of another law with flipped labels; what is no option here is one of the other law."""
-    if base == "label-noise":
+    if base == NOISE:
         raise ValueError("base is 'label-noise', expected another law: raise the fraction instead.")
     return label_noise(sample(base, n=n, dim=dim, seed=seed, **options), fraction, seed=seed)
-
-
-#: The function of each law.
-_LAWS: dict[str, Callable[..., Dataset]] = {
-    "ball": ball,
-    "checkerboard": checkerboard,
-    "contaminated": contaminated,
-    "gaussian": gaussian,
-    "gaussian_classes": gaussian_classes,
-    "label-noise": _noisy,
-    "laplace": laplace,
-    "manifolds": manifolds,
-    "shell": shell,
-    "skewed": skewed,
-    "spheres": spheres,
-    "student-t": student_t,
-    "subspace": subspace,
-    "tree": tree,
-    "xor": xor,
-}
 
 
 def laws() -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def laws() -> tuple[str, ...]:
     >>> kc.data.laws()[:4]
     ('ball', 'checkerboard', 'contaminated', 'gaussian')
     """
-    return tuple(sorted(_LAWS))
+    return tuple(sorted([*_BY_NAME, NOISE]))
 
 
 def sample(law: str, *, n: int, dim: int, seed: int = 0, **options: Any) -> Dataset:
@@ -92,10 +94,9 @@ def sample(law: str, *, n: int, dim: int, seed: int = 0, **options: Any) -> Data
     >>> kc.data.sample("label-noise", n=10, dim=2, base="xor", fraction=0.1, separation=3.0).name
     'xor, 10 % of labels flipped'
     """
-    function = _LAWS[_validate.choice(law, laws(), "law")]
-    parameters = inspect.signature(function).parameters.values()
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        known = sorted(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "seed")
-        for option in options:
-            _validate.choice(option, known, f"an option of {law!r}")
-    return function(n, dim, seed=seed, **options)
+    if _validate.choice(law, laws(), "law") == NOISE:
+        return _noisy(n, dim, seed=seed, **options)
+    known = sorted({field.name for field in fields(_BY_NAME[law])} - {"law", "n", "dim", "seed"})
+    for option in options:
+        _validate.choice(option, known, f"an option of {law!r}")
+    return _BY_NAME[law](n, dim, seed=seed, **options).sample()

@@ -1,0 +1,342 @@
+"""The paper's first two figures: NNGP against NTK, erf against ReLU, on Gaussian classes, balanced and not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from kernel_collapse import data
+from kernel_collapse.collapse import WEIGHTINGS
+from kernel_collapse.report import intervals
+from kernel_collapse.report.parts import Figure, Table, Verdict
+from kernel_collapse.report.style import (
+    ACTIVATION_NAMES,
+    KERNEL_COLOURS,
+    KERNEL_MARKERS,
+    KERNEL_NAMES,
+    NAMES,
+    band,
+    sizes_palette,
+    style,
+    ticks_at,
+)
+from kernel_collapse.runs.experiments import Experiment, Preset
+from kernel_collapse.runs.measurements import KernelNC1
+from kernel_collapse.runs.trials import GaussianClasses, Trial
+from kernel_collapse_paper.experiments import published as published_code
+from kernel_collapse_paper.experiments.designs import BALANCED, EIGHTHS, IMBALANCED, Design, Grid
+from kernel_collapse_paper.experiments.logs import with_logs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+__all__ = ["COLUMNS", "EXPERIMENTS", "MEASUREMENTS", "SIMILAR", "order_verdicts", "trials_of"]
+
+#: Grids and repeats of each design.
+GRIDS: dict[str, dict[Preset, tuple[tuple[Grid, ...], int]]] = {
+    "balanced": {
+        "quick": ((Grid((128, 512)), Grid((128, 512), data.D2_MEANS)), 5),
+        "paper": ((Grid((128, 256, 512, 1024)), Grid((128, 256, 512, 1024), data.D2_MEANS)), 10),
+    },
+    "imbalanced": {
+        "quick": ((Grid((512,), eighths=EIGHTHS),), 5),
+        "paper": ((Grid((2048,), eighths=EIGHTHS),), 10),
+    },
+}
+#: "Similar" NC1 of two kernels: less than 0.1 decades (26 %) apart.
+SIMILAR = 0.1
+#: One column of panels each, the published NTK beside the right one.
+COLUMNS = (("erf", "nngp"), ("erf", "ntk"), ("erf", "ntk-published"), ("relu", "nngp"), ("relu", "ntk"))
+MEASUREMENTS = (KernelNC1(kernel="data"), *(KernelNC1(kernel=k, activation=a) for a, k in COLUMNS))  # type: ignore[arg-type]
+
+
+def trials_of(laws: Sequence[GaussianClasses], seeds: int) -> list[Trial]:
+    """Return every measurement on every law for seeds 0, 1, ..."""
+    return [
+        Trial(data=law, measurement=m, seed=s) for law in laws for s in range(seeds) for m in MEASUREMENTS
+    ]
+
+
+def _trials(design: Design, preset: Preset) -> list[Trial]:
+    grids, repeats = GRIDS[design.name][preset]
+    return trials_of([law for grid in grids for law in grid.laws()], repeats)
+
+
+def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> MatplotlibFigure:
+    """Draw log10 NC1(H) and log10 NC1(H)/NC1(X) against d: a column a kernel, a line for each value of `lines`."""
+    from matplotlib.figure import Figure
+
+    values = sorted(rows[lines].unique())
+    labels = {"log_nc1": r"$\log_{10}$ NC1(H)", "log_nc1_ratio": r"$\log_{10}$ NC1(H) / NC1(X)"}
+    with style():
+        figure = Figure(figsize=(11.5, 5.4))
+        grid = figure.subplots(2, len(COLUMNS), sharex=True, sharey="row")
+        for row, (column, label) in zip(grid, labels.items(), strict=True):
+            for axes, (activation, kernel) in zip(row, COLUMNS, strict=True):
+                chosen = rows[(rows["activation"] == activation) & (rows["kernel"] == kernel)]
+                for value, colour in zip(values, sizes_palette(len(values)), strict=True):
+                    table = intervals.summarise(chosen[chosen[lines] == value], column, ["dim"])
+                    band(axes, table, "dim", color=colour, label=name_line(value))
+                ticks_at(axes, sorted(rows["dim"].unique()))
+                if column == "log_nc1_ratio":
+                    axes.set_xlabel("dimension d")
+                    axes.axhline(0, color="#888888", linewidth=0.8, linestyle=":")
+                else:
+                    axes.set_title(f"{ACTIVATION_NAMES[activation]} · {KERNEL_NAMES[kernel]}")
+                    if kernel == "ntk-published":
+                        axes.title.set_color(KERNEL_COLOURS[kernel])
+            row[0].set_ylabel(label)
+        handles, names = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, title=legend, loc="outside right center")
+    return figure
+
+
+def _overview(rows: pd.DataFrame, law: str) -> MatplotlibFigure:
+    """Draw every kernel against d at the largest size, so that the erratum is seen."""
+    from matplotlib.figure import Figure
+
+    rows = rows[rows["data"] == law]
+    rows = rows[rows["n"] == rows["n"].max()]
+    with style():
+        figure = Figure(figsize=(8.2, 3.5))
+        for axes, activation in zip(figure.subplots(1, 2, sharey=True), ("erf", "relu"), strict=True):
+            for kernel in ("ntk", "ntk-published", "nngp"):
+                chosen = rows[(rows["activation"] == activation) & (rows["kernel"] == kernel)]
+                if chosen.empty:
+                    continue
+                band(
+                    axes,
+                    intervals.summarise(chosen, "log_nc1", ["dim"]),
+                    "dim",
+                    color=KERNEL_COLOURS[kernel],
+                    marker=KERNEL_MARKERS[kernel],
+                    linestyle="--" if kernel == "ntk-published" else "-",
+                    label=KERNEL_NAMES[kernel],
+                )
+            ticks_at(axes, sorted(rows["dim"].unique()))
+            axes.set_title(ACTIVATION_NAMES[activation])
+            axes.set_xlabel("dimension d")
+            axes.legend(loc="lower right")
+        figure.axes[0].set_ylabel(r"$\log_{10}$ NC1(H)   (lower: more collapsed)")
+    return figure
+
+
+def _figures_balanced(rows: pd.DataFrame) -> list[Figure]:
+    """Draw, for each law, the overview and the paper's panels."""
+    rows = with_logs(rows)
+    drawn = []
+    for law in sorted(rows["data"].unique()):
+        chosen = rows[rows["data"] == law]
+        largest, repeats = chosen["n"].max(), chosen["seed"].nunique()
+        drawn += [
+            Figure(
+                f"overview-{law}",
+                f"{law}, N = {largest}: NC1 of the features under each limiting kernel against the dimension. Mean and "
+                f"one standard deviation over {repeats} seeds. The published code's NTK (dashed) is almost the NNGP; "
+                "the exact one is not.",
+                _overview(rows, law),
+            ),
+            Figure(
+                f"panels-{law}",
+                f"{law}: NC1 of the features (top) and relative to that of the data (bottom; below the dotted line, "
+                f"the kernel collapses the data). Mean and one standard deviation over {repeats} seeds.",
+                panels(*BALANCED.lines(chosen)),
+            ),
+        ]
+    return drawn
+
+
+def _figures_imbalanced(rows: pd.DataFrame) -> list[Figure]:
+    """Draw the paper's panels, and what the weighting of the classes changes."""
+    by_size = with_logs(rows)
+    n, repeats = by_size["n"].max(), by_size["seed"].nunique()
+    return [
+        Figure(
+            "panels-D1-imbalanced",
+            f"D1, N = {n}: NC1 of the features (top) and relative to that of the data (bottom), one line a pair of "
+            f'class sizes, weighting "paper". Mean and one standard deviation over {repeats} seeds.',
+            panels(*IMBALANCED.lines(by_size)),
+        ),
+        Figure(
+            "weightings-D1-imbalanced",
+            f"D1, N = {n}, NNGP of erf: NC1 under the four weightings. They agree for classes of one size; the "
+            "published kernel code's is the variance of no feature map when they differ.",
+            _weightings(rows),
+        ),
+    ]
+
+
+def _weightings(rows: pd.DataFrame) -> MatplotlibFigure:
+    from matplotlib.figure import Figure
+
+    colours = dict(zip(WEIGHTINGS, [*sizes_palette(3), "#CC79A7"], strict=True))
+    # One below the other where they coincide, so that each stays visible.
+    widths = dict(zip(WEIGHTINGS, (4.5, 2.8, 1.4, 1.4), strict=True))
+    sizes = sorted(rows["class_sizes"].unique(), reverse=True)
+    with style():
+        figure = Figure(figsize=(11, 3.3))
+        for axes, pair in zip(figure.subplots(1, len(sizes), sharey=True), sizes, strict=True):
+            chosen = rows[(rows["class_sizes"] == pair)]
+            for weighting in WEIGHTINGS:
+                logs = with_logs(chosen, weighting)
+                logs = logs[(logs["activation"] == "erf") & (logs["kernel"] == "nngp")]
+                band(
+                    axes,
+                    intervals.summarise(logs, "log_nc1", ["dim"]),
+                    "dim",
+                    color=colours[weighting],
+                    linestyle="--" if weighting == "published" else "-",
+                    linewidth=widths[weighting],
+                    label=f'"{weighting}"',
+                )
+            ticks_at(axes, sorted(rows["dim"].unique()))
+            axes.set_title(f"classes of {pair[0]} / {pair[1]}")
+            axes.set_xlabel("dimension d")
+        figure.axes[0].set_ylabel(r"$\log_{10}$ NC1(H)")
+        handles, names = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, title="weighting", loc="outside right center")
+    return figure
+
+
+def _tables(design: Design, rows: pd.DataFrame) -> list[Table]:
+    """Tabulate what is published beside what is right, NC1 under each weighting, and every cell."""
+    cells = intervals.summarise(with_logs(rows), "log_nc1", design.columns("activation", "kernel"))
+    weighted = []
+    if design.weighted:
+        done = rows[(rows["status"] == "ok") & rows["kernel"].isin(["nngp", "ntk"])]
+        columns = {f"nc1_{w}": f"NC1 {w}" for w in WEIGHTINGS} | {"between_published": "tr S_B published"}
+        groups = done.groupby(["activation", "kernel", *design.cells])
+        means = groups[list(columns)].mean().rename(columns=columns)
+        weighted = [
+            *published_code.weighting_table(rows, design.cells),
+            Table("NC1 under each weighting (mean over seeds)", means.reset_index()),
+        ]
+    return [
+        *published_code.erf_ntk_table(rows, design.cells),
+        *weighted,
+        Table("All cells: log10 NC1(H), mean and standard deviation over seeds", cells),
+    ]
+
+
+def _verdicts(design: Design, rows: pd.DataFrame) -> list[Verdict]:
+    """Judge the paper's claims on limiting kernels, and what imbalance and weighting change."""
+    logs = with_logs(rows)
+    own = [_falls_with_imbalance(logs), _weighting_matters(rows)] if design.weighted else _similar(logs)
+    return [*order_verdicts(logs, design.cells, design.cell), *own]
+
+
+def order_verdicts(rows: pd.DataFrame, cells: list[str], name: Callable[[Any], str]) -> list[Verdict]:
+    """Judge "the NTK is not more collapsed" for each activation and "erf collapses more" for each kernel."""
+    rows = rows[rows["kernel"] != "ntk-published"]
+
+    def compare(column: str, first: str, second: str, other: str) -> pd.DataFrame:
+        return intervals.paired(
+            rows[rows[column] == first], rows[rows[column] == second], "log_nc1", [other, *cells]
+        )
+
+    return [
+        intervals.above_zero(
+            "The NTK is not more collapsed than the NNGP.",
+            compare("kernel", "nngp", "ntk", "activation"),
+            lambda row: f"{ACTIVATION_NAMES[row['activation']]}, {name(row)}",
+            gap="gap log10 NC1(NTK) − log10 NC1(NNGP)",
+            ties_hold=True,
+            by="data" if "data" in cells else "activation",
+        ),
+        intervals.above_zero(
+            "erf collapses more than ReLU.",
+            compare("activation", "erf", "relu", "kernel"),
+            lambda row: f"{KERNEL_NAMES[row['kernel']]}, {name(row)}",
+            gap="gap log10 NC1(ReLU) − log10 NC1(erf)",
+            by="data" if "data" in cells else "kernel",
+        ),
+    ]
+
+
+def _similar(rows: pd.DataFrame) -> list[Verdict]:
+    """Judge whether NNGP and NTK have similar NC1, with the exact NTK and with the published code's."""
+
+    def at(activation: str, kernel: str) -> pd.DataFrame:
+        return rows[(rows["activation"] == activation) & (rows["kernel"] == kernel)]
+
+    def kernel_gap(to: str) -> pd.DataFrame:
+        return intervals.paired(at("erf", "nngp"), at("erf", to), "log_nc1", BALANCED.cells)
+
+    exact, published = kernel_gap("ntk"), kernel_gap("ntk-published")
+    similar = intervals.within(
+        "NNGP and NTK have similar NC1 for erf (less than 0.1 decades apart).",
+        exact,
+        BALANCED.cell,
+        margin=SIMILAR,
+        gap="gap of the exact NTK",
+        by="data",
+    )
+    as_published = intervals.within(
+        "NNGP and NTK have similar NC1 for erf (less than 0.1 decades apart), with the published code's NTK.",
+        published,
+        BALANCED.cell,
+        margin=SIMILAR,
+        gap="gap of the published code's NTK",
+        by="data",
+    )
+    return [similar, as_published]
+
+
+def _falls_with_imbalance(logs: pd.DataFrame) -> Verdict:
+    logs = logs[logs["kernel"] != "ntk-published"]
+    logs = logs.assign(skew=logs["class_sizes"].map(lambda s: max(s) / min(s)))
+    columns = ["activation", "kernel", "dim", "seed", "log_nc1"]
+    even = logs.loc[logs["skew"] == 1, columns]
+    skewed = logs.loc[logs["skew"] > 1, [*columns, "class_sizes"]]
+    repeated = even.merge(skewed.drop(columns="log_nc1"), on=["activation", "kernel", "dim", "seed"])
+    return intervals.above_zero(
+        'Imbalance lowers NC1 of the limiting kernels (weighting "paper", against classes of one size).',
+        intervals.paired(skewed, repeated, "log_nc1", ["activation", "kernel", "class_sizes", "dim"]),
+        lambda row: f"{NAMES[row['activation']]} {NAMES[row['kernel']]}, {IMBALANCED.cell(row)}",
+        gap="fall of log10 NC1",
+    )
+
+
+def _weighting_matters(rows: pd.DataFrame) -> Verdict:
+    right, published = with_logs(rows, "paper"), with_logs(rows, "published")
+    chosen = ["nngp", "ntk"]
+    right, published = (r[r["kernel"].isin(chosen)] for r in (right, published))
+    skewed = [s for s in right["class_sizes"].unique() if len(set(s)) > 1]
+    right, published = (r[r["class_sizes"].isin(skewed)] for r in (right, published))
+    return intervals.within(
+        'The published kernel code\'s weighting gives the NC1 of the features (weighting "paper") under imbalance.',
+        intervals.paired(right, published, "log_nc1", ["activation", "kernel", "class_sizes", "dim"]),
+        lambda row: f"{NAMES[row['activation']]} {NAMES[row['kernel']]}, {IMBALANCED.cell(row)}",
+        margin=np.log10(1.01),
+        gap="error of log10 NC1",
+    )
+
+
+def _experiment(design: Design, question: str, figures: Callable[[pd.DataFrame], list[Figure]]) -> Experiment:
+    return Experiment(
+        name=f"limiting-kernels-{design.name}",
+        title=f"Limiting kernels, {design.name} classes",
+        question=question,
+        trials=partial(_trials, design),
+        figures=figures,
+        tables=partial(_tables, design),
+        verdicts=partial(_verdicts, design),
+    )
+
+
+EXPERIMENTS = (
+    _experiment(
+        BALANCED,
+        "Which limiting kernel is more collapsed, NNGP or NTK, erf or ReLU, over the data's size and dimension?",
+        _figures_balanced,
+    ),
+    _experiment(
+        IMBALANCED,
+        "Do the orders hold when one class has fewer samples, and which NC1 is meant then?",
+        _figures_imbalanced,
+    ),
+)
