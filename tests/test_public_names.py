@@ -132,7 +132,19 @@ def test_every_public_name_exists_and_is_documented():
         assert attrgetter(name)(kc).__doc__
 
 
-PACKAGES = "activations adaptive cli cluster collapse compare data kernels networks report theory".split()
+PACKAGES = [
+    "activations",
+    "adaptive",
+    "cli",
+    "cluster",
+    "collapse",
+    "compare",
+    "data",
+    "kernels",
+    "networks",
+    "report",
+    "theory",
+]
 
 
 @pytest.mark.parametrize("name", ["kernel_collapse", *(f"kernel_collapse.{name}" for name in PACKAGES)])
