@@ -11,6 +11,7 @@ import plotly.offline  # noqa: F401
 
 import kernel_collapse as kc
 from kernel_collapse import report
+from kernel_collapse.report import page
 from kernel_collapse.runs import _database, store, sweep, sweep_file, tidy
 
 #: Where a run can be killed: whose function, and whether before it or after it.
@@ -24,10 +25,10 @@ PLACES = {
     "row": (_database, "put", "after"),
     "begun": (sweep, "missing", "after"),
     "stored": (store.Store, "add", "after"),
-    "drawing": (report, "_lay_out", "before"),
-    "saving": (report, "_save", "before"),
+    "drawing": (page, "lay_out", "before"),
+    "saving": (page, "save", "before"),
     "picture": (Path, "replace", "before"),
-    "page": (report, "_packed", "after"),
+    "page": (page, "_packed", "after"),
     "table": (tidy, "_plain", "after"),
     "exported": (Path, "replace", "before"),
 }
@@ -61,7 +62,7 @@ def work(file, folder, workers):
         kept.note({"toml": text, "specification": read.model_dump(mode="json")})
         sweep.run(read.trials(), kept, workers=workers)
     report.build(folder)
-    tidy.export(tidy.results(folder), folder / "rows.csv")
+    tidy.export(kc.results(folder), folder / "rows.csv")
 
 
 def work_when_told():

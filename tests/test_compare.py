@@ -9,6 +9,7 @@ import pytest
 from conftest import refuse, run_cli
 from kernel_collapse.compare import _differences, compare, write_comparison
 from kernel_collapse.runs import sweep, sweep_file
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.trials import GaussianClasses, Trial, compute
 from kernel_collapse_paper import experiments
@@ -138,8 +139,7 @@ def test_verdicts_that_changed(runs):
     assert "The NTK is not more collapsed than the NNGP." in set(verdicts["claim"])
     of = {}
     for side, folder in zip("ab", runs, strict=True):
-        with Store(folder) as store:
-            rows = store.frame()
+        rows = Run(folder).frame()
         of[side] = {v.claim: v.status for v in experiments.REGISTRY[NAME].verdicts(rows)}
     changed = {
         claim: (status, of["b"][claim]) for claim, status in of["a"].items() if status != of["b"][claim]

@@ -13,6 +13,7 @@ from kernel_collapse import kernels
 from kernel_collapse.report import interactive, intervals
 from kernel_collapse.report.interactive import markup, plain
 from kernel_collapse.runs import sweep
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
 from kernel_collapse_paper.experiments import all_kernels
@@ -21,8 +22,7 @@ from kernel_collapse_paper.experiments.logs import with_logs
 
 @pytest.fixture(scope="module")
 def rows(quick_run):
-    with Store(quick_run) as store:
-        return store.frame()
+    return Run(quick_run).frame()
 
 
 def of(rows, name, preset="quick"):
@@ -293,10 +293,11 @@ def test_relu_kernels_tie_on_a_line(rows):
 def real_rows(tmp_path_factory):
     grid = experiments.REGISTRY["real-data"].trials("quick")
     some = [t for t in grid if t.data.name != "digits" and t.seed < 3 and t.measurement.depth in (1, 4)]
-    with Store(tmp_path_factory.mktemp("real"), {"experiments": ["real-data"]}) as store:
+    folder = tmp_path_factory.mktemp("real")
+    with Store(folder, {"experiments": ["real-data"]}) as store:
         for trial in some:
             store.add(trial, **sweep.attempt(trial)._asdict())
-        return store.frame().astype({"depth": float})  # as it comes beside trials that have no depth
+    return Run(folder).frame().astype({"depth": float})  # as it comes beside trials that have no depth
 
 
 def test_grids_of_real_data():

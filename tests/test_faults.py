@@ -425,53 +425,21 @@ def test_a_limit_where_processes_are_not_ours_is_refused(tmp_path):
         run(tmp_path, trials(1), trial_timeout=-1)
 
 
-# -- stores of an earlier version
-
-EARLIER = """
-CREATE TABLE run (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE trials (
-    key TEXT PRIMARY KEY,
-    specification TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
-    message TEXT NOT NULL,
-    results TEXT NOT NULL,
-    seconds REAL NOT NULL,
-    finished TEXT NOT NULL
-) WITHOUT ROWID;
-"""
+# -- stores of another version
 
 
-def test_a_store_of_the_earlier_version_is_read_as_it_is_and_goes_on(tmp_path):
-    todo = trials(5)
-    run(tmp_path / "new", todo[:3])
-    made = whole_rows(tmp_path / "new")
-    old = tmp_path / "old"
-    old.mkdir()
-    with closing(sqlite3.connect(old / FILE)) as db, db:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.executescript(EARLIER)
-        db.execute("INSERT INTO run VALUES ('name', '\"test\"')")
-        db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)", made)
-    before = (old / FILE).read_bytes()
-    with Store(old) as store:
-        assert store.finished() == {trial.key for trial in todo[:3]}
-        assert len(store.frame()) == 3
-    assert (old / FILE).read_bytes() == before  # a reader changes nothing
-    with pytest.raises(ValueError, match="holds another run"):
-        Store(old, {"name": "another"})
-    assert (old / FILE).read_bytes() == before
-    hangs = trials(1, Sleeps, n=20)
-    assert run(old, [*todo, *hangs], trial_timeout=2, workers=2) == (3, 2, 1)
-    assert [row for row in whole_rows(old) if row in made] == made
-    assert run(old, [*todo, *hangs]) == (6, 0, 0)
-
-
-def test_a_store_of_a_later_version_is_refused(tmp_path):
-    Store(tmp_path, {"name": "test"}).close()
+@pytest.mark.parametrize(("version", "when"), [(0, "an earlier"), (1, "an earlier"), (3, "a later")])
+def test_a_store_of_another_version_is_refused_as_it_is(tmp_path, version, when):
+    run(tmp_path, trials(2))
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
-        db.execute(f"PRAGMA user_version = {_database.VERSION + 1}")
-    with pytest.raises(ValueError, match="written by a later kernel-collapse"):
-        Store(tmp_path)
+        db.execute(f"PRAGMA user_version = {version}")
+    before = (tmp_path / FILE).read_bytes()
+    for given in ((), ({"name": "test"},)):
+        with pytest.raises(
+            ValueError, match=f"version {version}, expected 2: .* by {when} kernel-collapse, use"
+        ):
+            Store(tmp_path, *given)
+    assert (tmp_path / FILE).read_bytes() == before
 
 
 # -- clocks, and what is foretold

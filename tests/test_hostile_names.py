@@ -29,7 +29,6 @@ from kernel_collapse import _text, cli, report
 from kernel_collapse.report.interactive import convert, plain
 from kernel_collapse.report.parts import Table
 from kernel_collapse.report.style import style
-from kernel_collapse.runs import tidy
 from kernel_collapse.runs.store import FILE
 from kernel_collapse_paper.errata import page as errata_page
 from kernel_collapse_paper.experiments import Figure as Drawn
@@ -341,7 +340,7 @@ def test_names_of_a_sweep_reach_every_output(say, swept, tmp_path):
     page = opened(folder / "report.html")
     assert_drawn(folder, page)
     assert page.text.count(escaped(MARKED)) >= 3  # title, heading, name of the sweep
-    exact = tidy.results(folder)
+    exact = kc.results(folder)
     told = exact["data"].tolist()
     assert set(told) == {f"{name}.parquet(label={COLUMN})" for name in names}
     assert set(map(escaped, told)) <= cells(page)

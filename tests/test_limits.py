@@ -6,6 +6,7 @@ from conftest import run_cli
 from kernel_collapse import report
 from kernel_collapse.report import Built, Section
 from kernel_collapse.report.parts import Verdict
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments, open_questions
 from kernel_collapse_paper.experiments import _power_laws
@@ -173,7 +174,11 @@ def test_verdicts_on_curves_that_are_known(shape, status, words):
 
 
 def test_a_fall_towards_larger_values_has_a_negative_slope():
-    table = _fits.fits(rows_of(SHAPES["falls"], "separation")).set_index(["factor", "kernel"]).sort_index()
+    table = (
+        _fits.curves(rows_of(SHAPES["falls"], "separation"))
+        .fitted.set_index(["factor", "kernel"])
+        .sort_index()
+    )
     row = table.loc[("separation", "adaptive")]
     assert row["slope at the end"] == pytest.approx(-0.7, abs=0.02)
     assert (row["fall low"], row["at"], row["verdict"]) == (pytest.approx(0.7, abs=0.05), 64.0, "holds")
@@ -243,7 +248,7 @@ def test_an_end_that_fails_for_most_seeds_is_not_the_end():
     plan = _grid.plan()
     ends = set(plan[(plan["factor"] == "width") & (plan["value"] == 0.1)]["key"])
     rows.loc[rows["key"].isin(ends) & (rows["kernel"] == "adaptive") & (rows["seed"] > 1), "solver"] = "x"
-    row = _fits.fits(rows).iloc[0]
+    row = _fits.curves(rows).fitted.iloc[0]
     assert (row["factor"], row["end"], row["not converged"]) == ("width", 0.3, "6 x")
 
 
@@ -256,8 +261,7 @@ def test_nothing_finished_is_undecided():
 
 
 def test_collapse_limits_of_the_quick_run(quick_run):
-    with Store(quick_run) as store:
-        rows = store.frame()
+    rows = Run(quick_run).frame()
     apart, crowded, spread, *_ = EXPERIMENT.verdicts(rows)
     assert [apart.status, crowded.status, spread.status] == ["holds", "does not hold", "holds"]
     logs = _fits.prepare(rows)
@@ -338,8 +342,7 @@ def test_the_page_of_the_quick_run(quick_run_again):
     text = (quick_run_again / "new" / "open-questions.md").read_text(encoding="utf-8")
     assert "kernel-collapse reproduce all --preset quick" in text
     assert str(quick_run_again) not in text
-    with Store(quick_run_again) as store:
-        rows = store.frame()
+    rows = Run(quick_run_again).frame()
     for question, part in zip(open_questions.QUESTIONS, parts_of(text), strict=True):
         for source in question.sources:
             if source.experiment not in experiments.REGISTRY:

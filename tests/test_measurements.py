@@ -7,7 +7,6 @@ from pydantic import TypeAdapter, ValidationError
 import kernel_collapse as kc
 from kernel_collapse.runs import measurements, trials
 from kernel_collapse.runs.measurements import EmpiricalNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
-from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 
 LAW = GaussianClasses(n=24, dim=3)
@@ -69,33 +68,6 @@ def test_sampled_kernels():
     assert draws["rhat"] < 1.01
     expected = kc.networks.solve_mean_field(LAW.sample(1), seed=1, **prior)
     assert field["nc1_paper"] == pytest.approx(expected.ratio, rel=1e-12)
-
-
-def test_a_row_of_before_holds_a_cosine(tmp_path):
-    """Networks stored the cosine of NC3 as "nc3": such rows are read under its name, and new ones have both."""
-    network = NetworkNC1(width=6, epochs=2, probes=(0, 2))
-    trial = Trial(data=LAW, measurement=network, seed=1)
-    now = trials.compute(trial)
-    before = {
-        "nc3": now["nc3_cosine"],
-        "path_nc3": now["path_nc3_cosine"],
-        "nc1_paper": now["nc1_paper"],
-    }
-    assert now["nc3"] != pytest.approx(now["nc3_cosine"])
-    assert now["path_nc3"][-1] == now["nc3"]
-    with Store(tmp_path, {"name": "of before"}) as store:
-        store.add(trial, status="ok", results=before, seconds=0.0)
-        store.add(trial.model_copy(update={"seed": 2}), status="ok", results=now, seconds=0.0)
-        frame = store.frame().set_index("seed")
-        records = [record["results"] for record in store.records()]
-    assert frame.loc[1, "nc3_cosine"] == frame.loc[2, "nc3_cosine"] == now["nc3_cosine"]
-    assert np.isnan(frame.loc[1, "nc3"])
-    assert frame.loc[2, "nc3"] == now["nc3"]
-    assert frame.loc[1, "path_nc3_cosine"] == now["path_nc3_cosine"]
-    assert [record["nc3_cosine"] for record in records] == [now["nc3_cosine"]] * 2
-    columns = kc.describe_columns()["meaning"]
-    assert "cosine" in columns["nc3_cosine"]
-    assert "distance" in columns["nc3"]
 
 
 def test_every_name_chooses_its_specification():

@@ -14,7 +14,7 @@ from sklearn.datasets import load_wine
 import kernel_collapse as kc
 import pages
 from conftest import ROOT, run_cli
-from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.run import Run
 from tables import count
 
 #: In place of the laws of the example: their table, and a measurement that takes longer than the others.
@@ -71,8 +71,7 @@ def interrupt(folder, *arguments, after):
 
 def stored(folder):
     """Time and NC1 of every finished trial, by its key."""
-    with Store(folder / "runs" / "sweep") as store:
-        return store.frame().set_index("key")[["seconds", "nc1_paper"]]
+    return Run(folder / "runs" / "sweep").frame().set_index("key")[["seconds", "nc1_paper"]]
 
 
 def test_measure(folder):

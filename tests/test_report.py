@@ -15,6 +15,7 @@ from conftest import ROOT
 from kernel_collapse import report
 from kernel_collapse.report.style import DARK, NAMES, contrast
 from kernel_collapse.runs import sweep, sweep_file
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
 from kernel_collapse_paper.experiments.logs import with_logs
@@ -93,8 +94,7 @@ def visit(browser):
 
 @pytest.fixture(scope="module")
 def rows(quick_run):
-    with Store(quick_run) as store:
-        return store.frame()
+    return Run(quick_run).frame()
 
 
 def of(rows, name):
@@ -361,8 +361,7 @@ def test_the_page_is_light(quick_run):
 def test_the_report_says_what_the_rows_say(quick_run):
     text = (quick_run / "report.html").read_text(encoding="utf-8")
     body = re.sub(r"<script.*?</script>", "", text, flags=re.S)
-    with Store(quick_run) as store:
-        rows = store.frame()
+    rows = Run(quick_run).frame()
     for experiment in experiments.REGISTRY.values():
         keys = {trial.key for trial in experiment.trials("quick")}
         for verdict in experiment.verdicts(rows[rows["key"].isin(keys)]):

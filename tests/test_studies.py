@@ -9,6 +9,7 @@ from kernel_collapse import correlation_map
 from kernel_collapse.report import interactive
 from kernel_collapse.runs import sweep
 from kernel_collapse.runs.measurements import KernelNC1
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
 from kernel_collapse_paper.experiments import _properties, activations, beyond_gaussian, theory_vs_samples
@@ -21,7 +22,7 @@ def ran(trials, folder):
             outcome = sweep.attempt(trial)
             assert outcome.status == "ok", outcome.message
             store.add(trial, **outcome._asdict())
-        return store.frame().astype({"depth": float})  # as it comes beside trials that have no depth
+    return Run(folder).frame().astype({"depth": float})  # as it comes beside trials that have no depth
 
 
 def synthetic(trials, log_nc1):

@@ -16,6 +16,7 @@ import pytest
 from conftest import run_cli
 from kernel_collapse.runs import sweep
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import FILE, Store
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import REGISTRY
@@ -87,7 +88,7 @@ def test_longest_first(tmp_path):
 def test_a_failed_trial_is_a_row(tmp_path):
     assert run(tmp_path, [FAILING, *GRID[:2]]) == (0, 2, 1)
     with Store(tmp_path, {"name": "test"}) as store:
-        frame = store.frame()
+        frame = Run(tmp_path).frame()
         failed = frame[frame["status"] == "failed"]
         assert failed["key"].tolist() == [FAILING.key]
         assert "the kernel is not finite" in failed["message"].item()

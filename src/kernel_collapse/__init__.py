@@ -30,7 +30,8 @@ from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
     from kernel_collapse import networks, theory
-    from kernel_collapse.runs.tidy import describe_columns, results
+    from kernel_collapse.runs.run import results
+    from kernel_collapse.runs.tidy import describe_columns
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,8 @@ def __getattr__(name: str) -> Any:
     """Import what is heavy when it is first asked for: `networks` with JAX, `theory` with SciPy, `results`."""
     if name in ("networks", "theory"):
         return importlib.import_module(f"kernel_collapse.{name}")
-    if name in ("results", "describe_columns"):
-        return getattr(importlib.import_module("kernel_collapse.runs.tidy"), name)
+    if name == "results":
+        return importlib.import_module("kernel_collapse.runs.run").results
+    if name == "describe_columns":
+        return importlib.import_module("kernel_collapse.runs.tidy").describe_columns
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

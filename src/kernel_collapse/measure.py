@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
-from kernel_collapse._text import for_figure, for_file, named
+from kernel_collapse._names import NAMES
 from kernel_collapse.adaptive import Status
 from kernel_collapse.collapse import (
     Collapse,
@@ -26,8 +26,6 @@ from kernel_collapse.collapse import (
 from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
-from kernel_collapse.report.parts import Figure
-from kernel_collapse.report.style import KERNEL_COLOURS, NAMES, style
 from kernel_collapse.runs import trials
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solve
 
@@ -58,7 +56,7 @@ METRICS_OF = {
 }
 METRICS = tuple(METRICS_OF)
 
-__all__ = ["METHODS", "METRICS", "choose_method", "cost", "figure", "measure", "remarks", "specify"]
+__all__ = ["METHODS", "METRICS", "choose_method", "cost", "measure", "remarks", "specify"]
 
 
 def specify(
@@ -387,34 +385,6 @@ def _of_classes(dataset: Dataset) -> list[str]:
             f"The classes have {min(sizes)} to {max(sizes)} samples: the weighting of classes matters (--weighting)."
         )
     return found
-
-
-def figure(table: pd.DataFrame, name: str) -> Figure:
-    """Draw NC1 of each kernel as a point on one logarithmic axis."""
-    from matplotlib.figure import Figure as MatplotlibFigure
-    from matplotlib.ticker import LogLocator
-
-    shown = table[(table["NC1"] > 0) & (table["samples"] == "training")].iloc[::-1]
-    colours = {NAMES[kernel]: colour for kernel, colour in KERNEL_COLOURS.items()}
-    with style():
-        drawn = MatplotlibFigure(figsize=(7.5, 1.2 + 0.4 * max(len(shown), 1)))
-        axes = drawn.subplots()
-        names = [
-            for_figure(row["kernel"] if row["activation"] == "–" else f"{row['activation']} {row['kernel']}")
-            for _, row in shown.iterrows()
-        ]
-        axes.hlines(names, shown["NC1"].min(), shown["NC1"], color="#cccccc", linewidth=1)
-        axes.scatter(shown["NC1"], names, c=[colours[k] for k in shown["kernel"]], s=45, zorder=3)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0), numticks=12))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.minorticks_off()
-        axes.set_xlabel("NC1 of the features (left: more collapsed)")
-    return Figure(
-        for_file(f"nc1-{name}"),
-        f"NC1 of {named(name)} under each kernel; values that are 0 or not a number are left out.",
-        drawn,
-    )
 
 
 def _needed(n: int) -> float:

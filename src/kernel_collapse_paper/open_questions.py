@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernel_collapse import _validate
+from kernel_collapse._files import atomic_write
 from kernel_collapse._text import for_markdown
 from kernel_collapse.report import Built, Section
 from kernel_collapse.report.parts import Verdict
@@ -125,7 +126,8 @@ def write(path: Path, built: Built) -> Path:
     text = page(built)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with atomic_write(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ValueError(
             f"{str(path)!r} cannot be written ({error.strerror}), expected a folder that can: choose another."

@@ -19,7 +19,6 @@ __all__ = [
     "degree",
     "determinant",
     "in_units",
-    "parameter",
     "units",
 ]
 
@@ -177,18 +176,13 @@ def called(base: str, *parameters: float) -> str:
     return f"{base}({', '.join(repr(p).removesuffix('.0') for p in parameters)})"
 
 
-def parameter(value: Any, what: str) -> float:
-    """Return a parameter as a finite number."""
-    return _validate.finite(value, what)
-
-
 #: Powers beyond this overflow for no more than large variances, and mean nothing as activations.
 LARGEST_DEGREE = 20
 
 
 def degree(value: Any, what: str, least: int = 0) -> int:
     """Return the degree of a polynomial, a whole number."""
-    number = parameter(value, what)
+    number = _validate.finite(value, what)
     if number != int(number) or not least <= number <= LARGEST_DEGREE:
         raise ValueError(
             f"{what} is {_validate.shown(value)}, expected a whole number from {least} to {LARGEST_DEGREE}."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernel_collapse import _arrays
-from kernel_collapse.activations._base import Activation, Array, called, determinant, parameter
+from kernel_collapse import _arrays, _validate
+from kernel_collapse.activations._base import Activation, Array, called, determinant
 from kernel_collapse.activations._logistic import gelu_moments
 
 __all__ = ["GELU", "Erf", "ScaledErf"]
@@ -75,8 +75,8 @@ class ScaledErf(Activation):
     """
 
     def __init__(self, a: float = 1.0, b: float = 1.0, shift: float = 0.0) -> None:
-        self.a, self.b = parameter(a, "a of scaled_erf"), parameter(b, "b of scaled_erf")
-        self.shift = parameter(shift, "shift of scaled_erf")
+        self.a, self.b = _validate.finite(a, "a of scaled_erf"), _validate.finite(b, "b of scaled_erf")
+        self.shift = _validate.finite(shift, "shift of scaled_erf")
         self.name = called("scaled_erf", self.a, self.b, self.shift)
         self._erf = Erf()
 

@@ -33,7 +33,6 @@ from kernel_collapse.activations import _kinks
 from kernel_collapse.activations._base import Activation, Array, angle, determinant
 from kernel_collapse.activations._hermite import (
     Rule,
-    like,
     rule_for,
     sum_over_orders,
 )
@@ -167,7 +166,9 @@ class Expanded(Activation):
         if foreign is None:
             q1, q2, c = (np.asarray(value, dtype=float) for value in (q1, q2, c))
         else:
-            q1, q2, c = (v if _arrays.is_foreign(v) else like(foreign, np.asarray(v)) for v in (q1, q2, c))
+            q1, q2, c = (
+                v if _arrays.is_foreign(v) else _arrays.like(np.asarray(v), foreign) for v in (q1, q2, c)
+            )
         if foreign is not None and self._bent.kinks:
             raise ValueError(
                 f"the activation {self.name} has kinks, whose dual is computed by NumPy alone, expected NumPy's "
@@ -273,7 +274,7 @@ class Expanded(Activation):
         series, scale = self._series(q, orders), q ** (-0.5 * r)
         m = np.arange(series.smooth.shape[0] - r, dtype=float)
         factor: Any = np.sqrt(m + 1.0) if r == 1 else np.sqrt((m + 1.0) * (m + 2.0))
-        factor = like(q, factor.reshape((-1,) + (1,) * (series.smooth.ndim - 1)))
+        factor = _arrays.like(factor.reshape((-1,) + (1,) * (series.smooth.ndim - 1)), q)
         kinked = None if series.kinked is None else factor * series.kinked[r:, ...] * scale
         return Series(factor * series.smooth[r:, ...] * scale, kinked)
 
@@ -288,7 +289,8 @@ class Expanded(Activation):
         rule = rule_for(orders.size)
         above, below = self._both_sides(q, rule)
         parts = [
-            side @ like(q, h) for side, h in zip((above + below, above - below), rule.hermite, strict=True)
+            side @ _arrays.like(h, q)
+            for side, h in zip((above + below, above - below), rule.hermite, strict=True)
         ]
         smooth = xp.reshape(xp.stack(parts, axis=2), (parts[0].shape[0], -1))[:, : orders.enough + 2]
         return Series(xp.reshape(xp.permute_dims(smooth, (1, 0)), (orders.enough + 2, *q.shape)), None)
@@ -296,7 +298,7 @@ class Expanded(Activation):
     def _both_sides(self, q: Array, rule: Rule) -> tuple[Array, Array]:
         """Return phi at the nodes and at their mirror images, a row a variance, of arrays of another library."""
         xp = _arrays.namespace(q)
-        points = _arrays.sqrt(xp, xp.reshape(q, (-1, 1))) * like(q, rule.nodes)[None, :]
+        points = _arrays.sqrt(xp, xp.reshape(q, (-1, 1))) * _arrays.like(rule.nodes, q)[None, :]
         return self._function(points), self._function(-points)
 
     def coefficients(
@@ -370,7 +372,7 @@ class Expanded(Activation):
                 return self._by_parts(q, q, q, xp.zeros_like(q), (0, 0))[0]
             rule = rule_for(orders.size)
             above, below = self._both_sides(q, rule)
-            return xp.reshape((above * above + below * below) @ like(q, rule.weights), q.shape)
+            return xp.reshape((above * above + below * below) @ _arrays.like(rule.weights, q), q.shape)
         q = np.asarray(q, dtype=float)
         orders = self._enough(q, q, np.ones(1))
         if orders is None:

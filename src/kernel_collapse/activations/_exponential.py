@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernel_collapse import _arrays
-from kernel_collapse.activations._base import Activation, Array, called, determinant, parameter
+from kernel_collapse import _arrays, _validate
+from kernel_collapse.activations._base import Activation, Array, called, determinant
 
 __all__ = ["RBF", "Cos", "Exp", "Gabor", "Gaussian", "Sin"]
 
@@ -25,8 +25,8 @@ class Sin(Activation):
     _base = "sin"
 
     def __init__(self, a: float = 1.0, b: float = 1.0, shift: float = 0.0) -> None:
-        self.a, self.b = parameter(a, f"a of {self._base}"), parameter(b, f"b of {self._base}")
-        self.shift = parameter(shift, f"shift of {self._base}")
+        self.a, self.b = _validate.finite(a, f"a of {self._base}"), _validate.finite(b, f"b of {self._base}")
+        self.shift = _validate.finite(shift, f"shift of {self._base}")
         self.name = called(self._base, self.a, self.b, self.shift)
         self._odd, self._even = float(np.cos(self.shift) ** 2), float(np.sin(self.shift) ** 2)
 
@@ -87,7 +87,7 @@ class RBF(Activation):
     """
 
     def __init__(self, gamma: float = 1.0) -> None:
-        self.gamma = parameter(gamma, "gamma of rbf")
+        self.gamma = _validate.finite(gamma, "gamma of rbf")
         if self.gamma <= 0:
             raise ValueError(f"gamma of rbf is {gamma!r}, expected more than zero.")
         self.name = called("rbf", self.gamma)
@@ -132,7 +132,7 @@ class Exp(Activation):
     """
 
     def __init__(self, a: float = 1.0, b: float = 1.0) -> None:
-        self.a, self.b = parameter(a, "a of exp"), parameter(b, "b of exp")
+        self.a, self.b = _validate.finite(a, "a of exp"), _validate.finite(b, "b of exp")
         self.name = called("exp", self.a, self.b)
 
     def __call__(self, x: Array) -> Array:
@@ -162,7 +162,7 @@ class Gaussian(Activation):
     """
 
     def __init__(self, a: float = 1.0, b: float = -1.0) -> None:
-        self.a, self.b = parameter(a, "a of gaussian"), parameter(b, "b of gaussian")
+        self.a, self.b = _validate.finite(a, "a of gaussian"), _validate.finite(b, "b of gaussian")
         if self.b >= 0:
             raise ValueError(
                 f"b of gaussian is {b!r}, expected less than zero: exp(b x^2) grows too fast for a Gaussian "

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse import _arrays
-from kernel_collapse.activations._base import Activation, Array, angle, called, parameter
+from kernel_collapse import _arrays, _validate
+from kernel_collapse.activations._base import Activation, Array, angle, called
 from kernel_collapse.activations._homogeneous import rectified_moments
 
 __all__ = ["ELU", "SELU"]
@@ -55,7 +55,7 @@ class ELU(Activation):
     seconds_an_entry = 4e-6
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self._set(parameter(alpha, "alpha of elu"), 1.0)
+        self._set(_validate.finite(alpha, "alpha of elu"), 1.0)
         self.name = called("elu", self.alpha)
 
     def _set(self, alpha: float, scale: float) -> None:

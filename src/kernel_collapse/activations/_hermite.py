@@ -13,7 +13,7 @@ from kernel_collapse import _arrays
 from kernel_collapse.activations._base import Array
 from kernel_collapse.activations._truncated import density
 
-__all__ = ["Rule", "like", "nodes_for", "polynomials", "rule_for", "sum_over_orders"]
+__all__ = ["Rule", "nodes_for", "polynomials", "rule_for", "sum_over_orders"]
 
 #: Size of the smallest rule.
 FIRST_ORDERS = 64
@@ -69,14 +69,6 @@ def _rule(orders: int) -> Rule:
     h = polynomials(z, orders)
     h *= w
     return Rule(orders, z, w, (np.ascontiguousarray(h[::2].T), np.ascontiguousarray(h[1::2].T)))
-
-
-def like(array: Array, values: Float[np.ndarray, ...]) -> Array:
-    """Return the values as an array of the kind, precision and device of another."""
-    if not _arrays.is_foreign(array):
-        return values
-    xp = _arrays.namespace(array)
-    return xp.asarray(values, dtype=array.dtype, device=array_api_compat.device(array))
 
 
 def sum_over_orders(pairs: list[tuple[Array, Array]], rho: Array, orders: int) -> Array:

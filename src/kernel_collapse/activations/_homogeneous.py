@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse import _arrays
+from kernel_collapse import _arrays, _validate
 from kernel_collapse.activations._base import (
     Activation,
     Array,
@@ -21,7 +21,6 @@ from kernel_collapse.activations._base import (
     degree,
     determinant,
     in_units,
-    parameter,
 )
 
 __all__ = ["ABReLU", "Abs", "LeakyReLU", "ReLU", "RectifiedMonomial", "Sign", "Step", "rectified_moments"]
@@ -73,7 +72,7 @@ class ABReLU(Activation):
     kinks = (0.0,)
 
     def __init__(self, a: float = -0.5, b: float = 1.0) -> None:
-        self._set(parameter(a, "a of abrelu"), parameter(b, "b of abrelu"))
+        self._set(_validate.finite(a, "a of abrelu"), _validate.finite(b, "b of abrelu"))
         self.name = called("abrelu", self.a, self.b)
 
     def _set(self, a: float, b: float) -> None:
@@ -149,7 +148,7 @@ class LeakyReLU(ABReLU):
     r"""phi(x) = max(x, 0) + slope min(x, 0): `ABReLU` with a = slope and b = 1."""
 
     def __init__(self, slope: float = 0.01) -> None:
-        self._set(parameter(slope, "the slope of leaky_relu"), 1.0)
+        self._set(_validate.finite(slope, "the slope of leaky_relu"), 1.0)
         self.name = called("leaky_relu", self.a)
 
 

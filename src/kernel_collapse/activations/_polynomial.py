@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse import _arrays
-from kernel_collapse.activations._base import LARGEST_DEGREE, Activation, Array, called, degree, parameter
+from kernel_collapse import _arrays, _validate
+from kernel_collapse.activations._base import LARGEST_DEGREE, Activation, Array, called, degree
 
 __all__ = ["Hermite", "Identity", "Monomial", "Polynomial"]
 
@@ -53,7 +53,7 @@ class Polynomial(Activation):
 
     def __init__(self, *coefficients: float) -> None:
         given = coefficients or (0.0, 1.0, 0.5)
-        self._set([parameter(a, f"coefficient {m} of polynomial") for m, a in enumerate(given)])
+        self._set([_validate.finite(a, f"coefficient {m} of polynomial") for m, a in enumerate(given)])
         self.name = called("polynomial", *self._coefficients)
 
     def _set(self, coefficients: list[float]) -> None:

@@ -195,7 +195,17 @@ def _measure(
         )
     _print_measurement(dataset, table, remarks, weighting)
     if report is not None:
-        _write_measurement(report, dataset, table, remarks, weighting, standardize)
+        from kernel_collapse.report import measurement
+
+        n, d = dataset.x.shape
+        facts = {
+            "Samples": str(n),
+            "Features": f"{d}, standardized" if standardize else str(d),
+            "Classes": f"{len(dataset.classes)} {_classes(dataset)}",
+            "Weighting": weighting,
+        }
+        command = shlex.join(["kernel-collapse", *sys.argv[1:]])
+        measurement.write(report, dataset.name, table, facts, remarks, command)
         say(f"Report: {report}")
     require_printed()
 
@@ -275,37 +285,4 @@ def _classes(dataset: Dataset) -> str:
         f"({', '.join(shown)})"
         if len(shown) <= 10
         else f"of {min(dataset.class_sizes)} to {max(dataset.class_sizes)} samples"
-    )
-
-
-def _write_measurement(
-    path: Path, dataset: Dataset, table: pd.DataFrame, remarks: list[str], weighting: str, standardized: bool
-) -> None:
-    from kernel_collapse import measure as measuring
-    from kernel_collapse import report
-    from kernel_collapse.report.parts import Table
-
-    n, d = dataset.x.shape
-    table = table.drop(columns=[name for name in measuring.METRICS[3:] if table[name].isna().all()])
-    section = report.Section(
-        "measurement",
-        "Collapse under each kernel",
-        "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
-        [measuring.figure(table, dataset.name)],
-        [Table("Values", table if table["reason"].any() else table.drop(columns="reason"))],
-        command=shlex.join(["kernel-collapse", *sys.argv[1:]]),
-    )
-    report.write_page(
-        path,
-        title=f"How collapsed is {named(dataset.name)}?",
-        lead="Neural Collapse (NC1) of a data set under the kernels of wide networks.",
-        facts={
-            "Samples": str(n),
-            "Features": f"{d}, standardized" if standardized else str(d),
-            "Classes": f"{len(dataset.classes)} {_classes(dataset)}",
-            "Weighting": weighting,
-        },
-        sections=[section],
-        about=report.environment(),
-        notes=remarks,
     )

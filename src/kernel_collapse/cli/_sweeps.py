@@ -117,9 +117,9 @@ def results(
     from rich.console import Console
     from rich.table import Table
 
-    from kernel_collapse.runs import tidy
+    from kernel_collapse.runs import run, tidy
 
-    frame = tidy.results(folder)
+    frame = run.results(folder)
     if to is not None:
         tidy.export(frame, to)
         say(f"Wrote {len(frame)} rows of {len(frame.columns)} columns to {to}.")

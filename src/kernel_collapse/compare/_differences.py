@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.report.style import NAMES
-from kernel_collapse.runs import _run_rows
-from kernel_collapse.runs.store import Store
-from kernel_collapse.runs.sweep_file import Sweep
+from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.trials import Trial
 
 if TYPE_CHECKING:
@@ -126,45 +123,35 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
     first, second = Path(a), Path(b)
     if first.resolve() == second.resolve():
         raise ValueError(f"both folders are {str(first)!r}, expected two runs: give another one.")
-    with Store(first) as store_a, Store(second) as store_b:
-        about = {"a": store_a.about(), "b": store_b.about()}
-        runs = {"a": _trials(store_a, about["a"]), "b": _trials(store_b, about["b"])}
-        verdicts = _verdicts(store_a, store_b)
+    run_a, run_b = Run(first), Run(second)
+    runs = {"a": _trials(run_a), "b": _trials(run_b)}
     rows = _rows(**runs)
     return Comparison(
         first,
         second,
         _counts(rows, **runs),
-        _about(**about),
+        _about(run_a.about, run_b.about),
         rows,
         _cells(**runs),
         _quantities(**runs),
-        verdicts,
+        _verdicts(run_a, run_b),
     )
 
 
-def _trials(store: Store, about: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _trials(run: Run) -> dict[str, dict[str, Any]]:
     """Return the rows of a run by key, each with its cell; of a sweep, those that its file names."""
-    named: set[str] | None = None
-    if "specification" in about:
-        try:
-            named = {trial.key for trial in Sweep.model_validate(about["specification"]).trials()}
-        except ValidationError:  # of another version: all that it has
-            named = None
-    found = {}
-    for record in store.records():
-        specification = record.pop("specification")
-        try:
-            trial = Trial.model_validate(specification)
-        except ValidationError:
-            where = {name: specification.get(name) for name in ("data", "measurement")}
-            key, cell = record["key"], json.dumps(where, sort_keys=True)
+    named, found = run.order(), {}
+    for row in run.rows:
+        if row.trial is None:
+            where = {name: row.specification.get(name) for name in ("data", "measurement")}
+            key, cell = row.key, json.dumps(where, sort_keys=True)
             group = cell
         else:
-            key, cell = trial.key, _name(trial)
-            group = trial.model_copy(update={"seed": 0}).key
+            key, cell = row.trial.key, _name(row.trial)
+            group = row.trial.model_copy(update={"seed": 0}).key
         if named is None or key in named:
-            found[key] = {**record, "cell": cell, "group": group, "seed": specification.get("seed")}
+            seed = row.specification.get("seed")
+            found[key] = {**row._asdict(), "cell": cell, "group": group, "seed": seed}
     return found
 
 
@@ -366,9 +353,9 @@ def _quantities(a: dict[str, Any], b: dict[str, Any]) -> pd.DataFrame:
     )
 
 
-def _verdicts(a: Store, b: Store) -> pd.DataFrame:
+def _verdicts(a: Run, b: Run) -> pd.DataFrame:
     """Return the claims whose verdict is not the same on the rows of both runs."""
-    first, second = ({(name, v.claim): v for name, v in _judge(store)} for store in (a, b))
+    first, second = ({(name, v.claim): v for name, v in _judge(run)} for run in (a, b))
     entries = []
     for name, claim in dict.fromkeys([*first, *second]):
         old, new = first.get((name, claim)), second.get((name, claim))
@@ -379,13 +366,9 @@ def _verdicts(a: Store, b: Store) -> pd.DataFrame:
     return pd.DataFrame(entries, columns=_COLUMNS["verdicts"])
 
 
-def _judge(store: Store) -> Iterable[tuple[str, Verdict]]:
+def _judge(run: Run) -> Iterable[tuple[str, Verdict]]:
     """Yield every verdict on the rows of a run, of the experiments that went far enough."""
-    try:
-        parts = _run_rows.read(store).by_experiment
-    except ValidationError:  # trials of another version, which this one cannot judge
-        return
-    for name, part in parts.items():
+    for name, part in run.experiments().by_name.items():
         if part.far_enough:
             for verdict in part.experiment.verdicts(part.rows):
                 yield name, verdict

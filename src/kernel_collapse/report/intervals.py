@@ -11,7 +11,7 @@ import pandas as pd
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.report.style import NAMES
 
-__all__ = ["TEST", "above_zero", "paired", "summarise", "within"]
+__all__ = ["TEST", "above_zero", "half_width", "paired", "summarise", "together", "within"]
 
 CONFIDENCE = 0.95
 
@@ -24,6 +24,21 @@ TEST = (
 )
 
 Cell = Callable[["pd.Series[Any]"], str]
+
+
+def together(intervals: int) -> float:
+    """Return the confidence of each of so many intervals that hold together with `CONFIDENCE` (Bonferroni)."""
+    return 1.0 - (1.0 - CONFIDENCE) / max(intervals, 1)
+
+
+def half_width(deviation: Any, count: Any, confidence: float) -> Any:
+    """Return half of the t interval of a mean, from the standard deviation of what is averaged and how many it is.
+
+    Numbers, arrays or columns; NaN where the standard deviation is, as that of a single value.
+    """
+    from scipy.stats import t
+
+    return deviation / np.sqrt(count) * t.ppf(0.5 + confidence / 2.0, np.maximum(count - 1, 1))
 
 
 def summarise(rows: pd.DataFrame, value: str, cells: Sequence[str]) -> pd.DataFrame:
@@ -45,8 +60,6 @@ def paired(
     Columns: the cells, ``first``, ``second`` (means), ``difference``, ``low``, ``high``, ``seeds``. With fewer
     than two pairs there is no interval: ``low`` and ``high`` are NaN.
     """
-    from scipy.stats import t
-
     on = [*cells, *pair]
     both = first[[*on, value]].merge(second[[*on, value]], on=on, suffixes=("_first", "_second"))
     both = both.rename(columns={f"{value}_first": "first", f"{value}_second": "second"}).dropna()
@@ -54,10 +67,7 @@ def paired(
     groups = both.groupby(list(cells), sort=True)
     table = groups[["first", "second", "difference"]].mean()
     table["seeds"] = groups.size()
-    level = 1.0 - (1.0 - CONFIDENCE) / max(len(table), 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = groups["difference"].std(ddof=1) / np.sqrt(table["seeds"])
-        half = error * t.ppf(0.5 + level / 2.0, np.maximum(table["seeds"] - 1, 1))
+    half = half_width(groups["difference"].std(ddof=1), table["seeds"], together(len(table)))
     table["low"], table["high"] = table["difference"] - half, table["difference"] + half
     return table.reset_index()
 

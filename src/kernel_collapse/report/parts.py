@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MatplotlibFigure
 
-__all__ = ["Figure", "Table", "Verdict"]
+__all__ = ["Figure", "Section", "Table", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,22 @@ class Verdict:
     answer: str
     test: str
     evidence: pd.DataFrame = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: an experiment, or a user's measurement.
+
+    `specification` says what made it, as `kernel_collapse.runs.sweep_file.describe` does; `command` makes it again,
+    from the text of a sweep, `toml`, if it is one.
+    """
+
+    name: str
+    title: str
+    question: str
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    specification: list[tuple[str, str]] = field(default_factory=list)
+    command: str = ""
+    toml: str = ""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kernel_collapse._names import ACTIVATION_NAMES, KERNEL_NAMES, NAMES
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -28,20 +30,6 @@ __all__ = [
     "ticks_at",
 ]
 
-KERNEL_NAMES = {
-    "data": "data",
-    "nngp": "NNGP",
-    "ntk": "NTK",
-    "ntk-published": "NTK, published code",
-    "adaptive": "adaptive",
-    "adaptive-published": "adaptive, published code",
-    "mean-field": "mean field",
-    "posterior": "posterior",
-    "network": "trained network",
-    "network-decayed": "trained, weight decay",
-    "empirical-nngp": "NNGP of a network",
-    "empirical-ntk": "NTK of a network",
-}
 #: Colour-blind safe (Okabe and Ito).
 KERNEL_COLOURS = {
     "data": "#777777",
@@ -71,10 +59,6 @@ KERNEL_MARKERS = {
     "empirical-nngp": "o",
     "empirical-ntk": "s",
 }
-ACTIVATION_NAMES = {"erf": "erf", "relu": "ReLU", "identity": "identity"}
-NAMES = KERNEL_NAMES | ACTIVATION_NAMES
-
-
 #: Where they are installed, for names in scripts that the first font lacks.
 FURTHER_FONTS = (
     "Noto Sans CJK SC",

@@ -37,7 +37,7 @@ LOCK = "results.lock"
 WRITER = "writer"
 #: Seconds to wait for another program that reads or copies the file and locks it meanwhile.
 PATIENCE = 30.0
-#: Of the tables: 1 since a trial may end by its time limit, 2 since rows have checksums.
+#: Of the tables.
 VERSION = 2
 #: What the head of the file says that it is: "kcNC".
 APPLICATION = 0x6B634E43
@@ -147,7 +147,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.text_factory = _text
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
-        if _version(db) != VERSION or not _tables(db):
+        if not _tables(db):
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 _make_tables(db)
@@ -208,6 +208,7 @@ def lock(folder: Path, path: Path) -> sqlite3.Connection:
     ValueError
         If another process has it.
     """
+    # Not filelock: its flock is kept by whatever a killed process had forked, and the run could not go on.
     db = None
     try:
         db = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)
@@ -232,14 +233,15 @@ def this_process() -> dict[str, str | int]:
 
 
 def _refuse_others(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse the database of another program, and of a later version of this one."""
+    """Refuse the database of another program, and of another version of this one."""
     tables, application, version = _tables(db), _pragma(db, "application_id"), _version(db)
     columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('trials')")}
     ours = {"run", "trials"} <= tables and set(ROW) <= columns
     new = not tables and application in (0, APPLICATION)
-    if version > VERSION and (ours or application == APPLICATION):
+    if tables and version != VERSION and (ours or application == APPLICATION):
+        when = "a later" if version > VERSION else "an earlier"
         raise ValueError(
-            f"{str(path)!r} has tables of version {version}, expected {VERSION} or less: it was written by a later "
+            f"{str(path)!r} has tables of version {version}, expected {VERSION}: it was written by {when} "
             "kernel-collapse, use that one."
         )
     if not (ours or new):
@@ -251,20 +253,8 @@ def _refuse_others(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _make_tables(db: sqlite3.Connection) -> None:
-    """Give the database the tables of this version, whatever it has: none, or those of an earlier version."""
-    version, tables = _version(db), _tables(db)
-    if "trials" in tables and version < 1:
-        db.execute("ALTER TABLE trials RENAME TO earlier")
-        db.execute(_TRIALS)
-        db.execute(f"INSERT INTO trials ({_COLUMNS}) SELECT {_COLUMNS} FROM earlier")
-        db.execute("DROP TABLE earlier")
-    for statement in (_RUN, _TRIALS, _CHECKS):
-        db.execute(statement)
-    if version < VERSION:
-        for part, columns in (("trials", ROW), ("run", ("name", "value"))):
-            for entry in db.execute(f"SELECT {', '.join(columns)} FROM {part}").fetchall():
-                _put_check(db, part, entry)
-    for statement in _TRIGGERS:
+    """Give a new database its tables."""
+    for statement in (_RUN, _TRIALS, _CHECKS, *_TRIGGERS):
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION}")
     db.execute(f"PRAGMA user_version = {VERSION}")

@@ -2,6 +2,8 @@
 
 The pool of the standard library breaks as a whole when one of its processes dies, and cannot end one that hangs; here a
 process that dies or takes too long costs its own task alone, and the pool says which that was.
+Pebble has such a pool, but its limits are of the wall clock, which goes on while a machine is paused, and it ends a
+process without those that its task has started.
 
 The time of a task is that during which its process ran, as far as the pool has seen: neither a process that is stopped
 (SIGSTOP) grows older, nor one whose pool was stopped too (Ctrl-Z, a machine that was paused).

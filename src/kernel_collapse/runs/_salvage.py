@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import warnings
 from collections.abc import Iterator, Set
+from pathlib import Path
 from typing import Any
 
 from kernel_collapse.runs import _database
@@ -17,7 +19,7 @@ from kernel_collapse.runs._snapshot import UNREADABLE
 from kernel_collapse.runs._storable import one_line
 from kernel_collapse.runs.trials import Trial
 
-__all__ = ["describe", "entries", "unsound"]
+__all__ = ["describe", "entries", "unsound", "warn"]
 
 #: Rows that are named; the others are counted.
 MOST_NAMED = 5
@@ -40,7 +42,7 @@ def entries(db: sqlite3.Connection, part: str, faults: dict[str, str]) -> list[t
     found: dict[str, tuple[Any, ...]] = {}
     for entry in _scan(db, part):
         found.setdefault(str(entry[0]), entry)
-    lost = (checks or {}).keys() - found.keys()
+    lost = checks.keys() - found.keys()
     for way in (_look_up, _carve):
         if lost:
             found |= way(db, part, lost)
@@ -73,12 +75,22 @@ def describe(faults: dict[str, str]) -> str:
     return "; ".join([*named, *more])
 
 
-def _checks(db: sqlite3.Connection, part: str, faults: dict[str, str]) -> dict[str, str] | None:
-    """Return the checksums by key, "" where somebody has changed a row; None in a store of an earlier version."""
+def warn(path: Path, faults: dict[str, str]) -> None:
+    """Warn whoever asked for the rows of what is damaged."""
+    warnings.warn(
+        f"{str(path)!r} is damaged, all else of it is read ({describe(faults)}): "
+        "restore a copy, or run again with --retry-failed.",
+        _database.DamagedRows,
+        stacklevel=4,
+    )
+
+
+def _checks(db: sqlite3.Connection, part: str, faults: dict[str, str]) -> dict[str, str]:
+    """Return the checksums by key, "" where somebody has changed a row."""
     found: dict[str, str] = {}
     try:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'checks'").fetchone():
-            return None
+            return found  # a new store
         for key, digest, seal in db.execute(
             "SELECT key, digest, seal FROM checks WHERE part = ? ORDER BY key", (part,)
         ):
@@ -134,14 +146,12 @@ def _carve(db: sqlite3.Connection, part: str, keys: Set[str]) -> dict[str, tuple
     return found
 
 
-def _fault(part: str, entry: tuple[Any, ...], checks: dict[str, str] | None) -> str:
+def _fault(part: str, entry: tuple[Any, ...], checks: dict[str, str]) -> str:
     """Return what is wrong with a row, or nothing."""
     numbers = {"seconds"}
     for column, value in zip(_COLUMNS[part][1], entry, strict=True):
         if not isinstance(value, float if column in numbers else str):
             return f"its {column} is a {type(value).__name__}"
-    if checks is None:
-        return ""
     digest = checks.get(entry[0])
     if digest:
         return "" if digest == _database.digest(entry) else "its bytes are not those that were written"

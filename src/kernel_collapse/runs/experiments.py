@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,27 +14,57 @@ if TYPE_CHECKING:
     from kernel_collapse.report.parts import Figure, Table, Verdict
     from kernel_collapse.runs.trials import Trial
 
-__all__ = ["PRESETS", "Experiment", "Preset", "registered"]
+__all__ = ["PRESETS", "Experiment", "Findings", "Preset", "registered"]
 
 Preset = Literal["quick", "paper"]
 PRESETS: tuple[Preset, ...] = ("quick", "paper")
+
+
+class Findings(NamedTuple):
+    """What the rows of an experiment show."""
+
+    figures: list[Figure]
+    tables: list[Table]
+    verdicts: list[Verdict]
+
+
+def _as_they_are(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A figure of the paper or a study of ours.
 
-    `trials(preset)` lists what it needs; `figures`, `tables` and `verdicts` take the rows of those trials
-    that finished, as `kernel_collapse.runs.store.Store.frame` gives them.
+    `trials(preset)` lists what it needs. Rows are those of these trials, as `kernel_collapse.runs.run.Run.frame` gives
+    them; `draw`, `tabulate` and `judge` take what `prepare` makes of them, by default the rows themselves.
     """
 
     name: str
     title: str
     question: str
     trials: Callable[[Preset], list[Trial]]
-    figures: Callable[[pd.DataFrame], list[Figure]]
-    tables: Callable[[pd.DataFrame], list[Table]]
-    verdicts: Callable[[pd.DataFrame], list[Verdict]]
+    draw: Callable[[Any], list[Figure]]
+    tabulate: Callable[[Any], list[Table]]
+    judge: Callable[[Any], list[Verdict]]
+    prepare: Callable[[pd.DataFrame], Any] = _as_they_are
+
+    def findings(self, rows: pd.DataFrame) -> Findings:
+        """Return all that the rows show; they are prepared once."""
+        prepared = self.prepare(rows)
+        return Findings(self.draw(prepared), self.tabulate(prepared), self.judge(prepared))
+
+    def figures(self, rows: pd.DataFrame) -> list[Figure]:
+        """Return the figures of these rows."""
+        return self.draw(self.prepare(rows))
+
+    def tables(self, rows: pd.DataFrame) -> list[Table]:
+        """Return the tables of these rows."""
+        return self.tabulate(self.prepare(rows))
+
+    def verdicts(self, rows: pd.DataFrame) -> list[Verdict]:
+        """Return what these rows say of each claim."""
+        return self.judge(self.prepare(rows))
 
 
 @cache

@@ -38,7 +38,6 @@ __all__ = [
     "Specification",
     "certificate",
     "gram",
-    "renamed",
     "solve",
 ]
 
@@ -321,18 +320,6 @@ SPECIFICATIONS: dict[str, type[Specification]] = {
 }
 #: Every name that chooses a specification.
 KERNELS: tuple[str, ...] = tuple(SPECIFICATIONS)
-
-
-def renamed(results: Results) -> Results:
-    """Return stored results under the names that they have now.
-
-    Rows of networks once held the cosine between readout and class means as "nc3", and had no "nc3_cosine". Since then
-    "nc3" is the distance to the simplex, as it is everywhere else, and a row that has it has the cosine too.
-    """
-    for name in ("nc3", "path_nc3"):
-        if name in results and f"{name}_cosine" not in results:
-            results[f"{name}_cosine"] = results.pop(name)
-    return results
 
 
 def solve(what: AdaptiveNC1, dataset: Dataset, *, raise_on_failure: bool = True) -> adaptive.AdaptiveSolution:

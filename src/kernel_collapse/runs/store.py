@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
@@ -24,11 +23,8 @@ from kernel_collapse.runs import _database, _place, _salvage, _snapshot
 from kernel_collapse.runs._database import DamagedRows, StoreError
 from kernel_collapse.runs._place import StoreMoved
 from kernel_collapse.runs._storable import readable, storable
-from kernel_collapse.runs.measurements import Results, renamed
+from kernel_collapse.runs.measurements import Results
 from kernel_collapse.runs.trials import Trial, describe_errors
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["FILE", "DamagedRows", "Row", "Store", "StoreError", "StoreMoved", "peek"]
 
@@ -47,14 +43,16 @@ _NUMBERS = tuple(f"{what}_{weighting}" for what in ("within", "between", "nc1") 
 
 
 class Row(NamedTuple):
-    """What is stored of a trial."""
+    """What is stored of a trial; `trial` is None where this version does not understand it, for the reason `fault`."""
 
     key: str
-    trial: Trial
+    trial: Trial | None
     status: str
     message: str
     results: Results
     seconds: float
+    specification: dict[str, Any]
+    fault: str = ""
 
 
 class Store:
@@ -129,12 +127,7 @@ class Store:
         self._release()
         damaged, self.damaged = self.damaged, {}
         if damaged:
-            warnings.warn(
-                f"{str(self.path)!r} is damaged, all else of it is read ({_salvage.describe(damaged)}): "
-                "restore a copy, or run again with --retry-failed.",
-                DamagedRows,
-                stacklevel=3,
-            )
+            _salvage.warn(self.path, damaged)
 
     def hold(self) -> None:
         """Be the one that writes until this store is closed; a store that was given a `run` is from the beginning.
@@ -224,56 +217,29 @@ class Store:
         self.hold()
         self._note(about)
 
-    def rows(self, keys: Iterable[str] | None = None) -> Iterator[Row]:
-        """Yield the rows of those trials, or of all, in the order of their keys; damaged ones are left out."""
-        wanted = None if keys is None else set(keys)
-        for key, specification, status, message, results, seconds, _ in self._entries("trials"):
-            if wanted is None or key in wanted:
-                with self._understanding(key):
-                    trial, found = Trial.model_validate_json(specification), renamed(_results(results))
-                    row = Row(key, trial, _status(status), message, found, seconds)
-                if f"row {key}" not in self.damaged:
-                    yield row
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows in the order of their keys; damaged ones are left out, as are those not understood."""
+        for row in self.records():
+            if row.trial is None:
+                self.damaged[f"row {row.key}"] = f"left out, {row.fault}"
+            else:
+                yield row
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Yield every row as it is stored, in the order of keys: its trial may be one of another version."""
-        for key, specification, status, message, results, *_ in self._entries("trials"):
-            with self._understanding(key):
-                record = {
-                    "key": key,
-                    "specification": _mapping(specification),
-                    "status": _status(status),
-                    "message": message,
-                    "results": renamed(_results(results)),
-                }
-            if f"row {key}" not in self.damaged:
-                yield record
-
-    def frame(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
-        """Return the rows as a tidy table: specification, status, results.
-
-        Columns: ``key``, ``status``, ``message``, ``seconds``; ``data`` (name of the law), ``n``, ``dim``,
-        ``class_sizes``, ``seed``; ``kernel``, ``activation``, ``depth``, ``weight_variance``, ``bias_variance``;
-        for each weighting ``nc1_*``, ``within_*``, ``between_*`` (NaN where the trial failed). The adaptive kernel
-        adds its parameters (``width``, ``noise_variance``, ...) and certificate (``solver``, ``residual``, ...).
-        """
-        import pandas as pd
-
-        found = []
-        for row in self.rows(keys):
-            law, seed = row.trial.data, row.trial.seed
-            which = {
-                "key": row.key,
-                "data": law.name,
-                "n": law.n,
-                "dim": law.dim,
-                "class_sizes": law.class_sizes,
-                "seed": seed,
-            }
-            ended = {"status": row.status, "message": row.message, "seconds": row.seconds}
-            known = which | row.trial.measurement.model_dump() | ended
-            found.append(known | row.results | which | ended)  # no result takes the place of these
-        return pd.DataFrame(found)
+    def records(self) -> Iterator[Row]:
+        """Yield the rows in the order of their keys, those too whose trial is one of another version."""
+        for key, text, status, message, results, seconds, _ in self._entries("trials"):
+            trial, fault = None, ""
+            try:
+                trial = Trial.model_validate_json(text)
+            except ValidationError as error:
+                fault = describe_errors(error).rstrip(".")
+            try:
+                specification, found = _mapping(text), _results(results)
+                row = Row(key, trial, _status(status), message, found, seconds, specification, fault)
+            except (ValueError, RecursionError) as error:
+                self.damaged[f"row {key}"] = f"left out, {fault or error}"
+                continue
+            yield row
 
     def _about(self, faults: dict[str, str]) -> dict[str, Any]:
         found = {}
@@ -290,16 +256,6 @@ class Store:
 
     def _entries(self, part: str) -> list[tuple[Any, ...]]:
         return _salvage.entries(self._db, part, self.damaged)
-
-    @contextmanager
-    def _understanding(self, key: str) -> Iterator[None]:
-        """Note a row that cannot be understood as damaged, and go on."""
-        try:
-            yield
-        except ValidationError as error:
-            self.damaged[f"row {key}"] = f"left out, {describe_errors(error).rstrip('.')}"
-        except (ValueError, RecursionError) as error:
-            self.damaged[f"row {key}"] = f"left out, {error}"
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from kernel_collapse import _extras, _validate
+from kernel_collapse._files import atomic_write
 from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.data import catalogue
-from kernel_collapse.runs.store import Store
-from kernel_collapse.runs.sweep_file import Sweep
-from kernel_collapse.runs.trials import Trial
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
-__all__ = ["DATA", "MEASUREMENT", "OUTCOME", "describe_columns", "export", "results"]
+    from kernel_collapse.runs.store import Row
+    from kernel_collapse.runs.trials import Trial
+
+__all__ = ["DATA", "MEASUREMENT", "OUTCOME", "describe_columns", "export", "tabulate"]
 
 #: Options of a measurement whose names are those of results: here they are called otherwise.
 _RENAMED = {"loss": "loss_function", "accuracy": "target_accuracy"}
@@ -123,74 +123,29 @@ OUTCOME = {
 }
 
 
-def results(folder: str | Path) -> pd.DataFrame:
-    """Return the trials of a run as a tidy table: a row a trial, a column each parameter and result.
+def tabulate(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return rows of a store as a tidy table; ``frame.attrs["columns"]`` holds meaning and unit of every column.
 
-    Parameters
-    ----------
-    folder : path
-        Folder of a run of `kernel-collapse run` or `reproduce`, finished or not.
-
-    Returns
-    -------
-    DataFrame
-        In the order of the sweep. A column that does not apply to a trial is missing there (NaN or None); trials that
-        failed or ran into their time limit have ``status`` "failed" or "timeout", a ``message`` and no numbers.
-        Rows that are damaged are left out, named in ``frame.attrs["damaged"]`` and by a `DamagedRows` warning.
-        ``frame.attrs["columns"]`` holds meaning and unit of every column, `describe_columns` the same as a table. Of a
-        sweep these are the trials that its file named when it was last run; rows of others stay in the folder.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no run.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> import kernel_collapse as kc
-    >>> from kernel_collapse.runs.store import Store
-    >>> from kernel_collapse.runs.trials import GaussianClasses, Trial, compute
-    >>> trial = Trial(data=GaussianClasses(n=20, dim=3), measurement={"kernel": "data"}, seed=0)
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> with Store(folder, {"name": "example"}) as store:
-    ...     store.add(trial, status="ok", results=compute(trial), seconds=0.0)
-    >>> frame = kc.results(folder)
-    >>> frame[["data", "n", "kernel", "status"]].values.tolist()
-    [['D1', 20, 'data', 'ok']]
-    >>> frame.attrs["columns"]["seconds"]
-    {'meaning': 'time of the trial on one core', 'unit': 's'}
+    Columns, in this order: ``key``; the options of the data and of the measurement; ``status``, ``message``,
+    ``seconds``; the results. An option keeps its column whatever the results are called. Two options are therefore
+    called otherwise than in a sweep, ``loss_function`` and ``target_accuracy``; any other result that has the name of
+    an option, of this or another trial, is in a column "result_" and that name. Rows whose trial is not understood
+    are left out.
     """
     import pandas as pd
 
-    _validate.path(folder, "folder", "the folder of a run: try 'runs/sweep'")
-    with Store(folder) as store:
-        about = store.about()
-        order = None
-        if "specification" in about:
-            with contextlib.suppress(ValidationError):  # of another version: all that there is, by key
-                sweep = Sweep.model_validate(about["specification"])
-                order = {trial.key: i for i, trial in enumerate(sweep.trials())}
-        rows = list(store.rows(order))
-        damaged = dict(store.damaged)
-    if order is not None:
-        rows.sort(key=lambda row: order[row.key])
-    given = pd.DataFrame([{"key": row.key, **_parameters(row.trial)} for row in rows])
-    taken = {*given.columns, "status", "message", "seconds"}
+    understood = [(row, row.trial) for row in rows if row.trial is not None]
+    given = pd.DataFrame([{"key": row.key, **_parameters(trial)} for row, trial in understood])
+    ended = ("status", "message", "seconds")
+    taken = {"key", *DATA, *MEASUREMENT, *given.columns, *ended}
     found = pd.DataFrame(
         [
-            {
-                "status": row.status,
-                "message": row.message,
-                "seconds": row.seconds,
-                **{f"result_{name}" if name in taken else name: value for name, value in row.results.items()},
-            }
-            for row in rows
+            {name: getattr(row, name) for name in ended}
+            | {f"result_{name}" if name in taken else name: value for name, value in row.results.items()}
+            for row, _ in understood
         ]
     )
     frame = pd.concat([given, found], axis="columns")
-    if damaged:
-        frame.attrs["damaged"] = damaged
     known = describe_columns()
     frame.attrs["columns"] = {
         name: {"meaning": known.loc[name, "meaning"], "unit": known.loc[name, "unit"]}
@@ -229,22 +184,18 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
     kind = _validate.choice(path.suffix.lower(), (".csv", ".parquet"), f"the ending of {path.name!r}")
     plain = frame.apply(_plain)
     plain.attrs = frame.attrs
-    part = path.with_name(path.name + ".part")  # a killed export leaves the old file or the new one
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if kind == ".csv":
-            for_csv(plain).to_csv(part, index=False, encoding="utf-8")
-        else:
-            _extras.require("tables", "a Parquet file", "pyarrow")
-            plain.to_parquet(part, index=False)
-        part.replace(path)
+        with atomic_write(path) as part:
+            if kind == ".csv":
+                for_csv(plain).to_csv(part, index=False, encoding="utf-8")
+            else:
+                _extras.require("tables", "a Parquet file", "pyarrow")
+                plain.to_parquet(part, index=False)
     except OSError as error:
         raise ValueError(
             f"{str(path)!r} cannot be written ({error.strerror}), expected a file in a folder that can: choose another."
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return path
 
 

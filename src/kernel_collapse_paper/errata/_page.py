@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pandas as pd
 
 from kernel_collapse import _validate
+from kernel_collapse._files import atomic_write
 from kernel_collapse._text import encodable, for_csv, for_markdown, visible
 from kernel_collapse.report.style import style
-from kernel_collapse.runs import _run_rows
-from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.run import Run
 from kernel_collapse_paper.errata._claims import Judgement, name_cell
 from kernel_collapse_paper.errata._defects import DEFECTS, Defect, Part, Rows
 from kernel_collapse_paper.errata._figure import draw
@@ -63,21 +63,23 @@ def write(path: Path, folder: str | Path) -> Path:
         If there can be no page at that path, or the folder holds no run, or a sweep of the user's.
     """
     _validate.page(path, "--errata", ".md")
-    with Store(folder) as store:
-        about = store.about()
-        if "experiments" not in about:
-            raise ValueError(
-                "the run is a sweep of your own, which the published code has no part in, expected one of "
-                "experiments: see `kernel-collapse reproduce --list`."
-            )
-        rows = {name: part.rows for name, part in _run_rows.read(store).by_experiment.items()}
-    made = page(rows, about["preset"], path.name)
+    run = Run(folder)
+    if "experiments" not in run.about:
+        raise ValueError(
+            "the run is a sweep of your own, which the published code has no part in, expected one of "
+            "experiments: see `kernel-collapse reproduce --list`."
+        )
+    rows = {name: part.rows for name, part in run.experiments().by_name.items()}
+    made = page(rows, run.about["preset"], path.name)
     picture = _picture(rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".png").write_bytes(picture)
-        for_csv(made.cells).to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
-        path.write_text(made.text, encoding="utf-8")
+        with atomic_write(path.with_suffix(".png")) as part:
+            part.write_bytes(picture)
+        with atomic_write(path.with_suffix(".csv")) as part:
+            for_csv(made.cells).to_csv(part, index=False, lineterminator="\n")
+        with atomic_write(path) as part:
+            part.write_text(made.text, encoding="utf-8")
     except OSError as error:
         raise ValueError(
             f"{str(path)!r} cannot be written ({error.strerror}), expected a folder that can: choose another."
@@ -102,7 +104,7 @@ def page(rows: Rows, preset: str, name: str = "errata.md") -> Page:
     Parameters
     ----------
     rows : mapping of str to DataFrame
-        Rows of each experiment, as `Store.frame` has them; an experiment that is not there is named on the page.
+        Rows of each experiment, as `Run.frame` has them; an experiment that is not there is named on the page.
     preset : str
         That the rows are of.
     name : str

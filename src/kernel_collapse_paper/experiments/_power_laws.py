@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from kernel_collapse.report.intervals import half_width
+
 __all__ = ["FloorFit", "fit_floor", "floor_p_value", "interval", "slope"]
 
 #: Below this many decades a misfit is round-off.
@@ -114,8 +116,6 @@ def floor_p_value(fits: Sequence[FloorFit]) -> float:
 
 def interval(values: Sequence[float] | Float[np.ndarray, " s"], confidence: float) -> Interval:
     """Return the mean of finite values, one a seed, and its t interval."""
-    from scipy.stats import t
-
     kept = np.asarray(values, dtype=float)
     kept = kept[np.isfinite(kept)]
     if len(kept) == 0:
@@ -123,5 +123,5 @@ def interval(values: Sequence[float] | Float[np.ndarray, " s"], confidence: floa
     mean = float(kept.mean())
     if len(kept) == 1:
         return Interval(mean, np.nan, np.nan)
-    half = float(kept.std(ddof=1) / np.sqrt(len(kept)) * t.ppf(0.5 + confidence / 2.0, len(kept) - 1))
+    half = float(half_width(kept.std(ddof=1), len(kept), confidence))
     return Interval(mean, mean - half, mean + half)

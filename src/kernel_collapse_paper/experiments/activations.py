@@ -171,7 +171,6 @@ def _best(single: pd.DataFrame) -> pd.DataFrame:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw NC1 of every activation by depth, and against the property that predicts it best."""
-    rows = _prepare(rows)
     single = _single(rows)
     about = f"n = {rows['n'].max()}, d = {DIM}, mean over {rows['seed'].nunique()} seeds"
     best = _best(single[single["kernel"] == "nngp"]).set_index("data")
@@ -314,7 +313,6 @@ def _label(axes: Axes, x: pd.Series[float], y: pd.Series[float], texts: list[str
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate NC1, the properties, and the regressions."""
-    rows = _prepare(rows)
     wide = rows.pivot_table(index="activation", columns=["data", "kernel"], values="log_nc1")
     wide = wide.reindex(_ordered(rows))
     wide.columns = [f"{label}, {KERNEL_NAMES[kernel]}" for label, kernel in wide.columns]
@@ -370,7 +368,6 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge each property as a predictor, the order of the kernels, and whether any activation collapses the data."""
-    rows = _prepare(rows)
     single = _single(rows)
     means = _means(rows)
 
@@ -458,7 +455,8 @@ EXPERIMENT = Experiment(
     title="Activations",
     question="Which activations collapse, and which of their properties predicts it?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=_prepare,
 )

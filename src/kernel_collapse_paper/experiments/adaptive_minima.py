@@ -127,7 +127,7 @@ EXPERIMENT = Experiment(
     title="Adaptive kernel, several minima",
     question="Does the free energy have more than one minimum that a descent can end in?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

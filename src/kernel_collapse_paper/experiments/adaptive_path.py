@@ -153,7 +153,7 @@ EXPERIMENT = Experiment(
     title="Adaptive kernel, one path in width",
     question="What happens to collapse, weights and Gram matrix on the way from the NNGP to a narrow network?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

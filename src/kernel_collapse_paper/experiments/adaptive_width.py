@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from kernel_collapse.report.intervals import summarise
+from kernel_collapse.report.intervals import half_width, summarise, together
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.style import KERNEL_COLOURS, sizes_palette, style
 from kernel_collapse.runs.experiments import Experiment, Preset
@@ -90,8 +90,6 @@ def _draw(falls: pd.DataFrame) -> MatplotlibFigure:
 
 def _slopes(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the log-log slope of the fall against the width, for each dimension, with its interval over seeds."""
-    from scipy.stats import t
-
     falls = _falls(rows)
     falls = falls[(falls["width"] >= LINEAR[0]) & (falls["width"] <= LINEAR[1]) & (falls["fall"] > 0)]
     fits = [
@@ -101,8 +99,7 @@ def _slopes(rows: pd.DataFrame) -> pd.DataFrame:
     ]
     groups = pd.DataFrame(fits, columns=["dim", "slope"]).groupby("dim")["slope"]
     table = groups.agg(slope="mean", seeds="size", std="std").reset_index()
-    level = 1 - 0.05 / max(len(table), 1)
-    half = table["std"] / np.sqrt(table["seeds"]) * t.ppf(0.5 + level / 2, np.maximum(table["seeds"] - 1, 1))
+    half = half_width(table["std"], table["seeds"], together(len(table)))
     return table.assign(low=table["slope"] - half, high=table["slope"] + half).drop(columns="std")
 
 
@@ -143,7 +140,7 @@ EXPERIMENT = Experiment(
     title="Adaptive kernel against width",
     question="How does the adaptive kernel's collapse grow as the network narrows, and is the NNGP its limit?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

@@ -254,7 +254,7 @@ EXPERIMENT = Experiment(
     title="Kernels, posterior and networks on one axis",
     question="At the same hyper-parameters, which kernel is as collapsed as the posterior, and as a trained network?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

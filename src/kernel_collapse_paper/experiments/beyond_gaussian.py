@@ -144,7 +144,6 @@ def _gaps(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw each gap on every law, with its interval; reversals are ringed."""
-    rows = _prepare(rows)
     found = []
     for claim in CLAIMS:
         table = _gaps(rows, claim)
@@ -278,7 +277,6 @@ def _dots(axes: Axes, cells: pd.DataFrame, y: pd.Series[float], colour: Any, mar
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate the gaps by law, and every cell that is reversed."""
-    rows = _prepare(rows)
     summary, reversed_cells = [], []
     for claim in CLAIMS:
         table = _gaps(rows, claim)
@@ -329,7 +327,6 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge both orders on every law, and what reverses them."""
-    rows = _prepare(rows)
 
     def name(row: pd.Series[Any]) -> str:
         return f"{row['data']}, s={row['separation']:g}, d={row['dim']}, depth {row['depth']}"
@@ -369,7 +366,8 @@ EXPERIMENT = Experiment(
     question="Does the order of kernels and activations on Gaussian classes hold on other laws: heavy tails, skewness, "
     "other shapes, label noise, classes with one mean?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=_prepare,
 )

@@ -146,7 +146,7 @@ EXPERIMENT = Experiment(
     title="Kernels of finite networks",
     question="Does the NTK of a finite network collapse by training, and at which width does that end?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

@@ -57,7 +57,6 @@ def trials(preset: Preset) -> list[Trial]:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw NC1 against the depth, a panel a table."""
-    rows = _prepare(rows)
     sizes = ", ".join(f"{rows.loc[rows['data'] == name, 'n'].max()} of {name}" for name in _tables_in(rows))
     return [
         Figure(
@@ -118,7 +117,6 @@ def _draw(rows: pd.DataFrame) -> MatplotlibFigure:
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate NC1 and NC1 relative to the data, by depth."""
-    rows = _prepare(rows)
     rows = rows.assign(ratio=rows["nc1_paper"] / 10 ** rows["log_nc1_data"])
 
     def by_depth(value: str) -> pd.DataFrame:
@@ -142,7 +140,6 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge the order of kernels and activations on real data, and whether they collapse it, and depth further."""
-    rows = _prepare(rows)
     shallow, deep = (rows[rows["depth"] == rows["depth"].agg(which)] for which in ("min", "max"))
     first, last = rows["depth"].min(), rows["depth"].max()
 
@@ -177,7 +174,8 @@ EXPERIMENT = Experiment(
     title="Real data, by depth",
     question="How collapsed is real data under each limiting kernel, and does depth collapse it further?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=_prepare,
 )

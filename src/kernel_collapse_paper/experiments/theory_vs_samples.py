@@ -73,20 +73,17 @@ def separated(separation: float, kernel: Kernel, activation: str, limit: bool) -
 
 def _cells(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a row a cell: means of the traces over seeds with their t intervals, and what is expected of them."""
-    from scipy.stats import t
-
     rows = rows[rows["kernel"] != "ntk-published"]
     groups = rows.groupby(CELLS, sort=True)
     seeds = groups["seed"].nunique()
     table = pd.DataFrame({"seeds": seeds})
-    level = 1.0 - (1.0 - intervals.CONFIDENCE) / (2 * max(len(table), 1))  # two traces a cell
-    factor = t.ppf(0.5 + level / 2.0, np.maximum(seeds - 1, 1)) / np.sqrt(seeds)
+    level = intervals.together(2 * len(table))  # two traces a cell
     n = int(rows["n"].iloc[0]) if len(rows) else 0
     exact = [expected(law, n, int(dim), kernel, activation) for law, activation, kernel, dim in table.index]
     for trace in ("within", "between"):
         column = groups[f"{trace}_paper"]
         table[f"{trace}, samples"] = column.mean()
-        table[f"{trace}, half interval"] = column.std(ddof=1) * factor
+        table[f"{trace}, half interval"] = intervals.half_width(column.std(ddof=1), seeds, level)
         table[f"{trace}, expected"] = [getattr(e, trace) for e in exact]
     table["log10 NC1, samples"] = np.log10(table["within, samples"] / table["between, samples"])
     table["log10 NC1, expected"] = [e.log10_ratio for e in exact]
@@ -95,7 +92,6 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw the exact lines with the samples on them, and the approach to the limit of classes far apart."""
-    rows = with_logs(rows)
     n, repeats = rows["n"].max(), rows["seed"].nunique()
     return [
         Figure(
@@ -189,7 +185,6 @@ def _draw_separations() -> MatplotlibFigure:
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate samples, exact values and limits."""
-    rows = with_logs(rows)
     table = _cells(rows)
     published = rows[rows["kernel"] == "ntk-published"].groupby(["data", "dim"])["log_nc1"].mean()
     erf = table["activation"] == "erf"
@@ -213,7 +208,6 @@ def _name(row: pd.Series[Any]) -> str:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge whether samples and expectations agree, and the paper's claims on the expectations themselves."""
-    rows = with_logs(rows)
     return [_agreement(_cells(rows)), *_orders(int(rows["n"].max()))]
 
 
@@ -318,7 +312,8 @@ EXPERIMENT = Experiment(
     title="Exact expectations and samples",
     question="What is NC1 of a Gaussian mixture in expectation, in any dimension and at any separation?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=with_logs,
 )

@@ -259,9 +259,9 @@ def _experiment(design: Design, question: str, figures: Callable[[pd.DataFrame],
         title=f"Trained networks, {design.name} classes",
         question=question,
         trials=partial(_trials, design),
-        figures=figures,
-        tables=partial(_tables, design),
-        verdicts=partial(_verdicts, design),
+        draw=figures,
+        tabulate=partial(_tables, design),
+        judge=partial(_verdicts, design),
     )
 
 

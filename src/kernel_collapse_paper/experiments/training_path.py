@@ -171,7 +171,7 @@ EXPERIMENT = Experiment(
     title="Collapse while training",
     question="How does NC1 of each layer fall with the epochs, and does it stop?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
 )

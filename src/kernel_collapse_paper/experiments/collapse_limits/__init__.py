@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kernel_collapse.runs.experiments import Experiment
 from kernel_collapse_paper.experiments.collapse_limits._figure import figures
+from kernel_collapse_paper.experiments.collapse_limits._fits import curves
 from kernel_collapse_paper.experiments.collapse_limits._grid import trials
 from kernel_collapse_paper.experiments.collapse_limits._tables import tables
 from kernel_collapse_paper.experiments.collapse_limits._verdicts import verdicts
@@ -15,7 +16,8 @@ EXPERIMENT = Experiment(
     title="How low NC1 goes",
     question="Is there a limit to how far feature learning lowers NC1, or does it go to zero, and how fast?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=curves,
 )

@@ -12,10 +12,9 @@ from kernel_collapse.report.parts import Figure
 from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_MARKERS, KERNEL_NAMES, style
 from kernel_collapse_paper.experiments.collapse_limits._fits import (
     ENDS,
+    Curves,
     converged,
     digits_of,
-    fits,
-    prepare,
     rounded,
     usable,
 )
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
 STRAIGHT = 0.05
 
 
-def figures(rows: pd.DataFrame) -> list[Figure]:
+def figures(curves: Curves) -> list[Figure]:
     """Draw NC1 against every factor, with the power laws fitted to its end."""
-    logs = prepare(rows)
+    logs = curves.logs
     return [
         Figure(
             "collapse-limits",
@@ -54,7 +53,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f"n = {CROWDED[0]}, d = {CROWDED[1]}, and n = {SPREAD[0]}, d = {SPREAD[1]}. "
             "Open marks: the solver did not certify its solution; crosses at the upper "
             "edge: trials that failed. Widths below 1 are no network's: 1/N is how strongly the data act.",
-            _draw(logs, fits(rows)),
+            _draw(logs, curves.fitted),
         )
     ]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from kernel_collapse.report.intervals import CONFIDENCE
+from kernel_collapse.report.intervals import CONFIDENCE, together
 from kernel_collapse_paper.experiments._power_laws import Interval, fit_floor, floor_p_value, interval, slope
 from kernel_collapse_paper.experiments.collapse_limits._grid import FACTORS, KERNELS, Factor, plan
 
@@ -19,6 +19,19 @@ FLAT = 0.02
 STAYS = 0.98
 #: A floor is one that NC1 has come near to: it is at least this share of the lowest value.
 REACHED = 0.5
+
+
+class Curves(NamedTuple):
+    """The rows of every factor, as `prepare` returns them, and what is fitted to each curve."""
+
+    logs: pd.DataFrame
+    fitted: pd.DataFrame
+
+
+def curves(rows: pd.DataFrame) -> Curves:
+    """Return the curves that these rows make, and what is fitted to them."""
+    logs = prepare(rows)
+    return Curves(logs, fits(logs))
 
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
@@ -55,13 +68,12 @@ def usable(table: pd.DataFrame) -> pd.DataFrame:
     return table[table.notna().sum(axis=1) >= max(2, table.shape[1] / 2)]
 
 
-def fits(rows: pd.DataFrame) -> pd.DataFrame:
+def fits(logs: pd.DataFrame) -> pd.DataFrame:
     """Return what is fitted to every curve: a row a factor and kernel, with intervals that hold together.
 
     Slopes of log10 NC1 against log10 of the factor at either end, the lowest NC1 and where it is, how far the end is
     above it (decades), the floor as a share of NC1 at the end, and how many trials converged.
     """
-    logs = prepare(rows)
     cells = [
         (factor, kernel)
         for factor in FACTORS
@@ -70,7 +82,7 @@ def fits(rows: pd.DataFrame) -> pd.DataFrame:
     ]
     if not cells:
         return pd.DataFrame(columns=["factor", "kernel", "verdict"])
-    level = 1.0 - (1.0 - CONFIDENCE) / len(cells)
+    level = together(len(cells))
     found = pd.DataFrame([_fit(logs, factor, kernel, level) for factor, kernel in cells])
     return found.assign(verdict=[_judge(row) for _, row in found.iterrows()])
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from kernel_collapse.report.parts import Table
-from kernel_collapse_paper.experiments.collapse_limits._fits import ENDS, FLOORS, fits, prepare
+from kernel_collapse_paper.experiments.collapse_limits._fits import ENDS, FLOORS, Curves
 from kernel_collapse_paper.experiments.collapse_limits._grid import KERNELS
 
 
-def tables(rows: pd.DataFrame) -> list[Table]:
+def tables(curves: Curves) -> list[Table]:
     """Tabulate the fits, and how every trial ended."""
-    fitted = fits(rows)
-    logs = prepare(rows)
+    logs, fitted = curves
     solved = logs[logs["kernel"].isin(KERNELS)]
     worst = (solved["nc1_error"] / solved["nc1_paper"]) if "nc1_error" in solved else np.nan
     ended = (

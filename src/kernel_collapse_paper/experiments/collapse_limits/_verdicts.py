@@ -16,9 +16,8 @@ from kernel_collapse_paper.experiments.collapse_limits._fits import (
     FLOORS,
     REACHED,
     STAYS,
+    Curves,
     digits_of,
-    fits,
-    prepare,
     rounded,
 )
 from kernel_collapse_paper.experiments.collapse_limits._grid import FACTORS, KERNELS, Factor
@@ -27,9 +26,9 @@ from kernel_collapse_paper.experiments.collapse_limits._grid import FACTORS, KER
 LEFT = 0.01
 
 
-def verdicts(rows: pd.DataFrame) -> list[Verdict]:
+def verdicts(curves: Curves) -> list[Verdict]:
     """Judge for every factor whether NC1 falls without a floor, and whether the mean field falls faster."""
-    fitted, logs = fits(rows), prepare(rows)
+    logs, fitted = curves
     return [*(_without_floor(factor, fitted) for factor in FACTORS), _faster(logs), _lowest(logs)]
 
 

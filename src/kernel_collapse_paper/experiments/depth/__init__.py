@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from kernel_collapse.runs.experiments import Experiment
 from kernel_collapse_paper.experiments.depth._figures import figures
-from kernel_collapse_paper.experiments.depth._grid import trials
+from kernel_collapse_paper.experiments.depth._grid import prepare, trials
 from kernel_collapse_paper.experiments.depth._tables import tables
 from kernel_collapse_paper.experiments.depth._verdicts import verdicts
 
@@ -33,7 +33,8 @@ EXPERIMENT = Experiment(
     title="What depth does",
     question="What does depth do to NC1 in the ordered, critical and chaotic phase, and do fixed points foretell it?",
     trials=trials,
-    figures=figures,
-    tables=tables,
-    verdicts=verdicts,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=prepare,
 )

@@ -17,7 +17,6 @@ from kernel_collapse_paper.experiments.depth._grid import (
     LAWS,
     RATE_DEPTHS,
     of_setting,
-    prepare,
     settings_in,
 )
 from kernel_collapse_paper.experiments.depth._settings import SETTINGS, Setting
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
     """Draw NC1 against depth in every phase, and how it nears its end beside the rates of the theory."""
-    rows = prepare(rows)
     about = (
         f"n = {rows['n'].max()} samples of two classes in {DIM} dimensions, {rows['seed'].nunique()} seeds; "
         f"mean and one standard deviation"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from kernel_collapse.report.parts import Table
-from kernel_collapse_paper.experiments.depth._grid import RATE_DEPTHS, prepare
+from kernel_collapse_paper.experiments.depth._grid import RATE_DEPTHS
 from kernel_collapse_paper.experiments.depth._settings import SETTINGS
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
     """Tabulate the fixed points, the limits, and the rates, measured beside predicted."""
-    rows = prepare(rows)
     deepest = rows["depth"].max()
     points = [
         {

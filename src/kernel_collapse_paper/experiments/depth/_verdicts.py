@@ -11,7 +11,7 @@ import pandas as pd
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.report.style import KERNEL_NAMES
-from kernel_collapse_paper.experiments.depth._grid import RATE_DEPTHS, prepare
+from kernel_collapse_paper.experiments.depth._grid import RATE_DEPTHS
 from kernel_collapse_paper.experiments.depth._settings import SETTINGS
 from kernel_collapse_paper.experiments.depth._tables import measured_rates
 
@@ -20,7 +20,6 @@ AT_LIMIT, FROZEN, RATE_MARGIN, LINEAR_MARGIN = 0.05, 0.02, 1.05, 1.1
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge limits and rates against the theory, and whether depth collapses at all."""
-    rows = prepare(rows)
     shallowest, deepest = rows["depth"].min(), rows["depth"].max()
     before = max((d for d in rows["depth"].unique() if d < deepest), default=deepest)
     middle = max((d for d in rows["depth"].unique() if d <= RATE_DEPTHS[0]), default=deepest)

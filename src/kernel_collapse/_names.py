@@ -1,0 +1,20 @@
+"""What kernels and activations are called where people read of them."""
+
+__all__ = ["ACTIVATION_NAMES", "KERNEL_NAMES", "NAMES"]
+
+KERNEL_NAMES = {
+    "data": "data",
+    "nngp": "NNGP",
+    "ntk": "NTK",
+    "ntk-published": "NTK, published code",
+    "adaptive": "adaptive",
+    "adaptive-published": "adaptive, published code",
+    "mean-field": "mean field",
+    "posterior": "posterior",
+    "network": "trained network",
+    "network-decayed": "trained, weight decay",
+    "empirical-nngp": "NNGP of a network",
+    "empirical-ntk": "NTK of a network",
+}
+ACTIVATION_NAMES = {"erf": "erf", "relu": "ReLU", "identity": "identity"}
+NAMES = KERNEL_NAMES | ACTIVATION_NAMES
