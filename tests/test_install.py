@@ -57,7 +57,7 @@ SENTENCES = {
     "pip install 'kernel-collapse[tables]'.",
     "import_module('kernel_collapse.report')": "typer is not installed, expected for reports: "
     "pip install 'kernel-collapse[cli]'.",
-    "import_module('kernel_collapse.measure')": "typer is not installed, expected for reports: "
+    "import_module('kernel_collapse.measure')": "typer is not installed, expected for runs and their results: "
     "pip install 'kernel-collapse[cli]'.",
     "import_module('kernel_collapse.compare')": "typer is not installed, expected for the comparison of runs: "
     "pip install 'kernel-collapse[cli]'.",
