@@ -5,16 +5,26 @@ BIN := .venv/bin
 FAST := arrays collapse compare data dependencies interactive kernels measurements metrics networks_kernels \
 	own_sweeps public_names site streamed sweep sweep_file trials
 
-.PHONY: reproduce test test-lowest lint format bench site browser clean
+# A wheel is compiled by all cores, which pip would do with one.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+COMPILE := -m compileall -qq -j 0
+
+.PHONY: reproduce test test-all test-lowest quick-rows lint format bench site browser clean
 
 reproduce: .venv/runtime  ## install, then the quick version of the whole comparison: runs/quick/report.html
 	$(BIN)/kernel-collapse reproduce all --preset quick --out runs/quick
 
 test: .venv/development browser lint  ## install, then every check and test
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-all: .venv/development browser lint  ## those of every night too: CONTRIBUTING.md lists them
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'nightly or not nightly'
+
+quick-rows: reproduce  ## keep the rows of runs/quick as those that the tests read
+	$(BIN)/python tests/quick_rows.py runs/quick
 
 test-lowest: .venv-lowest/development  ## the fast part of the tests, with the lowest versions that are allowed
-	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(FAST:%=tests/test_%.py)
+	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not nightly' $(FAST:%=tests/test_%.py)
 
 lint: .venv/development  ## style and types
 	$(BIN)/ruff check .
@@ -45,17 +55,20 @@ browser:  # the report is tested in a real browser
 
 .venv/runtime: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cli,networks]'
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[cli,networks]'
+	-$(BIN)/python $(COMPILE) .venv/lib
 	touch $@
 
 .venv/development: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[dev]'
+	-$(BIN)/python $(COMPILE) .venv/lib
 	touch $@ .venv/runtime
 
 .venv-lowest/development: pyproject.toml constraints-lowest.txt
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	.venv-lowest/bin/python $(INSTALL) -c constraints-lowest.txt -e '.[dev]'
+	-.venv-lowest/bin/python $(COMPILE) .venv-lowest/lib
 	touch $@
 
 clean:

@@ -2,6 +2,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,14 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+import quick_rows
 from kernel_collapse.cli import main
+from kernel_collapse.runs.run import Run
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[1]
+#: What is run end to end: both of what `test_sweep` kills and resumes, and a solver.
+SMOKE = ("limiting-kernels-balanced", "limiting-kernels-imbalanced", "adaptive-path")
 
 # Properties are tried on the same examples everywhere, so that no test fails by an unlucky draw. Others are drawn with
 # --hypothesis-profile=drawn --hypothesis-seed=N.
@@ -41,38 +47,71 @@ def refuse(monkeypatch, capsys, *arguments):
     return captured.err
 
 
+def pytest_configure(config):
+    """Compile each program of JAX once for all test processes and the programs that they start."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers have that of the process that started them
+        folder = tempfile.TemporaryDirectory(prefix="kernel-collapse-jax-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+        os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # it is locked only if it has a limit
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "quick_run" in item.fixturenames:
+        if {"quick_run", "smoke_run"} & set(item.fixturenames):
             item.add_marker("slow")
+
+
+def once(tmp_path_factory, name, make):
+    """Folder that whichever test process asks first makes, for all of them."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, made = base / name, base / f"{name}.made"
+    with FileLock(base / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            made.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
-    """Folder of a complete quick run of everything, made once by the command line, whichever process asks first."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
-    folder = base / "quick"
-    with FileLock(base / "quick.lock"):
-        if not (folder / "report.html").exists():
-            done = run_cli("reproduce", "all", "--out", folder, "--workers", 2)
-            assert done.returncode == 0, done.stderr
-    return folder
+    """Folder of a quick run of everything, from the rows that are kept."""
+    return once(tmp_path_factory, "quick", quick_rows.restore)
 
 
 @pytest.fixture(scope="session")
-def quick_run_again(quick_run):
-    """Folder of the same rows, reported a second time, with the open questions; made once too."""
-    folder = quick_run.parent / "again"
-    page = folder / "new" / "open-questions.md"
-    with FileLock(quick_run.parent / "again.lock"):
-        if not page.exists():
-            shutil.copytree(quick_run, folder, ignore=shutil.ignore_patterns("figures", "report.html"))
-            done = run_cli("report", folder, "--open-questions", page)
-            assert done.returncode == 0, done.stderr
-            assert done.stdout == f"Report: {folder / 'report.html'}\nOpen questions: {page}\n"
-    return folder
+def quick_rows_frame(quick_run):
+    """The rows of the quick run as a table, which nobody changes."""
+    return Run(quick_run).frame()
+
+
+@pytest.fixture(scope="session")
+def quick_report(quick_run, tmp_path_factory):
+    """Folder of the report of the quick run, with the open questions."""
+
+    def make(folder):
+        shutil.copytree(quick_run, folder)
+        page = folder / "new" / "open-questions.md"
+        done = run_cli("report", folder, "--open-questions", page)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"Report: {folder / 'report.html'}\nOpen questions: {page}\n"
+
+    return once(tmp_path_factory, "reported", make)
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """Folder of a quick run of a few experiments, computed and reported by the command line."""
+
+    def make(folder):
+        done = run_cli("reproduce", *SMOKE, "--out", folder, "--workers", 2)
+        assert done.returncode == 0, done.stderr
+
+    return once(tmp_path_factory, "smoke", make)
 
 
 @pytest.fixture
@@ -80,11 +119,20 @@ def rng():
     return np.random.default_rng(20240602)
 
 
-@pytest.fixture
-def unchecked():
-    """Leave types to the library: what is tested is what it says of bad input."""
+@contextmanager
+def types_unchecked():
+    """Call a function as users do, whose shapes nobody checks: a thousand calls take a fifth of the time."""
     import jaxtyping
 
     jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def unchecked():
+    """Leave types to the library: what is tested is what it says of bad input."""
+    with types_unchecked():
+        yield

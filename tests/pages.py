@@ -1,5 +1,8 @@
 """Pages taken apart: of the documentation its code, links, headings and commands; of HTML what a browser needs."""
 
+import base64
+import gzip
+import json
 import re
 from html.parser import HTMLParser
 from typing import NamedTuple
@@ -82,3 +85,9 @@ class Needs(HTMLParser):
         elif tag in ("link", "script", "img", "iframe", "source"):
             self.fetched += [found[key] for key in ("href", "src") if key in found]
         self.anchors.add(found.get("id"))
+
+
+def figures(report):
+    """The figures that the page of a report draws, by name."""
+    packed = re.search(r'id="packed-figures">([^<]*)<', report.read_text(encoding="utf-8"))[1]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))

@@ -225,3 +225,21 @@ def cut(axes):
     """Points of the data that are outside of the frame, where axes have limits that hide them."""
     shares = printed(axes)
     return shares[((shares < -1e-9) | (shares > 1 + 1e-9)).any(axis=1)]
+
+
+def same(there, here):
+    """Whether two descriptions of a figure agree but for the round-off of transforms, which knows the resolution.
+
+    The steps of a colour scale hang on its last bit, and so does the name that a reference line halfway between two
+    named rows is given; what is drawn is compared.
+    """
+    by_a_bit = ("colorscale", "customdata")
+    if isinstance(here, dict):
+        return there.keys() == here.keys() and all(
+            name in by_a_bit or same(there[name], here[name]) for name in here
+        )
+    if isinstance(here, list):
+        return len(there) == len(here) and all(map(same, there, here))
+    if isinstance(here, int | float) and isinstance(there, int | float):
+        return bool(np.isclose(there, here, rtol=1e-9, atol=1e-12))
+    return there == here

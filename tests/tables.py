@@ -1,4 +1,4 @@
-"""The table of a run as SQLite sees it, beside any process that writes to it.
+"""The table of a run, as SQLite sees it beside any process that writes to it, and as the library reads it.
 
 Each connection is closed at once. One that is left to the garbage collector keeps its locks until then, so that nobody
 repairs what a killed process had half committed, and two readers may count differently.
@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from kernel_collapse.runs.store import FILE
+from kernel_collapse.runs.store import FILE, Store
 
 
 def whole_rows(folder):
@@ -23,6 +23,12 @@ def whole_rows(folder):
 def rows(folder):
     """Key, specification, status, message and results; not when and how fast they were made."""
     return [row[:5] for row in whole_rows(folder)]
+
+
+def read(folder):
+    """Key, status, message and results as the library reads them, which mends nothing of what a killed run left."""
+    with Store(folder) as store:
+        return [(row.key, row.status, row.message, row.results) for row in store.rows()]
 
 
 def count(folder):

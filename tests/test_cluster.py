@@ -5,7 +5,6 @@ import random
 import re
 import signal
 import socket
-import sqlite3
 import ssl
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from distributed import Client, Scheduler, Worker
 from distributed.security import Security
 
 import kernel_collapse as kc
+import tables
 from conftest import ROOT, refuse, run_cli
 from faulty import trials
 from kernel_collapse import cluster
@@ -80,15 +80,7 @@ def alone(folder):
         sweep.run(sweep_file.read(folder / "sweep.toml")[0].trials(), store)
 
 
-def stored(folder):
-    """How many rows a run has; -1 if it has no table yet."""
-    try:
-        return len(rows(folder))
-    except sqlite3.OperationalError:
-        return -1
-
-
-def until(true, what, seconds=60):
+def until(true, what, seconds=4 * 3600):  # against hanging alone
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"waited for {what}"
@@ -368,11 +360,11 @@ def test_a_run_that_is_killed_anywhere_goes_on_to_the_same_table(scheduler, tmp_
             pid = int(runs.stdout.readline())
             if wanted < many:
                 if wanted >= 0:
-                    until(lambda: stored(folder) >= wanted, f"{wanted} rows")  # noqa: B023
+                    until(lambda: tables.count(folder) >= wanted, f"{wanted} rows")  # noqa: B023
                 time.sleep(moments.uniform(0.0, 0.02))
                 os.killpg(pid, signal.SIGKILL)
             assert int(runs.stdout.readline()) == (0 if wanted == many else -signal.SIGKILL)
-            now = set(rows(folder)) if stored(folder) >= 0 else set()
+            now = set(rows(folder)) if tables.count(folder) else set()
             assert kept <= now
             kept = now
         runs.stdin.close()
@@ -428,7 +420,7 @@ def test_a_lost_scheduler_stops_the_run_and_loses_nothing(machines, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     command = [Path(sys.executable).with_name("kernel-collapse"), "run", "sweep.toml", "--dask", own.address]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
-        until(lambda: stored(Path("runs/sweep")) >= 2, "two trials")
+        until(lambda: tables.count(Path("runs/sweep")) >= 2, "two trials")
         own.scheduler.kill()
         out, err = program.communicate(timeout=4 * 3600)
     assert (program.returncode, out) == (1, "")

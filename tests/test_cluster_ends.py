@@ -26,6 +26,7 @@ from kernel_collapse.cluster._ends import TRIES, Do, decide
 from kernel_collapse.cluster._loop import event_loop, quiet, wait_for
 from kernel_collapse.runs import sweep
 from kernel_collapse.runs.store import Store
+from tables import read
 
 KILLED = KilledWorker("task", SimpleNamespace(address="tcp://a:1"), 3)
 VERSION = BrokenExecutor("worker tcp://a:1 has kernel_collapse 0.0.9")
@@ -257,10 +258,6 @@ def test_what_is_cancelled_leaves_the_others_alone():
             executor.submit(pow, 2, 3)
 
 
-def rows(store):
-    return [(row.key, row.status, row.results) for row in store.rows()]
-
-
 def test_a_sweep_that_loses_every_task_now_and_then_has_the_same_table(tmp_path):
     """The losses come in turns, and one trial is lost for ever."""
     ways, seen = itertools.cycle(LOSSES.values()), set()
@@ -274,12 +271,11 @@ def test_a_sweep_that_loses_every_task_now_and_then_has_the_same_table(tmp_path)
     many = trials(30)
     with Store(tmp_path / "here", {"name": "test"}) as here:
         sweep.run(many, here)
-        expected = rows(here)
     with failing(happens) as (_, executor), Store(tmp_path / "there", {"name": "test"}) as there:
         assert sweep.run(many, there, executor=executor) == (0, 29, 1)
-        found = rows(there)
         ((_, message),) = there.failures(trial.key for trial in many)
     assert message == sweep.SEVERAL_DIED
+    expected, found = read(tmp_path / "here"), read(tmp_path / "there")
     key = next(trial.key for trial in many if trial.seed == 3)
     assert [row for row in found if row[0] != key] == [row for row in expected if row[0] != key]
 

@@ -58,6 +58,7 @@ PARTS = {
     "kernel_collapse/compare": "cli",
     "kernel_collapse/data/_parquet.py": "tables",
     "kernel_collapse/data/_tables.py": "tables",
+    "kernel_collapse/kernels/_kernel.py": "tables",  # of those who give kernels to scikit-learn
     "kernel_collapse/measure.py": "cli",
     "kernel_collapse/networks": "networks",
     "kernel_collapse/report": "cli",

@@ -40,6 +40,16 @@ def data():
 
 
 @cache
+def network_kernel():
+    return kc.kernels.NTK("relu", depth=2)
+
+
+@cache
+def linear():
+    return kc.kernels.Linear()
+
+
+@cache
 def solution():
     return kc.solve_adaptive(X, TARGETS, width=50)
 
@@ -60,6 +70,11 @@ FUNCTIONS = {
     "nngp": ({"x": X, "x_other": TEST_X}, "x x_other"),
     "ntk": ({"x": X, "x_other": TEST_X}, "x x_other"),
     "kernels.ntk_published": ({"x": X}, "x"),
+    "kernels.NTK.__call__": ({"self": network_kernel, "x": X, "y": TEST_X}, "x y"),
+    "kernels.NTK.pairs": ({"self": network_kernel, "left": X, "right": X[::-1].copy()}, "left right"),
+    "kernels.Linear.tile": ({"self": linear, "x": X, "y": TEST_X}, "x y"),
+    "kernels.Linear.diagonal": ({"self": linear, "x": X}, "x"),
+    "kernels.Precomputed": ({"gram": GRAM}, "gram"),
     "nc1": ({"gram": GRAM, "labels": LABELS}, "gram labels"),
     "nc1_weightings": ({"gram": GRAM, "labels": LABELS}, "gram labels"),
     "nc1_from_features": (FEATURES, "features labels"),
@@ -176,6 +191,7 @@ FUNCTIONS |= {
 RESULTS = {
     *("NC1", "NC1Estimate", "Collapse", "AdaptiveSolution", "AdaptiveError", "theory.ExpectedNC1"),
     *("theory.GaussianMixture", "networks.Training", "networks.Posterior", "networks.MeanField"),
+    *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
     *("networks.Network", "networks.NetworkError", "activations.Activation", "activations.Expanded"),
 }
 #: Of the moments of Gaussians, behind the door: kernels call it with what they made.
@@ -183,7 +199,13 @@ INSIDE = {"activations.determinant"}
 #: Computed in NumPy, whatever the library.
 IN_NUMPY = {
     *("streamed_nc1", "streamed_collapse", "sampled_nc1", "random_feature_nc1", "solve_adaptive"),
-    *("AdaptiveSolution.kernel", "Dataset", "networks.Network.__call__", "networks.Network.features"),
+    *(
+        "kernels.Precomputed",
+        "AdaptiveSolution.kernel",
+        "Dataset",
+        "networks.Network.__call__",
+        "networks.Network.features",
+    ),
 }
 #: Refused one by one as numbers, or as a column of classes, where an array of them might do.
 STRICTER = {"bool", "Fraction", "Decimal", "tensor of bool", "Categorical", "list of tensors"}

@@ -11,7 +11,6 @@ from kernel_collapse import report
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.runs import sweep, sweep_file
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
-from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper import errata, experiments
@@ -34,8 +33,8 @@ PARTS = [
 
 
 @pytest.fixture(scope="module")
-def rows(quick_run):
-    return Run(quick_run).frame()
+def rows(quick_rows_frame):
+    return quick_rows_frame
 
 
 @pytest.fixture(scope="module")

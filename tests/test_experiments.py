@@ -8,6 +8,7 @@ from matplotlib.collections import PolyCollection
 from scipy import stats
 
 import kernel_collapse as kc
+import pages
 import places
 from kernel_collapse import kernels
 from kernel_collapse.report import interactive, intervals
@@ -21,8 +22,8 @@ from kernel_collapse_paper.experiments.logs import with_logs
 
 
 @pytest.fixture(scope="module")
-def rows(quick_run):
-    return Run(quick_run).frame()
+def rows(quick_rows_frame):
+    return quick_rows_frame
 
 
 def of(rows, name, preset="quick"):
@@ -355,8 +356,13 @@ def test_tables_and_figure_of_real_data(real_rows):
     assert lines["data themselves"].get_ydata()[0] == pytest.approx(logs[:, 1].mean())
 
 
+@pytest.fixture(scope="module")
+def on_the_page(quick_report):
+    return pages.figures(quick_report / "report.html")
+
+
 @pytest.mark.parametrize("experiment", experiments.REGISTRY.values(), ids=lambda e: e.name)
-def test_figures_show_every_row(rows, experiment):
+def test_figures_show_every_row(rows, on_the_page, experiment):
     figures = experiment.figures(of(rows, experiment.name))
     assert len({figure.name for figure in figures}) == len(figures)
     for figure in figures:
@@ -381,6 +387,7 @@ def test_figures_show_every_row(rows, experiment):
         assert_bands_go_with_their_lines(shown, panels)
         assert_legends_have_marks(shown, drawn)
         assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+        assert places.same(on_the_page[figure.name], shown), figure.name  # drawn by another process
         assert len(json.dumps(shown)) < 400_000
         go.Figure(shown["data"])  # refuses what Plotly does not know
 

@@ -45,6 +45,13 @@ data = kc.data.gaussian_classes(n=90, dim=4, class_means=(-2, 0, 3), seed=0)
 found = kc.collapse(kc.nngp(data.x), data.labels)
 assert found.cdnv_worst == found.cdnv_pairs.max() > found.cdnv
 
+from kernel_collapse.laplacian import Laplacian
+
+for kernel in (Laplacian(2.0), kc.kernels.NTK(activations.get("cosh"))):
+    found = kc.streamed_nc1(data.x, data.labels, kernel=kernel)
+    np.testing.assert_allclose(found.ratio, kc.nc1(kernel(data.x), data.labels).ratio, rtol=1e-10)
+    assert (np.abs(kernel.pairs(data.x[1:], data.x[:-1]) / np.diag(kernel(data.x), 1) - 1) < 1e-10).all()
+
 rows = kc.results("runs/sweep")
 assert len(rows) == 16 and (rows["status"] == "ok").all()
 assert set(rows["kernel"]) == {"laplacian", "nngp", "ntk"}

@@ -3,11 +3,9 @@
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from kernel_collapse import _streams, cli, report
 from kernel_collapse.cli import _progress
 from kernel_collapse.runs import _pool, sweep, sweep_file
 from kernel_collapse.runs.store import FILE, Store, StoreMoved
+from tables import read, whole_rows
 
 SWEEP = """seeds = 8
 [data]
@@ -26,12 +25,6 @@ dim = 2
 [measurement]
 kernel = "data"
 """
-
-
-def rows(folder):
-    """Everything of the rows but how fast and when they were made."""
-    with Store(folder) as store:
-        return [(row.key, row.status, row.message, row.results) for row in store.rows()]
 
 
 @pytest.fixture
@@ -103,7 +96,7 @@ def test_messages_that_cannot_be_written(here, monkeypatch, stream):
     before = sys.stdout, sys.stderr
     assert code("run", "mine.toml", "--workers", "1") == 0
     assert (sys.stdout, sys.stderr) == before
-    assert len(rows("runs/mine")) == 8
+    assert len(read("runs/mine")) == 8
     assert Path("runs/mine/report.html").stat().st_size > 1e6
     assert code("results", "runs/mine", "--to", "rows.csv") == 0
     assert code("results", "runs/mine") == (0 if stream in (none, closed) else 1)
@@ -117,7 +110,7 @@ def test_streams_that_are_closed_from_the_start(here):
     """Their numbers are not given to files, in which messages would end."""
     shell = f"{sys.executable} -c 'from kernel_collapse.cli import main; main()' run mine.toml --workers 1 <&- >&- 2>&-"
     assert subprocess.run(["sh", "-c", shell], check=False).returncode == 0
-    assert len(rows("runs/mine")) == 8
+    assert len(read("runs/mine")) == 8
     assert Path("runs/mine/report.html").is_file()
 
 
@@ -139,7 +132,7 @@ def test_a_terminal_that_is_closed_ends_no_run(here, say, monkeypatch):
     monkeypatch.setattr(_progress.Shown, "advance", hang_up)
     before = signal.getsignal(signal.SIGHUP)
     assert say("run", "mine.toml", "--workers", 1)[0] == 0
-    assert len(rows("runs/mine")) == 8
+    assert len(read("runs/mine")) == 8
     assert signal.getsignal(signal.SIGHUP) is before
 
 
@@ -189,12 +182,12 @@ def test_a_folder_that_goes_away(tmp_path, harm, place, what):
         sweep.run(todo, store, report=third)
     found = tmp_path / place
     assert f"{str(found / FILE)!r}; give --out {str(found)!r} to go on." in str(stopped.value)
-    assert len(rows(found)) == 4
+    assert len(read(found)) == 4
     with Store(found, {"name": "test"}) as store:
         assert sweep.run(todo, store) == (4, 5, 0)
     with Store(tmp_path / "undisturbed", {"name": "test"}) as store:
         sweep.run(todo, store)
-    assert rows(found) == rows(tmp_path / "undisturbed")
+    assert read(found) == read(tmp_path / "undisturbed")
 
 
 def test_a_folder_that_goes_away_on_the_command_line(here, say, monkeypatch):
@@ -210,7 +203,7 @@ def test_a_folder_that_goes_away_on_the_command_line(here, say, monkeypatch):
     assert (code, out) == (1, "")
     assert err.splitlines()[-1].startswith("Stopped: the folder 'runs/mine' was moved during the run")
     assert f"is in '{here}/runs/moved/{FILE}'" in err
-    assert len(rows("runs/moved")) == 4
+    assert len(read("runs/moved")) == 4
     monkeypatch.undo()
     monkeypatch.chdir(here)
     build = report.build
@@ -225,7 +218,7 @@ def test_a_folder_that_goes_away_on_the_command_line(here, say, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code in (1, 2)
-    assert len(rows("runs/moved")) == 8
+    assert len(read("runs/moved")) == 8
 
 
 # -- processes
@@ -363,7 +356,7 @@ def test_killed_in_every_phase(here, workers, phases):
         for place, times in [*phases, ("-", 0)]:
             print("mine.toml", folder, workers, place, times, file=runner.stdin, flush=True)
             codes.append(int(runner.stdout.readline()))
-            now = rows(folder) if (folder / FILE).exists() else []
+            now = read(folder) if (folder / FILE).exists() else []
             assert {row[0]: row for row in kept}.items() <= {row[0]: row for row in now}.items()
             kept = now
         runner.stdin.close()
@@ -374,8 +367,7 @@ def test_killed_in_every_phase(here, workers, phases):
     ]
     assert not list(here.rglob("*.part"))
     assert (folder / "rows.csv").read_text(encoding="utf-8").count("\n") == 9
-    with closing(sqlite3.connect(folder / FILE)) as db:
-        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert len(whole_rows(folder)) == 8
 
 
 def trials_of_the_sweep():

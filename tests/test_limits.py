@@ -6,7 +6,6 @@ from conftest import run_cli
 from kernel_collapse import report
 from kernel_collapse.report import Built, Section
 from kernel_collapse.report.parts import Verdict
-from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments, open_questions
 from kernel_collapse_paper.experiments import _power_laws
@@ -260,8 +259,8 @@ def test_nothing_finished_is_undecided():
         assert EXPERIMENT.figures(some)
 
 
-def test_collapse_limits_of_the_quick_run(quick_run):
-    rows = Run(quick_run).frame()
+def test_collapse_limits_of_the_quick_run(quick_rows_frame):
+    rows = quick_rows_frame
     apart, crowded, spread, *_ = EXPERIMENT.verdicts(rows)
     assert [apart.status, crowded.status, spread.status] == ["holds", "does not hold", "holds"]
     logs = _fits.prepare(rows)
@@ -338,11 +337,10 @@ def test_experiments_that_are_not_there_are_named():
     assert "(`kernel-collapse reproduce adaptive-width`); not in this version: `not-yet`." in page
 
 
-def test_the_page_of_the_quick_run(quick_run_again):
-    text = (quick_run_again / "new" / "open-questions.md").read_text(encoding="utf-8")
+def test_the_page_of_the_quick_run(quick_report, quick_rows_frame):
+    rows, text = quick_rows_frame, (quick_report / "new" / "open-questions.md").read_text(encoding="utf-8")
     assert "kernel-collapse reproduce all --preset quick" in text
-    assert str(quick_run_again) not in text
-    rows = Run(quick_run_again).frame()
+    assert str(quick_report) not in text
     for question, part in zip(open_questions.QUESTIONS, parts_of(text), strict=True):
         for source in question.sources:
             if source.experiment not in experiments.REGISTRY:

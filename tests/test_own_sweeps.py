@@ -13,7 +13,7 @@ from kernel_collapse import cli, report
 from kernel_collapse.report import overview
 from kernel_collapse.runs import laws, measurements, tidy
 from kernel_collapse.runs.store import Store
-from tables import count, whole_rows
+from tables import count
 
 SWEEP = """seeds = 2
 
@@ -359,7 +359,7 @@ def kc_read(path):
     return sweep_file.read(path)
 
 
-def test_every_column_is_described(quick_run):
+def test_every_column_is_described(quick_run, quick_rows_frame):
     known = kc.describe_columns()
     for law in laws.SPECIFICATIONS.values():
         for key in set(law.model_fields) - {"n", "dim", "class_sizes", "path", "content", "base"}:
@@ -371,8 +371,7 @@ def test_every_column_is_described(quick_run):
     for name in frame:
         assert frame.attrs["columns"][name]["meaning"]
     assert set(frame["kernel"]) == set(measurements.SPECIFICATIONS)
-    stored = {key: json.loads(results) for key, _, _, _, results, *_ in whole_rows(quick_run)}
-    assert frame["nc1_paper"].tolist() == [stored[key].get("nc1_paper") for key in frame["key"]]
+    assert frame["nc1_paper"].tolist() == quick_rows_frame["nc1_paper"].tolist()
 
 
 def test_results_in_files(here, say):

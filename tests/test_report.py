@@ -1,6 +1,3 @@
-import base64
-import gzip
-import json
 import os
 import re
 import shutil
@@ -11,11 +8,11 @@ import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
+import pages
 from conftest import ROOT
 from kernel_collapse import report
 from kernel_collapse.report.style import DARK, NAMES, contrast
 from kernel_collapse.runs import sweep, sweep_file
-from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
 from kernel_collapse_paper.experiments.logs import with_logs
@@ -93,8 +90,8 @@ def visit(browser):
 
 
 @pytest.fixture(scope="module")
-def rows(quick_run):
-    return Run(quick_run).frame()
+def rows(quick_rows_frame):
+    return quick_rows_frame
 
 
 def of(rows, name):
@@ -118,9 +115,8 @@ def drawn(figure):
     )
 
 
-def assert_ranges_are_those_of_print(page):
+def assert_ranges_are_those_of_print(page, figures):
     """Plotly takes every range as it is given: from which end, on which scale."""
-    figures = json.loads(gzip.decompress(base64.b64decode(page.locator("#packed-figures").inner_text())))
     taken = page.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll("figure[data-figure]")].map(figure => {
           const layout = Object.entries(figure.querySelector(".plot")._fullLayout);
@@ -153,21 +149,21 @@ def asks_nothing_of_the_network(page):
     return {url for url in page.requests_made if not url.startswith(("data:", "blob:"))} == {page.url}
 
 
-def test_the_report_in_a_browser(quick_run, visit):
-    page = visit(quick_run / "report.html")
+def test_the_report_in_a_browser(quick_report, visit):
+    page = visit(quick_report / "report.html")
     assert page.locator(".main-svg").count() < len(
-        list((quick_run / "figures").glob("*.png"))
+        list((quick_report / "figures").glob("*.png"))
     )  # lazily drawn
     for box in page.query_selector_all("details:not([open]) > summary"):
         box.evaluate("summary => summary.click()")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    names = {path.stem for path in (quick_run / "figures").glob("*.png")}
+    names = {path.stem for path in (quick_report / "figures").glob("*.png")}
     plots = page.locator("figure[data-figure] .js-plotly-plot")
     assert plots.count() == len(names) == len(page.query_selector_all("figure[data-figure]"))
     assert page.evaluate(
         "[...document.querySelectorAll('.plot')].every(plot => plot._fullLayout.width === 680 && plot.data.length)"
     )
-    assert_ranges_are_those_of_print(page)
+    assert_ranges_are_those_of_print(page, pages.figures(quick_report / "report.html"))
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     for width in (390, 1440):
         page.set_viewport_size({"width": width, "height": 900})
@@ -204,8 +200,8 @@ def test_the_page_of_the_whole_run_in_the_docs(visit):
     assert page.get_by_text("Too few trials").count() == 0
 
 
-def test_a_legend_hides_a_line_in_every_panel(quick_run, visit):
-    page = visit(quick_run / "report.html")
+def test_a_legend_hides_a_line_in_every_panel(quick_report, visit):
+    page = visit(quick_report / "report.html")
     figure = figure_of(page, "panels-D1")
     before, _ = drawn(figure)
     assert {panel for panel, group, _ in before if group == "512"} == set(range(10))
@@ -219,8 +215,8 @@ def test_a_legend_hides_a_line_in_every_panel(quick_run, visit):
     assert drawn(figure)[0] == before
 
 
-def test_the_published_code_beside_what_is_right(quick_run, visit):
-    page = visit(quick_run / "report.html")
+def test_the_published_code_beside_what_is_right(quick_report, visit):
+    page = visit(quick_report / "report.html")
     figure = figure_of(page, "overview-D1")
     seen = {}
     for side in ("both", "right", "published"):
@@ -244,8 +240,8 @@ def test_the_published_code_beside_what_is_right(quick_run, visit):
     assert {panel for panel, *_ in traces} == set(range(10)) - {2, 7}
 
 
-def test_axes_change_between_logarithmic_and_linear(quick_run, visit):
-    page = visit(quick_run / "report.html")
+def test_axes_change_between_logarithmic_and_linear(quick_report, visit):
+    page = visit(quick_report / "report.html")
     figure = figure_of(page, "width-adaptive-D1")
     scales = {name: axis["type"] for name, axis in drawn(figure)[1]}
     assert set(scales.values()) == {"log"}
@@ -270,8 +266,8 @@ def test_axes_change_between_logarithmic_and_linear(quick_run, visit):
         assert all(axis["range"][0] > axis["range"][1] for axis in axes)
 
 
-def test_saved_figures_hold_the_means_of_the_rows(quick_run, rows, visit):
-    page = visit(quick_run / "report.html")
+def test_saved_figures_hold_the_means_of_the_rows(quick_report, rows, visit):
+    page = visit(quick_report / "report.html")
     name, table = saved(page, figure_of(page, "overview-D1").locator(".saves button"))
     assert name == "overview-d1.csv"
     logs = with_logs(of(rows, "limiting-kernels-balanced"))
@@ -291,9 +287,9 @@ def test_saved_figures_hold_the_means_of_the_rows(quick_run, rows, visit):
 
 
 @pytest.mark.parametrize(("experiment", "claim"), [("beyond-gaussian", 0), ("adaptive-path", 0)])
-def test_saved_tables_hold_the_evidence(quick_run, rows, visit, experiment, claim):
+def test_saved_tables_hold_the_evidence(quick_report, rows, visit, experiment, claim):
     evidence = experiments.REGISTRY[experiment].verdicts(of(rows, experiment))[claim].evidence
-    page = visit(quick_run / "report.html")
+    page = visit(quick_report / "report.html")
     box = page.locator(f"#{experiment}-{claim + 1} ~ details").first
     box.locator("summary").click()
     assert box.locator("tbody tr").count() == len(evidence)  # the long one is written when its box is opened
@@ -306,8 +302,8 @@ def test_saved_tables_hold_the_evidence(quick_run, rows, visit, experiment, clai
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_accessible(quick_run, visit, scheme):
-    page = visit(quick_run / "report.html", color_scheme=scheme)
+def test_the_page_is_accessible(quick_report, visit, scheme):
+    page = visit(quick_report / "report.html", color_scheme=scheme)
     for name in ("overview-D1", "collapse-limits"):
         figure_of(page, name)
     page.evaluate(
@@ -345,23 +341,22 @@ def test_the_page_is_accessible(quick_run, visit, scheme):
             assert contrast([int(part) / 255 for part in re.findall(r"\d+", colour)[:3]], paper) >= 4.5
 
 
-def test_a_page_without_scripts_shows_pictures_and_tables(quick_run, visit):
-    page = visit(quick_run / "report.html", java_script_enabled=False)
+def test_a_page_without_scripts_shows_pictures_and_tables(quick_report, visit):
+    page = visit(quick_report / "report.html", java_script_enabled=False)
     images = page.locator("figure img")
-    assert images.count() == len(list((quick_run / "figures").glob("*.svg")))
+    assert images.count() == len(list((quick_report / "figures").glob("*.svg")))
     assert images.first.bounding_box()["width"] > 300
     assert page.locator(".needs-script:visible").count() == 0
     assert page.locator("#adaptive-path table.numbers tbody tr").count() >= 13
 
 
-def test_the_page_is_light(quick_run):
-    assert (quick_run / "report.html").stat().st_size < 3.2e6
+def test_the_page_is_light(quick_report):
+    assert (quick_report / "report.html").stat().st_size < 3.2e6
 
 
-def test_the_report_says_what_the_rows_say(quick_run):
-    text = (quick_run / "report.html").read_text(encoding="utf-8")
+def test_the_report_says_what_the_rows_say(quick_report, rows):
+    text = (quick_report / "report.html").read_text(encoding="utf-8")
     body = re.sub(r"<script.*?</script>", "", text, flags=re.S)
-    rows = Run(quick_run).frame()
     for experiment in experiments.REGISTRY.values():
         keys = {trial.key for trial in experiment.trials("quick")}
         for verdict in experiment.verdicts(rows[rows["key"].isin(keys)]):
@@ -371,11 +366,11 @@ def test_the_report_says_what_the_rows_say(quick_run):
     assert "OpenBLAS" in body or "openblas" in body or "mkl" in body.lower()
     assert not re.search(r'(src|href)="(?!#|data:|figures/)', body)
     links = set(re.findall(r'(?:src|href)="(figures/[^"]*)"', body))
-    assert links == {f"figures/{path.name}" for path in (quick_run / "figures").iterdir()}
+    assert links == {f"figures/{path.name}" for path in (quick_report / "figures").iterdir()}
 
 
-def test_figures_are_saved_in_three_formats(quick_run):
-    names = {path.name for path in (quick_run / "figures").iterdir()}
+def test_figures_are_saved_in_three_formats(quick_report):
+    names = {path.name for path in (quick_report / "figures").iterdir()}
     for figure in (
         "overview-D1",
         "panels-D1",
@@ -386,10 +381,16 @@ def test_figures_are_saved_in_three_formats(quick_run):
         assert {f"{figure}.{kind}" for kind in ("pdf", "svg", "png")} <= names
 
 
-def test_the_same_rows_make_the_same_figures(quick_run, quick_run_again):
-    assert (quick_run_again / "report.html").is_file()
-    for figure in (quick_run / "figures").glob("*.svg"):
-        assert (quick_run_again / "figures" / figure.name).read_bytes() == figure.read_bytes()
+def test_the_same_rows_make_the_same_figures(smoke_run, tmp_path):
+    """Byte by byte in print; of every experiment, on the page: test_experiments.test_figures_show_every_row."""
+    again = shutil.copytree(
+        smoke_run, tmp_path / "again", ignore=shutil.ignore_patterns("figures", "report.html")
+    )
+    report.build(again)
+    figures = sorted((smoke_run / "figures").glob("*.svg"))
+    assert len(figures) >= 5
+    for figure in figures:
+        assert (again / "figures" / figure.name).read_bytes() == figure.read_bytes()
 
 
 def test_an_unfinished_run_is_reported_as_far_as_it_went(tmp_path, visit):

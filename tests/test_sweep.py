@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import random
@@ -6,9 +7,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,42 @@ def test_longest_first(tmp_path):
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_what_is_compiled_once_comes_before_all_that_uses_it(tmp_path):
+    grid = [*REGISTRY["finite-width-ntk"].trials("quick"), *GRID]
+    with Store(tmp_path, {"name": "test"}) as store:
+        todo = sweep.missing(grid, store)
+    assert sorted(trial.key for trial in todo) == sorted({trial.key for trial in grid})
+    programs = set().union(*(trial.programs for trial in todo))
+    first = next(i for i in range(len(todo)) if programs <= set().union(*(t.programs for t in todo[: i + 1])))
+    assert 3 < first < 20
+    for part in (todo[: first + 1], todo[first + 1 :]):
+        costs = [trial.cost for trial in part]
+        assert costs == sorted(costs, reverse=True)
+
+
+def test_processes_share_what_is_compiled(tmp_path, monkeypatch):
+    """The bits of a trial do not tell who compiled; the folder of programs goes with the run, if there is one."""
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    small = {"kernel": "network", "width": 8, "epochs": 3}
+    grid = [Trial(data=GaussianClasses(n=12, dim=3), measurement=small, seed=seed) for seed in range(4)]
+    with sweep._folder_of_programs(GRID) as folder:
+        assert folder == ""
+    with sweep._folder_of_programs(grid) as folder:
+        shared = Path(folder)
+        assert shared.is_dir()
+    assert not shared.exists()
+    shared.mkdir()
+    monkeypatch.setattr(sweep, "TemporaryDirectory", lambda **_: nullcontext(str(shared)))
+    assert run(tmp_path / "first", grid[:2], workers=1) == (0, 2, 0)
+    compiled = {path.name for path in shared.iterdir()}
+    assert compiled
+    assert run(tmp_path / "both", grid, workers=2) == (0, 4, 0)
+    assert {path.name for path in shared.iterdir()} >= compiled
+    for row, trial in zip(rows(tmp_path / "both"), sorted(grid, key=lambda trial: trial.key), strict=True):
+        assert json.loads(row[4]) == sweep.attempt(trial).results
+
+
 def test_a_failed_trial_is_a_row(tmp_path):
     assert run(tmp_path, [FAILING, *GRID[:2]]) == (0, 2, 1)
     with Store(tmp_path, {"name": "test"}) as store:
@@ -134,7 +172,7 @@ def test_errors_of_an_executor_are_rows(tmp_path):
     }
 
 
-def test_sigkill_three_times_then_resume(tmp_path, quick_run):
+def test_sigkill_three_times_then_resume(tmp_path, smoke_run):
     """A run killed at random moments goes on where it was: the rows of an undisturbed run, none twice."""
     moments = random.Random(20241124)
     folder = tmp_path / "killed"
@@ -155,7 +193,7 @@ def test_sigkill_three_times_then_resume(tmp_path, quick_run):
         process.wait()
         kept.append(len(rows(folder)))
         assert gone(workers), "a worker outlived its parent"
-    undisturbed = [row for row in rows(quick_run) if row[0] in keys]
+    undisturbed = [row for row in rows(smoke_run) if row[0] in keys]
     total = len(undisturbed)
     assert 0 < kept[0] < kept[1] < kept[2] < total, kept
     done = run_cli(*command[1:])
@@ -168,7 +206,7 @@ def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def gone(pids, seconds=10):
+def gone(pids, seconds=4 * 3600):  # against hanging alone
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not any(Path(f"/proc/{pid}").exists() for pid in pids):

@@ -274,15 +274,15 @@ def one_library(**arrays: Any) -> None:
 
 
 def rows(
-    x: ArrayLike, x_other: ArrayLike, *, dtype: str | None = None
+    x: ArrayLike, x_other: ArrayLike, *, dtype: str | None = None, what: str = "x_other"
 ) -> tuple[Float[Any, "n d"], Float[Any, "m d"]]:
     """Return two matrices with the same number of features, of one kind of array."""
-    x_other = _frames.matched(x_other, "x_other", x, "x")
-    _arrays.same_kind(x, "x", x_other, "x_other")
-    first, second = matrix(x, "x", dtype=dtype), matrix(x_other, "x_other", dtype=dtype)
+    x_other = _frames.matched(x_other, what, x, "x")
+    _arrays.same_kind(x, "x", x_other, what)
+    first, second = matrix(x, "x", dtype=dtype), matrix(x_other, what, dtype=dtype)
     if first.shape[1] != second.shape[1]:
         raise ValueError(
-            f"x has {first.shape[1]} features and x_other has {second.shape[1]}, expected the same number: "
+            f"x has {first.shape[1]} features and {what} has {second.shape[1]}, expected the same number: "
             "samples are rows."
         )
     return first, second

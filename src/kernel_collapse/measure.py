@@ -26,13 +26,16 @@ from kernel_collapse.collapse import (
 from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
+from kernel_collapse.kernels import Kernel
+from kernel_collapse.kernels.named import resolve
 from kernel_collapse.runs import trials
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solve
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Measurement = KernelNC1 | AdaptiveNC1
+#: What is measured: a specification, or a kernel as it is.
+Measurement = KernelNC1 | AdaptiveNC1 | Kernel
 
 METHODS = ("auto", "dense", "streamed", "sampled")
 #: Most samples for which the Gram matrix is made unasked (0.5 GB, seconds), and for which all pairs are (a minute).
@@ -60,7 +63,7 @@ __all__ = ["METHODS", "METRICS", "choose_method", "cost", "measure", "remarks", 
 
 
 def specify(
-    kernels: Sequence[str],
+    kernels: Sequence[str | Kernel],
     activations: Sequence[str],
     *,
     depth: int = 1,
@@ -72,6 +75,7 @@ def specify(
 ) -> list[Measurement]:
     """Return the measurements of every kernel with every activation, the data themselves first.
 
+    A `Kernel` has its own parameters: it is measured as it is, after those that are named.
     `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has one hidden layer and no bias.
 
     Raises
@@ -79,6 +83,8 @@ def specify(
     ValueError
         If a name is unknown or a parameter is out of range.
     """
+    own = [resolve(kernel) for kernel in kernels if isinstance(kernel, Kernel | type)]
+    kernels = [kernel for kernel in kernels if not isinstance(kernel, Kernel)]
     for kernel in kernels:
         _validate.choice(kernel, ("nngp", "ntk", "adaptive"), "kernel")
     for activation in activations:
@@ -108,6 +114,7 @@ def specify(
                 for activation in dict.fromkeys(activations)
                 for kernel in dict.fromkeys(kernels)
             ),
+            *dict.fromkeys(own),
         ]
     except ValidationError as error:
         raise ValueError(trials.describe_errors(error)) from None
@@ -184,7 +191,7 @@ def measure(
         The samples; its targets are what the classifier of each kernel is fitted to, with the ridge of
         `kernel_collapse.collapse`.
     measurements : sequence
-        As `specify` gives them.
+        As `specify` gives them; and kernels, `kernel_collapse.kernels.Kernel`, each as it is.
     weighting
         As for `kernel_collapse.nc1`.
     test : Dataset, optional
@@ -216,19 +223,15 @@ def measure(
             found, reason = _one(what, dataset, test, codes, weighting, chosen)
         except MemoryError:
             raise ValueError(
-                f"memory ran out while {NAMES[what.kernel]} of {len(dataset.x)} samples was measured by the method "
+                f"memory ran out while {_named(what)['kernel']} of {len(dataset.x)} samples was measured by the method "
                 f"{chosen!r}, which may take {_memory.size(_needed(len(dataset.x)))} where it is dense, expected less "
                 f"than the {_memory.size(_memory.available() or 0)} that are free: measure a random subset."
             ) from None
         for samples, values in found.items():
             base.setdefault(samples, values["NC1"])
             rows.append(
-                {
-                    "kernel": NAMES[what.kernel],
-                    "activation": "–"
-                    if what.activation is None
-                    else NAMES.get(what.activation, what.activation),
-                    "depth": "–" if what.activation is None else str(getattr(what, "depth", 1)),
+                _named(what)
+                | {
                     "samples": samples,
                     "NC1 / NC1(data)": values["NC1"] / base[samples] if base[samples] else float("nan"),
                     "reason": reason,
@@ -242,15 +245,30 @@ def measure(
     return table[[*order, *(c for c in ("NC1 low", "NC1 high") if c in table), "reason"]]
 
 
+def _named(what: Measurement) -> dict[str, str]:
+    """Return how a table names what is measured."""
+    if isinstance(what, Kernel):
+        return {"kernel": _validate.shown(what), "activation": "–", "depth": "–"}
+    if what.activation is None:
+        return {"kernel": NAMES[what.kernel], "activation": "–", "depth": "–"}
+    return {
+        "kernel": NAMES[what.kernel],
+        "activation": NAMES.get(what.activation, what.activation),
+        "depth": str(getattr(what, "depth", 1)),
+    }
+
+
 def cost(what: Measurement, dataset: Dataset, method: str, test: Dataset | None = None) -> float:
     """Return the estimated seconds that `measure` takes for one measurement."""
     (n, dim), classes = dataset.x.shape, len(dataset.classes)
     if method == "sampled":
         return min(2.0, 0.05 + 1e-6 * n**2)  # of all pairs, where there are few
+    made = 2e-3 + n**2 * (3e-8 + 1e-9 * dim) if isinstance(what, Kernel) else what.cost(n, dim, classes)
     if method == "streamed":
-        return 2 * what.cost(n, dim, classes) + (2e-8 * n * dim if what.kernel == "data" else 0.0)
+        data = isinstance(what, KernelNC1) and what.kernel == "data"
+        return 2 * made + (2e-8 * n * dim if data else 0.0)
     held_out = 0 if test is None else len(test.x)
-    made = what.cost(n, dim, classes) + 5e-8 * held_out * n
+    made += 5e-8 * held_out * n
     return made + 1.2e-7 * n**2 + 4e-11 * n**3
 
 
@@ -288,19 +306,27 @@ def _dense(
             nothing = dict.fromkeys(METRICS, float("nan"))
             return {"training": nothing} | ({} if test is None else {"held-out": nothing}), reason
         kernel, between = solution.gram, solution.kernel
+    elif isinstance(what, Kernel):
+        kernel, between = what(dataset.x), what
     else:
         kernel, between = gram(what, dataset.x), partial(gram, what)
     # No ridge in proportion to it makes a kernel of zeros definite; the rest can be said without a classifier.
     targets = dataset.targets if kernel.diagonal().any() else None
     found = collapse(kernel, dataset.labels, targets=targets, weighting=weighting)
     values = {"training": _values(found)}
-    if what.kernel == "data":  # from the features themselves, which resolve smaller ratios
+    if (
+        isinstance(what, KernelNC1) and what.kernel == "data"
+    ):  # from the features, which resolve smaller ratios
         sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
         values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
     if test is not None:
         cross = between(test.x, dataset.x)
-        diagonal = np.concatenate(
-            [np.diag(between(rows, rows)) for rows in np.array_split(test.x, -(-len(test.x) // 256))]
+        diagonal = (
+            what._diagonal(test.x)[0]
+            if isinstance(what, Kernel)
+            else np.concatenate(
+                [np.diag(between(rows, rows)) for rows in np.array_split(test.x, -(-len(test.x) // 256))]
+            )
         )
         held_out = held_out_collapse(
             kernel,
@@ -315,19 +341,24 @@ def _dense(
     return values, reason or found.reason
 
 
-def _streamed(what: KernelNC1, dataset: Dataset, weighting: Weighting) -> dict[str, float]:
+def _streamed(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) -> dict[str, float]:
+    if isinstance(what, Kernel):
+        return _values(streamed_collapse(dataset.x, dataset.labels, kernel=what, weighting=weighting))
     if what.kernel == "data":
         return _values(collapse_from_features(dataset.x, dataset.labels, weighting=weighting))
     return _values(streamed_collapse(dataset.x, dataset.labels, weighting=weighting, **what.model_dump()))
 
 
-def _sampled(what: KernelNC1, dataset: Dataset, weighting: Weighting) -> tuple[dict[str, float], str]:
+def _sampled(
+    what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting
+) -> tuple[dict[str, float], str]:
     nothing = dict.fromkeys(METRICS, float("nan"))
-    if what.kernel == "data":
+    if isinstance(what, KernelNC1) and what.kernel == "data":
         exact = nc1_from_features(dataset.x, dataset.labels, weighting=weighting)
         found = {"NC1": exact.ratio, "tr S_W": exact.within, "tr S_B": exact.between}
         return nothing | found | {"NC1 low": exact.ratio, "NC1 high": exact.ratio}, exact.reason
-    value = sampled_nc1(dataset.x, dataset.labels, weighting=weighting, **what.model_dump())
+    options: dict[str, Any] = {"kernel": what} if isinstance(what, Kernel) else what.model_dump()
+    value = sampled_nc1(dataset.x, dataset.labels, weighting=weighting, **options)
     found = {"NC1": value.ratio, "tr S_W": value.within, "tr S_B": value.between}
     return nothing | found | {"NC1 low": value.low, "NC1 high": value.high}, value.reason
 

@@ -30,12 +30,12 @@ covers no better.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _validate, kernels
+from kernel_collapse import _validate
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import (
     NC1Estimate,
@@ -46,7 +46,8 @@ from kernel_collapse.collapse._estimate import (
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import FEATURES, TOGETHER
-from kernel_collapse.kernels import Layers
+from kernel_collapse.kernels import NNGP, Kernel
+from kernel_collapse.kernels.named import resolve
 
 __all__ = ["random_feature_nc1"]
 
@@ -61,10 +62,11 @@ def random_feature_nc1(
     labels: Any,
     *,
     features: int = 1024,
-    activation: ActivationLike = "erf",
-    depth: int = 1,
-    weight_variance: float = 1.0,
-    bias_variance: float = 0.0,
+    kernel: Literal["nngp"] | NNGP = "nngp",
+    activation: ActivationLike | None = None,
+    depth: int | None = None,
+    weight_variance: float | None = None,
+    bias_variance: float | None = None,
     weighting: Weighting = "paper",
     confidence: float = 0.95,
     seed: int = 0,
@@ -88,8 +90,10 @@ def random_feature_nc1(
     features : int
         Units of the last hidden layer, in all. At depth 2 and more the largest multiple of 8 in it, spread over 8
         independent networks whose hidden layers are all of one width; at least 512.
+    kernel : {"nngp"} or NNGP
+        The kernel; a `kernel_collapse.kernels.NNGP` of the features has its own parameters.
     activation, depth, weight_variance, bias_variance
-        As for `nngp`; an `Activation` need only be callable.
+        As for `nngp`, by default too; an `Activation` need only be callable.
     weighting : {"paper", "sample", "class", "published"}
         As for `nc1`.
     confidence : float
@@ -126,7 +130,15 @@ def random_feature_nc1(
     (True, True)
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
+    layers = _network(
+        resolve(
+            kernel,
+            activation=activation,
+            depth=depth,
+            weight_variance=weight_variance,
+            bias_variance=bias_variance,
+        )
+    )
     shallow = layers.depth == 1
     features = _validate.count(features, "features", least=2 if shallow else NETWORKS * NARROWEST)
     confidence = _validate.confidence(confidence)
@@ -150,6 +162,16 @@ def random_feature_nc1(
     # Means err by round-off of the features, then squared, as in nc1_from_features.
     round_off = (4.0 * EPS) ** 2 * moments.largest
     return _estimate(within, between, round_off, confidence, network.features, data.read)
+
+
+def _network(kernel: Kernel) -> NNGP:
+    """Return the kernel if random features are known of it."""
+    if isinstance(kernel, NNGP) and kernel.kind == "features":
+        return kernel
+    raise ValueError(
+        f"kernel is {_validate.shown(kernel)}, expected kernel_collapse.kernels.NNGP of the features: random features "
+        "are the hidden units of its network; use sampled_nc1."
+    )
 
 
 def _finite(network: _Shallow | _Deep, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m f"]:
@@ -217,10 +239,10 @@ def _estimate(
 class _Shallow:
     """The hidden units of one layer, each a replicate by itself."""
 
-    def __init__(self, dim: int, features: int, layers: Layers, rng: np.random.Generator) -> None:
-        self.activation, self.features = layers.activation, features
-        self.weights = rng.normal(scale=np.sqrt(layers.weight_variance / dim), size=(dim, features))
-        self.bias = rng.normal(scale=np.sqrt(layers.bias_variance), size=features)
+    def __init__(self, dim: int, features: int, network: NNGP, rng: np.random.Generator) -> None:
+        self.activation, self.features = network.phi, features
+        self.weights = rng.normal(scale=np.sqrt(network.weight_variance / dim), size=(dim, features))
+        self.bias = rng.normal(scale=np.sqrt(network.bias_variance), size=features)
 
     def __call__(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m f"]:
         return self.activation(x @ self.weights + self.bias)
@@ -232,14 +254,17 @@ class _Shallow:
 class _Deep:
     """Independent networks of equal width, each a replicate."""
 
-    def __init__(self, dim: int, features: int, layers: Layers, rng: np.random.Generator) -> None:
-        activation, depth, weight_variance, bias_variance = layers
+    def __init__(self, dim: int, features: int, network: NNGP, rng: np.random.Generator) -> None:
         width = features // NETWORKS
-        self.activation, self.features = activation, NETWORKS * width
-        self.first = _Shallow(dim, self.features, layers, rng)
-        scale = np.sqrt(weight_variance / width)
-        self.weights = [rng.normal(scale=scale, size=(NETWORKS, width, width)) for _ in range(depth - 1)]
-        self.biases = rng.normal(scale=np.sqrt(bias_variance), size=(depth - 1, NETWORKS, 1, width))
+        self.activation, self.features = network.phi, NETWORKS * width
+        self.first = _Shallow(dim, self.features, network, rng)
+        scale = np.sqrt(network.weight_variance / width)
+        self.weights = [
+            rng.normal(scale=scale, size=(NETWORKS, width, width)) for _ in range(network.depth - 1)
+        ]
+        self.biases = rng.normal(
+            scale=np.sqrt(network.bias_variance), size=(network.depth - 1, NETWORKS, 1, width)
+        )
 
     def __call__(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m f"]:
         h = self.first(x).reshape(len(x), NETWORKS, -1).transpose(1, 0, 2)

@@ -19,26 +19,23 @@ they are unbiased, whatever the allocation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _validate, kernels
+from kernel_collapse import _validate
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
 from kernel_collapse.collapse._gram import SLACK
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._nc1 import Weighting, class_weights
 from kernel_collapse.collapse._round_off import COINCIDE, UNITS, of_gram
+from kernel_collapse.kernels import Kernel
+from kernel_collapse.kernels.named import KernelLike, OfPairs, resolve
 
 __all__ = ["sampled_nc1"]
-
-PairKernel = Callable[[Any, Any], Any]
-#: Values of a kernel, and the eps of the precision that they came in.
-Evaluated = tuple[Float[np.ndarray, " m"], float]
 
 #: Pairs a stratum of the sample that decides on the first allocation.
 PILOT = 50
@@ -70,17 +67,17 @@ def sampled_nc1(
     x: Any,
     labels: Any,
     *,
-    kernel: Literal["nngp", "ntk"] | PairKernel = "nngp",
+    kernel: KernelLike = "nngp",
     relative_error: float = 0.01,
     confidence: float = 0.95,
     pairs: int | None = None,
     max_pairs: int = 10_000_000,
     weighting: Weighting = "paper",
     seed: int = 0,
-    activation: ActivationLike = "erf",
-    depth: int = 1,
-    weight_variance: float = 1.0,
-    bias_variance: float = 0.0,
+    activation: ActivationLike | None = None,
+    depth: int | None = None,
+    weight_variance: float | None = None,
+    bias_variance: float | None = None,
 ) -> NC1Estimate:
     r"""Estimate NC1 of a kernel from random pairs of samples, to a given error.
 
@@ -96,9 +93,10 @@ def sampled_nc1(
         Arrays of PyTorch, JAX and CuPy are read into NumPy's, in which all is computed, without derivatives.
     labels : sequence, length n
         Class of each sample: any hashable values, in any order.
-    kernel : {"nngp", "ntk"} or callable
-        `kernel_collapse.nngp` or `kernel_collapse.ntk`; or a function of two arrays of shape (m, d) that returns the
-        m values of the kernel of each row of the first with the same row of the second.
+    kernel : {"nngp", "ntk"}, Kernel or callable
+        `kernel_collapse.nngp` or `kernel_collapse.ntk`; a `kernel_collapse.kernels.Kernel`, which has its own
+        parameters; or a function of two arrays of shape (m, d) that returns the m values of the kernel of each row of
+        the first with the same row of the second.
     relative_error : float
         Pairs are drawn until half of the interval is at most this share of the ratio, from 1e-9 to 1.
     confidence : float
@@ -113,7 +111,7 @@ def sampled_nc1(
     seed : int
         Seed of the generator.
     activation, depth, weight_variance, bias_variance
-        As for `nngp`; of no effect with a `kernel` of one's own.
+        As for `nngp`, by default too; of no effect with a function.
 
     Returns
     -------
@@ -154,11 +152,16 @@ def sampled_nc1(
     fixed = pairs is not None
     limit = _validate.count(pairs, "pairs") if fixed else _validate.count(max_pairs, "max_pairs")
     seed = _validate.seed(seed)
-    evaluate = _pair_kernel(kernel, activation, depth, weight_variance, bias_variance)
-    codes, _ = _validate.encode_labels(labels)
-    sampler = _Sampler(
-        Rows(x, len(codes)), codes, evaluate, weighting, confidence, np.random.default_rng(seed)
+    chosen = resolve(
+        kernel,
+        OfPairs,
+        activation=activation,
+        depth=depth,
+        weight_variance=weight_variance,
+        bias_variance=bias_variance,
     )
+    codes, _ = _validate.encode_labels(labels)
+    sampler = _Sampler(Rows(x, len(codes)), codes, chosen, weighting, confidence, np.random.default_rng(seed))
     totals = sampler.strata.totals
     most = min(limit, int(totals.sum()))
     _validate.fits(most, f"{_validate.shown(most)} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
@@ -247,7 +250,7 @@ class _Sampler:
         self,
         rows: Rows,
         codes: Int[np.ndarray, " n"],
-        kernel: Callable[[Any, Any], Evaluated],
+        kernel: Kernel,
         weighting: Weighting,
         confidence: float,
         rng: np.random.Generator,
@@ -296,8 +299,8 @@ class _Sampler:
         numbers, inverse = np.unique(np.concatenate([i, j]), return_inverse=True)
         block = self.rows[numbers]
         left, right = inverse[: len(i)], inverse[len(i) :]
-        squares, eps = self.kernel(block, block)
-        values, other_eps = self.kernel(block[left], block[right])
+        squares, eps = self.kernel._diagonal(block)
+        values, other_eps = self.kernel._pairs(block[left], block[right])
         self.eps = max(self.eps, eps, other_eps)
         distances = 0.5 * ((squares[left] - values) + (squares[right] - values))
         largest = np.maximum(np.abs(squares[left]), np.abs(squares[right]))
@@ -369,32 +372,3 @@ def _strata(sizes: Int[np.ndarray, " C"], weighting: Weighting) -> _Strata:
     )
     strata = _Strata(first, second, totals, np.where(same, count * p[first], 0.0), count * between)
     return _Strata(*(field[totals > 0] for field in strata))
-
-
-def _pair_kernel(
-    kernel: str | PairKernel,
-    activation: ActivationLike,
-    depth: int,
-    weight_variance: float,
-    bias_variance: float,
-) -> Callable[[Any, Any], Evaluated]:
-    """Return the function that evaluates a kernel on the rows of two arrays, pair by pair, with its eps."""
-    layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
-    if not callable(kernel):
-        tangent = _validate.choice(kernel, ("nngp", "ntk"), "kernel") == "ntk"
-        return lambda left, right: (kernels.of_pairs(left, right, layers, tangent=tangent), EPS)
-
-    def checked(left: Float[np.ndarray, "m d"], right: Float[np.ndarray, "m d"]) -> Evaluated:
-        values, eps = _validate.called(kernel, "kernel", left, right)
-        if values.shape != (len(left),):
-            raise ValueError(
-                f"kernel returned an array of shape {values.shape} for {len(left)} pairs of rows, expected "
-                f"({len(left)},): the value of each row of the first array with the same row of the second."
-            )
-        if not np.isfinite(values).all():
-            raise ValueError(
-                "kernel returned values that are not finite, expected finite numbers: scale x down."
-            )
-        return values, eps
-
-    return checked

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _validate, kernels
+from kernel_collapse import _validate
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import Rows
@@ -27,9 +27,11 @@ from kernel_collapse.collapse._moments import EPS, Moments, with_no_spread
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, from_moments
 from kernel_collapse.collapse._round_off import GIVEN, UNITS
 from kernel_collapse.collapse._threads import in_order
-from kernel_collapse.collapse._tiles import STRIP, BlockKernel, Panel, Part, Tiles, classes_of, pieces
+from kernel_collapse.collapse._tiles import STRIP, Panel, Part, Prepared, Tiles, classes_of, pieces
+from kernel_collapse.kernels import Kernel
+from kernel_collapse.kernels.named import KernelLike, OfBlocks, resolve, resolve_all
 
-__all__ = ["BlockKernel", "streamed_collapse", "streamed_nc1"]
+__all__ = ["streamed_collapse", "streamed_nc1"]
 
 #: Side of a tile: large enough for the product to run at full speed, small enough for the tile's few temporaries to
 #: stay in the cache of a core.
@@ -44,16 +46,16 @@ def streamed_nc1(
     x: Any,
     labels: Any,
     *,
-    kernel: str | Sequence[str] | BlockKernel = "nngp",
+    kernel: KernelLike | Sequence[KernelLike] = "nngp",
     weighting: Weighting = "paper",
     tile: int | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
-    activation: ActivationLike = "erf",
-    depth: int = 1,
-    weight_variance: float = 1.0,
-    bias_variance: float = 0.0,
+    activation: ActivationLike | None = None,
+    depth: int | None = None,
+    weight_variance: float | None = None,
+    bias_variance: float | None = None,
 ) -> Any:
     r"""Return NC1 of a kernel without its Gram matrix: exact, in memory proportional to n.
 
@@ -65,9 +67,10 @@ def streamed_nc1(
         which all is computed and returned, without derivatives.
     labels : sequence, length n
         Class of each sample.
-    kernel : {"nngp", "ntk"}, sequence of these, or callable
-        Several share one pass. A callable takes the rows of a tile (r, d) and of its columns (s, d) and returns the
-        block (r, s) of a symmetric kernel; it must be safe to call from several threads.
+    kernel : {"nngp", "ntk"}, Kernel, callable, or sequence of these
+        Several share one pass. A `kernel_collapse.kernels.Kernel` has its own parameters. A callable takes the rows of
+        a tile (r, d) and of its columns (s, d) and returns the block (r, s) of a symmetric kernel; it must be safe to
+        call from several threads.
     weighting
         As for `kernel_collapse.nc1`.
     tile : int, optional
@@ -81,18 +84,18 @@ def streamed_nc1(
     progress : callable, optional
         Called as progress(done, total) with the number of tiles.
     activation, depth, weight_variance, bias_variance
-        Of "nngp" and "ntk", as for `kernel_collapse.nngp`.
+        Of "nngp" and "ntk", as for `kernel_collapse.nngp`, by default too.
 
     Returns
     -------
-    NC1, or a dict of NC1 by the names of several kernels
+    NC1, or a dict of NC1 by what was given for each of several kernels
         What `kernel_collapse.nc1` of the whole Gram matrix gives.
 
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, the callable returns anything but a finite block, or both
-        `workers` and `executor` are given.
+        If shapes do not agree, values are not finite, the callable returns anything but a finite block, a `Kernel`
+        comes with parameters beside its own, or both `workers` and `executor` are given.
 
     Examples
     --------
@@ -106,10 +109,17 @@ def streamed_nc1(
     codes, _ = _validate.encode_labels(labels)
     one = isinstance(kernel, str) or callable(kernel)
     names: list[Any] = [kernel] if one else _validate.several(kernel, "kernel", "'nngp', or ('nngp', 'ntk')")
-    layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
+    kernels = resolve_all(
+        names,
+        OfBlocks,
+        activation=activation,
+        depth=depth,
+        weight_variance=weight_variance,
+        bias_variance=bias_variance,
+    )
     if progress is not None:
         _validate.function(progress, "progress", "it is called with two numbers", arguments=2)
-    stream = _Stream(x, codes, names, layers, None, tile, workers, executor)
+    stream = _Stream(x, codes, kernels, None, tile, workers, executor)
     found = stream.run(progress)
     values = [from_moments(stream.moments(sums), weighting) for sums in found]
     return values[0] if one else dict(zip(names, values, strict=True))
@@ -119,7 +129,7 @@ def streamed_collapse(
     x: Any,
     labels: Any,
     *,
-    kernel: str | BlockKernel = "nngp",
+    kernel: KernelLike = "nngp",
     dual_weights: Any = None,
     targets: Any = None,
     weighting: Weighting = "paper",
@@ -127,10 +137,10 @@ def streamed_collapse(
     workers: int | None = None,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
-    activation: ActivationLike = "erf",
-    depth: int = 1,
-    weight_variance: float = 1.0,
-    bias_variance: float = 0.0,
+    activation: ActivationLike | None = None,
+    depth: int | None = None,
+    weight_variance: float | None = None,
+    bias_variance: float | None = None,
 ) -> Collapse:
     r"""Return every metric of collapse of a kernel without its Gram matrix.
 
@@ -174,10 +184,17 @@ def streamed_collapse(
             "targets are given without dual_weights, expected both: to fit a classifier takes the whole Gram matrix; "
             "use kernel_collapse.collapse, or fit it elsewhere and give dual_weights."
         )
-    layers = kernels.layers_of(activation, depth, weight_variance, bias_variance)
+    chosen = resolve(
+        kernel,
+        OfBlocks,
+        activation=activation,
+        depth=depth,
+        weight_variance=weight_variance,
+        bias_variance=bias_variance,
+    )
     if progress is not None:
         _validate.function(progress, "progress", "it is called with two numbers", arguments=2)
-    stream = _Stream(x, codes, [kernel], layers, alpha, tile, workers, executor)
+    stream = _Stream(x, codes, [chosen], alpha, tile, workers, executor)
     (sums,) = stream.run(progress)
     return from_sums(sums, codes, stream.moments(sums), alpha, class_targets, weighting)
 
@@ -211,21 +228,17 @@ class _Stream:
         self,
         x: Any,
         codes: Int[np.ndarray, " n"],
-        names: Sequence[str | BlockKernel],
-        layers: kernels.Layers,
+        kernels: Sequence[Kernel],
         alpha: Float[np.ndarray, "n k"] | None,
         tile: int | None,
         workers: int | None,
         executor: Executor | None,
     ) -> None:
-        if not names:
+        if not kernels:
             raise ValueError("kernel is empty, expected 'nngp', 'ntk', both, or a callable.")
-        for name in names:
-            if not callable(name):
-                _validate.choice(name, ("nngp", "ntk"), "kernel")
         self.x = Rows(x, len(codes))
         side = min(TILE if tile is None else _validate.count(tile, "tile"), len(codes))
-        self.tiles = Tiles(tuple(names), layers, side)
+        self.tiles = Tiles(tuple(kernels), side)
         if executor is not None:
             self._require_usable(executor, workers)
         self.executor = executor
@@ -263,14 +276,14 @@ class _Stream:
     def run(self, progress: Callable[[int, int], None] | None) -> list[Sums]:
         """Return diag K, K P and K alpha of every kernel, in the order of the samples."""
         n, classes = len(self.codes), len(self.sizes)
-        means = [_Compensated((n, classes)) for _ in self.tiles.names]
-        scores = [_Compensated(self.alpha.shape) for _ in self.tiles.names]
-        diagonals = [np.empty(n) for _ in self.tiles.names]
+        means = [_Compensated((n, classes)) for _ in self.tiles.kernels]
+        scores = [_Compensated(self.alpha.shape) for _ in self.tiles.kernels]
+        diagonals = [np.empty(n) for _ in self.tiles.kernels]
         side = self.tiles.side
         count = -(-n // side)
         done = 0
         for part in self._parts() if self.executor is None else self._parts_elsewhere(self.executor):
-            for k in range(len(self.tiles.names)):
+            for k in range(len(self.tiles.kernels)):
                 for rows, others, terms in (
                     (part.rows, part.columns, part.to_rows[k]),
                     (part.columns, part.rows, part.to_columns[k]),
@@ -293,7 +306,7 @@ class _Stream:
                 self._halves(diagonals[k], means[k].value / self.sizes, back),
                 scores[k].value[back],
             )
-            for k in range(len(self.tiles.names))
+            for k in range(len(self.tiles.kernels))
         ]
 
     def _halves(
@@ -333,16 +346,16 @@ class _Stream:
             futures = (threads.submit(self._part, *task) for task in self._tasks())
             yield from in_order(futures, lambda: 2 * self.workers)
 
-    def _tasks(self) -> Iterator[tuple[Panel, Any, slice]]:
-        """Yield strips of rows, their variances, and the column tiles to their right, from the diagonal on."""
+    def _tasks(self) -> Iterator[tuple[Panel, Prepared, slice]]:
+        """Yield strips of rows, what is known of them, and the column tiles to their right, from the diagonal on."""
         for strip in pieces(slice(0, len(self.codes)), STRIP * self.tiles.side):
             rows = self._panel(strip)
-            variances = kernels.variances(rows.x, self.tiles.layers)
+            prepared = self.tiles.prepared(rows.x)
             for columns in pieces(slice(strip.start, len(self.codes)), self.tiles.side):
-                yield rows, variances, columns
+                yield rows, prepared, columns
 
-    def _part(self, rows: Panel, variances: Any, columns: slice) -> Part:
-        return self.tiles.part(rows, variances, self._panel(columns))
+    def _part(self, rows: Panel, prepared: Prepared, columns: slice) -> Part:
+        return self.tiles.part(rows, prepared, self._panel(columns))
 
     def _parts_elsewhere(self, executor: Executor) -> Iterator[Part]:
         """Yield every part, computed by an executor in squares of many tiles.

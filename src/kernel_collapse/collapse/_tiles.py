@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _validate, kernels
 from kernel_collapse._linalg import one_blas_thread
+from kernel_collapse.kernels import Kernel
 
-__all__ = ["STRIP", "BlockKernel", "Panel", "Part", "Tiles", "classes_of", "pieces"]
+__all__ = ["STRIP", "Panel", "Part", "Tiles", "classes_of", "pieces"]
 
-BlockKernel = Callable[[Any, Any], Any]
+#: What tiles need of each sample by itself, of each kernel that has computations of its own.
+Prepared = list[list[Any]]
 
 #: Row tiles that share what is read of a column tile.
 STRIP = 8
@@ -62,9 +62,12 @@ class Part(NamedTuple):
 class Tiles(NamedTuple):
     """Kernels, and the side of their tiles."""
 
-    names: tuple[str | BlockKernel, ...]
-    layers: kernels.Layers
+    kernels: tuple[Kernel, ...]
     side: int
+
+    def prepared(self, x: Float[np.ndarray, "r d"]) -> Prepared:
+        """Return what tiles need of each sample by itself."""
+        return [self.kernels[kin[0]]._prepared(x) for kin in self._families()]
 
     def square(self, rows: Panel, columns: Panel | None) -> list[Part]:
         """Return the parts of many row and column tiles, strip by strip; None stands for columns that are the rows."""
@@ -74,24 +77,25 @@ class Tiles(NamedTuple):
         with one_blas_thread():
             for strip in pieces(rows.samples, STRIP * self.side):
                 panel = rows.cut(strip)
-                variances = kernels.variances(panel.x, self.layers)
+                prepared = self.prepared(panel.x)
                 right_of_diagonal = slice(max(strip.start, across.start), across.samples.stop)
                 for tile in pieces(right_of_diagonal, self.side):
-                    parts.append(self.part(panel, variances, across.cut(tile)))
+                    parts.append(self.part(panel, prepared, across.cut(tile)))
         return parts
 
-    def part(self, strip: Panel, variances: list[Float[np.ndarray, " r"]], columns: Panel) -> Part:
+    def part(self, strip: Panel, of_strip: Prepared, columns: Panel) -> Part:
         """Return what a strip of rows, down to the diagonal, and a column tile have with one another."""
-        q_columns = kernels.variances(columns.x, self.layers)
+        of_columns = self.prepared(columns.x)
         end = min(strip.samples.stop, columns.samples.stop)
         rows = strip.cut(slice(strip.start, end))
         right, right_of_rows = columns.right, rows.right
-        to_rows = [np.empty((len(rows.x), right.shape[1])) for _ in self.names]
-        to_columns = [np.zeros((len(columns.x), right_of_rows.shape[1])) for _ in self.names]
+        to_rows = [np.empty((len(rows.x), right.shape[1])) for _ in self.kernels]
+        to_columns = [np.zeros((len(columns.x), right_of_rows.shape[1])) for _ in self.kernels]
         diagonal, eps = None, 0.0
         for tile in pieces(rows.samples, self.side):
             here = slice(tile.start - rows.start, tile.stop - rows.start)
-            blocks, block_eps = self._blocks(rows.x[here], columns.x, [v[here] for v in variances], q_columns)
+            of_rows = [[v[here] for v in found] for found in of_strip]
+            blocks, block_eps = self._blocks(rows.x[here], columns.x, of_rows, of_columns)
             eps = max(eps, block_eps)
             if tile.start == columns.start:
                 diagonal = columns.samples, [block.diagonal().copy() for block in blocks]
@@ -99,31 +103,38 @@ class Tiles(NamedTuple):
                 to_rows[k][here] = block @ right
                 if tile.start != columns.start:
                     to_columns[k] += block.T @ right_of_rows[here]
-        for terms, name in zip(to_rows, self.names, strict=True):
-            if callable(name) and not np.isfinite(terms).all():
-                raise ValueError(
-                    "the kernel's block is not finite, expected finite numbers for every pair of rows."
-                )
-            kernels.require_finite(np.isfinite(terms).all())
+        for terms, kernel in zip(to_rows, self.kernels, strict=True):
+            kernel._require_finite(np.isfinite(terms).all())
         return Part(rows.samples, columns.samples, diagonal, to_rows, to_columns, eps)
 
     def _blocks(
         self,
         x: Float[np.ndarray, "r d"],
         x_columns: Float[np.ndarray, "s d"],
-        q: Sequence[Float[np.ndarray, " r"]],
-        q_columns: Sequence[Float[np.ndarray, " s"]],
+        of_rows: Prepared,
+        of_columns: Prepared,
     ) -> tuple[list[Float[np.ndarray, "r s"]], float]:
         """Return the block of every kernel, and the eps of the least precise."""
-        named = [name for name in self.names if not callable(name)]
-        if named:
-            features, theta = kernels.tile(x, x_columns, q, q_columns, self.layers, tangent="ntk" in named)
-        own = [_block(name, x, x_columns) for name in self.names if callable(name)]
-        given = iter(block for block, _ in own)
-        blocks = [
-            next(given) if callable(name) else theta if name == "ntk" else features for name in self.names
-        ]
-        return blocks, max((eps for _, eps in own), default=0.0)
+        blocks: dict[int, Any] = {}
+        eps = 0.0
+        for kin, of_x, of_y in zip(self._families(), of_rows, of_columns, strict=True):
+            members = [self.kernels[k] for k in kin]
+            for k, (block, of_block) in zip(
+                kin, members[0]._blocks(members, x, x_columns, of_x, of_y), strict=True
+            ):
+                blocks[k], eps = block, max(eps, of_block)
+        return [blocks[k] for k in range(len(self.kernels))], eps
+
+    def _families(self) -> list[list[int]]:
+        """Return which kernels come out of one computation, as NNGP and NTK of one network do."""
+        families: list[list[int]] = []
+        for k, kernel in enumerate(self.kernels):
+            kin = next((family for family in families if self.kernels[family[0]]._kin(kernel)), None)
+            if kin is None:
+                families.append([k])
+            else:
+                kin.append(k)
+        return families
 
 
 def classes_of(codes: Int[np.ndarray, " r"]) -> slice:
@@ -134,17 +145,3 @@ def classes_of(codes: Int[np.ndarray, " r"]) -> slice:
 def pieces(samples: slice, size: int) -> list[slice]:
     """Return consecutive samples cut into pieces of a size; the last has what is left."""
     return [slice(top, min(top + size, samples.stop)) for top in range(samples.start, samples.stop, size)]
-
-
-def _block(
-    kernel: BlockKernel, x: Float[np.ndarray, "r d"], x_columns: Float[np.ndarray, "s d"]
-) -> tuple[Float[np.ndarray, "r s"], float]:
-    """Return the block of a user's kernel and the eps of the precision that it came in, or refuse it."""
-    shape = (len(x), len(x_columns))
-    block, eps = _validate.called(kernel, "the kernel", x, x_columns)
-    if block.shape != shape:
-        raise ValueError(
-            f"the kernel gave an array of shape {block.shape} for {shape[0]} and {shape[1]} rows, expected {shape}: it "
-            "is called with the rows of a tile and those of its columns."
-        )
-    return block, eps

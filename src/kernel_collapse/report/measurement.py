@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["figure", "write"]
 
+#: Colour of a kernel of the user's own.
+OWN = "#555555"
+
 
 def write(
     path: Path, name: str, table: pd.DataFrame, facts: dict[str, str], remarks: list[str], command: str
@@ -58,7 +61,7 @@ def figure(table: pd.DataFrame, name: str) -> Figure:
             for _, row in shown.iterrows()
         ]
         axes.hlines(names, shown["NC1"].min(), shown["NC1"], color="#cccccc", linewidth=1)
-        axes.scatter(shown["NC1"], names, c=[colours[k] for k in shown["kernel"]], s=45, zorder=3)
+        axes.scatter(shown["NC1"], names, c=[colours.get(k, OWN) for k in shown["kernel"]], s=45, zorder=3)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0), numticks=12))
         axes.xaxis.set_major_formatter("{x:g}")

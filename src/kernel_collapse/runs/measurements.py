@@ -23,6 +23,7 @@ from kernel_collapse import activations, adaptive, kernels
 from kernel_collapse._specification import Results, Specification, flat
 from kernel_collapse.collapse import WEIGHTINGS, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
+from kernel_collapse.kernels.named import resolve
 
 __all__ = [
     "KERNELS",
@@ -356,12 +357,10 @@ def gram(what: KernelNC1, x: Any, x_other: Any = None) -> Any:
             )
         return kernels.ntk_published(x)
     assert what.activation is not None, "the specification was validated"
-    kernel = {"nngp": kernels.nngp, "ntk": kernels.ntk}[what.kernel]
-    return kernel(
-        x,
-        x_other,
+    return resolve(
+        what.kernel,
         activation=what.activation,
         depth=what.depth,
         weight_variance=what.weight_variance,
         bias_variance=what.bias_variance,
-    )
+    )(x, x_other)

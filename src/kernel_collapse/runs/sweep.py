@@ -6,11 +6,15 @@ Each finished trial is in the store before the next is reported; a trial that fa
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from kernel_collapse import _validate
@@ -85,10 +89,20 @@ class Stop:
 
 
 def missing(trials: Iterable[Trial], store: Store) -> list[Trial]:
-    """Return the trials that have no row yet, each once, the longest first."""
+    """Return the trials that have no row yet, each once, the longest first.
+
+    Before them goes one trial of each program that JAX compiles, for the others to find it compiled.
+    """
     finished = store.finished()
     todo = {trial.key: trial for trial in trials}
-    return sorted((t for key, t in todo.items() if key not in finished), key=lambda t: -t.cost)
+    compiling: list[Trial] = []
+    others: list[Trial] = []
+    known = set[Hashable]()
+    for trial in sorted((t for key, t in todo.items() if key not in finished), key=lambda t: -t.cost):
+        programs = trial.programs.keys()
+        (others if programs <= known else compiling).append(trial)
+        known |= programs
+    return compiling + others
 
 
 def run(
@@ -182,6 +196,26 @@ def attempt(trial: Trial) -> Outcome:
         return Outcome("failed", said(error), {}, time.perf_counter() - start)
 
 
+def _attempt_with(programs: str, trial: Trial) -> Outcome:
+    """Run one trial in a process that shares what JAX compiles, unless the user has a folder for that."""
+    if programs:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", programs)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    return attempt(trial)
+
+
+@contextmanager
+def _folder_of_programs(trials: Iterable[Trial]) -> Iterator[str]:
+    """Make a folder for what JAX compiles, if it compiles anything and the disk takes it; else its name is empty."""
+    with ExitStack() as made:
+        folder = ""
+        if any(trial.programs for trial in trials):
+            with suppress(OSError):
+                temporary = TemporaryDirectory(prefix="kernel-collapse-", ignore_cleanup_errors=True)
+                folder = made.enter_context(temporary)
+        yield folder
+
+
 def _run_here(
     todo: deque[Trial],
     keep: Callable[[Trial, Outcome], None],
@@ -192,7 +226,10 @@ def _run_here(
     """Run trials on processes of this machine; return those whose process died."""
     lost = []
     ended: list[Ended[Trial, Outcome]] = []
-    with Pool(attempt, workers, limit) as pool:
+    with (
+        _folder_of_programs(todo) as programs,
+        Pool(partial(_attempt_with, programs), workers, limit) as pool,
+    ):
         while ended or (pool.running and stop.left > 0) or (todo and not stop.requested):
             while todo and pool.free and not stop.requested:
                 pool.start(todo.popleft())

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from kernel_collapse import _validate
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting
+from kernel_collapse.kernels import NNGP, NTK
 from kernel_collapse.theory._expected import network_of, sizes_of
 from kernel_collapse.theory._mixture import Covariance, GaussianMixture, applied
 from kernel_collapse.theory._moments import Network, Sizes, traces
@@ -34,11 +35,11 @@ def large_dimension_nc1(
     mixture: GaussianMixture,
     *,
     order: Literal[0, 1] = 1,
-    kernel: Literal["nngp", "ntk"] = "nngp",
-    activation: ActivationLike = "erf",
-    depth: int = 1,
-    weight_variance: float = 1.0,
-    bias_variance: float = 0.0,
+    kernel: Literal["nngp", "ntk"] | NNGP | NTK = "nngp",
+    activation: ActivationLike | None = None,
+    depth: int | None = None,
+    weight_variance: float | None = None,
+    bias_variance: float | None = None,
     class_sizes: Sequence[int] | None = None,
     class_shares: Sequence[float] | None = None,
     weighting: Weighting = "paper",
@@ -109,11 +110,11 @@ def large_dimension_nc1(
 def far_separated_nc1(
     mixture: GaussianMixture,
     *,
-    kernel: Literal["nngp", "ntk"] = "nngp",
-    activation: ActivationLike = "erf",
-    depth: int = 1,
-    weight_variance: float = 1.0,
-    bias_variance: float = 0.0,
+    kernel: Literal["nngp", "ntk"] | NNGP | NTK = "nngp",
+    activation: ActivationLike | None = None,
+    depth: int | None = None,
+    weight_variance: float | None = None,
+    bias_variance: float | None = None,
     class_sizes: Sequence[int] | None = None,
     class_shares: Sequence[float] | None = None,
     weighting: Weighting = "paper",

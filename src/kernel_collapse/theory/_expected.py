@@ -9,9 +9,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse import _validate, activations
+from kernel_collapse import _validate
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse import WEIGHTINGS, Weighting
+from kernel_collapse.kernels import NNGP, NTK
+from kernel_collapse.kernels.named import resolve
 from kernel_collapse.solution import Solution, Status
 from kernel_collapse.theory import _qmc, _quadrature
 from kernel_collapse.theory._mixture import GaussianMixture
@@ -74,11 +76,11 @@ class ExpectedNC1(Solution):
 def expected_nc1(
     mixture: GaussianMixture,
     *,
-    kernel: Literal["nngp", "ntk"] = "nngp",
-    activation: ActivationLike = "erf",
-    depth: int = 1,
-    weight_variance: float = 1.0,
-    bias_variance: float = 0.0,
+    kernel: Literal["nngp", "ntk"] | NNGP | NTK = "nngp",
+    activation: ActivationLike | None = None,
+    depth: int | None = None,
+    weight_variance: float | None = None,
+    bias_variance: float | None = None,
     class_sizes: Sequence[int] | None = None,
     class_shares: Sequence[float] | None = None,
     weighting: Weighting = "paper",
@@ -100,15 +102,15 @@ def expected_nc1(
     ----------
     mixture : GaussianMixture
         The law of the samples, from `gaussian_mixture`.
-    kernel : {"nngp", "ntk"}
-        `kernel_collapse.nngp` (of the features) or `kernel_collapse.ntk`.
-    activation : str or Activation
-        erf, ReLU and identity have closed forms. Of any other, phi is integrated numerically, split at the
-        points of its attribute `kinks` if it has one, and the NTK takes its `kappa_c` as well.
+    kernel : {"nngp", "ntk"}, NNGP or NTK
+        `kernel_collapse.nngp` (of the features) or `kernel_collapse.ntk`; or a kernel with its own parameters.
+    activation : str or Activation, optional
+        erf by default. erf, ReLU and identity have closed forms. Of any other, phi is integrated numerically, split
+        at the points of its attribute `kinks` if it has one, and the NTK takes its `kappa_c` as well.
     depth : int
         Number of hidden layers; must be 1.
     weight_variance, bias_variance : float
-        Prior variances, as for the kernels.
+        Prior variances, as for the kernels, by default too.
     class_sizes : sequence of C int, optional
         Samples in each class. By default the limit of infinitely many.
     class_shares : sequence of C float, optional
@@ -209,20 +211,35 @@ def _run(
 
 
 def network_of(
-    kernel: str, activation: ActivationLike, depth: int, weight_variance: float, bias_variance: float
+    kernel: Any,
+    activation: ActivationLike | None,
+    depth: int | None,
+    weight_variance: float | None,
+    bias_variance: float | None,
 ) -> Network:
     """Return the network, or refuse it."""
-    _validate.choice(kernel, ("nngp", "ntk"), "kernel")
-    if _validate.count(depth, "depth") != 1:
+    chosen = resolve(
+        kernel,
+        activation=activation,
+        depth=depth,
+        weight_variance=weight_variance,
+        bias_variance=bias_variance,
+    )
+    if not isinstance(chosen, NTK) and not (isinstance(chosen, NNGP) and chosen.kind == "features"):
         raise ValueError(
-            f"depth is {_validate.shown(depth)}, expected 1: only one hidden layer makes the kernel an expectation "
-            "over the weights of one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
+            f"kernel is {_validate.shown(chosen)}, expected kernel_collapse.kernels.NNGP of the features or NTK, whose "
+            "expectation is known; for others sample data and use kc.streamed_nc1 or kc.sampled_nc1."
+        )
+    if chosen.depth != 1:
+        raise ValueError(
+            f"depth is {chosen.depth}, expected 1: only one hidden layer makes the kernel an expectation over the "
+            "weights of one unit; for deeper networks sample data and use kc.streamed_nc1 or kc.sampled_nc1."
         )
     return Network(
-        activations.get(activation),
-        kernel == "ntk",
-        _validate.moderate(weight_variance, "weight_variance"),
-        _validate.moderate(bias_variance, "bias_variance", zero_allowed=True),
+        chosen.phi,
+        isinstance(chosen, NTK),
+        _validate.moderate(chosen.weight_variance, "weight_variance"),
+        _validate.moderate(chosen.bias_variance, "bias_variance", zero_allowed=True),
     )
 
 

@@ -1,0 +1,38 @@
+r"""Kernels as values: those of infinitely wide fully connected networks, of any depth, and a user's own.
+
+==================  =====================================================================
+on paper            in code
+==================  =====================================================================
+sigma_w^2           ``weight_variance``: W ~ N(0, sigma_w^2 / fan_in)
+sigma_b^2           ``bias_variance``: b ~ N(0, sigma_b^2), in every hidden layer
+L                   ``depth``: number of hidden layers
+==================  =====================================================================
+
+With kappa and kappa_c the dual of the activation (`kernel_collapse.activations`)::
+
+    G^1 = sigma_w^2/d X X' + sigma_b^2,   Q^l = kappa(G^l),   G^{l+1} = sigma_w^2 Q^l + sigma_b^2
+    T^1 = G^1,                            T^{l+1} = G^{l+1} + sigma_w^2 T^l * kappa_c(G^l)
+
+A kernel is a value, `NNGP("relu", depth=3)`, that is called with samples; `nngp` and `ntk` make one and call it. The
+Gram matrix is made tile by tile, each tile through all layers: nothing of its size is held but the result, and of a
+square one only the upper half is computed and mirrored, which makes it symmetric to the last bit.
+
+They take arrays of NumPy, JAX, PyTorch and CuPy and give back the same kind on the same device; those of
+JAX, PyTorch and CuPy keep their precision, NumPy's are raised to float64 unless `dtype` says otherwise. In float32 an
+entry of a kernel of depth L errs by at most 1e-6 (L + 1) of the largest one, but for the NTK of ReLU: there the angle
+of nearly collinear rows is lost below 3e-4, which is as much of the entry. (The same loss, 1e-8 in float64, is what
+libraries other than NumPy have, for which no pair is looked at by itself.)
+"""
+
+from kernel_collapse.kernels._functions import nngp, ntk, ntk_published
+from kernel_collapse.kernels._kernel import Kernel
+from kernel_collapse.kernels._linear import Linear
+from kernel_collapse.kernels._network import NNGP, NTK
+from kernel_collapse.kernels._precomputed import Precomputed
+
+__all__ = ["NNGP", "NTK", "Kernel", "Linear", "Precomputed", "nngp", "ntk", "ntk_published"]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

@@ -1,0 +1,311 @@
+r"""The layers of a wide network, from the covariances of its inputs to the kernels of its last hidden layer.
+
+With kappa and kappa_c the dual of the activation (`kernel_collapse.activations`)::
+
+    G^1 = sigma_w^2/d X X' + sigma_b^2,   Q^l = kappa(G^l),   G^{l+1} = sigma_w^2 Q^l + sigma_b^2
+    T^1 = G^1,                            T^{l+1} = G^{l+1} + sigma_w^2 T^l * kappa_c(G^l)
+
+All layers are elementwise once G^1 is known, so that a block goes through all of them by itself. The NNGP and the NTK
+are two ends of one computation.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from jaxtyping import Float
+
+from kernel_collapse import _arrays, _collinear, _validate, activations
+from kernel_collapse.activations import Activation, ActivationLike
+from kernel_collapse.activations._base import Array, in_units
+from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, described
+
+__all__ = ["NOT_FINITE", "WideNetwork"]
+
+NOT_FINITE = (
+    "the kernel is not finite: its entries, or products of two variances, pass the largest number of their precision, "
+    "expected smaller ones; scale x, weight_variance or depth down."
+)
+
+
+@dataclass(frozen=True, repr=False)
+class WideNetwork(Kernel):
+    """A kernel of an infinitely wide fully connected network; abstract: `NNGP` and `NTK` say which."""
+
+    activation: ActivationLike = "erf"
+    depth: int = field(default=1, kw_only=True)
+    weight_variance: float = field(default=1.0, kw_only=True)
+    bias_variance: float = field(default=0.0, kw_only=True)
+    #: The activation with its dual, which `activation` stands for.
+    phi: Activation = field(init=False, compare=False)
+
+    _not_finite = NOT_FINITE
+    #: Whether the kernel is made of the slopes as well.
+    _tangent = False
+
+    def __post_init__(self) -> None:
+        phi = activations.get(self.activation)
+        if self._precision() is not None:
+            _validate.choice(self._precision(), ("float64", "float32"), "dtype")
+        clean = {
+            "phi": phi,
+            "activation": phi.name if isinstance(self.activation, str) else self.activation,
+            "depth": _validate.count(self.depth, "depth", most=_validate.MOST_LAYERS),
+            "weight_variance": _validate.positive(self.weight_variance, "weight_variance"),
+            "bias_variance": _validate.positive(self.bias_variance, "bias_variance", zero_allowed=True),
+        }
+        for name, value in clean.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "phi"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in (state | {"phi": activations.get(state["activation"])}).items():
+            object.__setattr__(self, name, value)
+
+    @abstractmethod
+    def _of(self, features: Any, theta: Any) -> Any:
+        """Return this kernel, of Q^L and T^{L+1}; the latter is there if `_tangent`."""
+
+    def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
+        """Return the kernel of every row of `x` with every row of `y`, in one piece."""
+        rows, columns = self._rows(x, y)
+        ((block, _),) = self._blocks([self], rows, columns, self._prepared(rows), self._prepared(columns))
+        return self._finite(block)
+
+    def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
+        """Return the kernel of each row of `left` with the same row of `right`."""
+        return self._pairs(*self._paired(left, right))[0]
+
+    def diagonal(self, x: Any) -> Float[Any, " n"]:
+        """Return the kernel of each row of `x` with itself."""
+        return self._diagonal(_validate.matrix(x, "x", dtype=self._precision()))[0]
+
+    def _kin(self, other: Kernel) -> bool:
+        return isinstance(other, WideNetwork) and (
+            (self.phi, self.depth, self.weight_variance, self.bias_variance, self._precision())
+            == (other.phi, other.depth, other.weight_variance, other.bias_variance, other._precision())
+        )
+
+    def _prepared(self, x: Float[Any, "n d"]) -> list[Float[Any, " n"]]:
+        return self.variances(self._cast(x))
+
+    def _blocks(
+        self,
+        kin: Sequence[Kernel],
+        x: Any,
+        y: Any,
+        of_x: Sequence[Any],
+        of_y: Sequence[Any],
+        *,
+        diagonal: bool = False,
+    ) -> list[Evaluated]:
+        wanted = [kernel for kernel in kin if isinstance(kernel, WideNetwork)]
+        tangent = any(kernel._tangent for kernel in wanted)
+        features, theta = self._layers(
+            self._cast(x), self._cast(y), of_x, of_y, tangent=tangent, diagonal=diagonal
+        )
+        return [(kernel._of(features, theta), self._eps()) for kernel in wanted]
+
+    def _pairs(self, left: Any, right: Any) -> Evaluated:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = self._of(*self._of_pairs(self._cast(left), self._cast(right)))
+        return self._finite(values), max(self._eps(), EPS)
+
+    def _diagonal(self, x: Any) -> Evaluated:
+        return self._pairs(x, x)
+
+    def _finite(self, values: Any) -> Any:
+        if not _arrays.traced(values):
+            xp = _arrays.namespace(values)
+            self._require_finite(xp.all(xp.isfinite(values)))
+        return values
+
+    def _eps(self) -> float:
+        """Return the eps of a precision below that of the samples; 0 where there is none."""
+        return float(np.finfo(np.float32).eps) if self._precision() == "float32" else 0.0
+
+    def _cast(self, x: Any) -> Any:
+        """Return samples in the precision that is asked for."""
+        precision, xp = self._precision(), _arrays.namespace(x)
+        return x if precision is None else xp.astype(x, getattr(xp, precision), copy=False)
+
+    def bias(self, dim: int) -> float:
+        """Return the input that a bias is: beside `dim` others it adds `bias_variance` to all covariances."""
+        return float(np.sqrt(self.bias_variance * dim / self.weight_variance))
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def variances(self, x: Float[Any, "n d"]) -> list[Float[Any, " n"]]:
+        """Return diag G^1..G^L, the variance of each sample's pre-activations in every layer."""
+        activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
+        xp = _arrays.namespace(x)
+        q = [xp.sum(x * x, axis=1) * (weight_variance / x.shape[1]) + bias_variance]
+        known = not _arrays.traced(x)
+        if known:
+            self._require_finite(xp.all(xp.isfinite(q[0])))
+            _require_resolved(
+                q[0], xp.any(x != 0, axis=1) | (bias_variance > 0), "variance of a sample in layer 1"
+            )
+
+        def kappa(of: Float[Any, " n"]) -> Float[Any, " n"]:
+            return activation.kappa(of, of, of, xp.zeros_like(of))
+
+        for layer in range(2, self.depth + 1):
+            q.append(weight_variance * kappa(q[-1]) + bias_variance)
+            if known:
+                self._require_finite(xp.all(xp.isfinite(q[-1])))
+                _require_resolved(q[-1], q[-2] > 0, f"variance of a sample in layer {layer}")
+        if known and bool(xp.any((q[-1] > 0) & (q[-1] < _least(x) ** 0.25))):  # a power of it may be lost
+            _require_resolved(kappa(q[-1]), q[-1] > 0, "kernel of a sample with itself")
+        return q
+
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused by whoever asked
+    def _layers(
+        self,
+        x: Float[Any, "r d"],
+        other: Float[Any, "s d"],
+        q: Sequence[Float[Any, " r"]],
+        q_other: Sequence[Float[Any, " s"]],
+        *,
+        tangent: bool,
+        diagonal: bool = False,
+    ) -> tuple[Float[Any, "r s"], Any]:
+        """Return a block of Q^L, and of T^{L+1} if `tangent`.
+
+        `diagonal` says that the rows are the columns: next to themselves they are exactly collinear. Of NumPy's arrays
+        every pair that is nearly so is found and looked at by itself instead.
+        """
+        activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
+        xp = _arrays.namespace(x)
+        gram = (x @ xp.permute_dims(other, (1, 0))) * (weight_variance / x.shape[1]) + bias_variance
+        near = itself = equal = None
+        if isinstance(x, np.ndarray):
+            if activation.needs_determinant:
+                near = _collinear.NearPairs(x, other, gram, q[0], q_other[0], self.bias(x.shape[1]))
+            if self.depth > 1:
+                equal = _collinear.equal_rows(x, other, gram, q[0], q_other[0])
+        elif diagonal:
+            itself = xp.eye(x.shape[0], dtype=xp.bool, device=array_api_compat.device(x))
+        theta = gram
+        for layer in range(self.depth):
+            q1, q2 = q[layer][:, None], q_other[layer][None, :]
+            # The covariance of a sample with itself is its variance: left to itself, its round-off would grow from
+            # layer to layer where the network is chaotic.
+            if equal is not None:
+                gram[equal] = q[layer][equal[0]]
+            elif itself is not None:
+                gram = xp.where(itself, q1, gram)
+            kappa, slopes = _dual(activation, (q1, q2, gram), tangent, near, itself)
+            if tangent:
+                theta = weight_variance * (theta * slopes + kappa) + bias_variance
+            if layer == self.depth - 1:
+                return kappa, theta if tangent else None
+            if near is not None:
+                near.advance(activation, weight_variance, bias_variance, q[layer], q_other[layer], gram)
+            gram = weight_variance * kappa + bias_variance
+        raise AssertionError("depth is at least 1")
+
+    def _of_pairs(self, left: Float[Any, "m d"], right: Float[Any, "m d"]) -> tuple[Float[Any, " m"], Any]:
+        """Return Q^L of each row of `left` with the same row of `right`, and T^{L+1} if that is wanted."""
+        activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
+        xp = _arrays.namespace(left)
+        q, q_other = self.variances(left), self.variances(right)
+        equal = xp.all(left == right, axis=1)  # of a sample with itself, as in a tile
+        root = itself = None
+        if isinstance(left, np.ndarray):
+            c = np.einsum("ij,ij->i", left, right) * (weight_variance / left.shape[1]) + bias_variance
+            if activation.needs_determinant:
+                bias = self.bias(left.shape[1])
+                angle = _collinear.sine(_collinear.unit(left, bias), _collinear.unit(right, bias))
+                root = np.sqrt(q[0]) * np.sqrt(q_other[0]) * angle
+        else:
+            c = xp.sum(left * right, axis=1) * (weight_variance / left.shape[1]) + bias_variance
+            itself = equal
+        theta = c
+        for layer in range(self.depth):
+            q1, q2 = q[layer], q_other[layer]
+            c = xp.where(equal, q1, c)
+            kappa, slopes = _dual(activation, (q1, q2, c), self._tangent, root=root, itself=itself)
+            if self._tangent:
+                theta = weight_variance * (theta * slopes + kappa) + bias_variance
+            if root is not None and layer < self.depth - 1:
+                root = _collinear.next_root(root, q1, q2, c, activation, weight_variance, bias_variance)
+            c = weight_variance * kappa + bias_variance
+        return kappa, theta
+
+
+def _least(values: Array) -> float:
+    """Return the least variance beside which round-off is still a number of full precision."""
+    limits = _arrays.namespace(values).finfo(values.dtype)
+    return float(limits.smallest_normal) / float(limits.eps)
+
+
+def _require_resolved(values: Float[Any, " n"], expected: Any, what: str) -> None:
+    """Refuse what has lost its digits, as numbers do next to the smallest one, where more than 0 is expected."""
+    xp, least = _arrays.namespace(values), _least(values)
+    lost = (values < least) & expected
+    if bool(xp.any(lost)):
+        raise ValueError(
+            f"the {what} is {_arrays.number(xp.min(values[lost])):.3g}, expected at least {least:.3g}, for smaller "
+            "numbers have fewer digits in their precision: scale x or weight_variance up, or set the row to zero."
+        )
+
+
+def _dual(
+    activation: Activation,
+    moments: tuple[Any, Any, Any],
+    tangent: bool,
+    near: _collinear.NearPairs | None = None,
+    itself: Any = None,
+    root: Any = None,
+) -> tuple[Any, Any]:
+    """Return kappa, and the slopes if `tangent`, with the determinant as well as it is known.
+
+    Of variances whose products are no numbers, a homogeneous activation has its dual in other units, and any other
+    looks for the angle itself.
+    """
+    (q1, q2, c), scales = in_units(*moments)
+    p = activation.homogeneity
+    det = None
+    if p is None and _arrays.traced(moments[2]):  # no unit is known to be 1 then
+        (q1, q2, c), scales = moments, None
+    if scales is None or p is not None:
+        if root is not None:
+            det = root * root if scales is None else (root / scales[0] / scales[1]) ** 2
+        else:
+            det = activations.determinant(q1, q2, c)
+            if near is not None:
+                near.put_into(det, scales)
+            elif _arrays.is_foreign(det):
+                det = _without_round_off(det, q1 * q2, itself)
+    else:
+        (q1, q2, c), scales = moments, None
+    if not tangent:
+        kappa, slopes = activation.kappa(q1, q2, c, det), None
+    else:
+        kappa, slopes = activation.kappa_and_slopes(q1, q2, c, det)
+    if scales is not None and p is not None:
+        s, t = scales
+        kappa = kappa * s ** float(p) * t ** float(p)
+        slopes = None if slopes is None else slopes * s ** float(p - 1) * t ** float(p - 1)
+    return kappa, slopes
+
+
+def _without_round_off(det: Any, product: Any, itself: Any) -> Any:
+    """Return determinants that are 0 where they are no more than the round-off of q1 q2 - c^2, as for equal rows.
+
+    Of libraries other than NumPy no pair is looked at by itself, and the derivative of such an angle would be noise.
+    """
+    xp = _arrays.namespace(det)
+    none = det <= 16.0 * float(xp.finfo(det.dtype).eps) * product
+    none = none if itself is None else none | itself
+    return xp.where(none, xp.zeros_like(det), det)

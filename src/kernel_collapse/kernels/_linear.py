@@ -1,0 +1,77 @@
+"""The kernel of the inputs themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float
+
+from kernel_collapse import _arrays, _validate
+from kernel_collapse.kernels._kernel import Kernel, described
+from kernel_collapse.kernels._layers import NOT_FINITE
+
+__all__ = ["Linear"]
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Linear(Kernel):
+    r"""The inner product of two samples over their number of features, weight_variance x.x'/d + bias_variance.
+
+    It is the covariance G^1 of the pre-activations of the first layer, and what `NNGP("identity")` is without a bias.
+
+    Parameters
+    ----------
+    weight_variance, bias_variance, dtype
+        As for `kernel_collapse.nngp`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> import kernel_collapse as kc
+    >>> kc.kernels.Linear(bias_variance=1.0)([[1.0, 0.0], [0.0, 2.0]])
+    array([[1.5, 1. ],
+           [1. , 3. ]])
+    """
+
+    weight_variance: float = field(default=1.0, kw_only=True)
+    bias_variance: float = field(default=0.0, kw_only=True)
+    dtype: str | None = field(default=None, kw_only=True)
+
+    _not_finite = NOT_FINITE
+    _ours = True
+
+    def __post_init__(self) -> None:
+        if self.dtype is not None:
+            _validate.choice(self.dtype, ("float64", "float32"), "dtype")
+        for name, zero in (("weight_variance", False), ("bias_variance", True)):
+            value = _validate.positive(getattr(self, name), name, zero_allowed=zero)
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused
+    def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
+        """Return the kernel of every row of `x` with every row of `y`."""
+        rows, columns = self._rows(x, y)
+        return self._of(rows @ _arrays.namespace(rows).permute_dims(columns, (1, 0)), rows.shape[1])
+
+    @np.errstate(over="ignore", invalid="ignore")  # as above
+    def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
+        """Return the kernel of each row of `left` with the same row of `right`."""
+        rows, others = self._paired(left, right)
+        return self._of(_arrays.namespace(rows).sum(rows * others, axis=1), rows.shape[1])
+
+    def _of(self, products: Any, dim: int) -> Any:
+        values = products * (self.weight_variance / dim) + self.bias_variance
+        if not _arrays.traced(values):
+            xp = _arrays.namespace(values)
+            self._require_finite(xp.all(xp.isfinite(values)))
+        return values
