@@ -158,7 +158,7 @@ def empty(base, pristine):
     (base / "mine" / FILE).touch()
 
 
-FINE = {own, killed, killed_and_copied}
+FINE = (own, killed, killed_and_copied)
 SENTENCE = {
     foreign: "is a database of another program (its tables: bookmarks), expected the results of a run",
     foreign_with_a_log: "is a database of another program (its tables: bookmarks)",
