@@ -55,7 +55,7 @@ browser:  # the report is tested in a real browser
 
 .venv/runtime: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python $(INSTALL) -c constraints.txt -e .
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[cli,networks]'
 	-$(BIN)/python $(COMPILE) .venv/lib
 	touch $@
 

@@ -465,7 +465,8 @@ def test_bad_options_are_refused_before_any_work(command, options, message, tmp_
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch, capsys, tmp_path):
-    monkeypatch.setitem(sys.modules, "distributed", None)
+    for package in ("dask", "distributed"):
+        monkeypatch.setitem(sys.modules, package, None)
     said = refuse(monkeypatch, capsys, "reproduce", "--dask-local", 2, "--out", tmp_path / "new")
     assert "dask is not installed" in said
     assert "pip install 'kernel-collapse[cluster]'" in said

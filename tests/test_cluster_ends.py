@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import socket
+import sys
 import threading
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -413,7 +414,7 @@ def test_certificates_that_are_missing_or_none_are_refused(settings, said, tmp_p
 
 
 def test_without_cryptography_no_cluster_of_ours_is_opened(monkeypatch):
-    monkeypatch.setattr(_open.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
     with (
         pytest.raises(ValueError, match="cryptography is not installed, .*kernel-collapse.cluster"),
         cluster.connect(local=1),

@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 import pytest
 
 from conftest import ROOT
+from kernel_collapse import _extras
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -35,9 +36,35 @@ def required(requirements):
     return floors
 
 
-RUNTIME = required(PROJECT["dependencies"])
-CLUSTER = required(EXTRAS["cluster"])
-EVERY = RUNTIME | CLUSTER | required(EXTRAS["docs"]) | required(EXTRAS["dev"])
+def of_extra(extra):
+    """The floors of what an extra installs beside the core, and of the extras that it includes."""
+    found = required(EXTRAS[extra])
+    for requirement in EXTRAS[extra]:
+        if requirement.startswith(f"{PROJECT['name']}["):
+            for other in re.search(r"\[(.*)\]", requirement)[1].split(","):
+                found |= of_extra(other)
+    return found
+
+
+CORE = required(PROJECT["dependencies"])
+EVERY = CORE | of_extra("dev")
+#: What parts of src may import beside the core: the packages of an extra.
+PARTS = {
+    "kernel_collapse/_arrays.py": "networks",  # of those who give JAX arrays
+    "kernel_collapse/_specification.py": "cli",
+    "kernel_collapse/_text.py": "cli",
+    "kernel_collapse/cli": "cli",
+    "kernel_collapse/cluster": "cluster",
+    "kernel_collapse/compare": "cli",
+    "kernel_collapse/data/_parquet.py": "tables",
+    "kernel_collapse/data/_tables.py": "tables",
+    "kernel_collapse/kernels/_kernel.py": "tables",  # of those who give kernels to scikit-learn
+    "kernel_collapse/measure.py": "cli",
+    "kernel_collapse/networks": "networks",
+    "kernel_collapse/report": "cli",
+    "kernel_collapse/runs": "cli",
+    "kernel_collapse_paper": "cli",
+}
 
 
 def imported(path):
@@ -65,14 +92,33 @@ def test_every_package_that_is_imported_is_declared(folder):
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
     for path in files:
-        declared = RUNTIME if folder == "src" else EVERY
-        if path.is_relative_to(ROOT / "src" / "kernel_collapse" / "cluster"):
-            declared = RUNTIME | CLUSTER
+        declared = EVERY
+        if folder == "src":
+            extras = [extra for part, extra in PARTS.items() if path.is_relative_to(ROOT / "src" / part)]
+            declared = CORE.keys() | set().union(*map(of_extra, extras))
         for name in imported(path):
             found = {plain(provider) for provider in providers.get(name, [])}
             assert found & set(declared), (
                 f"{path.relative_to(ROOT)} imports {name}: {found or 'not installed'}"
             )
+
+
+def test_every_part_that_has_an_extra_uses_it():
+    for part, extra in PARTS.items():
+        path = ROOT / "src" / part
+        names = set().union(*map(imported, path.rglob("*.py") if path.is_dir() else [path]))
+        assert names & set(_extras.PACKAGES[extra]), part
+
+
+def test_each_extra_is_known_by_the_packages_that_it_installs():
+    providers = packages_distributions()
+    assert {*_extras.PACKAGES, "all", "dev", "docs"} == set(EXTRAS)
+    assert of_extra("all").keys() == set().union(*map(of_extra, _extras.PACKAGES))
+    for extra, packages in _extras.PACKAGES.items():
+        distributions = {plain(name) for name in packages.values()}
+        assert required(EXTRAS[extra]).keys() <= distributions <= of_extra(extra).keys(), extra
+        for name, distribution in packages.items():
+            assert distribution in map(plain, providers[name])
 
 
 def test_the_check_of_imports_sees_one_that_is_not_declared(tmp_path):

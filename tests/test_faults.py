@@ -25,7 +25,8 @@ import kernel_collapse as kc
 from conftest import refuse
 from faulty import Dies, Exits, Hogs, Naps, Sleeps, Spins, trials
 from kernel_collapse import cli
-from kernel_collapse.cli import _progress, _runs
+from kernel_collapse.cli import _app, _progress
+from kernel_collapse.cli import trials as of_trials
 from kernel_collapse.runs import _database, _pool, sweep
 from kernel_collapse.runs.store import FILE, Store, StoreError
 from kernel_collapse.runs.sweep import Outcome, Stop
@@ -229,7 +230,7 @@ def test_sigterm_to_every_process_of_a_run(here, say):
 
 
 def test_a_second_signal_ends_the_grace(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_runs, "SAME_SIGNAL", 0.3)
+    monkeypatch.setattr(of_trials, "SAME_SIGNAL", 0.3)
     before = signal.getsignal(signal.SIGTERM)
 
     def send():
@@ -242,8 +243,8 @@ def test_a_second_signal_ends_the_grace(tmp_path, monkeypatch, capsys):
         sender = threading.Thread(target=send)
         sender.start()
         begun = time.monotonic()
-        with pytest.raises(cli._app.typer.Exit) as stopped:
-            _runs.run_to_the_end(trials(2, Sleeps), store, 1, _runs.Limits(None, 600.0))
+        with pytest.raises(_app.typer.Exit) as stopped:
+            of_trials.run_to_the_end(trials(2, Sleeps), store, 1, of_trials.Limits(None, 600.0))
         sender.join()
     assert stopped.value.exit_code == 143
     assert time.monotonic() - begun < 30

@@ -1,5 +1,6 @@
 """What other people's scripts rely on: the public names, and what they are called with."""
 
+import importlib
 import inspect
 from operator import attrgetter
 
@@ -138,6 +139,19 @@ def test_every_public_name_exists_and_is_documented():
     assert set(kc.__all__) == listed | set(modules)
     for name in (*SIGNATURES, *ATTRIBUTES):
         assert attrgetter(name)(kc).__doc__
+
+
+PACKAGES = ["activations", "adaptive", "collapse", "data", "kernels", "networks", "theory"]
+PACKAGES += ["cli", "cluster", "compare", "report"]
+
+
+@pytest.mark.parametrize("name", ["kernel_collapse", *(f"kernel_collapse.{name}" for name in PACKAGES)])
+def test_completion_shows_public_names_and_nothing_else(name):
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(module.__all__)
+    assert not [public for public in dir(module) if public.startswith("_")]
+    for public in dir(module):
+        getattr(module, public)
 
 
 def test_the_specified_defaults():

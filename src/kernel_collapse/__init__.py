@@ -69,6 +69,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import what is heavy when it is first asked for: `networks` with JAX, `theory` with SciPy, `results`."""
     if name in ("networks", "theory"):

@@ -6,11 +6,11 @@ namespace of plain numbers and lists.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import array_api_compat
 import numpy as np
-from array_api_compat import numpy as numpy_namespace
 
 from kernel_collapse._input_error import InputError
 
@@ -37,6 +37,14 @@ __all__ = [
 _NUMPY = (np.ndarray, np.generic, float, int)
 
 
+@cache
+def _of_numpy() -> Any:
+    """Return NumPy by the names of the standard, which takes as long to import as all of NumPy: when it is needed."""
+    from array_api_compat import numpy
+
+    return numpy
+
+
 def is_foreign(value: Any) -> bool:
     """Tell whether the value is an array of a library other than NumPy."""
     return (
@@ -51,7 +59,7 @@ def namespace(*values: Any) -> Any:
     for value in values:
         if is_foreign(value):
             return array_api_compat.array_namespace(value)
-    return numpy_namespace
+    return _of_numpy()
 
 
 def kind(value: Any) -> str:
@@ -127,7 +135,7 @@ def sqrt(xp: Any, value: Any) -> Any:
 
     NumPy takes no derivatives and is spared the two selections.
     """
-    if xp is numpy_namespace:
+    if xp is _of_numpy():
         return np.sqrt(value)
     positive = value > 0
     one, zero = xp.ones_like(value), xp.zeros_like(value)
@@ -139,7 +147,7 @@ def angle_of(xp: Any, y: Any, x: Any) -> Any:
 
     NumPy takes no derivatives and is spared the selections.
     """
-    if xp is numpy_namespace:
+    if xp is _of_numpy():
         return np.arctan2(y, x)
     origin = (y == 0) & (x == 0)
     x = xp.where(origin, xp.ones_like(x), x)

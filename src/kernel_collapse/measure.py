@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int
-from pydantic import ValidationError
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
@@ -99,6 +98,8 @@ def specify(
             "depth 1 and no bias",
             "measure the other kernels in a run of their own",
         )
+    from pydantic import ValidationError
+
     shared = {"weight_variance": weight_variance}
     fixed = shared | {"depth": depth, "bias_variance": bias_variance}
     adaptive = shared | {

@@ -113,6 +113,12 @@ __all__ = [
     "names",
 ]
 
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__
+
+
 _CLOSED_FORMS: dict[str, Callable[..., Activation]] = {
     "abrelu": ABReLU,
     "abs": Abs,

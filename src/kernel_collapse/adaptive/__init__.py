@@ -27,3 +27,8 @@ __all__ = [
     "Status",
     "solve_adaptive",
 ]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

@@ -6,7 +6,9 @@ import errno
 import sqlite3
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +18,7 @@ from kernel_collapse import _streams
 from kernel_collapse._text import for_terminal
 from kernel_collapse.runs._database import DamagedRows, StoreError
 
-__all__ = ["app", "main", "say"]
+__all__ = ["main", "program", "say"]
 
 
 class _Commands(TyperGroup):
@@ -31,23 +33,34 @@ class _Commands(TyperGroup):
             raise
 
 
-app = typer.Typer(
-    cls=_Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
-def main() -> None:
-    """Run the command line.
+@cache
+def program() -> typer.Typer:
+    """Return the program with its commands, in the order of --help."""
+    from kernel_collapse.cli import _measure, _report, _sweeps
+    from kernel_collapse.cli.additions import registered
 
-    Bad input is one sentence and exit code 2; a disk that is full or fails, or rows that are damaged, one and 1.
-    """
+    app = typer.Typer(
+        cls=_Commands,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    added, _ = registered()
+    commands: list[Callable[..., None]] = [_measure.measure, _report.with_pages(added.pages)]
+    commands += [*added.commands, _sweeps.init, _sweeps.run, _sweeps.results]
+    for command in commands:
+        app.command()(command)
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what the encoding of a terminal lacks is shown by its escape
             with suppress(OSError, ValueError):  # it is full, or closed
@@ -78,8 +91,13 @@ def _run() -> int:
 
 
 def _code_of_app() -> int:
+    from kernel_collapse.cli.additions import registered
+
+    _, faults = registered()
+    for fault in faults:
+        say(f"kernel-collapse: {fault}", err=True)
     try:
-        app()
+        program()()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except ValueError as error:
@@ -115,7 +133,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

@@ -12,7 +12,7 @@ import typer
 from kernel_collapse._input_error import InputError
 from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich, named
-from kernel_collapse.cli._app import app, say
+from kernel_collapse.cli._app import say
 from kernel_collapse.cli._steps import Steps
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kernel_collapse.data import Dataset
 
 
-@app.command()
 def measure(
     file: Annotated[
         Path, typer.Argument(help="A .csv, .tsv, .parquet, .npz or .npy file, one sample a row.")

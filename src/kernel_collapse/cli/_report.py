@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kernel_collapse._input_error import InputError
-from kernel_collapse.cli._app import app, say
-from kernel_collapse.cli._runs import write_report
+from kernel_collapse.cli._app import say
+from kernel_collapse.cli.additions import Page
+from kernel_collapse.cli.trials import write_report
+
+__all__ = ["with_pages"]
 
 
-@app.command()
 def report(
+    pages: Sequence[Page],
     folders: Annotated[list[Path], typer.Argument(help="Folder of a run, or of two.", metavar="DIR [DIR]")],
-    open_questions: Annotated[
-        Path | None,
-        typer.Option(help="Write what the run says of the paper's open questions.", metavar="FILE.md"),
-    ] = None,
-    errata: Annotated[
-        Path | None,
-        typer.Option(help="Write the published code's numbers beside the right ones.", metavar="FILE.md"),
-    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -31,41 +29,56 @@ def report(
             metavar="FILE.html",
         ),
     ] = None,
+    **files: Path | None,
 ) -> None:
     """Write the report of a run again from its stored rows, finished or not; of two runs, what changed between them.
 
     Example: [bold]kernel-collapse report runs/quick[/bold]
     """
+    wanted = {page: file for page in pages if (file := files[page.name]) is not None}
     if len(folders) > 2:
         raise InputError(
             f"{len(folders)} folders", "given", "a run, or two to compare", "leave out the others", verb="are"
         )
     if len(folders) == 2:
-        for name, page in (("--open-questions", open_questions), ("--errata", errata)):
-            if page is not None:
-                raise InputError(name, "given with two folders", "one", "report each run by itself")
+        for page in wanted:
+            raise InputError(page.option, "given with two folders", "one", "report each run by itself")
         from kernel_collapse.cli._compare import compare_runs
 
         compare_runs(folders[0], folders[1], out)
         return
-    _report(folders[0], out, open_questions, errata)
+    _report(folders[0], out, wanted)
 
 
-def _report(folder: Path, out: Path | None, open_questions: Path | None, errata_page: Path | None) -> None:
+def with_pages(pages: Sequence[Page]) -> Callable[..., None]:
+    """Return the command, which has an option for each page that another package adds."""
+
+    @wraps(report)
+    def command(**given: object) -> None:
+        report(pages, **given)  # type: ignore[arg-type]
+
+    _, folders, out, _ = inspect.signature(report, eval_str=True).parameters.values()
+    options = [
+        inspect.Parameter(
+            page.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=None,
+            annotation=Annotated[Path | None, typer.Option(help=page.help, metavar="FILE.md")],
+        )
+        for page in pages
+    ]
+    command.__signature__ = inspect.Signature([folders, *options, out])  # type: ignore[attr-defined]
+    return command
+
+
+def _report(folder: Path, out: Path | None, wanted: dict[Page, Path]) -> None:
     from kernel_collapse import _validate
-    from kernel_collapse_paper import errata
-    from kernel_collapse_paper import open_questions as questions
 
-    for name, page, ending in (
-        ("--out", out, ".html"),
-        ("--open-questions", open_questions, ".md"),
-        ("--errata", errata_page, ".md"),
-    ):
-        if page is not None:
-            _validate.page(page, name, ending)
+    if out is not None:
+        _validate.page(out, "--out", ".html")
+    for page, file in wanted.items():
+        _validate.page(file, page.option, ".md")
     built = write_report(folder, out)
     say(f"Report: {built.path}")
-    if open_questions is not None:
-        say(f"Open questions: {questions.write(open_questions, built)}")
-    if errata_page is not None:
-        say(f"Errata: {errata.write(errata_page, folder)}")
+    for page, file in wanted.items():
+        say(f"{page.title}: {page.write(file, folder, built)}")

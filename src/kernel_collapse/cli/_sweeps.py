@@ -10,9 +10,9 @@ import typer
 from kernel_collapse._input_error import InputError
 from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_file, for_rich, visible
-from kernel_collapse.cli._app import app, say
+from kernel_collapse.cli._app import say
 from kernel_collapse.cli._progress import Forecast, about_on, duration
-from kernel_collapse.cli._runs import (
+from kernel_collapse.cli.trials import (
     GRACE,
     Dask,
     DaskLocal,
@@ -22,6 +22,7 @@ from kernel_collapse.cli._runs import (
     Workers,
     limits,
     machines,
+    require_networks,
     run_to_the_end,
     say_how_it_went,
     write_report,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from kernel_collapse.runs.trials import Trial
 
 
-@app.command()
 def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar="SWEEP.toml")]) -> None:
     """Write an example of a sweep, with comments, to begin with.
 
@@ -66,7 +66,6 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
     say(f"Wrote {file}. Change it, then: kernel-collapse run {file} --dry")
 
 
-@app.command()
 def run(
     file: Annotated[Path, typer.Argument(help="The sweep.", metavar="SWEEP.toml")],
     out: Annotated[
@@ -103,6 +102,7 @@ def run(
         require_printed()
         return
     trials = sweep.trials()
+    require_networks(trials, dask)
     with chosen_machines as executor, Store(folder, identity, {"environment": report.environment()}) as store:
         store.note({"toml": text, "specification": sweep.model_dump(mode="json")})
         if retry_failed:
@@ -112,7 +112,6 @@ def run(
     say_how_it_went(counts, failed, folder, page)
 
 
-@app.command()
 def results(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")],
     to: Annotated[

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from itertools import count
 from typing import Any
 
-from kernel_collapse import _validate
+from kernel_collapse import _extras, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse.cluster import _open
 from kernel_collapse.cluster._ends import Do, WorkersDied, decide
@@ -25,6 +25,12 @@ from kernel_collapse.cluster._open import address
 from kernel_collapse.cluster._worker import guarded, versions
 
 __all__ = ["Cluster", "WorkersDied", "address", "connect", "versions"]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__
+
 
 #: Seconds after which a scheduler that does not answer is said to be unreachable.
 TIMEOUT = 10.0
@@ -238,7 +244,8 @@ def connect(scheduler: str | None = None, *, local: int | None = None) -> Iterat
         processes = _validate.count(local, "--dask-local")
     else:
         scheduler = address(scheduler)
-    _open.require_installed(scheduler is None)
+    certificates = ["cryptography"] if scheduler is None else []
+    _extras.require("cluster", "work on a cluster", "dask", "distributed", "cloudpickle", *certificates)
     with event_loop() as loop, _closed_quietly(loop) as stack:
         if scheduler is None:
             client = wait_for(loop, _open.start(stack, processes))

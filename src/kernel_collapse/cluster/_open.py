@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 from contextlib import AsyncExitStack
 from tempfile import TemporaryDirectory
@@ -12,7 +11,7 @@ from typing import Any
 from kernel_collapse._input_error import InputError
 from kernel_collapse.cluster._worker import checked, versions
 
-__all__ = ["address", "reach", "require_installed", "require_same", "start"]
+__all__ = ["address", "reach", "require_same", "start"]
 
 #: What a worker of ours does first: Ctrl-C is left to the client, for the terminal sends it to every process of the
 #: session; and pages about itself are not served, for whoever asks need not show a certificate.
@@ -41,21 +40,6 @@ def address(value: str, what: str = "--dask") -> str:
             what, value, "the address of a scheduler, which `dask scheduler` prints", "try tcp://HOST:8786"
         )
     return value if separator else f"tcp://{value}"
-
-
-def require_installed(local: bool) -> None:
-    """Refuse to go on without the libraries of the extra "cluster"."""
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        missing = "dask"
-    else:
-        if not local or importlib.util.find_spec("cryptography"):
-            return
-        missing = "cryptography"  # makes the certificate
-    raise InputError(
-        missing, "not installed", "for work on a cluster", "pip install 'kernel-collapse[cluster]'"
-    )
 
 
 async def start(stack: AsyncExitStack, processes: int) -> Any:

@@ -19,8 +19,15 @@ def versions() -> dict[str, str]:
     """Return the versions here that decide the bits of a result."""
     from kernel_collapse import __version__
 
-    libraries = {name: metadata.version(name) for name in ("numpy", "scipy", "jax")}
+    libraries = {name: _version(name) for name in ("numpy", "scipy", "jax")}
     return {"kernel_collapse": __version__, "Python": ".".join(map(str, sys.version_info[:2])), **libraries}
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 @cache

@@ -44,3 +44,8 @@ __all__ = [
     "streamed_collapse",
     "streamed_nc1",
 ]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

@@ -42,3 +42,8 @@ __all__ = [
     "tree",
     "xor",
 ]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

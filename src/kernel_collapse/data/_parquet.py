@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernel_collapse import _memory
+from kernel_collapse import _extras, _memory
 from kernel_collapse._input_error import InputError
 from kernel_collapse.data._columns import RawTable, large_integers, refuse_label_column
 from kernel_collapse.data._dataset import refuse_twice
@@ -31,6 +31,7 @@ def read_parquet(path: Path, label: str | None) -> RawTable:
     ValueError
         If it is none, a column is not numeric, or an entry is missing.
     """
+    _extras.require("tables", "a Parquet file", "pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernel_collapse import _validate
+from kernel_collapse import _extras, _validate
 from kernel_collapse.data._dataset import Dataset, dataset_of
 
 __all__ = ["SHIPPED", "shipped"]
@@ -36,6 +36,7 @@ def shipped(name: str) -> Dataset:
     <Dataset breast-cancer: 569 samples, 30 features, classes of 357, 212>
     """
     _validate.choice(name, SHIPPED, "name")
+    _extras.require("tables", "tables that are shipped", "sklearn")
     from sklearn import datasets  # takes a second to import
 
     table = getattr(datasets, f"load_{name.replace('-', '_')}")()

@@ -31,3 +31,8 @@ from kernel_collapse.kernels._network import NNGP, NTK
 from kernel_collapse.kernels._precomputed import Precomputed
 
 __all__ = ["NNGP", "NTK", "Kernel", "Linear", "Precomputed", "nngp", "ntk", "ntk_published"]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

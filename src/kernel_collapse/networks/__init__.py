@@ -3,6 +3,10 @@
 The only part of the library that uses JAX; `kernel_collapse` imports it when it is first asked for.
 """
 
+from kernel_collapse import _extras
+
+_extras.require("networks", "networks")
+
 from kernel_collapse.networks._types import NetworkError
 from kernel_collapse.networks.empirical import empirical_nngp, empirical_ntk
 from kernel_collapse.networks.mean_field import MeanField, solve_mean_field
@@ -23,3 +27,8 @@ __all__ = [
     "solve_mean_field",
     "train",
 ]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

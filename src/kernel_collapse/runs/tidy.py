@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernel_collapse import _validate
+from kernel_collapse import _extras, _validate
 from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv
@@ -191,6 +191,7 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
             if kind == ".csv":
                 for_csv(plain).to_csv(part, index=False, encoding="utf-8")
             else:
+                _extras.require("tables", "a Parquet file", "pyarrow")
                 plain.to_parquet(part, index=False)
     except OSError as error:
         raise InputError(

@@ -16,3 +16,8 @@ __all__ = [
     "gaussian_mixture",
     "large_dimension_nc1",
 ]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

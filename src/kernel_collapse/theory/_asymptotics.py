@@ -18,7 +18,7 @@ from jaxtyping import Float
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
-from kernel_collapse.collapse._nc1 import NC1, WEIGHTINGS, Weighting
+from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting
 from kernel_collapse.kernels import NNGP, NTK
 from kernel_collapse.theory._expected import network_of, sizes_of
 from kernel_collapse.theory._mixture import Covariance, GaussianMixture, applied

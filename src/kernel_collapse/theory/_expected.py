@@ -12,7 +12,7 @@ from jaxtyping import Float
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
-from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting
+from kernel_collapse.collapse import WEIGHTINGS, Weighting
 from kernel_collapse.kernels import NNGP, NTK
 from kernel_collapse.kernels.named import resolve
 from kernel_collapse.solution import Solution, Status

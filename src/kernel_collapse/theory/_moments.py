@@ -20,8 +20,9 @@ from jaxtyping import Float
 
 from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation
+from kernel_collapse.collapse import NC1, Weighting
 from kernel_collapse.collapse._moments import Moments
-from kernel_collapse.collapse._nc1 import NC1, Weighting, from_moments
+from kernel_collapse.collapse._nc1 import from_moments
 from kernel_collapse.collapse._round_off import Source
 from kernel_collapse.theory import _conditional
 from kernel_collapse.theory._mixture import Covariance, GaussianMixture, applied, span

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from kernel_collapse import _extras
 from kernel_collapse._input_error import InputError
 from kernel_collapse.cli._app import say
 from kernel_collapse.cli._progress import Shown, about_on, duration
@@ -33,9 +34,11 @@ __all__ = [
     "RetryFailed",
     "TrialTimeout",
     "Workers",
+    "about_on",
     "duration",
     "limits",
     "machines",
+    "require_networks",
     "run_to_the_end",
     "say_how_it_went",
     "write_report",
@@ -106,6 +109,12 @@ def machines(
     if dask_local is not None:
         return _validate.count(dask_local, "--dask-local"), cluster.connect(local=dask_local)
     return _validate.count(os.cpu_count() or 1 if workers is None else workers, "--workers"), nullcontext()
+
+
+def require_networks(trials: list[Trial], dask: str | None) -> None:
+    """Refuse trials that train or sample networks where they cannot be; other machines answer for themselves."""
+    if dask is None and any(trial.programs for trial in trials):
+        _extras.require("networks", "trials of networks")
 
 
 def run_to_the_end(

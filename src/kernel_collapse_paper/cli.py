@@ -1,4 +1,4 @@
-"""`kernel-collapse reproduce`."""
+"""`kernel-collapse reproduce`, and the pages that `kernel-collapse report` writes of it: errata and open questions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import typer
 
 from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich
-from kernel_collapse.cli._app import app
-from kernel_collapse.cli._progress import about_on
-from kernel_collapse.cli._runs import (
+from kernel_collapse.cli.additions import Additions, Page
+from kernel_collapse.cli.trials import (
     GRACE,
     Dask,
     DaskLocal,
@@ -19,20 +18,23 @@ from kernel_collapse.cli._runs import (
     RetryFailed,
     TrialTimeout,
     Workers,
+    about_on,
     limits,
     machines,
+    require_networks,
     run_to_the_end,
     say_how_it_went,
     write_report,
 )
 
 if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: --help stays fast
-    from kernel_collapse.report import Section
+    from kernel_collapse.report import Built, Section
     from kernel_collapse.runs.trials import Trial
     from kernel_collapse_paper.experiments import Experiment, Preset
 
+__all__ = ["ADDITIONS"]
 
-@app.command()
+
 def reproduce(
     names: Annotated[
         list[str] | None, typer.Argument(help="Experiments, or 'all' (default).", metavar="[NAMES|all]")
@@ -72,6 +74,7 @@ def reproduce(
         require_printed()
         return
     trials = _trials(chosen, preset)  # type: ignore[arg-type]
+    require_networks(trials, dask)
     run = {"experiments": [e.name for e in chosen], "preset": preset, "version": __version__}
     folder = Path("runs") / preset if out is None else out
     with chosen_machines as executor, Store(folder, run, {"environment": report.environment()}) as store:
@@ -119,3 +122,30 @@ def _print_verdicts(sections: list[Section]) -> None:
             colour = colours.get(verdict.status, "white")
             table.add_row(for_rich(verdict.status, colour), for_rich(verdict.claim))
         console.print(table)
+
+
+def _write_errata(page: Path, folder: Path, _: Built) -> Path:
+    from kernel_collapse_paper import errata
+
+    return errata.write(page, folder)
+
+
+def _write_open_questions(page: Path, _: Path, built: Built) -> Path:
+    from kernel_collapse_paper import open_questions
+
+    return open_questions.write(page, built)
+
+
+#: What the paper adds to the command line.
+ADDITIONS = Additions(
+    commands=(reproduce,),
+    pages=(
+        Page(
+            "open_questions",
+            "Open questions",
+            "Write what the run says of the paper's open questions.",
+            _write_open_questions,
+        ),
+        Page("errata", "Errata", "Write the published code's numbers beside the right ones.", _write_errata),
+    ),
+)
