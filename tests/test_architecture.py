@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 import pytest
 
 from conftest import ROOT
+from sources import parsed
 
 LIBRARY, PAPER = "kernel_collapse", "kernel_collapse_paper"
 #: Imports into another package's private module that are borne with for now, and why. This list only shrinks.
@@ -56,7 +57,7 @@ def arrows(source):
     """Pairs of a module and one that it imports, with whether the import waits."""
     known = modules(source)
     for name, path in known.items():
-        for module, what, late in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        for module, what, late in imports(parsed(path)):
             target = f"{module}.{what}" if f"{module}.{what}" in known else module
             if target in known and target != name:
                 yield name, target, late

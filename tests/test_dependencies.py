@@ -1,7 +1,6 @@
 """What is imported is declared, and what is declared as the lowest version is what `make test-lowest` runs."""
 
 import ast
-import gc
 import re
 import sys
 import tomllib
@@ -11,6 +10,7 @@ import pytest
 
 from conftest import ROOT
 from kernel_collapse import _extras
+from sources import parsed
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -70,14 +70,7 @@ PARTS = {
 def imported(path):
     """The packages that a file imports, wherever in it, those of Python and ours apart."""
     names = set()
-    text = path.read_text(encoding="utf-8")
-    # Python 3.11.7 loses count of its recursion if the garbage collector logs a traceback meanwhile: that parses, too.
-    gc.disable()
-    try:
-        parsed = ast.parse(text)
-    finally:
-        gc.enable()
-    for node in ast.walk(parsed):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:

@@ -1,9 +1,6 @@
 """Neural collapse of features that come in batches: one pass, whatever their number, their order and where they are.
 
-Of each class the number of samples, their mean and their summed squared deviations are kept, and of all classes
-together the within-class scatter. Batches are added by the update of Chan, Golub and LeVeque: deviations are about the
-means of their own batch, and the difference of two means is added once. All sums are in float64 and start from the
-first sample of each class, so that features far from the origin lose no digits.
+What is kept of them is in `_running`. Shares of samples (`accuracy`, `ncm_accuracy`, `nc4`) are counted beside that.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _memory, _objects, _validate
+from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse._decisions import Nearest
 from kernel_collapse.collapse._from_features import Layer, aligned, axes_of
@@ -24,6 +22,7 @@ from kernel_collapse.collapse._metrics import Collapse, Seen, assemble, measured
 from kernel_collapse.collapse._moments import Moments, class_moments
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import Measured
+from kernel_collapse.collapse._running import Running
 
 __all__ = ["Accumulator"]
 
@@ -97,10 +96,7 @@ class Accumulator:
             else "pool the features",
         )
         shape = (self.n_classes, self.dim)
-        self.counts = np.zeros(self.n_classes, dtype=np.int64)
-        self._reference, self._shift = np.zeros(shape), np.zeros(shape)  # the mean is the sum of both
-        self._squares = np.zeros(self.n_classes)  # of deviations from the class mean, summed
-        self._scatter = np.zeros((self.dim, self.dim)) if scatter else None
+        self._sums = Running(self.n_classes, self.dim, scatter=metrics == "all")
         self._waiting, self._codes, self._filled = np.empty((0, self.dim)), np.empty(0, dtype=np.int64), 0
         self._given = None
         if class_means is not None:
@@ -201,20 +197,23 @@ class Accumulator:
             )
         self._flush()
         other._flush()
-        self._start(np.flatnonzero(other.counts), other._reference)
-        self._add(
-            other.counts, (other._reference - self._reference) + other._shift, other._squares, other._scatter
-        )
+        self._sums.merge(other._sums)
         for name, tally in other._tallies.items():
             self._tallies[name] += tally
 
     # -- what is found
 
     @property
+    def counts(self) -> Int[np.ndarray, " C"]:
+        """Number of samples of each class so far."""
+        self._flush()
+        return self._sums.counts
+
+    @property
     def class_means(self) -> Float[np.ndarray, "C p"]:
         """Means of the classes so far; NaN for a class without a sample."""
         self._flush()
-        return np.where(self.counts[:, None] > 0, self._reference + self._shift, np.nan)
+        return np.where(self.counts[:, None] > 0, self._sums.reference + self._sums.shift, np.nan)
 
     def collapse(
         self, *, classifier: Any = None, bias: Any = None, weighting: Weighting = "paper"
@@ -258,11 +257,11 @@ class Accumulator:
         sizes = self.counts[seen].astype(float)
         share = sizes / sizes.sum()
         u, q, p = class_weights(weighting, share, share)
-        reference, shift = self._reference[seen], self._shift[seen]
+        reference, shift = self._sums.reference[seen], self._sums.shift[seen]
         origin = share @ reference + share @ shift
         means = (reference - origin) + shift
         centre = means - p @ means
-        moments = class_moments(sizes, self._squares[seen] / sizes, means, origin)
+        moments = class_moments(sizes, self._sums.squares[seen] / sizes, means, origin)
         layer = None if weights is None else Layer(weights[seen], None, np.eye(len(seen)))
         found = assemble(
             Seen(
@@ -290,10 +289,10 @@ class Accumulator:
         moments: Moments,
     ) -> Measured:
         """Return tr(S_W S_B^+) / C of the pooled scatter, which weighs each sample alike."""
-        if self._scatter is None or not _alike(u):
+        if self._sums.scatter is None or not _alike(u):
             return Measured(np.float64("nan"), np.float64("nan"))
         axes, lost = axes_of(centre, q, moments.product_error)
-        along = u[0] * np.sum((self._scatter @ axes) * axes)
+        along = u[0] * np.sum((self._sums.scatter @ axes) * axes)
         return measured_pinv(along, lost, 0.0 * lost, len(u))
 
     def _remarks(self, seen: Int[np.ndarray, " c"], u: Float[np.ndarray, " c"]) -> list[str]:
@@ -303,7 +302,7 @@ class Accumulator:
             unseen = np.setdiff1d(np.arange(self.n_classes), seen)
             more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
             said.append(f"classes without a sample are left out: {', '.join(map(str, unseen[:5]))}{more}")
-        if self._scatter is None:
+        if self._sums.scatter is None:
             said.append("nc1_pinv needs metrics='all'")
         elif not _alike(u):
             said.append(
@@ -329,21 +328,17 @@ class Accumulator:
             raise InputError(
                 "path", f"{str(file)!r}", "a name that ends in .npz", f"try {str(file) + '.npz'!r}"
             )
-        beside = file.with_name(f".{file.name}.{os.getpid()}.npz")
-        arrays = {name: getattr(self, attribute) for name, attribute in _SAVED.items()}
-        try:
+        held = {name: getattr(self._sums, name) for name in _SAVED} | {"given": self._given}
+        with atomic_write(file) as part, part.open("wb") as new:
             np.savez(
-                beside,
+                new,
                 layout=LAYOUT,
                 n_classes=self.n_classes,
                 dim=self.dim,
                 metrics=self.metrics,
                 tallies=np.array([*self._tallies.values()]),
-                **{name: array for name, array in arrays.items() if array is not None},
+                **{name: array for name, array in held.items() if array is not None},
             )
-            os.replace(beside, file)  # a job that is killed here leaves the file of before
-        finally:
-            beside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Accumulator:
@@ -365,12 +360,10 @@ class Accumulator:
                     metrics=str(held["metrics"]),
                     class_means=held.get("given"),
                 )
-                for name, attribute in _SAVED.items():
-                    mine = getattr(found, attribute)
+                for name in _SAVED:
+                    mine = getattr(found._sums, name)
                     if mine is not None:
-                        setattr(
-                            found, attribute, held[name].astype(mine.dtype, copy=False).reshape(mine.shape)
-                        )
+                        mine[...] = held[name].reshape(mine.shape)
                 for tally, row in zip(found._tallies.values(), held["tallies"], strict=True):
                     tally[:] = row
                 return found
@@ -453,55 +446,15 @@ class Accumulator:
     def _count(self, name: str, agree: Any, doubt: Any = False) -> None:
         self._tallies[name] += np.sum(agree), np.sum(doubt), len(agree)
 
-    def _start(self, classes: Int[np.ndarray, " c"], first: Float[np.ndarray, "C p"]) -> None:
-        """Let classes that have no sample yet be seen from this one."""
-        new = classes[self.counts[classes] == 0]
-        self._reference[new] = first[new]
-
     def _flush(self) -> None:
         """Add the samples that wait."""
         codes, self._filled = self._codes[: self._filled], 0
-        if not len(codes):
-            return
-        samples = self._waiting[: len(codes)]
-        met, first = np.unique(codes, return_index=True)
-        new = self.counts[met] == 0
-        self._reference[met[new]] = samples[first[new]]
-        samples -= self._reference[codes]
-        counts = np.bincount(codes, minlength=self.n_classes)
-        means = _arrays.segment_sum(samples, codes, self.n_classes) / np.maximum(counts, 1)[:, None]
-        samples -= means[codes]
-        squares = _arrays.segment_sum(_arrays.squares(samples), codes, self.n_classes)
-        self._add(counts, means, squares, None if self._scatter is None else samples.T @ samples)
-
-    def _add(
-        self,
-        counts: Int[np.ndarray, " C"],
-        means: Float[np.ndarray, "C p"],
-        squares: Float[np.ndarray, " C"],
-        scatter: Float[np.ndarray, "p p"] | None,
-    ) -> None:
-        """Add other samples: their numbers, their means about the reference, and their deviations from these."""
-        both = np.maximum(self.counts + counts, 1)
-        gap = np.where((counts > 0)[:, None], means - self._shift, 0.0)
-        weight = self.counts * (counts / both)
-        self._squares += squares + weight * _arrays.squares(gap)
-        if self._scatter is not None and scatter is not None:
-            moved = np.sqrt(weight[weight > 0])[:, None] * gap[weight > 0]
-            self._scatter += scatter + moved.T @ moved
-        self._shift += (counts / both)[:, None] * gap
-        self.counts += counts
+        if len(codes):
+            self._sums.add(self._waiting[: len(codes)], codes)
 
 
-#: The arrays of a file, and the attributes that hold them.
-_SAVED = {
-    "counts": "counts",
-    "reference": "_reference",
-    "shift": "_shift",
-    "squares": "_squares",
-    "scatter": "_scatter",
-    "given": "_given",
-}
+#: The arrays of a file.
+_SAVED = ("counts", "reference", "shift", "squares", "scatter")
 
 
 def _given(accumulator: Accumulator) -> Float[np.ndarray, "c p"]:
