@@ -5,7 +5,7 @@ BIN := .venv/bin
 FAST := arrays collapse compare data dependencies interactive kernels measurements metrics networks_kernels \
 	own_sweeps public_names site streamed sweep sweep_file trials
 
-# A wheel is compiled by all cores, which pip would do with one.
+# Packages are compiled by all cores, which pip would do with one; some ship templates that are no Python.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := -m compileall -qq -j 0
 
@@ -56,19 +56,19 @@ browser:  # the report is tested in a real browser
 .venv/runtime: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[cli,networks]'
-	-$(BIN)/python $(COMPILE) .venv/lib
+	$(BIN)/python $(COMPILE) .venv/lib || true
 	touch $@
 
 .venv/development: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[dev]'
-	-$(BIN)/python $(COMPILE) .venv/lib
+	$(BIN)/python $(COMPILE) .venv/lib || true
 	touch $@ .venv/runtime
 
 .venv-lowest/development: pyproject.toml constraints-lowest.txt
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python $(INSTALL) -c constraints-lowest.txt -e '.[dev]'
-	-.venv-lowest/bin/python $(COMPILE) .venv-lowest/lib
+	.venv-lowest/bin/python $(COMPILE) .venv-lowest/lib || true
 	touch $@
 
 clean:

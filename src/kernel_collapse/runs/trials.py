@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from pydantic import Field, NonNegativeInt, ValidationError
 
@@ -19,9 +19,6 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.runs.laws import LAWS, Data, GaussianClasses, ShippedData
 from kernel_collapse.runs.measurements import KERNELS, Measurement, Programs, Results, Specification
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 __all__ = [
     "LAWS",
@@ -138,7 +135,7 @@ def faults(error: ValidationError) -> list[Fault]:
     return [_fault(found) for found in error.errors()]
 
 
-def _fault(found: ErrorDetails) -> Fault:
+def _fault(found: Mapping[str, Any]) -> Fault:
     path = _written([str(part) for part in found["loc"]])
     where, given, about = ".".join(path) or "the specification", found["input"], found.get("ctx", {})
     raised = about.get("error")
