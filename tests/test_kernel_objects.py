@@ -23,6 +23,7 @@ import kernel_collapse as kc
 import kernel_collapse.theory
 from kernel_collapse import measure
 from kernel_collapse.kernels import NNGP, NTK, Kernel, Linear, Precomputed
+from kernel_collapse.report import measurement
 
 FUNCTIONS = {NNGP: kc.nngp, NTK: kc.ntk}
 NAMES = {NNGP: "nngp", NTK: "ntk"}
@@ -264,7 +265,7 @@ def test_measure_takes_kernels_beside_names(data):
             accuracy = 1e-10 if method == "streamed" else 0.05
             assert other.loc[repr(kernel), "NC1"] == pytest.approx(exact, rel=accuracy)
     assert all(measure.cost(w, train, m) > 0 for w in what for m in ("dense", "streamed", "sampled"))
-    assert "data" in measure.figure(table, "data").name
+    assert "data" in measurement.figure(table, "data").name
 
 
 def test_a_kernel_goes_to_other_processes(data):
