@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+import types
 
 import pytest
 import typer
@@ -77,9 +78,11 @@ WITH_CODE = [page for page in PAGES if pages.blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
-def test_code_runs(page, folder):
+def test_code_runs(page, folder, monkeypatch):
     """Block after block in one namespace; what a block defines the next may use."""
-    names = {"__name__": "page"}
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)  # where a class that the page defines looks itself up
+    names = module.__dict__
     exec(PRELUDE.get(name(page), ""), names)
     smaller = dict(SMALLER.get(name(page), {}))
     for block in pages.blocks(page, "python"):

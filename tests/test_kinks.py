@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 import kernel_collapse as kc
-from kernel_collapse import activations, kernels
+from kernel_collapse import activations
 
 
 def clip(u):
@@ -96,7 +96,7 @@ def test_nc1_of_a_clip_by_every_route():
         dense = kc.nc1(whole, data.labels).ratio
         streamed = kc.streamed_nc1(data.x, data.labels, kernel=kernel, activation=clip, tile=64)
         assert streamed.ratio == pytest.approx(dense, rel=1e-10)
-    pairs = kernels.of_pairs(data.x, data.x, kernels.layers_of(clip, 1, 1.0, 0.0), tangent=False)
+    pairs = kc.kernels.NNGP(clip).pairs(data.x, data.x)
     np.testing.assert_allclose(pairs, gram.diagonal(), rtol=1e-13)
     solution = kc.solve_adaptive(data.x, data.targets, activation=clip, width=200, noise_variance=1e-2)
     assert solution.status is kc.adaptive.Status.CONVERGED

@@ -35,6 +35,7 @@ __all__ = [
 
 #: What pydantic's checks of a field expect, with the limits that it names.
 _EXPECTED = {
+    "json_invalid": "text in JSON ({error})",
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "dict_type": "a table of keys and values",
