@@ -376,7 +376,7 @@ def test_figures_show_every_row(rows, on_the_page, experiment):
             assert np.isfinite(np.asarray(line.get_ydata(), dtype=float)).all()
     for figure in figures:
         drawn = figure.figure
-        shown = interactive.convert(drawn)
+        shown = interactive.convert(figure.plot, figure.printed.frames)
         places.compare(drawn, shown)
         panels = places.panels_of(drawn)
         assert [plain(panel["title"]) for panel in shown["panels"]] == [

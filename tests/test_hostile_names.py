@@ -20,14 +20,15 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 from matplotlib.cbook import is_math_text
-from matplotlib.figure import Figure
 from rich.console import Console
 
 import kernel_collapse as kc
 from conftest import run_cli
 from kernel_collapse import _text, cli, report
-from kernel_collapse.report.interactive import convert, plain
+from kernel_collapse.report import printing
+from kernel_collapse.report.interactive import convert, markup, plain
 from kernel_collapse.report.parts import Table
+from kernel_collapse.report.plot import Axis, Legend, Panel, Plot, Points, Text
 from kernel_collapse.report.style import style
 from kernel_collapse.runs.store import FILE
 from kernel_collapse_paper.errata import page as errata_page
@@ -417,10 +418,9 @@ def test_each_function_keeps_the_name_and_nothing_else(name, tmp_path):
     console.print(_text.for_rich(name), end="|")
     assert console.file.getvalue() == f"{escaped(name)}|"
     # Figures: no mathematics, and the page has what was drawn.
-    axes = (figure := Figure()).subplots()
-    axes.set_title(_text.for_figure(name))
-    axes.set_xlabel(rf"$\sigma$ of {_text.for_figure(name)}")
-    (panel,) = convert(figure)["panels"]
+    label = rf"$\sigma$ of {_text.for_figure(name)}"
+    plot = Plot(rows=[[Panel(marks=[], title=_text.for_figure(name), x=Axis(label=label))]], size=(4, 3))
+    (panel,) = convert(plot, printing.draw(plot).frames)["panels"]
     assert not is_math_text(_text.for_figure(name))
     assert unescape(panel["title"]) == escaped(name)
     assert unescape(re.sub("<su[bp]>", "", panel["xaxis"]["label"])) == f"σ of {escaped(name)}"
@@ -467,28 +467,35 @@ def test_numbers_are_no_formulas():
 
 def test_every_name_is_drawn_at_once():
     """Titles, ticks, legends, annotations: of all names together, without a warning."""
+    names = [_text.for_figure(name) for name in HOSTILE.values()]
+    panel = Panel(
+        marks=[
+            Points([1.0] * len(names), range(len(names)), name=names[0], names=names),
+            Text(names[1], 0.0, 0.0),
+        ],
+        y=Axis(ticks=dict(enumerate(names)), rows=True),
+        title="\n".join(names[:3]),
+        legend=Legend(title=names[2]),
+    )
+    plot = Plot(rows=[[panel]], size=(40, 20))
+    printed = printing.draw(plot)
     with style():
-        axes = (figure := Figure(figsize=(40, 20), dpi=20)).subplots()
-        names = [_text.for_figure(name) for name in HOSTILE.values()]
-        axes.barh(range(len(names)), 1.0, label=names[0])
-        axes.set_yticks(range(len(names)), names)
-        axes.set_title("\n".join(names[:3]))
-        axes.annotate(names[1], (0, 0))
-        axes.legend(title=names[2])
         for kind in ("png", "svg"):
-            figure.savefig(io.BytesIO(), format=kind, dpi=20)
-    (panel,) = convert(figure)["panels"]
+            printed.figure.savefig(io.BytesIO(), format=kind, dpi=20)
+    (panel,) = convert(plot, printed.frames)["panels"]
+    assert [text["text"] for text in panel["texts"]] == [markup(names[1])]
     assert [plain(text) for text in panel["yaxis"]["ticktext"]] == list(map(escaped, HOSTILE.values()))
 
 
 def test_pointing_at_a_name_shows_it():
     """Plotly fills in templates, and knows some tags: neither acts on a name, be it of a line, a row or an axis."""
     names = [HOSTILE[which] for which in ("template", "bold", "script")]
-    axes = (figure := Figure()).subplots()
     drawn = list(map(_text.for_figure, names))
-    axes.errorbar([1.0, 2.0, 3.0], drawn, xerr=0.1, fmt="o", label=drawn[0])
-    axes.set_xlabel(_text.for_figure(names[1]))
-    (trace,) = convert(figure)["data"]
+    points = Points(
+        [1.0, 2.0, 3.0], [0, 1, 2], [0.9, 1.9, 2.9], [1.1, 2.1, 3.1], along="x", names=drawn, name=drawn[0]
+    )
+    plot = Plot(rows=[[Panel(marks=[points], x=Axis(label=_text.for_figure(names[1])))]], size=(4, 3))
+    (trace,) = convert(plot, printing.draw(plot).frames)["data"]
     assert [unescape(row[-1]) for row in trace["customdata"]] == names
     assert not any("<" in row[-1] for row in trace["customdata"])
     template = trace["hovertemplate"]
@@ -514,16 +521,19 @@ def test_a_data_set_shows_its_name_at_the_prompt():
 def test_a_browser_shows_the_names(visit, tmp_path):
     """Of lines, rows, axes and a long table: as text, whatever Plotly, a legend or a saved table do with it."""
     told = [name for name in HOSTILE.values() if name.strip() and "\udce9" not in name]
-    with style():
-        axes = (figure := Figure(figsize=(40, 14))).subplots()
-        drawn = list(map(_text.for_figure, told))
-        axes.plot(range(1, len(told) + 1), drawn, "o", label=_text.for_figure(told[6] + told[33]))
-        axes.set_xlabel(_text.for_figure(HOSTILE["bold"]))
-        axes.set_title(_text.for_figure(HOSTILE["end of script"]))
-        axes.legend()
+    drawn = list(map(_text.for_figure, told))
+    name = _text.for_figure(told[6] + told[33])
+    panel = Panel(
+        marks=[Points(range(1, len(told) + 1), range(len(told)), name=name, names=drawn)],
+        x=Axis(label=_text.for_figure(HOSTILE["bold"])),
+        y=Axis(ticks=dict(enumerate(drawn)), rows=True),
+        title=_text.for_figure(HOSTILE["end of script"]),
+        legend=Legend(),
+    )
+    plot = Plot(rows=[[panel]], size=(40, 14))
     frame = pd.DataFrame({"name": told * 2, "value": [-1.5] * len(told) * 2})
     section = report.Section(
-        "names", HOSTILE["bold"], "?", [Drawn("f", "caption", figure)], [Table(HOSTILE["attribute"], frame)]
+        "names", HOSTILE["bold"], "?", [Drawn("f", "caption", plot)], [Table(HOSTILE["attribute"], frame)]
     )
     path = tmp_path / "page.html"
     report.write_page(

@@ -1,13 +1,36 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 import places
+from kernel_collapse.report import printing
 from kernel_collapse.report.interactive import convert, describe, markup, plain
-from kernel_collapse.report.style import DARK, KERNEL_COLOURS, band, contrast, on_dark, readable
+from kernel_collapse.report.plot import (
+    Axis,
+    ColourScale,
+    HeatMap,
+    Legend,
+    Level,
+    Line,
+    Mark,
+    Panel,
+    Plot,
+    Points,
+    Span,
+    Text,
+    means,
+)
+from kernel_collapse.report.style import DARK, KERNEL_COLOURS, contrast, on_dark, readable
+
+
+def drawn(*panels, **plot):
+    """Panels side by side, in print and on the page."""
+    plot = Plot(rows=[panels], size=(3 * len(panels), 3), **plot)
+    printed = printing.draw(plot)
+    return printed.figure, convert(plot, printed.frames)
 
 
 @pytest.mark.parametrize(
@@ -23,82 +46,105 @@ def test_mathematics_becomes_html_and_words(text, html, words):
     assert plain(html) == words
 
 
-def test_bands_go_with_the_lines_that_they_are_of():
-    axes = (figure := Figure()).subplots()
-    for label, height in (("first", 1.0), ("second", 1.1)):  # of one colour, one within the band of the other
+def test_bands_go_with_the_lines_that_say_so():
+    marks = []
+    for name, height in (("first", 1.0), ("second", 1.1)):  # of one colour, one within the band of the other
         table = pd.DataFrame({"d": [1, 2, 4], "mean": [height] * 3, "std": [0.5, 0.5, np.nan]})
-        band(axes, table, "d", color="red", label=label)
-    axes.axhline(2.0, color="red", label="_level")
-    axes.legend()
-    axes.set_xlabel("dimension d")
-    traces = convert(figure)["data"]
+        marks.append(means(table, "d", color="red", name=name))
+    marks.append(Level(2.0, color="red", group="first"))
+    _, shown = drawn(Panel(marks=marks, x=Axis(label="dimension d"), legend=Legend()))
+    traces = shown["data"]
     of = {(t["meta"]["group"], "fill" in t): t for t in traces if not t["meta"].get("reference")}
     assert set(of) == {(name, filled) for name in ("first", "second") for filled in (False, True)}
     assert of["second", False]["customdata"] == [[0.6, 1.6], [0.6, 1.6], [None, None]]
     assert max(filter(None, of["second", True]["y"])) == 1.6
     (level,) = [t for t in traces if t["meta"].get("reference")]
-    assert level["meta"]["group"] == "first"  # the legend's first entry of its colour
-    assert describe(convert(figure)) == "dimension d: dimension d from 1 to 4, value from 1 to 1.1."
+    assert level["meta"]["group"] == "first"
+    assert describe(shown) == "dimension d: dimension d from 1 to 4, value from 1 to 1.1."
+
+
+def test_a_band_has_a_part_for_each_run_of_points():
+    low = np.array([0.5, 0.5, np.nan, 0.5, np.nan])
+    figure, shown = drawn(Panel(marks=[Line(range(5), [1.0] * 5, low, 2 - low)]))
+    band, _ = shown["data"]
+    assert band["x"] == [0, 1, 1, 0, None, 3, 3]
+    assert band["y"] == [0.5, 0.5, 1.5, 1.5, None, 0.5, 1.5]
+    places.compare(figure, shown)
+
+
+def test_what_has_no_interval_has_no_band():
+    alone = pd.DataFrame({"d": [1, 2], "mean": [1.0, 2.0], "std": [np.nan] * 2})
+    _, shown = drawn(Panel(marks=[means(alone, "d", name="one seed")]))
+    (trace,) = shown["data"]
+    assert "columns" not in trace["meta"]
 
 
 def test_error_bars_and_named_rows():
-    axes = (figure := Figure()).subplots()
-    axes.errorbar(
-        [1.0, 2.0], ["a long name", "another"], xerr=[[0.5, np.nan], [0.25, np.nan]], fmt="s", label="dots"
+    names = ["a long name", "another"]
+    points = Points(
+        [1.0, 2.0],
+        [0, 1],
+        [0.5, np.nan],
+        [1.25, np.nan],
+        along="x",
+        marker="s",
+        name="dots",
+        names=names,
     )
-    (trace,) = convert(figure)["data"]
+    _, shown = drawn(Panel(marks=[points], y=Axis(ticks=dict(enumerate(names)), rows=True)))
+    (trace,) = shown["data"]
     assert trace["error_x"]["array"] == [0.25, None]
     assert trace["error_x"]["arrayminus"] == [0.5, None]
     assert trace["meta"]["columns"] == ["low", "high", "name"]
     assert trace["customdata"] == [[0.5, 1.25, "a long name"], [None, None, "another"]]
+    assert "y:" not in trace["hovertemplate"]  # the place of a row is no number
+    assert describe(shown) == "panel 1: value from 1 to 2."
 
 
-def test_the_side_of_the_published_code():
-    left, right = (figure := Figure()).subplots(1, 2)
-    for axes, labels in ((left, ("NTK", "NTK, published code", "NNGP")), (right, ('"published"', '"paper"'))):
-        for label in labels:
-            axes.plot([1, 2], [1, 2], label=label)
-    sides = {t["meta"]["group"]: t["meta"].get("side") for t in convert(figure)["data"]}
-    assert sides == {
-        "NTK": "right",
-        "NTK, published code": "published",
-        "NNGP": None,
-        '"published"': "published",
-        '"paper"': "right",
-    }
+def test_a_side_is_what_the_drawer_says():
+    """Whatever a line is called, and whatever its colour."""
+    sides = {"NTK": "right", "published": None, "NNGP": "published"}
+    marks = [Line([1, 2], [1, 2], name=name, side=side, color="red") for name, side in sides.items()]
+    _, shown = drawn(Panel(marks=marks, title="NTK, published code"))
+    assert {t["meta"]["group"]: t["meta"].get("side") for t in shown["data"]} == sides
 
 
 def test_scales_and_what_they_can_be_changed_to():
-    figure = Figure()
-    for axes, scale in zip(figure.subplots(1, 3), ("log", "linear", "symlog"), strict=True):
-        axes.plot([1, 10, 1000], [1, -1, 1])
-        axes.set_xscale(scale)
-        axes.set_xlim(1, 1000)
-    log, linear, symlog = convert(figure)["panels"]
+    line = Line([1, 10, 1000], [1, -1, 1])
+    panels = [Panel(marks=[line], x=Axis(scale=s, low=1, high=1000)) for s in ("log", "linear", "symlog")]
+    figure, shown = drawn(*panels)
+    log, linear, symlog = shown["panels"]
     assert log["xaxis"]["type"] == "log"
     assert log["xaxis"]["range"] == pytest.approx([0, 3])
     assert log["xaxis"]["other"] == [1, 1000]
     assert "other" not in linear["xaxis"]  # beside a logarithmic one it stays
     assert symlog["xaxis"]["type"] == "linear"
     assert symlog["xaxis"]["ticktext"][-1] == "1,000"
-    trace = convert(figure)["data"][2]
+    trace = shown["data"][2]
     assert [row[0] for row in trace["customdata"]] == [1, 10, 1000]
-    assert trace["x"] == pytest.approx(
-        axes.xaxis.get_transform().transform(np.array([1.0, 10, 1000])), rel=6e-6
-    )
+    turn = figure.axes[2].xaxis.get_transform()
+    assert trace["x"] == pytest.approx(turn.transform(np.array([1.0, 10, 1000])), rel=6e-6)
     assert all("other" not in panel["yaxis"] for panel in (log, linear, symlog))
+
+
+def test_logarithms_are_offered_no_logarithmic_scale():
+    line = Line([1, 2], [0.1, 3.0])
+    for logarithms in (False, True):
+        _, shown = drawn(Panel(marks=[line], y=Axis(logarithms=logarithms)))
+        assert ("other" in shown["panels"][0]["yaxis"]) is not logarithms
 
 
 def test_large_pictures_are_means_over_blocks(rng):
     values = rng.normal(size=(300, 256))
-    axes = (figure := Figure()).subplots()
-    figure.colorbar(axes.imshow(values), ax=axes, label="K")
-    (trace,) = convert(figure)["data"]
+    marks = [HeatMap(values, low=-3, high=3)]
+    _, shown = drawn(Panel(marks=marks), colours=ColourScale("K"))
+    (trace,) = shown["data"]
     assert np.shape(trace["z"]) == (100, 128)
     assert trace["z"][2][5] == pytest.approx(values[6:9, 10:12].mean(), rel=1e-3)
     assert trace["x"][:2] == [0.5, 2.5]
     assert trace["y"][:2] == [1, 4]
     assert "mean of 3 × 2" in trace["hovertemplate"]
+    assert (trace["showscale"], trace["colorbar"]["title"]["text"]) == (True, "K")
 
 
 @pytest.mark.parametrize("colour", sorted(set(KERNEL_COLOURS.values())))
@@ -114,109 +160,74 @@ def test_colours_can_be_read(colour):
 X, Y = np.array([1.0, 10, 100, 1000]), np.array([4.0, 1, 3, 2])
 CELLS = np.arange(12.0).reshape(3, 4)
 
-
-def draw_lines(axes):
-    axes.plot(X, Y, marker="o", label="line")
-    axes.axhline(2.5, color="red")
-    axes.axvline(20, color="red")
-
-
-def draw_steps(axes):
-    for where in ("pre", "mid", "post"):
-        axes.step(X, Y, where=where)
-
-
-def draw_error_bars(axes):
-    axes.errorbar(
-        X, Y, xerr=X / 2, yerr=[Y / 3, Y / 4], fmt="o", markerfacecolor="white", capsize=3, label="both"
-    )
-    axes.errorbar(X, Y + 1, yerr=0.1, errorevery=2, label="every other")
-    axes.errorbar(X, Y + 2, xerr=0.4, fmt="none")
-
-
-def draw_bands(axes):
-    axes.fill_between(X, Y - 0.5, Y + 0.5, color="green", alpha=0.2)
-    axes.fill_between(X, Y + 1, Y + 2, step="mid", where=[True, True, False, True])
-    axes.fill_betweenx([1, 2, 3, 4], X / 2, X)
-
-
-def draw_levels(axes):
-    axes.hlines([1.5, 3.5], 2, 500, colors=["red", "green"])
-    axes.vlines(X, 1, 3)
-    axes.axhspan(1, 1.5, alpha=0.1)
-    axes.axvspan(20, 50, alpha=0.1)
-
-
-def draw_marks(axes):
-    axes.scatter(X, Y, c=Y, s=[10, 20, 30, 40], marker="^")
-    axes.scatter(X, Y + 1, facecolors="none", edgecolors="red")
-    axes.scatter(X, np.full(4, 0.97), marker="x", transform=axes.get_xaxis_transform())
-
-
-def draw_bars(axes):
-    axes.bar(X, Y, width=X / 3, bottom=0.5, label="bars")
-    axes.barh([1, 2, 3, 4], X, left=2, label="lying")
-    axes.stairs([1, 2, 3], [1, 10, 100, 1000], fill=True)
-
-
-def draw_texts(axes):
-    axes.plot(X, Y)
-    axes.text(10, 2, "in the units of the axes")
-    axes.text(0.5, 0.9, "in shares", transform=axes.transAxes, va="top")
-    axes.text(20, 0.1, "of either", transform=axes.get_xaxis_transform())
-    axes.annotate("corner", (0.02, 0.9), xycoords="axes fraction")
-    axes.annotate("beside", (10, 1), xytext=(4, 4), textcoords="offset points")
-    axes.annotate("arrow", (10, 1), xytext=(50, 3), arrowprops={"arrowstyle": "-"})
-
-
-def draw_mesh(axes):
-    axes.pcolormesh([1, 10, 100, 1000, 2000], [1, 2, 4, 8], CELLS)
-
-
-KINDS = (
-    draw_lines,
-    draw_steps,
-    draw_error_bars,
-    draw_bands,
-    draw_levels,
-    draw_marks,
-    draw_bars,
-    draw_texts,
-    draw_mesh,
-)
+KINDS = {
+    "lines": [
+        Line(X, Y, marker="o", name="line"),
+        Line(X, Y / 2, dashes=(4, (4, 4)), width=3),
+        Line([1, 10, np.nan, 100, 1000], [1, 2, np.nan, 2, 1], silent=True),
+        Level(2.5, color="red"),
+        Level(20, axis="x", color="red", dashes="--"),
+    ],
+    "error bars": [
+        Points(X, Y, X / 2, X * 2, along="x", face="white", cap=3, name="lying"),
+        Points(X, Y + 1, Y + 0.5, Y + 1.2, marker="s"),
+        Points(X, Y + 2, Y - 1, [np.nan, 6, 7, np.nan], names=list("abcd")),
+    ],
+    "bands": [
+        Line(X, Y, Y - 0.5, Y + 0.5, color="green", band=0.2),
+        Line(X, Y + 1, Y - 3, Y + 2),  # below zero: a logarithmic axis cannot show it
+        Line(X, Y + 2, [3, np.nan, 2, 2], [7, np.nan, 5, 4]),
+    ],
+    "marks": [
+        Points(X, Y, marker="^", size=3),
+        Points(X, Y + 1, face="none", color="red"),
+        Points(X, [0.97] * 4, marker="x", at_edge=True),
+        Points([], []),
+    ],
+    "texts": [
+        Line(X, Y),
+        Text("in shares", 0.5, 0.9, align="center", upright="center"),
+        Text("corner", 0.02, 0.1, color="blue", size=11),
+        Span(1, 1.5),
+        Span(2, 3, color="#000000", alpha=0.04),
+    ],
+}
 
 
 @pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
-@pytest.mark.parametrize("draw", KINDS, ids=lambda draw: draw.__name__)
-def test_every_kind_of_artist_is_where_it_is_in_print(draw, scale):
-    figure = Figure()
-    for i, axes in enumerate(figure.subplots(1, 4)):
-        draw(axes)
-        axes.set_xscale(scale)
-        axes.set_yscale("log" if scale == "log" else "linear")
-        if i % 2:
-            axes.invert_xaxis()
-        if i // 2:
-            axes.invert_yaxis()
-    shown = convert(figure)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_mark_is_where_it_is_in_print(kind, scale):
+    y = Axis(scale="log" if scale == "log" else "linear")
+    panels = [
+        Panel(
+            marks=KINDS[kind], x=Axis(scale=scale, inverted=bool(i % 2)), y=replace(y, inverted=bool(i // 2))
+        )
+        for i in range(4)
+    ]
+    figure, shown = drawn(*panels)
+    assert [axes.xaxis_inverted() for axes in figure.axes] == [False, True] * 2
+    assert [axes.yaxis_inverted() for axes in figure.axes] == [False] * 2 + [True] * 2
     places.compare(figure, shown)
     go.Figure(shown["data"])  # refuses what Plotly does not know
 
 
+def test_every_mark_is_drawn_in_print_and_on_the_page():
+    kinds = {type(mark) for marks in KINDS.values() for mark in marks} | {HeatMap}
+    assert kinds == {Line, Points, Level, Span, Text, HeatMap}
+    with pytest.raises(TypeError, match="Mark is no mark that can be drawn"):
+        drawn(Panel(marks=[Mark()]))
+
+
 def test_an_axis_that_is_turned_round_stays_so_on_either_scale():
-    figure = Figure()
-    left, right = figure.subplots(1, 2)
-    for axes in (left, right):
-        axes.plot(X, Y)
-        axes.set_xlim(2000, 0.5)
-    left.set_xscale("log")
-    log, linear = (panel["xaxis"] for panel in convert(figure)["panels"])
+    turned = Axis(low=2000, high=0.5)
+    panels = [Panel(marks=[Line(X, Y)], x=x) for x in (replace(turned, scale="log"), turned)]
+    _, shown = drawn(*panels)
+    log, linear = (panel["xaxis"] for panel in shown["panels"])
     assert log["range"] == pytest.approx(np.log10([2000, 0.5]))
     assert log["other"] == [2000, 0.5]
     assert linear["range"] == [2000, 0.5]
-    right.set_ylim(5, 0)
-    left.remove()
-    ((panel,), _) = convert(figure)["panels"], None
+    _, shown = drawn(replace(panels[1], y=Axis(low=5, high=0)))
+    (panel,) = shown["panels"]
     first, last = panel["xaxis"][
         "other"
     ]  # of the data, with a margin: what is left out of them has no logarithm
@@ -225,75 +236,96 @@ def test_an_axis_that_is_turned_round_stays_so_on_either_scale():
 
 
 @pytest.mark.parametrize("names", [(), ("a", "b", "c")])
-@pytest.mark.parametrize("extent", [None, (0, 1, 5, 6), (1, 0, 6, 5)])
-@pytest.mark.parametrize("origin", ["upper", "lower"])
-def test_pictures_are_the_right_way_up(origin, extent, names):
-    figure = Figure()
-    for i, axes in enumerate(figure.subplots(1, 3)):
-        picture = axes.imshow(CELLS, origin=origin, extent=extent)
-        if names:
-            _, _, bottom, top = picture.get_extent()
-            axes.set_yticks(bottom + (top - bottom) * np.array([5, 3, 1]) / 6, names)
-        if i == 1:
-            axes.invert_yaxis()
-        if i == 2:
-            axes.set_xlim(*axes.get_xlim()[::-1])
-    shown = convert(figure)
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True)])
+def test_pictures_are_the_right_way_up(turned, names):
+    x, y = (
+        Axis(inverted=inverted, ticks=dict(enumerate(n)) if n else None)
+        for inverted, n in zip(turned, ((), names), strict=True)
+    )
+    figure, shown = drawn(Panel(marks=[HeatMap(CELLS, low=0, high=11)], x=x, y=y))
     places.compare(figure, shown)
-    for trace in shown["data"]:
-        assert sorted(trace["meta"].get("names", {}).get("y", [])) == list(names)
+    (trace,) = shown["data"]
+    assert trace["meta"].get("names", {}).get("y", []) == list(names)
+    (panel,) = shown["panels"]
+    first, last = panel["yaxis"]["range"]
+    assert (first > last) is not turned[1] or turned == (False, True)  # the first row is at the top
 
 
-def test_twins_and_shared_axes():
-    figure = Figure()
-    grid = figure.subplots(2, 2, sharex=True, sharey="row")
-    for axes in grid.flat:
-        axes.plot(X, Y)
-    grid[0, 0].invert_yaxis()
-    grid[1, 1].set_xscale("log")
-    grid[1, 1].invert_xaxis()
-    twin = grid[0, 1].twinx()
-    twin.plot(X, 100 * Y)
-    twin.invert_yaxis()
-    shown = convert(figure)
-    places.compare(figure, shown)
-    assert [panel["over"] for panel in shown["panels"]] == [None] * 4 + [1]
-    assert [panel["yaxis"]["share"] for panel in shown["panels"]] == [0, 0, 2, 2, 4]
+def test_shared_axes():
+    panels = [Panel(marks=[Line(X * 10**i, Y * 10**i)], y=Axis(inverted=i == 0)) for i in range(4)]
+    plot = Plot(rows=[panels[:2], panels[2:]], size=(6, 6), share_x="all", share_y="row")
+    printed = printing.draw(plot)
+    shown = convert(plot, printed.frames)
+    places.compare(printed.figure, shown)
+    assert [panel["yaxis"]["share"] for panel in shown["panels"]] == [0, 0, 2, 2]
     assert {panel["xaxis"]["share"] for panel in shown["panels"]} == {0}
 
 
+def test_panels_that_are_to_cover_the_same_range_do():
+    panels = [Panel(marks=[Line(X, Y * (1 + i))], y=Axis(same="NC1" * (i < 2))) for i in range(3)]
+    figure, shown = drawn(*panels)
+    first, second, third = (axes.get_ylim() for axes in figure.axes)
+    assert first == second
+    assert first != third
+    assert first[0] < 1
+    assert first[1] > 8
+    places.compare(figure, shown)
+
+
 def test_hollow_markers_have_a_face_that_hides_their_bar():
-    axes = (figure := Figure()).subplots()
-    axes.errorbar([1, 2], [1, 2], yerr=0.5, fmt="o", color="#0072b2", markerfacecolor="white", label="hollow")
-    axes.plot([1, 2], [3, 4], "s", color="#0072b2", fillstyle="none", label="open")
-    axes.plot([1, 2], [4, 5], "D", color="#0072b2", label="filled")
-    axes.legend()
-    hollow, open_, filled = (
-        trace["marker"] for trace in sorted(convert(figure)["data"], key=lambda t: t["y"])
-    )
+    look = {"color": "#0072b2"}
+    marks = [
+        Points([1, 2], [1, 2], [0.5, 1.5], [1.5, 2.5], face="white", name="hollow", **look),
+        Points([1, 2], [3, 4], marker="s", face="none", name="open", **look),
+        Points([1, 2], [4, 5], marker="D", name="filled", **look),
+    ]
+    _, shown = drawn(Panel(marks=marks, legend=Legend()))
+    hollow, open_, filled = (trace["marker"] for trace in sorted(shown["data"], key=lambda t: t["y"]))
     assert (hollow["symbol"], hollow["color"]) == ("circle", "#ffffff")
     assert hollow["line"]["color"] == "#0072b2"
     assert hollow["line"]["width"] > 0
     assert (open_["symbol"], open_["color"]) == ("square-open", "#0072b2")
     assert (filled["symbol"], filled["color"], filled["line"]["width"]) == ("diamond", "#0072b2", 0)
-    looks = {entry["name"]: entry["marker"] for entry in convert(figure)["legend"]}
-    assert looks["hollow"]["color"] == "#ffffff"
-    axes.legend(
-        handles=[Line2D([], [], marker="v", color="#d55e00", label="hollow")]
-    )  # one made by hand is taken so
-    assert convert(figure)["legend"][0]["marker"]["symbol"] == "triangle-down"
-    assert convert(figure)["legend"][0]["marker"]["color"] == "#d55e00"
+    assert {entry["name"]: entry["marker"]["color"] for entry in shown["legend"]}["hollow"] == "#ffffff"
+
+
+def test_a_legend_lists_each_name_once_and_its_keys():
+    """What no trace goes with is a key, and no button."""
+    marks = [Line([1, 2], [1, 2], name="a", color="red"), Line([1, 2], [2, 3], name="a", color="blue")]
+    dots = [Points([1], [1], group="dots")]
+    keys = [Points([], [], name="dots", marker="v"), Line([], [], name="key")]
+    figure, shown = drawn(
+        Panel(marks=marks),
+        Panel(marks=[*marks, *dots]),
+        legend=Legend(where="outside right center", keys=keys),
+    )
+    assert [(e["name"], e["color"], e["key"]) for e in shown["legend"]] == [
+        ("a", "#ff0000", False),
+        ("dots", "#888888", False),
+        ("key", "#888888", True),
+    ]
+    assert shown["legend"][1]["marker"]["symbol"] == "triangle-down"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "dots", "key"]
+
+
+def test_labels_are_written_once_and_known_everywhere():
+    panels = [
+        [Panel(marks=[], x=Axis(label="d"), y=Axis(label=f"row {i}")) for _ in range(2)] for i in range(2)
+    ]
+    plot = Plot(rows=panels, size=(6, 6))
+    printed = printing.draw(plot)
+    assert [axes.get_xlabel() for axes in printed.figure.axes] == ["", "", "d", "d"]
+    assert [axes.get_ylabel() for axes in printed.figure.axes] == ["row 0", "", "row 1", ""]
+    assert [p["yaxis"]["label"] for p in convert(plot, printed.frames)["panels"]] == ["row 0"] * 2 + [
+        "row 1"
+    ] * 2
 
 
 def test_numbers_far_from_zero_stay_apart():
-    axes = (figure := Figure()).subplots()
-    axes.plot([1e7, 1e7 + 1, 1e7 + 2], [1, 1 + 1e-9, 1 - 1e-9])
-    places.compare(figure, convert(figure))
+    places.compare(*drawn(Panel(marks=[Line([1e7, 1e7 + 1, 1e7 + 2], [1, 1 + 1e-9, 1 - 1e-9])])))
 
 
-def test_what_cannot_be_shown_is_refused():
-    axes = (figure := Figure()).subplots()
-    x, y = np.meshgrid(np.arange(4.0), np.arange(3.0))
-    axes.pcolormesh(x + y, y, np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="no rectangles in rows and columns"):
-        convert(figure)
+def test_points_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"the mark 'NNGP' has .* \[2, 3\]"):
+        Line([1, 2, 3], [1, 2], name="NNGP")

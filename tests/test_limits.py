@@ -233,7 +233,7 @@ def test_what_did_not_converge_is_shown_and_in_no_fit():
         "failed": 1,
     }
     (figure,) = EXPERIMENT.figures(rows)
-    points = [c.get_offsets() for c in figure.figure.axes[0].collections if len(c.get_offsets())]
+    points = [line.get_xydata() for line in figure.figure.axes[0].get_lines() if len(line.get_xydata())]
     assert [0.1, 1e3] in np.concatenate(points).tolist()
     assert [[0.1, 0.97]] * 2 in [p.tolist() for p in points]
 

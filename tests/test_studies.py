@@ -389,7 +389,9 @@ def test_tables_and_figures_of_activations(activation_rows):
     assert len(together) == 4
     assert len(by_depth) == 4 * 2
     heat, scatter = experiment.figures(activation_rows)
-    assert [trace["type"] for trace in interactive.convert(heat.figure)["data"]] == ["heatmap"] * 4
+    assert [trace["type"] for trace in interactive.convert(heat.plot, heat.printed.frames)["data"]] == [
+        "heatmap"
+    ] * 4
     names = [tick.get_text() for tick in heat.figure.axes[0].get_yticklabels()]
     assert names[0] == "identity"
     assert len(names) == 20
@@ -429,7 +431,7 @@ def test_verdicts_on_laws_that_hold_and_reverse():
         assert "reversed in 8 (ringed)" in figure.caption
         labels = [tick.get_text() for tick in figure.figure.axes[0].get_yticklabels()]
         assert labels == list(beyond_gaussian.LAWS)
-        traces = interactive.convert(figure.figure)["data"]
+        traces = interactive.convert(figure.plot, figure.printed.frames)["data"]
         assert sum(len(trace["x"]) for trace in traces if "error_x" in trace) == 8 * len(beyond_gaussian.LAWS)
 
 

@@ -12,11 +12,10 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.compare._differences import KINDS, NOISE, ROUND_OFF, Comparison
 from kernel_collapse.report import Section, write_page
 from kernel_collapse.report.parts import Figure, Table
-from kernel_collapse.report.style import style
+from kernel_collapse.report.plot import Axis, Legend, Line, Mark, Panel, Plot, Points
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure as MatplotlibFigure
 
 __all__ = ["FILE", "write_comparison"]
 
@@ -114,29 +113,19 @@ def _table(title: str, frame: pd.DataFrame, note: str = "") -> list[Table]:
     return [Table(title, frame.head(MOST_ROWS), note)]
 
 
-def _draw(cells: pd.DataFrame) -> MatplotlibFigure:
+def _draw(cells: pd.DataFrame) -> Plot:
     """Draw the size of each change against its standard error."""
-    from matplotlib.figure import Figure as MatplotlibFigure_
-
-    with style():
-        figure = MatplotlibFigure_(figsize=(7.2, 4.6))
-        axes = figure.subplots()
-        for kind, colour in _COLOURS.items():
-            mine = cells[cells["kind"] == kind]
-            if not mine.empty:
-                axes.plot(
-                    mine["error"],
-                    mine["difference"].abs(),
-                    "o",
-                    color=colour,
-                    alpha=0.7,
-                    label=f"{kind} ({len(mine)})",
-                )
-        ends = np.array([cells["error"].min(), cells["error"].max()]) * [0.7, 1.4]
-        axes.plot(ends, NOISE * ends, color="#888888", linewidth=1, linestyle=":")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel(r"standard error over seeds, decades")
-        axes.set_ylabel(r"change of $\log_{10}$ NC1, decades")
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
+    marks: list[Mark] = []
+    for kind, colour in _COLOURS.items():
+        mine = cells[cells["kind"] == kind]
+        if not mine.empty:
+            name = f"{kind} ({len(mine)})"
+            marks.append(Points(mine["error"], mine["difference"].abs(), color=colour, alpha=0.7, name=name))
+    ends = np.array([cells["error"].min(), cells["error"].max()]) * [0.7, 1.4]
+    panel = Panel(
+        marks=[*marks, Line(ends, NOISE * ends, width=1, dashes=":")],
+        x=Axis(label="standard error over seeds, decades", scale="log"),
+        y=Axis(label=r"change of $\log_{10}$ NC1, decades", scale="log"),
+        legend=Legend(where="center left", layout={"bbox_to_anchor": (1.0, 0.5)}),
+    )
+    return Plot(rows=[[panel]], size=(7.2, 4.6))

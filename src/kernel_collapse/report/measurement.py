@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kernel_collapse._text import for_figure, for_file, named
 from kernel_collapse.measure import METRICS
 from kernel_collapse.report.machine import environment
 from kernel_collapse.report.page import write_page
 from kernel_collapse.report.parts import Figure, Section, Table
-from kernel_collapse.report.style import KERNEL_COLOURS, NAMES, style
+from kernel_collapse.report.plot import Axis, Line, Mark, Panel, Plot, Points
+from kernel_collapse.report.style import KERNEL_COLOURS, NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,27 +51,30 @@ def write(
 
 def figure(table: pd.DataFrame, name: str) -> Figure:
     """Draw NC1 of each kernel as a point on one logarithmic axis."""
-    from matplotlib.figure import Figure as MatplotlibFigure
-    from matplotlib.ticker import LogLocator
-
     shown = table[(table["NC1"] > 0) & (table["samples"] == "training")].iloc[::-1]
     colours = {NAMES[kernel]: colour for kernel, colour in KERNEL_COLOURS.items()}
-    with style():
-        drawn = MatplotlibFigure(figsize=(7.5, 1.2 + 0.4 * max(len(shown), 1)))
-        axes = drawn.subplots()
-        names = [
-            for_figure(row["kernel"] if row["activation"] == "–" else f"{row['activation']} {row['kernel']}")
-            for _, row in shown.iterrows()
-        ]
-        axes.hlines(names, shown["NC1"].min(), shown["NC1"], color="#cccccc", linewidth=1)
-        axes.scatter(shown["NC1"], names, c=[colours.get(k, OWN) for k in shown["kernel"]], s=45, zorder=3)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0), numticks=12))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.minorticks_off()
-        axes.set_xlabel("NC1 of the features (left: more collapsed)")
+    names = [
+        for_figure(row["kernel"] if row["activation"] == "–" else f"{row['activation']} {row['kernel']}")
+        for _, row in shown.iterrows()
+    ]
+    rows = np.arange(len(shown))
+    ends = np.column_stack(
+        [np.full(len(shown), shown["NC1"].min()), shown["NC1"], np.full(len(shown), np.nan)]
+    )
+    stems = Line(ends, np.repeat(rows, 3), color="#cccccc", width=1, silent=True)
+    marks: list[Mark] = [stems]
+    marks += [
+        Points([value], [i], color=colours.get(kernel, OWN), size=45**0.5, names=[names[i]], layer=3)
+        for i, kernel, value in zip(rows, shown["kernel"], shown["NC1"], strict=True)
+    ]
+    label = "NC1 of the features (left: more collapsed)"
+    panel = Panel(
+        marks=marks,
+        x=Axis(label=label, scale="log", fine={np.inf: (1.0, 2.0, 3.0, 5.0)}),
+        y=Axis(ticks=dict(enumerate(names)), rows=True),
+    )
     return Figure(
         for_file(f"nc1-{name}"),
         f"NC1 of {named(name)} under each kernel; values that are 0 or not a number are left out.",
-        drawn,
+        Plot(rows=[[panel]], size=(7.5, 1.2 + 0.4 * max(len(shown), 1))),
     )

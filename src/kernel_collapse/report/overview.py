@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,9 @@ import pandas as pd
 from kernel_collapse._text import for_figure, visible
 from kernel_collapse.report.intervals import summarise
 from kernel_collapse.report.parts import Figure, Table
-from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_MARKERS, NAMES, band, style
+from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, Points, means
+from kernel_collapse.report.style import CYCLE, KERNEL_COLOURS, KERNEL_MARKERS, NAMES
 from kernel_collapse.runs.tidy import MEASUREMENT
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["figure", "swept", "table"]
 
@@ -61,8 +59,6 @@ def table(frame: pd.DataFrame) -> Table:
 
 def figure(frame: pd.DataFrame) -> Figure:
     """Draw NC1 against the parameter that has most values: a line a measurement, a panel a data set."""
-    from matplotlib.figure import Figure as MatplotlibFigure
-
     rows = frame[frame[VALUE].notna()].copy()
     axes_ = _choose(rows)
     rows = _hashable(rows, [*axes_.lines, *axes_.panels])
@@ -73,33 +69,28 @@ def figure(frame: pd.DataFrame) -> Figure:
     panels = list(dict.fromkeys(rows["panel"]))[:MOST_PANELS]
     across = min(len(panels), 3)
     down = -(-len(panels) // across)
-    with style():
-        height = 3.2 if axes_.x else 1.4 + 0.3 * len(lines)
-        drawn = MatplotlibFigure(figsize=(3.2 * across + 2.2, height * down))
-        grid: list[Axes] = list(drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
-        for axes, panel in zip(grid, panels, strict=False):
-            axes.set_title(_wrapped(panel, 36))
-            inside = rows[rows["panel"] == panel]
-            if axes_.x is None:
-                _dots(axes, inside, lines)
-            else:
-                _curves(axes, inside, axes_.x, lines)
-        for axes in grid[len(panels) :]:
-            axes.set_axis_off()
-        _scales(grid[: len(panels)], rows, axes_.x)
-        if axes_.x is not None:
-            handles: dict[Any, Any] = {}
-            for axes in grid:
-                for handle in axes.get_legend_handles_labels()[0]:
-                    handles.setdefault(handle.get_label(), handle)
-            drawn.legend(handles=list(handles.values()), loc="outside right upper")
+    x, y = _axes(rows, axes_.x, lines)
+    drawn: list[Panel | None] = []
+    for panel in panels:
+        inside = rows[rows["panel"] == panel]
+        marks = _dots(inside, lines) if axes_.x is None else _curves(inside, axes_.x, lines)
+        drawn.append(Panel(marks=marks, x=x, y=y, title=_wrapped(panel, 36)))
+    drawn += [None] * (down * across - len(drawn))
+    plot = Plot(
+        rows=[drawn[i : i + across] for i in range(0, len(drawn), across)],
+        size=(3.2 * across + 2.2, (3.2 if axes_.x else 1.4 + 0.3 * len(lines)) * down),
+        share_x="all",
+        share_y="all",
+        legend=Legend(where="outside right upper") if axes_.x else None,
+        outer_labels=False,
+    )
     caption = "NC1, mean and one standard deviation over seeds" + (
         f", against {_short(axes_.x)}" if axes_.x else ""
     )
     left_out = len(set(rows["line"])) - len(lines) + len(set(rows["panel"])) - len(panels)
     caption += "".join(f"; {_short(name)} = {value}" for name, value in held.items())
     caption += "." + (" Not every line or panel is drawn: the table has all." if left_out or held else "")
-    return Figure("nc1", caption, drawn)
+    return Figure("nc1", caption, plot)
 
 
 class _Axes(NamedTuple):
@@ -172,26 +163,33 @@ def _short(name: str) -> str:
     return name if option in MEASUREMENT else option
 
 
-def _curves(axes: Axes, rows: pd.DataFrame, x: str, lines: list[str]) -> None:
-    """Draw a line a measurement; one that does not depend on x is level."""
+def _curves(rows: pd.DataFrame, x: str, lines: list[str]) -> list[Mark]:
+    """Return a line a measurement; one that does not depend on x is level."""
+    marks: list[Mark] = []
     for line in lines:
         mine = rows[rows["line"] == line]
         if mine.empty:
             continue
         look = _look(mine.iloc[0], rows, lines.index(line))
         if mine[x].isna().all():
-            axes.axhline(mine[VALUE].mean(), label=line, **{k: v for k, v in look.items() if k != "marker"})
+            look.pop("marker")
+            marks.append(Level(mine[VALUE].mean(), name=line, **look))
         else:
-            band(axes, summarise(mine, VALUE, [x]), x, label=line, **look)
+            marks.append(means(summarise(mine, VALUE, [x]), x, name=line, **look))
+    return marks
 
 
-def _dots(axes: Axes, rows: pd.DataFrame, lines: list[str]) -> None:
-    """Draw a dot a measurement, where no number was swept."""
-    for line in reversed(lines):
+def _dots(rows: pd.DataFrame, lines: list[str]) -> list[Mark]:
+    """Return a dot a measurement, where no number was swept."""
+    marks: list[Mark] = []
+    for i, line in enumerate(reversed(lines)):
         values = rows.loc[rows["line"] == line, VALUE]
         if len(values):
-            colour = KERNEL_COLOURS.get(rows.loc[values.index[0], "kernel"])
-            axes.errorbar([values.mean()], [line], xerr=[values.std()], fmt="o", color=colour, capsize=2)
+            colour = KERNEL_COLOURS.get(rows.loc[values.index[0], "kernel"], CYCLE[i % len(CYCLE)])
+            mean, std = values.mean(), values.std()
+            look: dict[str, Any] = {"along": "x", "cap": 2, "color": colour, "names": [line]}
+            marks.append(Points([mean], [i], [mean - std], [mean + std], **look))
+    return marks
 
 
 def _look(row: pd.Series[Any], rows: pd.DataFrame, number: int) -> dict[str, Any]:
@@ -202,30 +200,22 @@ def _look(row: pd.Series[Any], rows: pd.DataFrame, number: int) -> dict[str, Any
     shade = others.index(row["line"]) / len(others) if row["line"] in others else 0.0
     dashes = activations.index(row["activation"]) if row["activation"] in activations else 0
     return {
-        "color": KERNEL_COLOURS.get(row["kernel"], f"C{number}"),
+        "color": KERNEL_COLOURS.get(row["kernel"], CYCLE[number % len(CYCLE)]),
         "marker": KERNEL_MARKERS.get(row["kernel"], "o"),
-        "linestyle": _LINESTYLES[dashes % len(_LINESTYLES)],
+        "dashes": _LINESTYLES[dashes % len(_LINESTYLES)],
         "alpha": 1.0 - 0.7 * shade,
     }
 
 
-def _scales(grid: Sequence[Axes], rows: pd.DataFrame, x: str | None) -> None:
-    """Make an axis logarithmic where its values are positive, and along x spread."""
-    positive = bool((rows[VALUE] > 0).all())
-    for axes in grid:
-        if x is None:
-            axes.set_xscale("log" if positive else "linear")
-            axes.set_xlabel("NC1")
-            continue
-        axes.set_yscale("log" if positive else "linear")
-        axes.set_xlabel(_short(x))
-        axes.set_ylabel("NC1")
-        values = np.unique(rows[x].dropna())
-        if values.min() > 0 and values.max() >= 8 * values.min():
-            axes.set_xscale("log")
-        if len(values) <= 8:
-            axes.set_xticks(values, [f"{value:.3g}" for value in values])
-            axes.minorticks_off()
+def _axes(rows: pd.DataFrame, x: str | None, lines: list[str]) -> tuple[Axis, Axis]:
+    """Return both axes: logarithmic where values are positive, and along x spread."""
+    of_values = Axis(label="NC1", scale="log" if (rows[VALUE] > 0).all() else "linear")
+    if x is None:
+        return of_values, Axis(ticks=dict(enumerate(reversed(lines))), rows=True)
+    values = np.unique(rows[x].dropna())
+    spread = values.min() > 0 and values.max() >= 8 * values.min()
+    few = {value: f"{value:.3g}" for value in values} if len(values) <= 8 else None
+    return Axis(label=_short(x), scale="log" if spread else "linear", ticks=few), of_values
 
 
 def _hashable(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -64,7 +64,7 @@ def write_page(
             lay_out(figure)
             if beside is not None:
                 save(figure, beside)
-            shown[figure.name] = interactive.convert(figure.figure)
+            shown[figure.name] = interactive.convert(figure.plot, figure.printed.frames)
 
     def keep(frame: pd.DataFrame, name: str) -> int:
         """Keep a table for saving, and return its number."""

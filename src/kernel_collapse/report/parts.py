@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from kernel_collapse.report import printing
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MatplotlibFigure
+
+    from kernel_collapse.report.plot import Plot
 
 __all__ = ["Figure", "Section", "Table", "Verdict"]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its file name and caption; the page draws it by `kernel_collapse.report.interactive.convert`."""
+    """A figure with its file name and caption; print and page draw the same plot."""
 
     name: str
     caption: str
-    figure: MatplotlibFigure
+    plot: Plot
+
+    @cached_property
+    def printed(self) -> printing.Printed:
+        """The plot in print, drawn once."""
+        return printing.draw(self.plot)
+
+    @property
+    def figure(self) -> MatplotlibFigure:
+        """The plot as matplotlib draws it."""
+        return self.printed.figure
 
 
 @dataclass(frozen=True)

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kernel_collapse._names import ACTIVATION_NAMES, KERNEL_NAMES, NAMES
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-
 __all__ = [
     "ACTIVATION_NAMES",
+    "CYCLE",
     "KERNEL_COLOURS",
     "KERNEL_MARKERS",
     "KERNEL_NAMES",
     "NAMES",
-    "band",
     "contrast",
-    "name_points",
     "on_dark",
     "readable",
     "sizes_palette",
     "style",
-    "ticks_at",
 ]
 
 #: Colour-blind safe (Okabe and Ito).
@@ -59,6 +52,19 @@ KERNEL_MARKERS = {
     "empirical-nngp": "o",
     "empirical-ntk": "s",
 }
+#: Of what has no colour of its own.
+CYCLE = (
+    "#1f77b4",
+    "#ff7f0e",
+    "#2ca02c",
+    "#d62728",
+    "#9467bd",
+    "#8c564b",
+    "#e377c2",
+    "#7f7f7f",
+    "#bcbd22",
+    "#17becf",
+)
 #: Where they are installed, for names in scripts that the first font lacks.
 FURTHER_FONTS = (
     "Noto Sans CJK SC",
@@ -140,32 +146,6 @@ def readable(colour: Any, background: str = "#ffffff") -> str:
 def on_dark(colour: str) -> str:
     """Return a colour of a figure as it is on a dark screen; white is the paper."""
     return DARK if colour == "#ffffff" else readable(colour, DARK)
-
-
-def band(axes: Axes, table: pd.DataFrame, x: str, **line: Any) -> None:
-    """Draw means as a line, and one standard deviation to either side as a band."""
-    table = table.sort_values(x)
-    (drawn,) = axes.plot(table[x], table["mean"], **{"marker": "o"} | line)
-    axes.fill_between(
-        table[x],
-        table["mean"] - table["std"],
-        table["mean"] + table["std"],
-        color=drawn.get_color(),
-        alpha=0.18,
-        linewidth=0,
-    )
-
-
-def name_points(points: Line2D, names: Sequence[str]) -> None:
-    """Give points names that the page shows when they are pointed at."""
-    points.point_names = list(names)  # type: ignore[attr-defined]
-
-
-def ticks_at(axes: Axes, values: Sequence[int]) -> None:
-    """Make the x axis logarithmic with a tick at each of the values."""
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(list(values), [str(v) for v in values])
-    axes.minorticks_off()
 
 
 def sizes_palette(n: int) -> list[Any]:

@@ -14,6 +14,7 @@ from kernel_collapse import _validate
 from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv, for_markdown, visible
+from kernel_collapse.report import printing
 from kernel_collapse.report.style import style
 from kernel_collapse.runs.run import Run
 from kernel_collapse_paper.errata._claims import Judgement, name_cell
@@ -100,7 +101,7 @@ def _picture(rows: Rows) -> bytes:
 
     drawn, small = io.BytesIO(), io.BytesIO()
     with style():
-        draw(rows).savefig(drawn, format="png", dpi=110)
+        printing.draw(draw(rows)).figure.savefig(drawn, format="png", dpi=110)
     Image.open(drawn).convert("RGB").quantize(255).save(small, format="PNG", optimize=True)
     return small.getvalue()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,24 +11,25 @@ import pandas as pd
 from kernel_collapse import activations
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import (
-    ACTIVATION_NAMES,
-    KERNEL_COLOURS,
-    KERNEL_MARKERS,
-    KERNEL_NAMES,
-    name_points,
-    style,
+from kernel_collapse.report.plot import (
+    Axis,
+    ColourScale,
+    HeatMap,
+    Legend,
+    Line,
+    Mark,
+    Panel,
+    Plot,
+    Points,
 )
+from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_NAMES
 from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
 from kernel_collapse_paper.experiments._properties import PROPERTIES, least_squares, properties, shuffled
 from kernel_collapse_paper.experiments.logs import with_logs
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: exp and higher powers are left out: their kernels pass the largest number before depth 5.
 ACTIVATIONS = (
@@ -204,32 +205,24 @@ def _panels(rows: pd.DataFrame) -> list[tuple[str, str]]:
     return [(label, kernel) for kernel in KERNELS for label in LAWS if label in set(rows["data"])]
 
 
-def _draw(rows: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
+def _draw(rows: pd.DataFrame) -> Plot:
     order, depths = _ordered(rows), sorted(rows["depth"].unique())
-    cells = _panels(rows)
     values = rows.groupby(["data", "kernel", "activation", "depth"])["log_nc1"].mean()
-    with style():
-        figure = Figure(figsize=(12.5, 5.2))
-        panels = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
-        for axes, (label, kernel) in zip(panels, cells, strict=True):
-            grid = values.loc[label, kernel].unstack("depth").reindex(index=order, columns=depths)
-            picture = axes.imshow(
-                grid.to_numpy(), aspect="auto", cmap="cividis", vmin=values.min(), vmax=values.max()
+    bare: dict[str, Any] = {"grid": False, "tick_marks": False, "rows": True}
+    panels = []
+    for label, kernel in _panels(rows):
+        cells = values.loc[label, kernel].unstack("depth").reindex(index=order, columns=depths)
+        panels.append(
+            Panel(
+                marks=[HeatMap(cells.to_numpy(), low=values.min(), high=values.max())],
+                x=Axis(ticks=dict(enumerate(map(str, depths))), **bare),
+                y=Axis(ticks=dict(enumerate(map(_name, order))), **bare),
+                title=f"{label}\n{KERNEL_NAMES[kernel]}",
+                frame=False,
             )
-            axes.set_title(f"{label}\n{KERNEL_NAMES[kernel]}")
-            axes.set_xticks(range(len(depths)), [str(d) for d in depths])
-            axes.tick_params(length=0)
-            axes.grid(visible=False)
-            for side in axes.spines.values():
-                side.set_visible(False)
-        panels[0].set_yticks(range(len(order)), [_name(a) for a in order])
-        figure.supxlabel("depth (hidden layers)", fontsize="medium")
-        figure.colorbar(
-            picture, ax=list(panels), label=r"$\log_{10}$ NC1   (lower: more collapsed)", pad=0.01
         )
-    return figure
+    scale = ColourScale(r"$\log_{10}$ NC1   (lower: more collapsed)", {"pad": 0.01})
+    return Plot(rows=[panels], size=(12.5, 5.2), share_y="all", xlabel="depth (hidden layers)", colours=scale)
 
 
 LABELS = {
@@ -242,70 +235,38 @@ LABELS = {
 }
 
 
-def _draw_properties(rows: pd.DataFrame, best: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    means = _means(rows)
-    names = [label for label in LAWS if label in best.index]
-    with style():
-        figure = Figure(figsize=(12.5, 7.2))
-        panels = figure.subplots(2, (len(names) + 1) // 2, squeeze=False).ravel()
-        for axes, label in zip(panels, names, strict=False):
-            what = str(best.loc[label, "property"])
-            for kernel in KERNELS:
-                cell = means[(means["data"] == label) & (means["kernel"] == kernel)].sort_values(what)
-                colour = KERNEL_COLOURS[kernel]
-                (points,) = axes.plot(
-                    cell[what],
-                    cell["log_nc1"],
-                    color=colour,
-                    marker=KERNEL_MARKERS[kernel],
-                    linestyle="",
-                    label=KERNEL_NAMES[kernel],
-                )
-                name_points(points, [_name(a) for a in cell["activation"]])
-                slope, intercept = np.polyfit(cell[what], cell["log_nc1"], 1)
-                ends = np.array([cell[what].min(), cell[what].max()])
-                axes.plot(ends, intercept + slope * ends, color=colour, linewidth=1.1, alpha=0.7)
-            of_nngp = means[(means["data"] == label) & (means["kernel"] == "nngp")]
-            _label(axes, of_nngp[what], of_nngp["log_nc1"], [_name(a) for a in of_nngp["activation"]])
-            axes.set_title(label)
-            axes.set_xlabel(LABELS[what])
-            axes.set_ylabel(r"$\log_{10}$ NC1, mean over depths")
-        for axes in panels[len(names) :]:
-            axes.set_axis_off()
-        handles, texts = panels[0].get_legend_handles_labels()
-        figure.legend(handles, texts, loc="outside upper center", ncols=2)
-    return figure
-
-
-def _label(axes: Axes, x: pd.Series[float], y: pd.Series[float], texts: list[str]) -> None:
-    """Name points in a column to the right of the panel, in the order of their heights, each with a thin line."""
-    low, high = axes.get_ylim()
-    left, right = axes.get_xlim()
-    at = right + 0.06 * (right - left)
-    order = np.argsort(y.to_numpy())
-    heights = np.linspace(low, high, len(texts) + 2)[1:-1]
-    for height, i in zip(heights, order, strict=True):
-        px, py = float(x.iloc[i]), float(y.iloc[i])
-        axes.annotate(
-            texts[i],
-            (px, py),
-            xytext=(at, height),
-            fontsize=7,
-            va="center",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": "#999999",
-                "linewidth": 0.4,
-                "shrinkA": 1,
-                "shrinkB": 2,
-                "relpos": (0, 0.5),
-            },
+def _draw_properties(rows: pd.DataFrame, best: pd.DataFrame) -> Plot:
+    means, names = _means(rows), [label for label in LAWS if label in best.index]
+    panels: list[Panel | None] = []
+    for label in names:
+        what = str(best.loc[label, "property"])
+        marks: list[Mark] = []
+        of: dict[str, Points] = {}
+        for kernel in KERNELS:
+            cell = means[(means["data"] == label) & (means["kernel"] == kernel)].sort_values(what)
+            look = of_kernel(kernel)
+            activations_ = [_name(a) for a in cell["activation"]]
+            of[kernel] = Points(cell[what], cell["log_nc1"], names=activations_, **look)
+            slope, intercept = np.polyfit(cell[what], cell["log_nc1"], 1)
+            ends = np.array([cell[what].min(), cell[what].max()])
+            fit = Line(
+                ends, intercept + slope * ends, group=look["name"], color=look["color"], width=1.1, alpha=0.7
+            )
+            marks += [of[kernel], fit]
+        panels.append(
+            Panel(
+                marks=marks,
+                x=Axis(label=LABELS[what], logarithms=what == "roughness"),
+                y=decades("NC1, mean over depths"),
+                title=label,
+                named=of["nngp"],
+            )
         )
-    axes.set_xlim(left, right)
-    axes.set_ylim(low, high)
+    across = (len(panels) + 1) // 2
+    panels += [None] * (2 * across - len(panels))
+    legend = Legend(where="outside upper center", layout={"ncols": 2})
+    rows_of_panels = [panels[:across], panels[across:]]
+    return Plot(rows=rows_of_panels, size=(12.5, 7.2), legend=legend, outer_labels=False)
 
 
 # -- tables and verdicts

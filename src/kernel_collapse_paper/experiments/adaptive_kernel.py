@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,24 +13,15 @@ import pandas as pd
 from kernel_collapse import data
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import (
-    KERNEL_COLOURS,
-    KERNEL_MARKERS,
-    KERNEL_NAMES,
-    band,
-    sizes_palette,
-    style,
-    ticks_at,
-)
+from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, at, means
+from kernel_collapse.report.style import KERNEL_NAMES, sizes_palette
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import published as published_code
 from kernel_collapse_paper.experiments.designs import BALANCED, EIGHTHS, IMBALANCED, Design, Grid
 from kernel_collapse_paper.experiments.logs import with_logs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 __all__ = ["ADAPTIVE", "EXPERIMENTS", "PUBLISHED", "certificates", "panels", "trials_of"]
 
@@ -74,10 +65,8 @@ def _trials(design: Design, preset: Preset) -> list[Trial]:
     return [trial for grid, kernels in grids for trial in trials_of(grid.laws(), repeats, kernels)]
 
 
-def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> MatplotlibFigure:
+def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> Plot:
     """Draw log10 NC1(H) and log10 NC1(H)/NC1(X) against d: NNGP, adaptive kernel, and the fall between them."""
-    from matplotlib.figure import Figure
-
     values = sorted(rows[lines].unique())
     seeded = [c for c in ("data", "n", "dim", "class_sizes", "seed", lines) if c in rows]
     nngp, adaptive = (rows[rows["kernel"] == kernel] for kernel in ("nngp", "adaptive"))
@@ -89,29 +78,23 @@ def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], lege
         (adaptive, "log_nc1_ratio", r"adaptive: $\log_{10}$ NC1(H) / NC1(X)"),
         (fall, "fall", r"$\log_{10}$ NC1(adaptive) / NC1(NNGP)"),
     )
-    with style():
-        figure = Figure(figsize=(12, 3.3))
-        for axes, (table, column, title) in zip(figure.subplots(1, 4), columns, strict=True):
-            for value, colour in zip(values, sizes_palette(len(values)), strict=True):
-                part = table[table[lines] == value]
-                band(
-                    axes,
-                    intervals.summarise(part, column, ["dim"]),
-                    "dim",
-                    color=colour,
-                    label=name_line(value),
-                )
-            ticks_at(axes, sorted(rows["dim"].unique()))
-            axes.set_title(title)
-            axes.set_xlabel("dimension d")
-            if column != "log_nc1":
-                axes.axhline(0, color="#888888", linewidth=0.8, linestyle=":")
-        low, high = zip(*(axes.get_ylim() for axes in figure.axes[:2]), strict=True)
-        for axes in figure.axes[:2]:
-            axes.set_ylim(min(low), max(high))
-        handles, names = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, title=legend, loc="outside right center")
-    return figure
+    drawn = []
+    for table, column, title in columns:
+        marks: list[Mark] = [
+            means(
+                intervals.summarise(table[table[lines] == value], column, ["dim"]),
+                "dim",
+                color=colour,
+                name=name_line(value),
+            )
+            for value, colour in zip(values, sizes_palette(len(values)), strict=True)
+        ]
+        if column != "log_nc1":
+            marks.append(Level(0, width=0.8, dashes=":"))
+        y = Axis(logarithms=True, same="features" if column == "log_nc1" else "")
+        x = at(sorted(rows["dim"].unique()), "dimension d")
+        drawn.append(Panel(marks=marks, x=x, y=y, title=title))
+    return Plot(rows=[drawn], size=(12, 3.3), legend=Legend(where="outside right center", title=legend))
 
 
 def certificates(rows: pd.DataFrame, cells: Sequence[str]) -> Table:
@@ -140,30 +123,25 @@ def _at_published_size(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["data"] == "D1") & rows["n"].isin(published["n"].unique())]
 
 
-def _overview(rows: pd.DataFrame) -> MatplotlibFigure:
+def _overview(rows: pd.DataFrame) -> Plot:
     """Draw NNGP and adaptive kernel, exact and published, against d on D1."""
-    from matplotlib.figure import Figure
-
-    with style():
-        figure = Figure(figsize=(5.2, 3.6))
-        axes = figure.subplots()
-        for kernel in ("nngp", "adaptive-published", "adaptive"):
-            chosen = rows[rows["kernel"] == kernel]
-            if not chosen.empty:
-                band(
-                    axes,
-                    intervals.summarise(chosen, "log_nc1", ["dim"]),
-                    "dim",
-                    color=KERNEL_COLOURS[kernel],
-                    marker=KERNEL_MARKERS[kernel],
-                    linestyle="--" if kernel == "adaptive-published" else "-",
-                    label=KERNEL_NAMES[kernel],
-                )
-        ticks_at(axes, sorted(rows["dim"].unique()))
-        axes.set_xlabel("dimension d")
-        axes.set_ylabel(r"$\log_{10}$ NC1(H)   (lower: more collapsed)")
-        axes.legend(loc="lower right")
-    return figure
+    kernels = [k for k in ("nngp", "adaptive-published", "adaptive") if k in set(rows["kernel"])]
+    marks = [
+        means(
+            intervals.summarise(rows[rows["kernel"] == kernel], "log_nc1", ["dim"]),
+            "dim",
+            dashes="--" if kernel == "adaptive-published" else "-",
+            **of_kernel(kernel, kernels),
+        )
+        for kernel in kernels
+    ]
+    panel = Panel(
+        marks=marks,
+        x=at(sorted(rows["dim"].unique()), "dimension d"),
+        y=decades("NC1(H)   (lower: more collapsed)"),
+        legend=Legend(where="lower right"),
+    )
+    return Plot(rows=[[panel]], size=(5.2, 3.6))
 
 
 def _figures_balanced(rows: pd.DataFrame) -> list[Figure]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import cycle
 
 import pandas as pd
 
 from kernel_collapse import data
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import style
+from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, Points
+from kernel_collapse.report.style import CYCLE
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
 
 OVERLAP_MEANS = (-0.3, 0.3)
 LAWS = {"D1": data.D1_MEANS, "D2": data.D2_MEANS, "overlapping": OVERLAP_MEANS}
@@ -60,22 +58,25 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _draw(done: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    with style():
-        figure = Figure(figsize=(7.5, 3.4))
-        axes = figure.subplots()
-        for law, part in done.groupby("law", sort=False):
-            spread = (part["minima_spread"] / part["free_energy_gain"]).clip(lower=1e-10)
-            axes.scatter(part["free_energy_gain"], spread, s=24, alpha=0.7, label=law)
-        axes.axhline(1e-6, color="#888888", linestyle=":", linewidth=1)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("gain in free energy over the NNGP")
-        axes.set_ylabel("spread of the minima / gain")
-        axes.legend()
-    return figure
+def _draw(done: pd.DataFrame) -> Plot:
+    marks: list[Mark] = [
+        Points(
+            part["free_energy_gain"],
+            (part["minima_spread"] / part["free_energy_gain"]).clip(lower=1e-10),
+            size=24**0.5,
+            alpha=0.7,
+            name=str(law),
+            color=colour,
+        )
+        for (law, part), colour in zip(done.groupby("law", sort=False), cycle(CYCLE), strict=False)
+    ]
+    panel = Panel(
+        marks=[*marks, Level(1e-6, dashes=":", width=1)],
+        x=Axis(label="gain in free energy over the NNGP", scale="log"),
+        y=Axis(label="spread of the minima / gain", scale="log"),
+        legend=Legend(),
+    )
+    return Plot(rows=[[panel]], size=(7.5, 3.4))
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:

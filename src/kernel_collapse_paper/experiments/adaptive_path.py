@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
 from kernel_collapse.adaptive import AdaptiveSolution, solve_adaptive
 from kernel_collapse.report.intervals import TIE
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import KERNEL_COLOURS, style
+from kernel_collapse.report.plot import (
+    Axis,
+    ColourScale,
+    HeatMap,
+    Legend,
+    Level,
+    Line,
+    Mark,
+    Panel,
+    Plot,
+)
+from kernel_collapse.report.style import CYCLE, KERNEL_COLOURS
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import adaptive_kernel
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import of_kernel
 
 GRIDS: dict[Preset, tuple[int, int]] = {"quick": (128, 32), "paper": (512, 32)}  # size, dimension
 WIDTHS = (1e6, 3e5, 1e5, 3e4, 1e4, 3e3, 1e3, 500.0, 300.0, 100.0, 50.0, 30.0, 20.0)
@@ -60,61 +67,61 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _draw_path(path: pd.DataFrame, nngp: pd.DataFrame, solution: AdaptiveSolution) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    widths = path["width"].to_numpy()
-    with style():
-        figure = Figure(figsize=(12.5, 3.3))
-        collapse, traces, energy, spectrum = figure.subplots(1, 4)
-        collapse.plot(
-            widths, path["nc1_paper"], marker="^", color=KERNEL_COLOURS["adaptive"], label="adaptive"
+def _draw_path(path: pd.DataFrame, nngp: pd.DataFrame, solution: AdaptiveSolution) -> Plot:
+    widths, look = path["width"].to_numpy(), of_kernel("adaptive")
+    collapse: list[Mark] = [Line(widths, path["nc1_paper"], **look)]
+    if len(nngp):
+        collapse.append(
+            Level(nngp["nc1_paper"].iloc[0], color=KERNEL_COLOURS["nngp"], dashes=":", name="NNGP")
         )
-        collapse.set_yscale("log")
-        collapse.set_ylabel("NC1(H)")
-        for column, label, marker in (
-            ("within_paper", "within classes", "o"),
-            ("between_paper", "between classes", "s"),
-        ):
-            relative = path[column] / (nngp[column].iloc[0] if len(nngp) else np.nan)
-            traces.plot(widths, relative, marker=marker, label=label)
-        traces.set_ylabel("trace / trace of the NNGP")
-        traces.legend()
-        if len(nngp):
-            collapse.axhline(
-                nngp["nc1_paper"].iloc[0], color=KERNEL_COLOURS["nngp"], linestyle=":", label="NNGP"
-            )
-        collapse.legend()
-        energy.plot(widths, path["free_energy_gain"], marker="o", color="#555555")
-        energy.set_yscale("log")
-        energy.set_ylabel("F(NNGP) − F(adaptive)")
-        eigenvalues = np.array([*(point.eigenvalues for point in solution.path), solution.eigenvalues])
-        spectrum.plot(widths, eigenvalues, color=KERNEL_COLOURS["adaptive"], linewidth=0.8)
-        spectrum.set_yscale("log")
-        spectrum.set_ylabel(r"eigenvalues of $(d/\sigma_w^2)\,\Sigma$")
-        for axes in figure.axes:
-            axes.set_xscale("log")
-            axes.invert_xaxis()
-            axes.set_xlabel("width (narrower to the right)")
-    return figure
+    traces = [
+        Line(
+            widths,
+            path[column] / (nngp[column].iloc[0] if len(nngp) else np.nan),
+            marker=marker,
+            name=label,
+            color=colour,
+        )
+        for column, label, marker, colour in (
+            ("within_paper", "within classes", "o", CYCLE[0]),
+            ("between_paper", "between classes", "s", CYCLE[1]),
+        )
+    ]
+    energy = Line(widths, path["free_energy_gain"], marker="o", color="#555555")
+    eigenvalues = np.array([*(point.eigenvalues for point in solution.path), solution.eigenvalues])
+    spectrum = [
+        Line(widths, values, color=look["color"], group=look["name"], width=0.8) for values in eigenvalues.T
+    ]
+    x = Axis(label="width (narrower to the right)", scale="log", inverted=True)
+    relative = Axis(label="trace / trace of the NNGP")
+    gain, eigenvalue = (
+        Axis(label=label, scale="log")
+        for label in ("F(NNGP) − F(adaptive)", r"eigenvalues of $(d/\sigma_w^2)\,\Sigma$")
+    )
+    panels = [
+        Panel(marks=collapse, x=x, y=Axis(label="NC1(H)", scale="log"), legend=Legend()),
+        Panel(marks=traces, x=x, y=relative, legend=Legend()),
+        Panel(marks=[energy], x=x, y=gain),
+        Panel(marks=spectrum, x=x, y=eigenvalue),
+    ]
+    return Plot(rows=[panels], size=(12.5, 3.3))
 
 
-def _draw_grams(solution: AdaptiveSolution, widths: list[float]) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    first = solution.path[0].gram if solution.path else solution.gram
-    with style():
-        figure = Figure(figsize=(7.4, 3.4))
-        panels = figure.subplots(1, 2)
-        largest = max(np.abs(first).max(), np.abs(solution.gram).max())
-        for axes, gram, width in zip(panels, (first, solution.gram), (widths[0], widths[-1]), strict=True):
-            picture = axes.imshow(gram, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
-            axes.set_title(f"width {width:,.10g}")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.grid(False)
-        figure.colorbar(picture, ax=panels, shrink=0.85, label=r"$K(x_i, x_j)$")
-    return figure
+def _draw_grams(solution: AdaptiveSolution, widths: list[float]) -> Plot:
+    grams = (solution.path[0].gram if solution.path else solution.gram), solution.gram
+    largest = max(np.abs(gram).max() for gram in grams)
+    bare = Axis(ticks={}, grid=False)
+    panels = [
+        Panel(
+            marks=[HeatMap(gram, low=-largest, high=largest, colours="RdBu_r")],
+            x=bare,
+            y=bare,
+            title=f"width {width:,.10g}",
+            square=True,
+        )
+        for gram, width in zip(grams, (widths[0], widths[-1]), strict=True)
+    ]
+    return Plot(rows=[panels], size=(7.4, 3.4), colours=ColourScale(r"$K(x_i, x_j)$", {"shrink": 0.85}))
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from kernel_collapse.report.intervals import half_width, summarise, together
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import KERNEL_COLOURS, sizes_palette, style
+from kernel_collapse.report.plot import Axis, Legend, Level, Line, Mark, Panel, Plot
+from kernel_collapse.report.style import KERNEL_COLOURS, sizes_palette
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import adaptive_kernel
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
 
 #: Size, dimensions, repeats.
 GRIDS: dict[Preset, tuple[int, tuple[int, ...], int]] = {
@@ -59,33 +57,36 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _draw(falls: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
+def _draw(falls: pd.DataFrame) -> Plot:
     dims = sorted(falls["dim"].unique())
-    with style():
-        figure = Figure(figsize=(9, 3.6))
-        left, right = figure.subplots(1, 2)
-        for dim, colour in zip(dims, sizes_palette(len(dims)), strict=True):
+    colours = dict(zip(dims, sizes_palette(len(dims)), strict=True))
+    panels = []
+    for column, label in (("nc1_paper", "NC1(H)"), ("fall", "1 − NC1(H) / NC1(NNGP)")):
+        marks: list[Mark] = []
+        for dim, colour in colours.items():
             part = falls[falls["dim"] == dim]
-            for axes, column in ((left, "nc1_paper"), (right, "fall")):
-                table = summarise(part, column, ["width"])
-                axes.plot(table["width"], table["mean"], marker="o", color=colour, label=f"d = {dim}")
-                low = (table["mean"] - table["std"]).clip(lower=table["mean"] * 0.05)
-                axes.fill_between(
-                    table["width"], low, table["mean"] + table["std"], color=colour, alpha=0.18, linewidth=0
-                )
-            left.axhline(part["nc1_paper_nngp"].mean(), color=colour, linestyle=":", linewidth=1)
-        widths = np.array(LINEAR)
-        middle = summarise(falls[falls["width"] == LINEAR[0]], "fall", ["dim"])["mean"].median()
-        right.plot(widths, 2.0 * middle * widths[0] / widths, color=KERNEL_COLOURS["data"], linestyle=":")
-        for axes, label in ((left, "NC1(H)"), (right, "1 − NC1(H) / NC1(NNGP)")):
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.set_xlabel("width")
-            axes.set_ylabel(label)
-        left.legend()
-    return figure
+            table = summarise(part, column, ["width"])
+            low = (table["mean"] - table["std"]).clip(lower=table["mean"] * 0.05)
+            high = table["mean"] + table["std"]
+            look = {"color": colour, "group": f"d = {dim}"}
+            marks.append(
+                Line(table["width"], table["mean"], low, high, marker="o", name=f"d = {dim}", **look)
+            )
+            if column == "nc1_paper":
+                marks.append(Level(part["nc1_paper_nngp"].mean(), dashes=":", width=1, **look))
+        panels.append(
+            Panel(
+                marks=marks,
+                x=Axis(label="width", scale="log"),
+                y=Axis(label=label, scale="log"),
+                legend=Legend() if column == "nc1_paper" else None,
+            )
+        )
+    widths = np.array(LINEAR)
+    middle = summarise(falls[falls["width"] == LINEAR[0]], "fall", ["dim"])["mean"].median()
+    slope = Line(widths, 2.0 * middle * widths[0] / widths, color=KERNEL_COLOURS["data"], dashes=":")
+    left, right = panels
+    return Plot(rows=[[left, replace(right, marks=[*right.marks, slope])]], size=(9, 3.6))
 
 
 def _slopes(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,24 +10,15 @@ import pandas as pd
 from kernel_collapse import data
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import (
-    KERNEL_COLOURS,
-    KERNEL_MARKERS,
-    KERNEL_NAMES,
-    NAMES,
-    band,
-    style,
-    ticks_at,
-)
+from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, at, means
+from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_NAMES, NAMES
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import published as published_code
 from kernel_collapse_paper.experiments.designs import name_balanced
 from kernel_collapse_paper.experiments.logs import with_logs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import of_kernel
 
 #: Draws a chain, and for each law its sizes, dimensions and repeats: the posterior of D2 takes ten times as long.
 Grid = tuple[tuple[int, ...], tuple[int, ...], int]
@@ -123,42 +114,37 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _draw(logs: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
+def _draw(logs: pd.DataFrame) -> Plot:
     shares = _explained(logs)
-    laws = sorted(logs["data"].unique())
     columns = (
         (logs, "log_nc1", r"$\log_{10}$ NC1(H)"),
         (logs, "log_nc1_ratio", r"$\log_{10}$ NC1(H) / NC1(X)"),
         (shares, "share", "share of the change explained"),
     )
-    with style():
-        figure = Figure(figsize=(12, 3.4 * len(laws)))
-        grid = figure.subplots(len(laws), 3, squeeze=False)
-        for law, panels in zip(laws, grid, strict=True):
-            for axes, (table, column, label) in zip(panels, columns, strict=True):
-                for kernel in KERNELS:
-                    part = table[(table["data"] == law) & (table["kernel"] == kernel)]
-                    if not part.empty:
-                        band(
-                            axes,
-                            intervals.summarise(part, column, ["dim"]),
-                            "dim",
-                            color=KERNEL_COLOURS[kernel],
-                            marker=KERNEL_MARKERS[kernel],
-                            linewidth=2.4 if kernel == "posterior" else 1.4,
-                            label=KERNEL_NAMES[kernel],
-                        )
-                ticks_at(axes, sorted(logs["dim"].unique()))
-                axes.set_ylabel(f"{law}: {label}")
-            panels[2].axhline(1, color=KERNEL_COLOURS["posterior"], linewidth=1)
-            panels[2].axhline(0, color=KERNEL_COLOURS["nngp"], linewidth=1)
-        for axes in grid[-1]:
-            axes.set_xlabel("dimension d")
-        handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside right center")
-    return figure
+    grid = []
+    for law in sorted(logs["data"].unique()):
+        row = []
+        for table, column, label in columns:
+            of = table[table["data"] == law]
+            marks: list[Mark] = [
+                means(
+                    intervals.summarise(of[of["kernel"] == kernel], column, ["dim"]),
+                    "dim",
+                    width=2.4 if kernel == "posterior" else 1.4,
+                    **of_kernel(kernel, KERNELS),
+                )
+                for kernel in KERNELS
+                if kernel in set(of["kernel"])
+            ]
+            if column == "share":
+                for value, kernel in ((1, "posterior"), (0, "nngp")):
+                    look: dict[str, Any] = {"color": KERNEL_COLOURS[kernel], "group": KERNEL_NAMES[kernel]}
+                    marks.append(Level(value, width=1, **look))
+            x = at(sorted(logs["dim"].unique()), "dimension d")
+            y = Axis(label=f"{law}: {label}", logarithms=column != "share")
+            row.append(Panel(marks=marks, x=x, y=y))
+        grid.append(row)
+    return Plot(rows=grid, size=(12, 3.4 * len(grid)), legend=Legend(where="outside right center"))
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_NAMES, sizes_palette, style
+from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, Points, Span
+from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_NAMES, sizes_palette
 from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
 from kernel_collapse_paper.experiments import limiting_kernels
 from kernel_collapse_paper.experiments.logs import with_logs
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MatplotlibFigure
 
 
 class Choice(NamedTuple):
@@ -167,109 +165,90 @@ def _positions(table: pd.DataFrame) -> dict[str, float]:
     return {label: -i - (0.0 if LAWS[label].apart else gap) for i, label in enumerate(present)}
 
 
-def _draw(table: pd.DataFrame, claim: Claim) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
+def _draw(table: pd.DataFrame, claim: Claim) -> Plot:
     heights = _positions(table)
     dims, depths = sorted(table["dim"].unique()), sorted(table["depth"].unique())
     colours = dict(zip(dims, sizes_palette(len(dims)), strict=True))
     markers = dict(zip(depths, "osD^v"[: len(depths)], strict=True))
-    columns = [
-        (o, s) for o in sorted(table[claim.other].unique()) for s in sorted(table["separation"].unique())
-    ]
-    slots = [(dim, depth) for dim in dims for depth in depths]
-    with style():
-        figure = Figure(figsize=(12.5, 1.4 + 0.36 * len(heights)))
-        panels = figure.subplots(1, len(columns), sharey=True, sharex=True, squeeze=False)[0]
-        for axes, (other, separation) in zip(panels, columns, strict=True):
-            of = table[(table[claim.other] == other) & (table["separation"] == separation)]
-            for slot, (dim, depth) in enumerate(slots):
-                cells = of[(of["dim"] == dim) & (of["depth"] == depth)]
-                offset = 0.32 - 0.64 * slot / max(len(slots) - 1, 1)
-                y = cells["data"].map(heights).astype(float) + offset
-                _dots(axes, cells, y, colours[dim], markers[depth], f"d = {dim}, depth {depth}")
-            names = KERNEL_NAMES if claim.other == "kernel" else ACTIVATION_NAMES
-            axes.set_title(f"{names[other]}, separation {separation:g}")
-            axes.axvline(0, color="#333333", linewidth=1.0)
-            axes.grid(visible=False, axis="y")
-            for i, height in enumerate(heights.values()):
-                if i % 2 == 0:
-                    axes.axhspan(height - 0.5, height + 0.5, color="#000000", alpha=0.035, linewidth=0)
-            apart = [h for label, h in heights.items() if LAWS[label].apart]
-            if 0 < len(apart) < len(heights):
-                axes.axhline(min(apart) - 0.8, color="#888888", linewidth=0.8)
-        least, most = table["difference"].min(), table["difference"].max()
-        margin = 0.12 * max(most - least, 0.1)
-        panels[0].set_xlim(min(least, 0.0) - margin, max(most, 0.0) + margin)
-        panels[0].set_yticks(list(heights.values()), list(heights))
-        panels[0].set_ylim(min(heights.values()) - 0.6, max(heights.values()) + 0.6)
-        for axes in panels:
-            axes.tick_params(axis="y", length=0)
-        figure.supxlabel(f"{claim.gap}   (decades)", fontsize="medium")
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=colours[dim],
-                marker=markers[depth],
-                linestyle="",
-                label=f"d = {dim}, depth {depth}",
-            )
-            for dim, depth in slots
-        ]
-        handles += [
-            Line2D(
-                [], [], color="#555555", marker="o", markerfacecolor="white", linestyle="", label="undecided"
-            ),
-            Line2D(
-                [],
-                [],
-                color=REVERSED,
-                marker="o",
-                fillstyle="none",
-                markersize=9,
-                linestyle="",
-                label="reversed",
-            ),
-        ]
-        figure.legend(handles=handles, loc="outside right center")
-    return figure
-
-
-REVERSED = "#D55E00"
-
-
-def _dots(axes: Axes, cells: pd.DataFrame, y: pd.Series[float], colour: Any, marker: str, label: str) -> None:
-    """Draw gaps with their intervals: hollow where undecided, ringed where reversed."""
-    hollow, ringed = (cells["says"] == which for which in ("undecided", "reversed"))
-    for which, face in ((~hollow, colour), (hollow, "white")):  # a white face covers the bar behind it
-        part = cells[which]
-        if part.empty:
-            continue
-        middle = part["difference"]
-        axes.errorbar(
-            middle,
-            y[which],
-            xerr=[middle - part["low"], part["high"] - middle],
-            fmt=marker,
-            color=colour,
-            markerfacecolor=face,
-            markersize=4.2,
-            markeredgewidth=1.1,
-            elinewidth=1.1,
-            label=label,
-        )
-    axes.plot(
-        cells.loc[ringed, "difference"],
-        y[ringed],
-        color=REVERSED,
-        marker="o",
-        fillstyle="none",
-        markersize=9,
-        linestyle="",
-        label="reversed",
+    slots: dict[tuple[int, int], dict[str, Any]] = {
+        (dim, depth): {"color": colours[dim], "marker": markers[depth], "group": f"d = {dim}, depth {depth}"}
+        for dim in dims
+        for depth in depths
+    }
+    least, most = table["difference"].min(), table["difference"].max()
+    margin = 0.12 * max(most - least, 0.1)
+    x = Axis(low=min(least, 0.0) - margin, high=max(most, 0.0) + margin, logarithms=True)
+    y = Axis(
+        low=min(heights.values()) - 0.6,
+        high=max(heights.values()) + 0.6,
+        ticks={height: label for label, height in heights.items()},
+        rows=True,
+        grid=False,
+        tick_marks=False,
     )
+    names = KERNEL_NAMES if claim.other == "kernel" else ACTIVATION_NAMES
+    panels = []
+    for (other, separation), of in table.groupby([claim.other, "separation"]):
+        marks: list[Mark] = []
+        for number, ((dim, depth), look) in enumerate(slots.items()):
+            offset = 0.32 - 0.64 * number / max(len(slots) - 1, 1)
+            marks += _dots(of[(of["dim"] == dim) & (of["depth"] == depth)], heights, offset, look)
+        title = f"{names[other]}, separation {separation:g}"
+        panels.append(Panel(marks=[*marks, *_background(heights)], x=x, y=y, title=title))
+    keys = [Points([], [], **look, name=look["group"]) for look in slots.values()]
+    keys += [Points([], [], color="#555555", face="white", name="undecided"), _ring([], [], name="reversed")]
+    return Plot(
+        rows=[panels],
+        size=(12.5, 1.4 + 0.36 * len(heights)),
+        share_x="all",
+        share_y="all",
+        legend=Legend(where="outside right center", keys=keys),
+        xlabel=f"{claim.gap}   (decades)",
+    )
+
+
+def _background(heights: dict[str, float]) -> list[Mark]:
+    """Return the line of no gap, stripes behind every other law, and a rule above those whose means coincide."""
+    marks: list[Mark] = [Level(0, axis="x", color="#333333", width=1.0)]
+    marks += [
+        Span(height - 0.5, height + 0.5, color="#000000", alpha=0.035) for height in [*heights.values()][::2]
+    ]
+    apart = [height for label, height in heights.items() if LAWS[label].apart]
+    if 0 < len(apart) < len(heights):
+        marks.append(Level(min(apart) - 0.8, width=0.8))
+    return marks
+
+
+def _dots(cells: pd.DataFrame, heights: dict[str, float], offset: float, look: dict[str, Any]) -> list[Mark]:
+    """Return gaps with their intervals: hollow where undecided, ringed where reversed."""
+    y = cells["data"].map(heights).astype(float) + offset
+    hollow, ringed = (cells["says"] == which for which in ("undecided", "reversed"))
+    marks: list[Mark] = []
+    for which, face in ((~hollow, None), (hollow, "white")):  # a white face covers the bar behind it
+        part = cells[which]
+        if len(part):
+            marks.append(
+                Points(
+                    part["difference"],
+                    y[which],
+                    part["low"],
+                    part["high"],
+                    along="x",
+                    face=face,
+                    size=4.2,
+                    edge=1.1,
+                    bar=1.1,
+                    names=list(part["data"]),
+                    **look,
+                )
+            )
+    return [*marks, _ring(cells.loc[ringed, "difference"], y[ringed], list(cells.loc[ringed, "data"]))]
+
+
+def _ring(x: Any, y: Any, names: Sequence[str] = (), name: str = "") -> Points:
+    """Return rings around reversed gaps, or their key in the legend, which has the name."""
+    look: dict[str, Any] = {"face": "none", "size": 9, "group": "reversed", "name": name}
+    return Points(x, y, color="#D55E00", names=names, **look)
 
 
 # -- tables and verdicts

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_MARKERS, KERNEL_NAMES, band, style
+from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, means
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import EmpiricalNC1, KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments.logs import with_logs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: Samples, dimensions, widths, repeats.
 GRIDS: dict[Preset, tuple[int, tuple[int, ...], tuple[int, ...], int]] = {
@@ -60,35 +58,24 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _draw(logs: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    dims = sorted(logs["dim"].unique())
-    with style():
-        figure = Figure(figsize=(3.4 * len(dims) + 2.2, 3.5))
-        for axes, dim in zip(figure.subplots(1, len(dims), squeeze=False)[0], dims, strict=True):
-            part = logs[logs["dim"] == dim]
-            for kernel in KERNELS:
-                limit = part.loc[part["kernel"] == kernel.removeprefix("empirical-"), "log_nc1"].mean()
-                axes.axhline(limit, color=KERNEL_COLOURS[kernel], linestyle=":")
-                for epochs, face in ((0, "white"), (EPOCHS, KERNEL_COLOURS[kernel])):
-                    of = part[(part["kernel"] == kernel) & (part["epochs"] == epochs)]
-                    band(
-                        axes,
-                        intervals.summarise(of, "log_nc1", ["width"]),
-                        "width",
-                        color=KERNEL_COLOURS[kernel],
-                        marker=KERNEL_MARKERS[kernel],
-                        markerfacecolor=face,
-                        label=f"{KERNEL_NAMES[kernel]}, {'trained' if epochs else 'start'}",
-                    )
-            axes.set_xscale("log", base=2)
-            axes.set_xlabel("width")
-            axes.set_title(f"d = {dim}")
-        figure.axes[0].set_ylabel(r"$\log_{10}$ NC1(H)")
-        handles, names = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside right center")
-    return figure
+def _draw(logs: pd.DataFrame) -> Plot:
+    panels = []
+    for dim in sorted(logs["dim"].unique()):
+        part = logs[logs["dim"] == dim]
+        marks: list[Mark] = []
+        for kernel in KERNELS:
+            look = of_kernel(kernel)
+            names = [f"{look['name']}, {ended}" for ended in ("start", "trained")]
+            limit = part.loc[part["kernel"] == kernel.removeprefix("empirical-"), "log_nc1"].mean()
+            marks.append(Level(limit, color=look["color"], dashes=":", group=names[0]))
+            for epochs, name, face in ((0, names[0], "white"), (EPOCHS, names[1], None)):
+                of = part[(part["kernel"] == kernel) & (part["epochs"] == epochs)]
+                table = intervals.summarise(of, "log_nc1", ["width"])
+                marks.append(means(table, "width", face=face, **look | {"name": name}))
+        x = Axis(label="width", scale="log", base=2)
+        panels.append(Panel(marks=marks, x=x, y=decades("NC1(H)"), title=f"d = {dim}"))
+    legend = Legend(where="outside right center")
+    return Plot(rows=[panels], size=(3.4 * len(panels) + 2.2, 3.5), legend=legend)
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:

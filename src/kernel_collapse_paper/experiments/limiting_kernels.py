@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,13 @@ from kernel_collapse import data
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
+from kernel_collapse.report.plot import Legend, Level, Mark, Panel, Plot, at, means
 from kernel_collapse.report.style import (
     ACTIVATION_NAMES,
     KERNEL_COLOURS,
-    KERNEL_MARKERS,
     KERNEL_NAMES,
     NAMES,
-    band,
     sizes_palette,
-    style,
-    ticks_at,
 )
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
@@ -30,9 +27,7 @@ from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import published as published_code
 from kernel_collapse_paper.experiments.designs import BALANCED, EIGHTHS, IMBALANCED, Design, Grid
 from kernel_collapse_paper.experiments.logs import with_logs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 __all__ = ["COLUMNS", "EXPERIMENTS", "MEASUREMENTS", "SIMILAR", "order_verdicts", "trials_of"]
 
@@ -66,63 +61,67 @@ def _trials(design: Design, preset: Preset) -> list[Trial]:
     return trials_of([law for grid in grids for law in grid.laws()], repeats)
 
 
-def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> MatplotlibFigure:
+def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> Plot:
     """Draw log10 NC1(H) and log10 NC1(H)/NC1(X) against d: a column a kernel, a line for each value of `lines`."""
-    from matplotlib.figure import Figure
-
     values = sorted(rows[lines].unique())
-    labels = {"log_nc1": r"$\log_{10}$ NC1(H)", "log_nc1_ratio": r"$\log_{10}$ NC1(H) / NC1(X)"}
-    with style():
-        figure = Figure(figsize=(11.5, 5.4))
-        grid = figure.subplots(2, len(COLUMNS), sharex=True, sharey="row")
-        for row, (column, label) in zip(grid, labels.items(), strict=True):
-            for axes, (activation, kernel) in zip(row, COLUMNS, strict=True):
-                chosen = rows[(rows["activation"] == activation) & (rows["kernel"] == kernel)]
-                for value, colour in zip(values, sizes_palette(len(values)), strict=True):
-                    table = intervals.summarise(chosen[chosen[lines] == value], column, ["dim"])
-                    band(axes, table, "dim", color=colour, label=name_line(value))
-                ticks_at(axes, sorted(rows["dim"].unique()))
-                if column == "log_nc1_ratio":
-                    axes.set_xlabel("dimension d")
-                    axes.axhline(0, color="#888888", linewidth=0.8, linestyle=":")
-                else:
-                    axes.set_title(f"{ACTIVATION_NAMES[activation]} · {KERNEL_NAMES[kernel]}")
-                    if kernel == "ntk-published":
-                        axes.title.set_color(KERNEL_COLOURS[kernel])
-            row[0].set_ylabel(label)
-        handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, title=legend, loc="outside right center")
-    return figure
+    colours = dict(zip(values, sizes_palette(len(values)), strict=True))
+    x = at(sorted(rows["dim"].unique()), "dimension d")
+    grid = []
+    for column, y in (("log_nc1", decades("NC1(H)")), ("log_nc1_ratio", decades("NC1(H) / NC1(X)"))):
+        row = []
+        for activation, kernel in COLUMNS:
+            chosen = rows[(rows["activation"] == activation) & (rows["kernel"] == kernel)]
+            side = of_kernel(kernel, {k for a, k in COLUMNS if a == activation})["side"]
+            marks: list[Mark] = [
+                means(
+                    intervals.summarise(chosen[chosen[lines] == value], column, ["dim"]),
+                    "dim",
+                    color=colour,
+                    name=name_line(value),
+                    side=side,
+                )
+                for value, colour in colours.items()
+            ]
+            heading: dict[str, Any] = {}
+            if column == "log_nc1":
+                heading["title"] = f"{ACTIVATION_NAMES[activation]} · {KERNEL_NAMES[kernel]}"
+                if side == "published":
+                    heading["title_color"] = KERNEL_COLOURS[kernel]
+            else:
+                marks.append(Level(0, width=0.8, dashes=":", side=side))
+            row.append(Panel(marks=marks, x=x, y=y, **heading))
+        grid.append(row)
+    legend_ = Legend(where="outside right center", title=legend)
+    return Plot(rows=grid, size=(11.5, 5.4), share_x="all", share_y="row", legend=legend_)
 
 
-def _overview(rows: pd.DataFrame, law: str) -> MatplotlibFigure:
+def _overview(rows: pd.DataFrame, law: str) -> Plot:
     """Draw every kernel against d at the largest size, so that the erratum is seen."""
-    from matplotlib.figure import Figure
-
     rows = rows[rows["data"] == law]
     rows = rows[rows["n"] == rows["n"].max()]
-    with style():
-        figure = Figure(figsize=(8.2, 3.5))
-        for axes, activation in zip(figure.subplots(1, 2, sharey=True), ("erf", "relu"), strict=True):
-            for kernel in ("ntk", "ntk-published", "nngp"):
-                chosen = rows[(rows["activation"] == activation) & (rows["kernel"] == kernel)]
-                if chosen.empty:
-                    continue
-                band(
-                    axes,
-                    intervals.summarise(chosen, "log_nc1", ["dim"]),
-                    "dim",
-                    color=KERNEL_COLOURS[kernel],
-                    marker=KERNEL_MARKERS[kernel],
-                    linestyle="--" if kernel == "ntk-published" else "-",
-                    label=KERNEL_NAMES[kernel],
-                )
-            ticks_at(axes, sorted(rows["dim"].unique()))
-            axes.set_title(ACTIVATION_NAMES[activation])
-            axes.set_xlabel("dimension d")
-            axes.legend(loc="lower right")
-        figure.axes[0].set_ylabel(r"$\log_{10}$ NC1(H)   (lower: more collapsed)")
-    return figure
+    drawn = []
+    for activation in ("erf", "relu"):
+        of = rows[rows["activation"] == activation]
+        kernels = [k for k in ("ntk", "ntk-published", "nngp") if k in set(of["kernel"])]
+        marks = [
+            means(
+                intervals.summarise(of[of["kernel"] == kernel], "log_nc1", ["dim"]),
+                "dim",
+                dashes="--" if kernel == "ntk-published" else "-",
+                **of_kernel(kernel, kernels),
+            )
+            for kernel in kernels
+        ]
+        drawn.append(
+            Panel(
+                marks=marks,
+                x=at(sorted(rows["dim"].unique()), "dimension d"),
+                y=decades("NC1(H)   (lower: more collapsed)"),
+                title=ACTIVATION_NAMES[activation],
+                legend=Legend(where="lower right"),
+            )
+        )
+    return Plot(rows=[drawn], size=(8.2, 3.5), share_y="all")
 
 
 def _figures_balanced(rows: pd.DataFrame) -> list[Figure]:
@@ -170,36 +169,33 @@ def _figures_imbalanced(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _weightings(rows: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
+def _weightings(rows: pd.DataFrame) -> Plot:
     colours = dict(zip(WEIGHTINGS, [*sizes_palette(3), "#CC79A7"], strict=True))
     # One below the other where they coincide, so that each stays visible.
     widths = dict(zip(WEIGHTINGS, (4.5, 2.8, 1.4, 1.4), strict=True))
-    sizes = sorted(rows["class_sizes"].unique(), reverse=True)
-    with style():
-        figure = Figure(figsize=(11, 3.3))
-        for axes, pair in zip(figure.subplots(1, len(sizes), sharey=True), sizes, strict=True):
-            chosen = rows[(rows["class_sizes"] == pair)]
-            for weighting in WEIGHTINGS:
-                logs = with_logs(chosen, weighting)
-                logs = logs[(logs["activation"] == "erf") & (logs["kernel"] == "nngp")]
-                band(
-                    axes,
+    drawn = []
+    for pair in sorted(rows["class_sizes"].unique(), reverse=True):
+        marks = []
+        for weighting in WEIGHTINGS:
+            published = weighting == "published"
+            logs = with_logs(rows[rows["class_sizes"] == pair], weighting)
+            logs = logs[(logs["activation"] == "erf") & (logs["kernel"] == "nngp")]
+            marks.append(
+                means(
                     intervals.summarise(logs, "log_nc1", ["dim"]),
                     "dim",
                     color=colours[weighting],
-                    linestyle="--" if weighting == "published" else "-",
-                    linewidth=widths[weighting],
-                    label=f'"{weighting}"',
+                    dashes="--" if published else "-",
+                    width=widths[weighting],
+                    name=f'"{weighting}"',
+                    side="published" if published else "right",
                 )
-            ticks_at(axes, sorted(rows["dim"].unique()))
-            axes.set_title(f"classes of {pair[0]} / {pair[1]}")
-            axes.set_xlabel("dimension d")
-        figure.axes[0].set_ylabel(r"$\log_{10}$ NC1(H)")
-        handles, names = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, title="weighting", loc="outside right center")
-    return figure
+            )
+        x = at(sorted(rows["dim"].unique()), "dimension d")
+        title = f"classes of {pair[0]} / {pair[1]}"
+        drawn.append(Panel(marks=marks, x=x, y=decades("NC1(H)"), title=title))
+    legend = Legend(where="outside right center", title="weighting")
+    return Plot(rows=[drawn], size=(11, 3.3), share_y="all", legend=legend)
 
 
 def _tables(design: Design, rows: pd.DataFrame) -> list[Table]:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from kernel_collapse import data
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import (
-    ACTIVATION_NAMES,
-    KERNEL_COLOURS,
-    KERNEL_MARKERS,
-    KERNEL_NAMES,
-    band,
-    style,
-    ticks_at,
-)
+from kernel_collapse.report.plot import Legend, Level, Mark, Panel, Plot, Span, at, means
+from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_COLOURS, KERNEL_NAMES
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import ShippedData, Trial
 from kernel_collapse_paper.experiments import limiting_kernels
 from kernel_collapse_paper.experiments.logs import with_logs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: Samples drawn of each table, depths, repeats. The paper preset draws halves.
 GRIDS: dict[Preset, tuple[dict[str, int], tuple[int, ...], int]] = {
@@ -79,40 +70,26 @@ def _tables_in(rows: pd.DataFrame) -> list[str]:
     return [name for name in data.SHIPPED if name in set(rows["data"])]
 
 
-def _draw(rows: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    names = _tables_in(rows)
-    with style():
-        figure = Figure(figsize=(11, 3.6))
-        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-        for axes, name in zip(panels, names, strict=True):
-            of = rows[rows["data"] == name]
-            for activation, kernel in LINES:
-                chosen = of[(of["activation"] == activation) & (of["kernel"] == kernel)]
-                band(
-                    axes,
-                    intervals.summarise(chosen, "log_nc1", ["depth"]),
-                    "depth",
-                    color=KERNEL_COLOURS[kernel],
-                    marker=KERNEL_MARKERS[kernel],
-                    linestyle="-" if activation == "erf" else "--",
-                    label=f"{ACTIVATION_NAMES[activation]} {KERNEL_NAMES[kernel]}",
-                )
-            themselves = of.drop_duplicates("seed")["log_nc1_data"]
-            mean, deviation = themselves.mean(), themselves.std()
-            axes.axhline(
-                mean, color=KERNEL_COLOURS["data"], linewidth=1.2, linestyle=":", label="data themselves"
-            )
-            axes.axhspan(
-                mean - deviation, mean + deviation, color=KERNEL_COLOURS["data"], alpha=0.15, linewidth=0
-            )
-            ticks_at(axes, sorted(rows["depth"].unique()))
-            axes.set_title(name)
-            axes.set_xlabel("depth (hidden layers)")
-        panels[0].set_ylabel(r"$\log_{10}$ NC1   (lower: more collapsed)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", handlelength=3)
-    return figure
+def _draw(rows: pd.DataFrame) -> Plot:
+    panels = []
+    for name in _tables_in(rows):
+        of = rows[rows["data"] == name]
+        marks: list[Mark] = []
+        for activation, kernel in LINES:
+            chosen = of[(of["activation"] == activation) & (of["kernel"] == kernel)]
+            table = intervals.summarise(chosen, "log_nc1", ["depth"])
+            look = of_kernel(kernel) | {"name": f"{ACTIVATION_NAMES[activation]} {KERNEL_NAMES[kernel]}"}
+            marks.append(means(table, "depth", dashes="-" if activation == "erf" else "--", **look))
+        themselves = of.drop_duplicates("seed")["log_nc1_data"]
+        mean, deviation, colour = themselves.mean(), themselves.std(), KERNEL_COLOURS["data"]
+        marks += [
+            Level(mean, color=colour, width=1.2, dashes=":", name="data themselves"),
+            Span(mean - deviation, mean + deviation, color=colour),
+        ]
+        x = at(sorted(rows["depth"].unique()), "depth (hidden layers)")
+        panels.append(Panel(marks=marks, x=x, y=decades("NC1   (lower: more collapsed)"), title=name))
+    legend = Legend(where="outside right center", layout={"handlelength": 3})
+    return Plot(rows=[panels], size=(11, 3.6), share_y="all", legend=legend)
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,21 +11,14 @@ import pandas as pd
 from kernel_collapse import data, theory
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import (
-    ACTIVATION_NAMES,
-    KERNEL_COLOURS,
-    KERNEL_MARKERS,
-    KERNEL_NAMES,
-    style,
-)
+from kernel_collapse.report.plot import Axis, Legend, Level, Line, Mark, Panel, Plot, Points
+from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_COLOURS, KERNEL_NAMES
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.trials import Trial
 from kernel_collapse_paper.experiments import limiting_kernels
 from kernel_collapse_paper.experiments.designs import Grid
 from kernel_collapse_paper.experiments.logs import with_logs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: Samples and repeats; the trials are among those of the limiting kernels, and cost nothing beside them.
 GRIDS: dict[Preset, tuple[int, int]] = {"quick": (512, 5), "paper": (1024, 10)}
@@ -110,77 +103,72 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _draw_dimensions(rows: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    laws = [law for law in MEANS if law in set(rows["data"])]
-    n = int(rows["n"].max())
-    kernels: tuple[Kernel, ...] = ("ntk", "nngp")
-    with style():
-        figure = Figure(figsize=(9.5, 3.2 * len(laws) + 0.3))
-        grid = figure.subplots(len(laws), 2, sharex=True, sharey="row", squeeze=False)
-        for panels, law in zip(grid, laws, strict=True):
-            for axes, activation in zip(panels, ("erf", "relu"), strict=True):
-                of = rows[(rows["data"] == law) & (rows["activation"] == activation)]
-                for kernel in kernels:
-                    exact = [expected(law, n, dim, kernel, activation).log10_ratio for dim in DIMS]
-                    colour = KERNEL_COLOURS[kernel]
-                    axes.plot(DIMS, exact, color=colour, label=f"{KERNEL_NAMES[kernel]}, exact")
-                    axes.axhline(exact[-1], color=colour, linestyle=":", linewidth=1)
-                    means = (
-                        of[of["kernel"] == kernel].groupby("dim")[["within_paper", "between_paper"]].mean()
-                    )
-                    axes.plot(
-                        means.index,
-                        np.log10(means["within_paper"] / means["between_paper"]),
-                        color=colour,
-                        marker=KERNEL_MARKERS[kernel],
-                        linestyle="",
-                        label=f"{KERNEL_NAMES[kernel]}, samples",
-                    )
-                published = of[of["kernel"] == "ntk-published"].groupby("dim")["log_nc1"].mean()
-                if len(published):
-                    axes.plot(
-                        published.index,
-                        published,
-                        color=KERNEL_COLOURS["ntk-published"],
-                        marker="x",
-                        linestyle="",
-                        label=KERNEL_NAMES["ntk-published"],
-                    )
-                axes.set_xscale("log")
-                axes.set_title(f"{law}, {ACTIVATION_NAMES[activation]}")
-            panels[0].set_ylabel(r"$\log_{10}$ NC1")
-        for axes in grid[-1]:
-            axes.set_xlabel("dimension d")
-        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
-    return figure
+def _draw_dimensions(rows: pd.DataFrame) -> Plot:
+    x, y = Axis(label="dimension d", scale="log"), decades("NC1")
+    grid = [
+        [
+            Panel(
+                marks=_by_dimension(
+                    rows[(rows["data"] == law) & (rows["activation"] == activation)],
+                    law,
+                    activation,
+                    int(rows["n"].max()),
+                ),
+                x=x,
+                y=y,
+                title=f"{law}, {ACTIVATION_NAMES[activation]}",
+            )
+            for activation in ("erf", "relu")
+        ]
+        for law in MEANS
+        if law in set(rows["data"])
+    ]
+    legend = Legend(where="outside upper center", layout={"ncols": 5})
+    size = 9.5, 3.2 * len(grid) + 0.3
+    return Plot(rows=grid, size=size, share_x="all", share_y="row", legend=legend)
 
 
-def _draw_separations() -> MatplotlibFigure:
-    from matplotlib.figure import Figure
+def _by_dimension(rows: pd.DataFrame, law: str, activation: str, n: int) -> list[Mark]:
+    """Return the exact lines with their limits, the samples, and what the published code makes of them."""
+    marks: list[Mark] = []
+    present = set(rows["kernel"])
+    for kernel in _KERNELS[::-1]:
+        exact = [expected(law, n, dim, kernel, activation).log10_ratio for dim in DIMS]
+        look = of_kernel(kernel, present)
+        line = {"color": look["color"], "side": look["side"]}
+        name = f"{KERNEL_NAMES[kernel]}, exact"
+        of = rows[rows["kernel"] == kernel].groupby("dim")[["within_paper", "between_paper"]].mean()
+        sampled = np.log10(of["within_paper"] / of["between_paper"])
+        marks += [
+            Line(DIMS, exact, name=name, **line),
+            Level(exact[-1], group=name, dashes=":", width=1, **line),
+            Points(of.index, sampled, **look | {"name": f"{KERNEL_NAMES[kernel]}, samples"}),
+        ]
+    published = rows[rows["kernel"] == "ntk-published"].groupby("dim")["log_nc1"].mean()
+    if len(published):
+        marks.append(Points(published.index, published, **of_kernel("ntk-published") | {"marker": "x"}))
+    return marks
 
-    kernels: tuple[Kernel, ...] = ("ntk", "nngp")
-    with style():
-        figure = Figure(figsize=(10, 3.4))
-        for axes, activation in zip(figure.subplots(1, 2, sharey=True), ("erf", "relu"), strict=True):
-            for kernel in kernels:
-                for limit in (False, True):
-                    values = np.log10([separated(s, kernel, activation, limit) for s in SEPARATIONS])
-                    name = KERNEL_NAMES[kernel]
-                    axes.plot(
-                        SEPARATIONS,
-                        values,
-                        color=KERNEL_COLOURS[kernel],
-                        linestyle=":" if limit else "-",
-                        label=f"{name}, limit" if limit else f"{name}, exact",
-                    )
-            axes.set_xscale("log")
-            axes.set_title(ACTIVATION_NAMES[activation])
-            axes.set_xlabel("distance of means / standard deviation, in each coordinate")
-        figure.axes[0].set_ylabel(r"$\log_{10}$ NC1")
-        figure.axes[1].legend()
-    return figure
+
+def _draw_separations() -> Plot:
+    panels = []
+    for activation in ("erf", "relu"):
+        marks = []
+        for kernel in _KERNELS[::-1]:
+            name, colour = KERNEL_NAMES[kernel], KERNEL_COLOURS[kernel]
+            for limit, dashes, what in ((False, "-", "exact"), (True, ":", "limit")):
+                values = np.log10([separated(s, kernel, activation, limit) for s in SEPARATIONS])
+                marks.append(Line(SEPARATIONS, values, color=colour, dashes=dashes, name=f"{name}, {what}"))
+        panels.append(
+            Panel(
+                marks=marks,
+                x=Axis(label="distance of means / standard deviation, in each coordinate", scale="log"),
+                y=decades("NC1"),
+                title=ACTIVATION_NAMES[activation],
+                legend=Legend() if activation == "relu" else None,
+            )
+        )
+    return Plot(rows=[panels], size=(10, 3.4), share_y="all")
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:

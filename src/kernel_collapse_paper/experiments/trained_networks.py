@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import Any
 
 import pandas as pd
 
 from kernel_collapse import data
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import (
-    ACTIVATION_NAMES,
-    KERNEL_COLOURS,
-    KERNEL_NAMES,
-    band,
-    sizes_palette,
-    style,
-    ticks_at,
-)
+from kernel_collapse.report.plot import Legend, Level, Line, Mark, Panel, Plot, at, means
+from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_COLOURS, KERNEL_NAMES, sizes_palette
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, NetworkNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import published as published_code
 from kernel_collapse_paper.experiments.designs import BALANCED, EIGHTHS, IMBALANCED, Design, Grid
 from kernel_collapse_paper.experiments.logs import READOUTS, by_readout
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import decades
 
 __all__ = ["EXPERIMENTS"]
 
@@ -100,49 +92,42 @@ def _trials(design: Design, preset: Preset) -> list[Trial]:
     return [trial for grid, training in grids for trial in _trials_of(grid.laws(), repeats, **training)]
 
 
-def _panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> MatplotlibFigure:
+def _panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], legend: str) -> Plot:
     """Draw log10 NC1(H) (top) and log10 NC1(H)/NC1(X) against d: a column an activation and readout scale."""
-    from matplotlib.figure import Figure
-
     values = sorted(rows[lines].unique())
-    columns = [(activation, readout) for activation in ACTIVATIONS for readout in READOUTS]
-    with style():
-        figure = Figure(figsize=(11.5, 5.6))
-        grid = figure.subplots(2, len(columns), sharex=True, sharey="row")
-        for row, column in zip(grid, ("log_nc1", "log_nc1_ratio"), strict=True):
-            for axes, (activation, readout) in zip(row, columns, strict=True):
-                of = rows[rows["activation"] == activation]
-                networks = of[(of["kernel"] == "network") & (of["readout"] == readout)]
-                for value, colour in zip(values, sizes_palette(len(values)), strict=True):
-                    part = networks[networks[lines] == value]
-                    band(
-                        axes,
-                        intervals.summarise(part, column, ["dim"]),
-                        "dim",
-                        color=colour,
-                        label=name_line(value),
-                    )
-                limit = of[(of["kernel"] == "nngp") & (of[lines] == values[-1])]
-                table = intervals.summarise(limit, column, ["dim"])
-                dotted: dict[str, Any] = {
-                    "color": KERNEL_COLOURS["nngp"],
-                    "linestyle": ":",
-                    "label": KERNEL_NAMES["nngp"],
-                }
-                if len(table) > 1:
-                    axes.plot(table["dim"], table["mean"], **dotted)
-                else:  # a line of one point is not seen
-                    axes.axhline(table["mean"].mean(), **dotted)
-                ticks_at(axes, sorted(rows["dim"].unique()))
-                if column == "log_nc1":
-                    axes.set_title(f"{ACTIVATION_NAMES[activation]} · {READOUT_NAMES[readout]}")
-                else:
-                    axes.set_xlabel("dimension d")
-        grid[0, 0].set_ylabel(r"$\log_{10}$ NC1(H)")
-        grid[1, 0].set_ylabel(r"$\log_{10}$ NC1(H) / NC1(X)")
-        handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, title=legend, loc="outside right center")
-    return figure
+    colours = dict(zip(values, sizes_palette(len(values)), strict=True))
+    x = at(sorted(rows["dim"].unique()), "dimension d")
+    grid = []
+    for column, y in (("log_nc1", decades("NC1(H)")), ("log_nc1_ratio", decades("NC1(H) / NC1(X)"))):
+        row = []
+        for activation, readout in product(ACTIVATIONS, READOUTS):
+            of = rows[rows["activation"] == activation]
+            networks = of[(of["kernel"] == "network") & (of["readout"] == readout)]
+            marks: list[Mark] = [
+                means(
+                    intervals.summarise(networks[networks[lines] == value], column, ["dim"]),
+                    "dim",
+                    color=colour,
+                    name=name_line(value),
+                )
+                for value, colour in colours.items()
+            ]
+            limit = of[(of["kernel"] == "nngp") & (of[lines] == values[-1])]
+            table = intervals.summarise(limit, column, ["dim"])
+            dotted: dict[str, Any] = {
+                "color": KERNEL_COLOURS["nngp"],
+                "dashes": ":",
+                "name": KERNEL_NAMES["nngp"],
+            }
+            if len(table) > 1:
+                marks.append(Line(table["dim"], table["mean"], **dotted))
+            else:  # a line of one point is not seen
+                marks.append(Level(table["mean"].mean(), **dotted))
+            title = f"{ACTIVATION_NAMES[activation]} · {READOUT_NAMES[readout]}"
+            row.append(Panel(marks=marks, x=x, y=y, title=title if column == "log_nc1" else ""))
+        grid.append(row)
+    legend_ = Legend(where="outside right center", title=legend)
+    return Plot(rows=grid, size=(11.5, 5.6), share_x="all", share_y="row", legend=legend_)
 
 
 def _figures_balanced(rows: pd.DataFrame) -> list[Figure]:

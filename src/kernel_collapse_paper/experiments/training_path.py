@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.style import ACTIVATION_NAMES, sizes_palette, style
+from kernel_collapse.report.plot import Axis, Legend, Level, Line, Mark, Panel, Plot, means
+from kernel_collapse.report.style import ACTIVATION_NAMES, CYCLE, sizes_palette
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import NetworkNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
 
 #: Last epoch, repeats.
 GRIDS: dict[Preset, tuple[int, int]] = {"quick": (3000, 5), "paper": (100_000, 10)}
@@ -90,37 +88,36 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _draw(path: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    colours = sizes_palette(DEPTH)
-    with style():
-        figure = Figure(figsize=(11, 3.5))
-        *panels, alignment = figure.subplots(1, len(ACTIVATIONS) + 1)
-        for axes, activation in zip(panels, ACTIVATIONS, strict=True):
-            of = path[path["activation"] == activation]
-            for layer, colour in enumerate(colours, start=1):
-                table = intervals.summarise(of[of["layer"] == layer], "log_nc1", ["epoch"])
-                axes.plot(table["epoch"], table["mean"], color=colour, label=f"layer {layer}")
-                low, high = table["mean"] - table["std"], table["mean"] + table["std"]
-                axes.fill_between(table["epoch"], low, high, color=colour, alpha=0.18, linewidth=0)
-            loss = intervals.summarise(of[of["layer"] == 1], "log_loss", ["epoch"])
-            axes.plot(loss["epoch"], loss["mean"], color="#777777", linestyle="--", label="loss")
-            axes.axvline(
-                float(of.groupby("seed")["zero_error"].first().median()), color="#777777", linewidth=0.8
+def _draw(path: pd.DataFrame) -> Plot:
+    epochs = Axis(label="epoch", scale="symlog", low=0)
+    panels, alignment = [], []
+    for activation, colour in zip(ACTIVATIONS, CYCLE, strict=False):
+        of, name = path[path["activation"] == activation], ACTIVATION_NAMES[activation]
+        first = of[of["layer"] == 1]
+        marks: list[Mark] = [
+            means(
+                intervals.summarise(of[of["layer"] == layer], "log_nc1", ["epoch"]),
+                "epoch",
+                marker="",
+                color=shade,
+                name=f"layer {layer}",
             )
-            axes.set_title(ACTIVATION_NAMES[activation])
-            last = intervals.summarise(of[of["layer"] == 1], "nc3_cosine", ["epoch"])
-            alignment.plot(last["epoch"], last["mean"], label=ACTIVATION_NAMES[activation])
-        alignment.set_title("NC3: cosine of readout and class means")
-        alignment.set_ylim(top=1.02)
-        for axes in figure.axes:
-            axes.set_xscale("symlog", linthresh=1)
-            axes.set_xlim(left=0)
-            axes.set_xlabel("epoch")
-            axes.legend()
-        panels[0].set_ylabel(r"$\log_{10}$ NC1(H), $\log_{10}$ loss")
-    return figure
+            for layer, shade in enumerate(sizes_palette(DEPTH), start=1)
+        ]
+        loss = intervals.summarise(first, "log_loss", ["epoch"])
+        zero_error = float(of.groupby("seed")["zero_error"].first().median())
+        grey: dict[str, Any] = {"color": "#777777", "group": "loss"}
+        marks += [
+            Line(loss["epoch"], loss["mean"], dashes="--", name="loss", **grey),
+            Level(zero_error, axis="x", width=0.8, **grey),
+        ]
+        y = Axis(label=r"$\log_{10}$ NC1(H), $\log_{10}$ loss", logarithms=True)
+        panels.append(Panel(marks=marks, x=epochs, y=y, title=name, legend=Legend()))
+        last = intervals.summarise(first, "nc3_cosine", ["epoch"])
+        alignment.append(Line(last["epoch"], last["mean"], name=name, color=colour))
+    title = "NC3: cosine of readout and class means"
+    panels.append(Panel(marks=alignment, x=epochs, y=Axis(high=1.02), title=title, legend=Legend()))
+    return Plot(rows=[panels], size=(11, 3.5))
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:

@@ -1,38 +1,30 @@
-"""What a matplotlib figure shows, as a Plotly figure: the page draws what was printed, and nothing is plotted twice.
-
-Panels, lines, bands, error bars, marks, pictures and legends are read off the artists. What is drawn is grouped by its
-label, or where it has none by the legend's first entry of its colour. Lines and panels named "published" are those of
-the published code; "right" are their namesakes, or in their panel all others where there is none.
-"""
+"""What a plot shows, as a Plotly figure of the page."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
-from kernel_collapse.report.interactive._artists import traces_of
 from kernel_collapse.report.interactive._looks import look_of
-from kernel_collapse.report.interactive._panels import Panel, describe_panel, place, share
-from kernel_collapse.report.interactive._text import hexed, markup, plain
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from kernel_collapse.report.interactive._panels import WHICH, View, describe_panel, views_of
+from kernel_collapse.report.interactive._text import markup, plain
+from kernel_collapse.report.interactive._traces import traces_of
+from kernel_collapse.report.plot import Frame, HeatMap, Plot
 
 __all__ = ["convert", "describe", "markup", "plain"]
 
-PUBLISHED = ", published code"
 PIXELS_AN_INCH = 82
 
 
-def convert(figure: Figure) -> dict[str, Any]:
-    """Return what a figure shows as Plotly traces, and what the page needs to arrange them.
+def convert(plot: Plot, frames: Sequence[Frame]) -> dict[str, Any]:
+    """Return what a plot shows as Plotly traces, and what the page needs to arrange them.
 
     Parameters
     ----------
-    figure : matplotlib figure
-        Panels on one grid, of lines, bands, error bars, marks, spans, pictures and texts.
+    plot : Plot
+        What is drawn.
+    frames : sequence of Frame
+        Where the axes of each panel begin and end, as `kernel_collapse.report.printing.draw` found in print.
 
     Returns
     -------
@@ -44,56 +36,56 @@ def convert(figure: Figure) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from matplotlib.figure import Figure
-    >>> drawn = Figure()
-    >>> axes = drawn.subplots()
-    >>> _ = axes.plot([1, 2, 4], [0.5, 0.25, 0.125], label="NNGP")
-    >>> axes.set_yscale("log")
-    >>> shown = convert(drawn)
-    >>> shown["data"][0]["y"], shown["panels"][0]["yaxis"]["type"]
-    ([0.5, 0.25, 0.125], 'log')
+    >>> from kernel_collapse.report import printing
+    >>> from kernel_collapse.report.plot import Line, Panel
+    >>> plot = Plot(rows=[[Panel(marks=[Line([1, 2, 4], [0.5, 0.25, 0.125], group="NNGP")])]], size=(4, 3))
+    >>> trace = convert(plot, printing.draw(plot).frames)["data"][0]
+    >>> trace["y"], trace["meta"]["group"]
+    ([0.5, 0.25, 0.125], 'NNGP')
     """
-    coloured: list[Any] = [c for axes in figure.axes for c in (*axes.images, *axes.collections)]
-    bars = {c.colorbar.ax for c in coloured if c.colorbar}
-    shown = [axes for axes in figure.axes if axes.axison and axes not in bars]
-    panels = [Panel(axes, i, markup(axes.get_title()), _name(axes, shown)) for i, axes in enumerate(shown)]
-    legend = _legend(figure)
-    traces = [trace for panel in panels for trace in traces_of(panel, legend)]
-    _take_sides(traces, panels)
-    spec = shown[0].get_subplotspec()
-    rows = spec.get_gridspec().nrows if spec else 1
+    views = views_of(plot, frames)
+    traces = [trace for view in views for trace in traces_of(view)]
+    pictures = [trace for trace in traces if trace["type"] == "heatmap"]
+    if plot.colours is not None:
+        pictures[-1] |= {"showscale": True, "colorbar": {"title": {"text": markup(plot.colours.label)}}}
+    described = [describe_panel(view, traces) for view in views]
+    for which in WHICH:
+        _keep_switches([panel[f"{which}axis"] for panel in described])
     used = {trace["meta"]["group"] for trace in traces}
-    described = [describe_panel(figure, panel, panels, traces) for panel in panels]
-    for axis in ("xaxis", "yaxis"):
-        _keep_switches([panel[axis] for panel in described])
     return {
         "data": traces,
         "panels": described,
-        "legend": [{**entry, "key": entry["name"] not in used} for entry in legend],
-        "xlabel": markup(figure.get_supxlabel()),
-        "least": _least(panels),
-        "height": round(figure.get_figheight() / rows * PIXELS_AN_INCH),
+        "legend": [{**entry, "key": entry["name"] not in used} for entry in _legend(plot)],
+        "xlabel": markup(plot.xlabel),
+        "least": _least(plot, views),
+        "height": round(plot.size[1] / len(plot.rows) * PIXELS_AN_INCH),
     }
 
 
 def _keep_switches(axes: list[dict[str, Any]]) -> None:
-    """Leave another scale to logarithmic axes; without any to all, if all have one and none is of logarithms."""
+    """Leave another scale to logarithmic axes; without any to all, if all have one."""
     logarithmic = any(axis["type"] == "log" for axis in axes)
-    allowed = logarithmic or all("other" in axis and "log" not in axis["label"] for axis in axes)
+    allowed = logarithmic or all("other" in axis for axis in axes)
     for axis in axes:
         if not allowed or (logarithmic and axis["type"] != "log"):
             axis.pop("other", None)
 
 
-def _least(panels: list[Panel]) -> int:
+def _least(plot: Plot, views: list[View]) -> int:
     """Return how many pixels a panel needs across, without what is at its left where panels share that."""
-    if len(panels) > 2 and any(panel.axes.images for panel in panels):
+    if len(views) > 2 and any(isinstance(mark, HeatMap) for view in views for mark in view.panel.marks):
         return 70
-    first, *others = panels
-    shared = all(
-        share(first.axes, other.axes, "y") for other in others if place(other.axes)[0] == place(first.axes)[0]
-    )
-    return 140 if shared else 200
+    return 200 if plot.share_y == "none" and len(plot.rows[0]) > 1 else 140
+
+
+def _legend(plot: Plot) -> list[dict[str, Any]]:
+    """Return the entries of all legends, each name once."""
+    found: dict[str, dict[str, Any]] = {}
+    for legend, marks in plot.legends():
+        for mark in marks:
+            name = markup(mark.name)
+            found.setdefault(name, {"name": name, "title": markup(legend.title), **look_of(mark)})
+    return list(found.values())
 
 
 def describe(shown: dict[str, Any]) -> str:
@@ -109,10 +101,13 @@ def describe(shown: dict[str, Any]) -> str:
         ]
         ranges = [("values", [v for t in traces for row in t.get("z", ()) for v in row])]
         if not any(t["type"] == "heatmap" for t in traces):
-            names = (plain(panel[axis]["label"]) for axis in ("xaxis", "yaxis"))
             ranges = [
-                (name or "value", [v for t in traces for v in _values(t, axis)])
-                for name, axis in zip(names, "xy", strict=True)
+                (
+                    plain(panel[f"{which}axis"]["label"]) or "value",
+                    [v for t in traces for v in _values(t, which)],
+                )
+                for which in WHICH
+                if not panel[f"{which}axis"]["rows"]
             ]
         ends = (_said(name, [v for v in values if v is not None]) for name, values in ranges)
         said.append(f"{plain(panel['name'])}: {', '.join(filter(None, ends))}")
@@ -126,72 +121,9 @@ def _said(name: str, values: list[float]) -> str:
     return f"{name} from {low} to {high}"
 
 
-def _name(axes: Axes, shown: list[Axes]) -> str:
-    """Return what a panel is called: by its title, that of its column, or what it shows."""
-    column = [other.get_title() for other in shown if place(other)[1] == place(axes)[1]]
-    names = (axes.get_title(), *(column if place(axes)[0] else ()), axes.get_ylabel(), axes.get_xlabel())
-    return markup(next(filter(None, names), f"panel {shown.index(axes) + 1}"))
-
-
-def _values(trace: dict[str, Any], axis: str) -> list[float]:
+def _values(trace: dict[str, Any], which: str) -> list[float]:
+    """Return the numbers of a trace along an axis, as they were before a scale that Plotly does not know."""
     columns = trace["meta"].get("columns", [])
-    if axis in columns:
-        return [row[columns.index(axis)] for row in trace["customdata"]]
-    if "name" in columns and axis == "y" and trace.get("error_x"):  # of rows that have names
-        return []
-    return [value for value in trace[axis] if isinstance(value, int | float)]
-
-
-def _legend(figure: Figure) -> list[dict[str, Any]]:
-    """Return the entries of all legends, each name once."""
-    from matplotlib.container import ErrorbarContainer
-
-    legends = [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]
-    with_bars = {
-        bars.get_label(): bars[0]
-        for axes in figure.axes
-        for bars in reversed(axes.containers)  # the first of a name stands for it
-        if isinstance(bars, ErrorbarContainer) and bars[0] is not None
-    }
-    entries: dict[str, dict[str, Any]] = {}
-    handle: Any
-    for legend in legends:
-        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
-            name = markup(text.get_text())
-            if not hasattr(handle, "get_xydata"):  # of error bars a legend gives the bars alone
-                handle = with_bars.get(text.get_text(), handle)
-            if hasattr(handle, "get_xydata"):
-                look = look_of(handle)
-            elif hasattr(handle, "get_facecolor"):
-                look = _look_of_area(handle)
-            else:
-                look = look_of(handle.get_children()[0]) if handle.get_children() else {"color": "#777777"}
-            entries.setdefault(name, {"name": name, "title": markup(legend.get_title().get_text()), **look})
-    return list(entries.values())
-
-
-def _look_of_area(handle: Any) -> dict[str, Any]:
-    """Return how the entry of a band, a bar or marks looks."""
-    face, edge = (np.atleast_2d(get())[:1] for get in (handle.get_facecolor, handle.get_edgecolor))
-    filled = bool(face.size and face[0, 3])
-    colour = hexed(face[0] if filled else edge[0]) if filled or edge.size else "#777777"
-    return {"color": colour, "marker": {"symbol": "circle" + "-open" * (not filled), "color": colour}}
-
-
-def _take_sides(traces: list[dict[str, Any]], panels: list[Panel]) -> None:
-    """Note which traces are the published code's, and which show the same as it should be."""
-    titles = [panel.name for panel in panels]
-    twins = {title.replace(PUBLISHED, "") for title in titles if PUBLISHED in title}
-    for panel in panels:
-        mine = [t for t in traces if t["meta"]["panel"] == panel.number]
-        published = [t for t in mine if "published" in t["meta"]["group"]]
-        bases = {t["meta"]["group"].replace(PUBLISHED, "") for t in published}
-        others = [t for t in mine if t not in published]
-        right = [t for t in others if any(f"{t['meta']['group']},".startswith(f"{b},") for b in bases)]
-        for trace in right or (others if published else []):
-            trace["meta"]["side"] = "right"
-        for trace in published:
-            trace["meta"]["side"] = "published"
-        if panel.name in twins or PUBLISHED in panel.name:
-            for trace in mine:
-                trace["meta"]["side"] = "right" if panel.name in twins else "published"
+    if which in columns:
+        return [row[columns.index(which)] for row in trace["customdata"]]
+    return [value for value in trace[which] if isinstance(value, int | float)]

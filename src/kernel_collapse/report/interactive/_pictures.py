@@ -1,4 +1,4 @@
-"""Pictures and meshes of coloured cells as Plotly's heat maps."""
+"""Pictures of numbers as Plotly's heat maps."""
 
 from __future__ import annotations
 
@@ -6,93 +6,74 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse._input_error import InputError
+from kernel_collapse.report.interactive._panels import WHICH, View
 from kernel_collapse.report.interactive._text import DIGITS, hexed, markup, numbers
+from kernel_collapse.report.plot import HeatMap
 
-__all__ = ["image", "mesh"]
+__all__ = ["cells"]
 
 #: A picture of more points a side is shown by means over blocks.
 MOST_POINTS = 128
+#: Steps of a colour scale.
+STEPS = 16
 
 
-def image(drawn: Any) -> dict[str, Any]:
-    """Return a picture of numbers, made by `imshow`."""
-    values = np.ma.filled(np.ma.asarray(drawn.get_array()).astype(float), np.nan)
-    left, right, bottom, top = drawn.get_extent()
-    if drawn.origin == "upper":  # the first row is at the top
-        bottom, top = top, bottom
-    rows, columns = values.shape
-    edges = np.linspace(left, right, columns + 1), np.linspace(bottom, top, rows + 1)
-    return _cells(drawn, values, *edges)
+def cells(mark: HeatMap, view: View) -> dict[str, Any]:
+    """Return a picture as a trace; where every row or column has a tick, it is called as that is."""
+    import matplotlib as mpl
 
-
-def mesh(drawn: Any) -> dict[str, Any]:
-    """Return a mesh of rectangles, made by `pcolormesh`.
-
-    Raises
-    ------
-    ValueError
-        If its cells are not rectangles side by side.
-    """
-    corners: Any = np.ma.filled(np.ma.asarray(drawn.get_coordinates(), dtype=float), np.nan)
-    x, y = corners[0, :, 0], corners[:, 0, 1]
-    if not (np.all(corners[..., 0] == x) and np.all(corners[..., 1] == y[:, None])):
-        raise InputError(
-            "a mesh",
-            "cells that are no rectangles in rows and columns",
-            "such as `pcolormesh(x, y, c)` draws of vectors x and y",
-            verb="has",
-        )
-    values = np.ma.filled(np.ma.asarray(drawn.get_array()).astype(float), np.nan)
-    if values.shape == (len(y), len(x)):  # shaded between its corners
-        x, y = _around(x), _around(y)
-    return _cells(drawn, values.reshape(len(y) - 1, len(x) - 1), x, y)
-
-
-def _around(middles: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the edges of cells around these places."""
-    between = 0.5 * (middles[1:] + middles[:-1])
-    return np.concatenate([[2 * middles[0] - between[0]], between, [2 * middles[-1] - between[-1]]])
-
-
-def _cells(
-    drawn: Any, values: np.ndarray[Any, Any], x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]
-) -> dict[str, Any]:
-    """Return cells between these edges as a trace, whose x and y are still the edges."""
-    from matplotlib.colors import Normalize
-
-    (values, x, y), block = _thinned(values, x, y)
-    drawn.autoscale_None()  # a picture that was never drawn has no limits of its colours
-    low, high = drawn.get_clim()
-    steps = 16 if type(drawn.norm) is Normalize else 256
-    bar = drawn.colorbar
-    return {
+    values = np.asarray(mark.values, dtype=float)
+    names = _names(view, values.shape)
+    values, x, y, block = _thinned(values)
+    colours = mpl.colormaps[mark.colours]
+    trace: dict[str, Any] = {
         "type": "heatmap",
-        "x": x,
-        "y": y,
+        "x": view.placed(x, "x"),
+        "y": view.placed(y, "y"),
         "z": [numbers(row, 4 if values.size > 4096 else DIGITS) for row in values],
-        "zmin": float(low),
-        "zmax": float(high),
-        "colorscale": [
-            [i / steps, hexed(drawn.cmap(float(drawn.norm(low + i / steps * (high - low)))))]
-            for i in range(steps + 1)
-        ],
-        "colorbar": {"title": {"text": markup(bar.ax.get_ylabel() or bar.ax.get_xlabel()) if bar else ""}},
-        "showscale": bar is not None,
+        "zmin": float(mark.low),
+        "zmax": float(mark.high),
+        "colorscale": [[i / STEPS, hexed(colours(i / STEPS))] for i in range(STEPS + 1)],
+        "showscale": False,
         "hovertemplate": f"%{{y}}, %{{x}}: {block}%{{z:.4g}}<extra></extra>",
         "meta": {},
     }
+    if names:
+        trace["meta"]["names"] = names
+        rows, columns = (
+            names.get(which, [f"{place:g}" for place in trace[which]]) for which in reversed(WHICH)
+        )
+        trace["customdata"] = [[[row, column] for column in columns] for row in rows]
+        trace["hovertemplate"] = f"%{{customdata[0]}}, %{{customdata[1]}}: {block}%{{z:.4g}}<extra></extra>"
+    return trace
 
 
-def _thinned(
-    values: np.ndarray[Any, Any], x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]
-) -> tuple[tuple[np.ndarray[Any, Any], ...], str]:
-    """Return means over blocks of a picture that has more points than a page should hold, and what they are of."""
+def _names(view: View, shape: tuple[int, ...]) -> dict[str, list[str]]:
+    """Return the names of rows and columns that all have one."""
+    ticks = {which: view.axis(which).ticks or {} for which in WHICH}
+    sizes = dict(zip(WHICH, reversed(shape), strict=True))
+    return {
+        which: [markup(ticks[which][place]) for place in range(size)]
+        for which, size in sizes.items()
+        if ticks[which].keys() >= set(range(size))
+    }
+
+
+def _thinned(values: Any) -> tuple[Any, Any, Any, str]:
+    """Return a picture, the places of its columns and rows, and what its values are of.
+
+    One of more points than a page should hold is shown by means over blocks, whose edges are returned for places.
+    """
     steps = [-(-size // MOST_POINTS) for size in values.shape]
     if max(steps) == 1:
-        return (values, x, y), ""
+        return values, np.arange(values.shape[1]), np.arange(values.shape[0]), ""
     starts = [np.arange(0, size, step) for size, step in zip(values.shape, steps, strict=True)]
     sums = np.add.reduceat(np.add.reduceat(values, starts[0], axis=0), starts[1], axis=1)
     ends = [np.array([*start, size]) for start, size in zip(starts, values.shape, strict=True)]
     means = sums / np.outer(*(np.diff(end) for end in ends))
-    return (means, x[ends[1]], y[ends[0]]), f"mean of {steps[0]} × {steps[1]}: "
+    y, x = ends[0] - 0.5, ends[1] - 0.5
+    places: list[Any] = [
+        0.5 * (edges[1:] + edges[:-1]) if np.ptp(np.diff(edges)) == 0 and len(edges) > 2 else edges
+        for edges in (x, y)
+    ]
+    return means, places[0], places[1], f"mean of {steps[0]} × {steps[1]}: "

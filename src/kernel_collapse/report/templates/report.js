@@ -73,11 +73,9 @@
     const shown = figure.panels
       .map((panel, number) => ({...panel, number}))
       .filter(({number}) => figure.data.some(trace => trace.meta.panel === number && onSide(state, trace)));
-    const upon = shown.filter(panel => shown.some(({number}) => number === panel.over));  // share the place of another
-    for (const panel of upon) shown.splice(shown.indexOf(panel), 1);
     const most = (panels, size) => Math.max(0, ...panels.map(size));
     const texts = axis => axis.ticktext ?? [];
-    const right = upon.length ? 70 : 10;
+    const right = 10;
     const beside = 30 + Math.max(30, Math.min(130, 6.6 * most(shown, p => most(texts(p.yaxis), text => text.length))));
     const wanted = new Set(shown.map(panel => panel.column)).size;
     const fit = Math.max(1, Math.min(wanted, Math.floor((width - beside) / figure.least)));
@@ -117,12 +115,7 @@
       const y = rows.slice(0, panel.row).reduce((sum, row) => sum + row.top + down + row.bottom, rows[panel.row].top);
       panel.domain = {x: [x / width, (x + across) / width], y: [1 - (y + down) / height, 1 - y / height]};
     }
-    for (const panel of upon) {
-      const {domain, xaxis, yaxis, row, col} = shown.find(({number}) => number === panel.over);
-      const twins = {x: panel.xaxis.share !== xaxis.share, y: panel.yaxis.share !== yaxis.share};
-      Object.assign(panel, {domain, row, col, twins, showX: twins.x, showY: twins.y, under: {x: xaxis.name, y: yaxis.name}});
-    }
-    return {shown: [...shown, ...upon], width, height, scale};
+    return {shown, width, height, scale};
   }
 
   /** Break a title that is too long for its panel at the space that is nearest to its middle. */
@@ -168,7 +161,6 @@
         const type = typeOf(state, panel, which);
         layout[keyOf(axis.name)] = {
           domain: panel.domain[which[0]], anchor: other, type, range: turned ? axis.other : axis.range,
-          ...(panel.under ? {overlaying: panel.under[which[0]], side: panel.twins[which[0]] ? {x: "top", y: "right"}[which[0]] : undefined} : {}),
           ...(first.number !== panel.number ? {matches: first[which].name} : {}),
           tickfont: {size: 11},
           ...(axis.tickvals && !turned ? {tickmode: "array", tickvals: axis.tickvals, ticktext: axis.ticktext}
@@ -180,18 +172,12 @@
         };
       }
       const inside = {xref: `${x} domain`, yref: `${y} domain`, showarrow: false};
-      const ref = ({units}, which) => `${panel[`${which}axis`].name}${units.includes(which) ? "" : " domain"}`;
       if (panel.title)
         layout.annotations.push({...inside, text: panel.title, x: 0.5, y: 1, yanchor: "bottom", yshift: 1,
           font: {size: 12, color: panel.color ? tint(panel.color) : ink}});
-      for (const {units, shift, ...text} of panel.texts) {
-        const at = which => units.includes(which) && typeOf(state, panel, `${which}axis`) === "log" ? Math.log10(text[which]) : text[which];
-        layout.annotations.push({...inside, ...tinted(text), x: at("x"), y: at("y"), xref: ref({units}, "x"), yref: ref({units}, "y"),
-          xshift: shift[0], yshift: shift[1]});
-      }
-      for (const {units, ...span} of panel.spans)
-        layout.shapes.push({type: "rect", xref: ref({units}, "x"), yref: ref({units}, "y"), line: {width: 0}, layer: "below",
-          ...span, fillcolor: span.fillcolor === "#000000" ? soft : tint(span.fillcolor)});
+      for (const text of panel.texts) layout.annotations.push({...inside, ...tinted(text)});
+      for (const span of panel.spans)
+        layout.shapes.push({type: "rect", xref: `${x} domain`, x0: 0, x1: 1, yref: y, line: {width: 0}, layer: "below", ...span, fillcolor: span.fillcolor === "#000000" ? soft : tint(span.fillcolor)});
     }
     if (state.figure.xlabel)
       layout.annotations.push({text: state.figure.xlabel, xref: "paper", yref: "paper", x: 0.5, y: (scale + 2) / height,

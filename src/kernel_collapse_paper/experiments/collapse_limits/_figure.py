@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kernel_collapse.report.intervals import summarise
 from kernel_collapse.report.parts import Figure
-from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_MARKERS, KERNEL_NAMES, style
+from kernel_collapse.report.plot import Axis, Legend, Line, Mark, Panel, Plot, Points, Text
+from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_MARKERS, KERNEL_NAMES
 from kernel_collapse_paper.experiments.collapse_limits._fits import (
     ENDS,
     Curves,
@@ -28,10 +29,6 @@ from kernel_collapse_paper.experiments.collapse_limits._grid import (
     Factor,
     N,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MatplotlibFigure
 
 #: A power law is drawn where the means lie this near to it, in decades.
 STRAIGHT = 0.05
@@ -63,48 +60,18 @@ def _seeds(logs: pd.DataFrame) -> str:
     return " and ".join(f"{count} ({KERNEL_NAMES[kernel]})" for kernel, count in counts.items())
 
 
-def _draw(logs: pd.DataFrame, fitted: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    with style():
-        figure = Figure(figsize=(13, 6.4))
-        grid = figure.subplots(2, 4)
-        for factor, axes in zip(FACTORS, grid.flat, strict=True):
-            _draw_factor(axes, factor, logs, fitted)
-        for axes in grid[:, 0]:
-            axes.set_ylabel("NC1(H)")
-        handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
-    return figure
+def _draw(logs: pd.DataFrame, fitted: pd.DataFrame) -> Plot:
+    panels = [_panel(factor, logs, fitted) for factor in FACTORS]
+    legend = Legend(where="outside lower center", layout={"ncols": 1 + len(KERNELS)})
+    return Plot(rows=[panels[:4], panels[4:]], size=(13, 6.4), legend=legend)
 
 
-def _draw_factor(axes: Axes, factor: Factor, logs: pd.DataFrame, fitted: pd.DataFrame) -> None:
+def _panel(factor: Factor, logs: pd.DataFrame, fitted: pd.DataFrame) -> Panel:
     mine = logs[logs["factor"] == factor.name]
-    texts = []
+    marks: list[Mark] = []
+    exponents: list[tuple[str, str]] = []
     for kernel in ("nngp", *KERNELS):
-        colour = KERNEL_COLOURS[kernel]
-        part = mine[mine["kernel"] == kernel]
-        good = part[part["ended"] == "converged"]
-        if not good.empty:
-            table = summarise(good, "log_nc1", ["value"]).fillna({"std": 0.0})
-            marker: dict[str, Any] = (
-                {"linestyle": ":"} if kernel == "nngp" else {"marker": KERNEL_MARKERS[kernel]}
-            )
-            axes.plot(table["value"], 10 ** table["mean"], color=colour, label=KERNEL_NAMES[kernel], **marker)
-            low, high = (10 ** (table["mean"] + sign * table["std"]) for sign in (-1, 1))
-            axes.fill_between(table["value"], low, high, color=colour, alpha=0.15, linewidth=0)
-        doubtful = part[(part["ended"] != "converged") & part["log_nc1"].notna()]
-        axes.scatter(
-            doubtful["value"], 10 ** doubtful["log_nc1"], facecolors="none", edgecolors=colour, zorder=4
-        )
-        failed = part[part["log_nc1"].isna()]
-        axes.scatter(
-            failed["value"],
-            np.full(len(failed), 0.97),
-            marker="x",
-            color=colour,
-            transform=axes.get_xaxis_transform(),
-        )
+        marks += _curve(kernel, mine[mine["kernel"] == kernel])
         fit = fitted[(fitted["factor"] == factor.name) & (fitted["kernel"] == kernel)]
         means = usable(converged(logs, factor, kernel)).iloc[-ENDS:].mean(axis=1)
         if fit.empty or len(means) < 2:
@@ -116,38 +83,68 @@ def _draw_factor(axes: Axes, factor: Factor, logs: pd.DataFrame, fitted: pd.Data
         line = means.mean() + power * (logs_of_x - logs_of_x.mean())
         if np.abs(line - means).max() > STRAIGHT:
             continue
-        axes.plot(means.index, 10**line, color="#222222", linestyle="--", linewidth=1, zorder=5)
-        digits = digits_of(high - low)
-        spread = rf"\pm{(high - low) / 2:.{digits}f}" if np.isfinite(high - low) else ""
-        base = f"({factor.symbol})" if "^" in factor.symbol else factor.symbol
-        texts.append((rf"${base}^{{\,{rounded(power, digits)}{spread}}}$", colour))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+        marks.append(Line(means.index, 10**line, color="#222222", dashes="--", width=1, layer=5))
+        exponents.append((_exponent(factor, power, low, high), KERNEL_COLOURS[kernel]))
+    at = 0.97 if factor.corner == "right" else 0.03
+    marks += [
+        Text(text, at, 0.04 + 0.1 * i, align=factor.corner, color=colour, size=11)
+        for i, (text, colour) in enumerate(reversed(exponents))
+    ]
+    return Panel(marks=marks, x=_x(factor), y=_y(len(exponents)), title=factor.title)
+
+
+def _curve(kernel: str, part: pd.DataFrame) -> list[Mark]:
+    """Return means over seeds with their band, and marks for trials that did not converge or failed."""
+    colour, name = KERNEL_COLOURS[kernel], KERNEL_NAMES[kernel]
+    look: dict[str, Any] = {"color": colour, "group": name}
+    marks: list[Mark] = []
+    good = part[part["ended"] == "converged"]
+    if not good.empty:
+        table = summarise(good, "log_nc1", ["value"]).fillna({"std": 0.0})
+        middle, low, high = (10 ** (table["mean"] + sign * table["std"]) for sign in (0, -1, 1))
+        style: dict[str, Any] = {"dashes": ":"} if kernel == "nngp" else {"marker": KERNEL_MARKERS[kernel]}
+        marks.append(Line(table["value"], middle, low, high, band=0.15, name=name, **look, **style))
+    doubtful = part[(part["ended"] != "converged") & part["log_nc1"].notna()]
+    failed = part[part["log_nc1"].isna()]
+    return [
+        *marks,
+        Points(doubtful["value"], 10 ** doubtful["log_nc1"], face="none", size=6, layer=4, **look),
+        Points(
+            failed["value"],
+            np.full(len(failed), 0.97),
+            marker="x",
+            at_edge=True,
+            size=6,
+            edge=1.6,
+            layer=1,
+            **look,
+        ),
+    ]
+
+
+def _exponent(factor: Factor, power: float, low: float, high: float) -> str:
+    """Return a power law with the half width of its exponent's interval."""
+    digits = digits_of(high - low)
+    spread = rf"\pm{(high - low) / 2:.{digits}f}" if np.isfinite(high - low) else ""
+    base = f"({factor.symbol})" if "^" in factor.symbol else factor.symbol
+    return rf"${base}^{{\,{rounded(power, digits)}{spread}}}$"
+
+
+def _x(factor: Factor) -> Axis:
+    """Return the axis of a factor, with the end asked about on the right."""
     pad = (factor.values[-1] / factor.values[0]) ** 0.05
-    axes.set_xlim(
-        factor.values[0] / pad, factor.values[-1] * pad
-    )  # so that the end asked about is on the right
-    axes.set_title(factor.title)
-    axes.set_xlabel(f"${factor.symbol}$")
-    _ticks(axes, factor, len(texts))
-    for i, (text, colour) in enumerate(reversed(texts)):
-        where = (0.97 if factor.corner == "right" else 0.03, 0.04 + 0.1 * i)
-        axes.annotate(text, where, xycoords="axes fraction", ha=factor.corner, color=colour, fontsize=11)
+    few = min(factor.values) >= 0.5 and max(factor.values) < 1e3
+    return Axis(
+        label=f"${factor.symbol}$",
+        scale="log",
+        low=factor.values[0] / pad,
+        high=factor.values[-1] * pad,
+        ticks={value: f"{value:g}" for value in factor.values} if few else None,
+        fine={},
+    )
 
 
-def _ticks(axes: Axes, factor: Factor, lines: int) -> None:
-    """Put ticks at powers of ten, and beside them where an axis spans few of those."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    if min(factor.values) >= 0.5 and max(factor.values) < 1e3:
-        axes.set_xticks(list(factor.values), [f"{value:g}" for value in factor.values])
-        axes.xaxis.set_minor_locator(NullLocator())
-    low, high = axes.get_ylim()
-    if lines:  # room for the text
-        low *= (low / high) ** (0.11 * lines)
-        axes.set_ylim(low, high)
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    if high / low < 30:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0) if high / low < 10 else (1.0, 3.0)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+def _y(lines: int) -> Axis:
+    """Return the axis of NC1, with room below for so many lines of text."""
+    fine: dict[float, tuple[float, ...]] = {10: (1.0, 2.0, 3.0, 5.0), 30: (1.0, 3.0)}
+    return Axis(label="NC1(H)", scale="log", room=0.11 * lines, fine=fine)

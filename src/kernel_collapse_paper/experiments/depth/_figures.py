@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,8 @@ import pandas as pd
 from kernel_collapse import activations
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure
-from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_MARKERS, KERNEL_NAMES, band, style
+from kernel_collapse.report.plot import Axis, Legend, Level, Line, Mark, Panel, Plot, at, means
+from kernel_collapse.report.style import KERNEL_COLOURS
 from kernel_collapse_paper.experiments.depth._grid import (
     DIM,
     KERNELS,
@@ -20,10 +21,7 @@ from kernel_collapse_paper.experiments.depth._grid import (
     settings_in,
 )
 from kernel_collapse_paper.experiments.depth._settings import SETTINGS, Setting
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MatplotlibFigure
+from kernel_collapse_paper.experiments.looks import of_kernel
 
 
 def figures(rows: pd.DataFrame) -> list[Figure]:
@@ -53,51 +51,46 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _draw(rows: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
+def _draw(rows: pd.DataFrame) -> Plot:
     settings, names = settings_in(rows), [label for label in LAWS if label in set(rows["data"])]
-    with style():
-        figure = Figure(figsize=(12.5, 5.6))
-        grid = figure.subplots(len(names), len(settings), sharex=True, sharey=True, squeeze=False)
-        for panels, name in zip(grid, names, strict=True):
-            for axes, setting in zip(panels, settings, strict=True):
-                of = of_setting(rows[rows["data"] == name], setting)
-                for kernel in KERNELS:
-                    chosen = of[of["kernel"] == kernel]
-                    colour = KERNEL_COLOURS[kernel]
-                    line = {
-                        "color": colour,
-                        "marker": KERNEL_MARKERS[kernel],
-                        "label": KERNEL_NAMES[kernel],
-                    }
-                    band(axes, intervals.summarise(chosen, "log_nc1", ["depth"]), "depth", **line)
-                    limit = chosen.drop_duplicates("seed")["limit"].mean()
-                    if np.isfinite(limit):
-                        offset = (
-                            0 if kernel == "nngp" else 4
-                        )  # where both limits are one, both dashes are seen
-                        axes.axhline(limit, color=colour, linewidth=1.3, linestyle=(offset, (4, 4)))
-                of_data = of["log_nc1_data"].mean()
-                axes.axhline(of_data, color=KERNEL_COLOURS["data"], linewidth=1.2, linestyle=":")
-                _depth_axis(axes, rows)
-        for axes, setting in zip(grid[0], settings, strict=True):
-            axes.set_title(_heading(setting))
-        for axes in grid[-1]:
-            axes.set_xlabel("depth (hidden layers)")
-        for axes, name in zip(grid[:, 0], names, strict=True):
-            axes.set_ylabel(f"{name}\n" + r"$\log_{10}$ NC1")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        from matplotlib.lines import Line2D
-
-        handles += [
-            Line2D([], [], color="#444444", linestyle="--", linewidth=1.3),
-            Line2D([], [], color=KERNEL_COLOURS["data"], linestyle=":", linewidth=1.2),
+    shown = [d for d in (1, 2, 4, 8, 16, 32, 50) if rows["depth"].min() <= d <= rows["depth"].max()]
+    x = at([d for d in shown if d != 32 or 50 not in shown], "depth (hidden layers)")
+    grid = [
+        [
+            Panel(
+                marks=_by_depth(of_setting(rows[rows["data"] == name], setting)),
+                x=x,
+                y=Axis(label=f"{name}\n" + r"$\log_{10}$ NC1", logarithms=True),
+                title=_heading(setting) if name == names[0] else "",
+            )
+            for setting in settings
         ]
-        figure.legend(
-            handles, [*labels, "predicted limit", "data themselves"], loc="outside lower center", ncols=4
-        )
-    return figure
+        for name in names
+    ]
+    keys = (
+        Level(0, color="#444444", dashes="--", width=1.3, name="predicted limit"),
+        Level(0, color=KERNEL_COLOURS["data"], dashes=":", width=1.2, name="data themselves"),
+    )
+    legend = Legend(where="outside lower center", keys=keys, layout={"ncols": 4})
+    return Plot(rows=grid, size=(12.5, 5.6), share_x="all", share_y="all", legend=legend)
+
+
+def _by_depth(rows: pd.DataFrame) -> list[Mark]:
+    """Return NC1 of both kernels by depth, their predicted limits, and NC1 of the data themselves."""
+    marks: list[Mark] = []
+    for kernel in KERNELS:
+        chosen, look = rows[rows["kernel"] == kernel], of_kernel(kernel)
+        marks.append(means(intervals.summarise(chosen, "log_nc1", ["depth"]), "depth", **look))
+        limit = chosen.drop_duplicates("seed")["limit"].mean()
+        if np.isfinite(limit):
+            offset = 0 if kernel == "nngp" else 4  # where both limits are one, both dashes are seen
+            dashes = (offset, (4, 4))
+            marks.append(Level(limit, color=look["color"], group=look["name"], width=1.3, dashes=dashes))
+    of_data = rows["log_nc1_data"].mean()
+    return [
+        *marks,
+        Level(of_data, color=KERNEL_COLOURS["data"], group="data themselves", width=1.2, dashes=":"),
+    ]
 
 
 def _heading(setting: Setting) -> str:
@@ -105,73 +98,82 @@ def _heading(setting: Setting) -> str:
     return f"{setting.label}\n{variances}\n" + rf"$\chi$={setting.point.slope:.3f}"
 
 
-def _depth_axis(axes: Axes, rows: pd.DataFrame) -> None:
-    axes.set_xscale("log", base=2)
-    shown = [d for d in (1, 2, 4, 8, 16, 32, 50) if rows["depth"].min() <= d <= rows["depth"].max()]
-    shown = [d for d in shown if d != 32 or 50 not in shown]
-    axes.set_xticks(shown, [str(d) for d in shown])
-    axes.minorticks_off()
+COLOURS = ("#0072B2", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#E69F00")
+MARKERS = ("o", "^", "s", "v", "D", "P")
+#: Of lines that the theory foretells.
+FORETOLD: dict[str, Any] = {"dashes": ":", "width": 2.4}
+DEPTH = Axis(label="depth (hidden layers)")
 
 
-def _draw_rates(rows: pd.DataFrame) -> MatplotlibFigure:
-    from matplotlib.figure import Figure
-
-    colours = ("#0072B2", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#E69F00")
-    markers = ("o", "^", "s", "v", "D", "P")
+def _draw_rates(rows: pd.DataFrame) -> Plot:
     of_nngp = rows[rows["kernel"] == "nngp"]
-    with style():
-        figure = Figure(figsize=(12.5, 3.9))
-        maps, decay, linear = figure.subplots(1, 3)
-        correlations = np.linspace(0.0, 1.0, 201)
-        for setting, colour, marker in zip(SETTINGS, colours, markers, strict=True):
-            if setting.point.phase != "unbounded":
-                dashes = "-" if setting.activation == "erf" else "--"
-                maps.plot(
-                    correlations,
-                    correlation_map(setting, correlations),
-                    color=colour,
-                    linestyle=dashes,
-                    label=setting.label,
-                )
-            table = _distances(of_setting(of_nngp, setting), setting)
-            if setting.rate < 1.0 and len(table):
-                mean = table.groupby("depth")["distance"].agg(lambda v: np.exp(np.mean(np.log(v))))
-                decay.plot(mean.index, mean, color=colour, marker=marker, label=setting.label)
-                start = max(d for d in mean.index if d <= RATE_DEPTHS[0])
-                depths = np.arange(start, mean.index.max() + 1)
-                decay.plot(
-                    depths,
-                    mean[start] * setting.rate ** (depths - start),
-                    color=colour,
-                    linestyle=":",
-                    linewidth=2.4,
-                )
-        maps.plot([0, 1], [0, 1], color="#999999", linewidth=0.9)
-        maps.set(xlabel="correlation c", ylabel="R(c) one layer on", aspect="equal")
-        maps.legend(loc="upper left", fontsize=8)
-        decay.set_yscale("log")
-        decay.plot([], [], color="#444444", linestyle=":", linewidth=2.4, label="predicted rate")
-        decay.set(xlabel="depth (hidden layers)", ylabel=r"|1/NC1 $-$ 1/NC1$_\infty$|  of the NNGP")
-        decay.legend(loc="lower left", fontsize=8)
-        critical = of_setting(of_nngp, SETTINGS[1])
-        table = intervals.summarise(critical, "nc1_paper", ["depth"])
-        band(linear, table, "depth", color=colours[1], marker=markers[1], label="NNGP, measured")
-        mean = table.set_index("depth")["mean"]
-        first, last = mean.index.asof(RATE_DEPTHS[0]), mean.index.asof(RATE_DEPTHS[-1])
-        if last > first:
-            slope = (mean[last] - mean[first]) / (last - first)
-            depths = np.array([0.0, float(mean.index.max())])
-            linear.plot(
-                depths,
-                mean[first] + slope * (depths - first),
-                color="#444444",
-                linestyle=":",
-                linewidth=2.4,
-                label="straight line",
-            )
-        linear.set(xlabel="depth (hidden layers)", ylabel=f"NC1  ({SETTINGS[1].label})")
-        linear.legend(loc="upper left", fontsize=8)
-    return figure
+    panels = [_maps(), _decay(of_nngp), _linear(of_setting(of_nngp, SETTINGS[1]))]
+    return Plot(rows=[panels], size=(12.5, 3.9))
+
+
+def _maps() -> Panel:
+    """Return the correlation maps beside the diagonal."""
+    correlations = np.linspace(0.0, 1.0, 201)
+    marks = [
+        Line(
+            correlations,
+            correlation_map(setting, correlations),
+            color=colour,
+            dashes="-" if setting.activation == "erf" else "--",
+            name=setting.label,
+        )
+        for setting, colour in zip(SETTINGS, COLOURS, strict=True)
+        if setting.point.phase != "unbounded"
+    ]
+    return Panel(
+        marks=[*marks, Line([0, 1], [0, 1], color="#999999", width=0.9)],
+        x=Axis(label="correlation c"),
+        y=Axis(label="R(c) one layer on"),
+        legend=Legend(where="upper left", layout={"fontsize": 8}),
+        square=True,
+    )
+
+
+def _decay(rows: pd.DataFrame) -> Panel:
+    """Return how far 1/NC1 is from its end by depth, beside lines that fall by the predicted rate."""
+    marks = []
+    for setting, colour, marker in zip(SETTINGS, COLOURS, MARKERS, strict=True):
+        table = _distances(of_setting(rows, setting), setting)
+        if setting.rate < 1.0 and len(table):
+            mean = table.groupby("depth")["distance"].agg(lambda v: np.exp(np.mean(np.log(v))))
+            start = max(d for d in mean.index if d <= RATE_DEPTHS[0])
+            depths = np.arange(start, mean.index.max() + 1)
+            rate = mean[start] * setting.rate ** (depths - start)
+            marks += [
+                Line(mean.index, mean, color=colour, marker=marker, name=setting.label),
+                Line(depths, rate, color=colour, group=setting.label, **FORETOLD),
+            ]
+    key = Line([], [], color="#444444", name="predicted rate", **FORETOLD)
+    return Panel(
+        marks=marks,
+        x=DEPTH,
+        y=Axis(label=r"|1/NC1 $-$ 1/NC1$_\infty$|  of the NNGP", scale="log"),
+        legend=Legend(where="lower left", keys=(key,), layout={"fontsize": 8}),
+    )
+
+
+def _linear(rows: pd.DataFrame) -> Panel:
+    """Return NC1 at criticality by depth, beside a straight line."""
+    table = intervals.summarise(rows, "nc1_paper", ["depth"])
+    marks = [means(table, "depth", color=COLOURS[1], marker=MARKERS[1], name="NNGP, measured")]
+    mean = table.set_index("depth")["mean"]
+    first, last = mean.index.asof(RATE_DEPTHS[0]), mean.index.asof(RATE_DEPTHS[-1])
+    if last > first:
+        slope = (mean[last] - mean[first]) / (last - first)
+        depths = np.array([0.0, float(mean.index.max())])
+        line = mean[first] + slope * (depths - first)
+        marks.append(Line(depths, line, color="#444444", name="straight line", **FORETOLD))
+    return Panel(
+        marks=marks,
+        x=DEPTH,
+        y=Axis(label=f"NC1  ({SETTINGS[1].label})"),
+        legend=Legend(where="upper left", layout={"fontsize": 8}),
+    )
 
 
 def correlation_map(setting: Setting, correlations: Any) -> Any:
