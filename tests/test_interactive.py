@@ -1,3 +1,5 @@
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 import places
 from kernel_collapse.report import printing
-from kernel_collapse.report.interactive import convert, describe, markup, plain
+from kernel_collapse.report.interactive import colours, convert, describe, markup, plain
 from kernel_collapse.report.plot import (
     Axis,
     ColourScale,
@@ -307,6 +309,18 @@ def test_a_legend_lists_each_name_once_and_its_keys():
     assert shown["legend"][1]["marker"]["symbol"] == "triangle-down"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["a", "dots", "key"]
+
+
+def test_every_colour_of_the_page_is_known():
+    """The page has another for each on a dark screen."""
+    marks = [mark for kind in KINDS.values() for mark in kind]
+    panel = Panel(marks=marks, title="published", title_color="#CC79A7")
+    legend = Legend(where="outside right center", keys=[Line([], [], color="gold", name="key")])
+    plot = Plot(rows=[[panel]], size=(4, 3), legend=legend)
+    shown = json.dumps(convert(plot, printing.draw(plot).frames))
+    used = set(re.findall("#[0-9a-f]{6}", shown))
+    assert len(used) >= 8
+    assert used <= colours(plot)
 
 
 def test_labels_are_written_once_and_known_everywhere():

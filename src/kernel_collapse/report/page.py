@@ -6,7 +6,6 @@ import base64
 import gzip
 import json
 import math
-import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ from kernel_collapse.report.pictures import lay_out, save
 from kernel_collapse.report.style import NAMES, on_dark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import jinja2
@@ -32,7 +30,6 @@ __all__ = ["write_page"]
 FIGURES = "figures"
 #: Longer tables are written when their box is opened.
 MOST_ROWS = 40
-_COLOUR = re.compile("#[0-9a-f]{6}")
 #: How a verdict is marked besides by its colour and words, and the class of its colour.
 MARKS = {
     "holds": ("✓", "holds"),
@@ -58,12 +55,14 @@ def write_page(
     beside = path.parent / FIGURES if pictures else None
     (beside or path.parent).mkdir(parents=True, exist_ok=True)
     shown: dict[str, dict[str, Any]] = {}
+    colours: set[str] = set()
     tables: list[dict[str, Any]] = []
     for section in sections:
         for figure in section.figures:
             lay_out(figure)
             if beside is not None:
                 save(figure, beside)
+            colours |= interactive.colours(figure.plot)
             shown[figure.name] = interactive.convert(figure.plot, figure.printed.frames)
 
     def keep(frame: pd.DataFrame, name: str) -> int:
@@ -84,7 +83,7 @@ def write_page(
         folder=FIGURES if pictures else "",
         seen={name: interactive.describe(figure) for name, figure in shown.items()},
         figures=_packed(written_figures) if shown else "",
-        dark=json.dumps({colour: on_dark(colour) for colour in sorted(set(_colours(shown)))}),
+        dark=json.dumps({colour: on_dark(colour) for colour in sorted(colours)}),
         plotly=_plotly_script() if shown else "",
         marks=MARKS,
         counts=_count_verdicts(sections),
@@ -112,19 +111,6 @@ def _plotly_script() -> str:
     from plotly.offline import get_plotlyjs
 
     return _packed(str(get_plotlyjs()))
-
-
-def _colours(part: Any) -> Iterator[str]:
-    """Yield the colours of a figure, or of a part of one, without those of its colour scales."""
-    if isinstance(part, dict):
-        for key, value in part.items():
-            if key != "colorscale":
-                yield from _colours(value)
-    elif isinstance(part, list | tuple):
-        for value in part:
-            yield from _colours(value)
-    elif isinstance(part, str) and _COLOUR.fullmatch(part):
-        yield part
 
 
 def _cell(value: Any) -> str:

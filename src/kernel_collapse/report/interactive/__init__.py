@@ -7,11 +7,12 @@ from typing import Any
 
 from kernel_collapse.report.interactive._looks import look_of
 from kernel_collapse.report.interactive._panels import WHICH, View, describe_panel, views_of
-from kernel_collapse.report.interactive._text import markup, plain
+from kernel_collapse.report.interactive._text import hexed, markup, plain
 from kernel_collapse.report.interactive._traces import traces_of
-from kernel_collapse.report.plot import Frame, HeatMap, Plot
+from kernel_collapse.report.plot import Frame, HeatMap, Plot, Text
+from kernel_collapse.report.style import readable
 
-__all__ = ["convert", "describe", "markup", "plain"]
+__all__ = ["colours", "convert", "describe", "markup", "plain"]
 
 PIXELS_AN_INCH = 82
 
@@ -86,6 +87,18 @@ def _legend(plot: Plot) -> list[dict[str, Any]]:
             name = markup(mark.name)
             found.setdefault(name, {"name": name, "title": markup(legend.title), **look_of(mark)})
     return list(found.values())
+
+
+def colours(plot: Plot) -> set[str]:
+    """Return the colours of a plot's marks, titles and texts, as `convert` gives them."""
+    found = {readable(panel.title_color) for _, _, panel in plot.panels()}
+    marks = [mark for _, _, panel in plot.panels() for mark in panel.marks]
+    for mark in (*marks, *(entry for _, entries in plot.legends() for entry in entries)):
+        found.add(readable(mark.color) if isinstance(mark, Text) else hexed(mark.color))
+        face = getattr(mark, "face", None)
+        if face not in (None, "none"):
+            found.add(hexed(face))
+    return found
 
 
 def describe(shown: dict[str, Any]) -> str:
