@@ -5,10 +5,11 @@
 """
 
 from kernel_collapse.collapse._accumulator import Accumulator
+from kernel_collapse.collapse._collapse import Collapse
+from kernel_collapse.collapse._duality import nc3
 from kernel_collapse.collapse._estimate import NC1Estimate
 from kernel_collapse.collapse._from_features import collapse_from_features, held_out_collapse_from_features
 from kernel_collapse.collapse._from_gram import collapse, held_out_collapse
-from kernel_collapse.collapse._metrics import Collapse, nc2, nc3
 from kernel_collapse.collapse._nc1 import (
     NC1,
     WEIGHTINGS,
@@ -20,6 +21,7 @@ from kernel_collapse.collapse._nc1 import (
 )
 from kernel_collapse.collapse._random_features import random_feature_nc1
 from kernel_collapse.collapse._sampled import sampled_nc1
+from kernel_collapse.collapse._simplex import nc2
 from kernel_collapse.collapse._streamed import streamed_collapse, streamed_nc1
 
 __all__ = [
