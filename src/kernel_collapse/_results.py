@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     DataFrame = Any  # pandas is there for those who ask for a table
 
-__all__ = ["DataFrame", "as_html", "frame", "numbers_of", "rounded"]
+__all__ = ["DataFrame", "as_html", "fields_as_html", "frame", "numbers_of", "one_row", "rounded"]
 
 
 def frame(columns: Mapping[str, Any]) -> DataFrame:
@@ -43,6 +43,18 @@ def numbers_of(result: Any, names: Iterable[str]) -> dict[str, Any]:
         elif getattr(value, "ndim", 0) == 0:
             found[name] = _arrays.number(value)
     return found
+
+
+def one_row(result: Any, names: Iterable[str]) -> DataFrame:
+    """Return the numbers and texts of a result as a table of one row."""
+    return frame({name: [value] for name, value in numbers_of(result, names).items()})
+
+
+def fields_as_html(title: str, result: Any, meanings: Mapping[str, str]) -> str:
+    """Return the numbers of a result that are known, with what they are, and its `reason`, as HTML."""
+    known = {name: value for name, value in numbers_of(result, meanings).items() if value == value}
+    rows = [(name, value, meanings[name]) for name, value in known.items()]
+    return as_html(title, ("field", "value", "what it is"), rows, (result.reason,))
 
 
 def rounded(value: Any) -> str:

@@ -10,6 +10,7 @@ from kernel_collapse.collapse._duality import nc3
 from kernel_collapse.collapse._estimate import NC1Estimate
 from kernel_collapse.collapse._from_features import collapse_from_features, held_out_collapse_from_features
 from kernel_collapse.collapse._from_gram import collapse, held_out_collapse
+from kernel_collapse.collapse._geometry import Geometry, geometry, geometry_from_features
 from kernel_collapse.collapse._nc1 import (
     NC1,
     WEIGHTINGS,
@@ -29,10 +30,13 @@ __all__ = [
     "WEIGHTINGS",
     "Accumulator",
     "Collapse",
+    "Geometry",
     "NC1Estimate",
     "Weighting",
     "collapse",
     "collapse_from_features",
+    "geometry",
+    "geometry_from_features",
     "held_out_collapse",
     "held_out_collapse_from_features",
     "nc1",

@@ -8,17 +8,19 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse.collapse import _geometry_parts as parts
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Shares, shares_of
 from kernel_collapse.collapse._directions import measured_pinv
 from kernel_collapse.collapse._from_features import Layer, aligned, axes_of
+from kernel_collapse.collapse._geometry import Geometry, against, assemble_geometry
 from kernel_collapse.collapse._metrics import Seen, assemble
-from kernel_collapse.collapse._moments import Moments, class_moments
+from kernel_collapse.collapse._moments import EPS, Moments, class_moments
 from kernel_collapse.collapse._nc1 import Weighting, class_weights
-from kernel_collapse.collapse._round_off import Measured
+from kernel_collapse.collapse._round_off import FEATURES, UNITS, Measured
 from kernel_collapse.collapse._running import Running
 
-__all__ = ["TALLIES", "Known", "collapse_of"]
+__all__ = ["TALLIES", "collapse_of", "geometry_of"]
 
 #: Shares of samples that are counted; the last is the accuracy of a second pass.
 TALLIES = ("ncm_accuracy", "nc4", "accuracy", "accuracy again")
@@ -136,3 +138,27 @@ def _remarks(sums: Running, seen: Int[np.ndarray, " c"], each: Float[np.ndarray,
 def _alike(weights: Float[np.ndarray, " c"]) -> bool:
     """Whether each sample counts alike, whatever its class."""
     return bool(np.ptp(weights) <= 1e-12 * np.max(weights))
+
+
+def geometry_of(sums: Running, ood_mean: Float[np.ndarray, " p"] | None) -> Geometry:
+    """Return the geometry of the samples so far, as far as their sums tell it."""
+    known = Known(sums)
+    moments, sizes, n = known.moments, known.sizes, known.sizes.sum()
+    class_means = known.means + known.origin
+    measured = parts.uniformity(moments, class_means.shape[1])
+    said = ["gnc1 and stable_rank need the features themselves"]
+    if sums.scatter is None:
+        said.append("rankme, kernel_target_alignment and label_cka need metrics='all'")
+    else:
+        middle = known.means - sizes / n @ known.means
+        centred = sums.scatter + (middle.T * sizes) @ middle
+        second = sums.scatter + (class_means.T * sizes) @ class_means
+        trace, unit = float(np.trace(second)), UNITS * EPS
+        values = np.linalg.eigvalsh(second)[::-1]
+        norms = float(np.linalg.norm(second)), float(np.linalg.norm(centred))
+        measured["rankme"] = parts.rankme_of_squares(values, unit * max(trace, values[0]))
+        measured |= parts.alignments(
+            sizes, moments, trace, norms, (unit * trace, unit * float(np.trace(centred)))
+        )
+    elsewhere = None if ood_mean is None else against(ood_mean, class_means, moments)
+    return assemble_geometry(measured, FEATURES, len(sizes), elsewhere, None, said)

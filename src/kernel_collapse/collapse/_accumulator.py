@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from kernel_collapse import _arrays, _memory, _objects, _validate
 from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
-from kernel_collapse.collapse._accumulated import TALLIES, collapse_of
+from kernel_collapse.collapse._accumulated import TALLIES, collapse_of, geometry_of
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Nearest
+from kernel_collapse.collapse._geometry import Geometry, mean_of
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting
 from kernel_collapse.collapse._running import Running
 
@@ -245,6 +246,29 @@ class Accumulator:
         return collapse_of(
             self._sums, self._tallies, weights, bias, weighting, given_means=self._given is not None
         )
+
+    def geometry(self, *, ood_features: Any = None) -> Geometry:
+        """Return the geometry of what was seen so far, as far as the sums tell it.
+
+        Parameters
+        ----------
+        ood_features : array, shape (m, dim), optional
+            Features of samples of another distribution, for `nc5`; one row may be their mean.
+
+        Returns
+        -------
+        Geometry
+            As of `kernel_collapse.geometry_from_features`, with NaN where the features themselves are needed:
+            `gnc1` and `stable_rank`. `metrics="traces"` knows neither `rankme` nor the alignments.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two classes have been seen, or shapes do not agree.
+        """
+        mean = None if ood_features is None else mean_of(ood_features, self.dim)
+        self._flush()
+        return geometry_of(self._sums, mean)
 
     # -- files
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxtyping import Float
 
-from kernel_collapse import _arrays, _results
+from kernel_collapse import _results
 
 __all__ = ["MEANINGS", "Collapse"]
 
@@ -142,7 +142,7 @@ class Collapse:
     >>> found = kc.collapse_from_features(data.x, data.labels)
     >>> found.to_frame()[["nc1", "nc2_norms"]].round(3)
          nc1  nc2_norms
-    0  0.062        0.0
+    0  0.052        0.0
     """
 
     nc1: Any
@@ -190,14 +190,8 @@ class Collapse:
         ValueError
             If pandas is not installed.
         """
-        row = _results.numbers_of(self, MEANINGS) | {"reason": self.reason}
-        return _results.frame({name: [value] for name, value in row.items()})
+        return _results.one_row(self, (*MEANINGS, "reason"))
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the numbers that there are, to four digits."""
-        rows = [
-            (name, _arrays.number(getattr(self, name)), meaning)
-            for name, meaning in MEANINGS.items()
-            if _arrays.number(getattr(self, name)) == _arrays.number(getattr(self, name))
-        ]
-        return _results.as_html("Collapse", ("field", "value", "what it is"), rows, (self.reason,))
+        return _results.fields_as_html("Collapse", self, MEANINGS)

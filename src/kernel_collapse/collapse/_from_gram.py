@@ -18,7 +18,7 @@ from kernel_collapse.collapse._moments import Moments, moments_of_halves, with_n
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
-__all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "sums_of", "training_moments"]
+__all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "seen_of", "sums_of", "training_moments"]
 
 
 class Sums(NamedTuple):
@@ -198,6 +198,19 @@ def from_sums(
     held_out: tuple[Sums, Int[np.ndarray, " m"]] | None = None,
 ) -> Collapse:
     """Return the metrics, given what one pass over the Gram matrix left, and the moments of the training samples."""
+    seen = seen_of(training, codes, moments, dual, weighting, held_out)
+    return assemble(seen, weighting, float("nan") if dual is None else dual.noise_variance)
+
+
+def seen_of(
+    training: Sums,
+    codes: Int[np.ndarray, " n"],
+    moments: Moments,
+    dual: Dual | None,
+    weighting: Weighting,
+    held_out: tuple[Sums, Int[np.ndarray, " m"]] | None = None,
+) -> Seen:
+    """Return what the metrics are made of."""
     xp = _arrays.namespace(training.diagonal)
     squares = _means_by_class(training.diagonal, codes)
     seen, seen_codes = (training, codes) if held_out is None else held_out
@@ -226,8 +239,7 @@ def from_sums(
         votes = Votes(*votes[:2], *decide(scores, of_sample, weight_errors, dual.class_targets))
     counts = np.bincount(seen_codes, minlength=own.shape[0])
     decisions = shares([tally(votes, seen_codes, own)], counts)
-    noise_variance = float("nan") if dual is None else dual.noise_variance
-    return assemble(Seen(moments, pinv, decisions, classifier), weighting, noise_variance)
+    return Seen(moments, pinv, decisions, classifier)
 
 
 def _means_by_class(values: Float[Any, " n"], codes: Int[np.ndarray, " n"]) -> Float[Any, " C"]:
