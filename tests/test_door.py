@@ -99,6 +99,27 @@ FUNCTIONS = {
         FEATURES | {"classifier": CLASSIFIER, "bias": BIAS, "targets": np.eye(2)[LABELS.astype(int)]},
         "features labels classifier bias targets",
     ),
+    "geometry": (
+        {"gram": GRAM, "labels": LABELS, "ood_cross": GRAM[:4], "ood_gram": GRAM[:4, :4]},
+        "gram labels ood_cross ood_gram",
+    ),
+    "geometry_from_features": (FEATURES | {"ood_features": TEST_X}, "features labels ood_features"),
+    "block_structure": ({"gram": GRAM, "labels": LABELS}, "gram labels"),
+    "kernel_target_alignment": (
+        {"gram": GRAM, "labels": LABELS, "targets": TARGETS},
+        "gram labels targets",
+    ),
+    "cka": ({"gram": GRAM, "other": X @ X.T}, "gram other"),
+    "cka_from_features": ({"features": X, "other": X[::-1] + X}, "features other"),
+    "regression_collapse": (
+        {"gram": GRAM, "targets": TARGETS, "dual_weights": DUAL[:, :1]},
+        "gram targets dual_weights",
+    ),
+    "regression_collapse_from_features": (
+        {"features": X, "targets": TARGETS, "classifier": CLASSIFIER[:1]},
+        "features targets classifier",
+    ),
+    "law_of_separation": ({"layers": np.array([4.0, 2.0, 1.5])}, "layers"),
     "Accumulator": ({"n_classes": 2, "dim": 2, "class_means": X[:2]}, "class_means"),
     "Accumulator.update": (
         {"self": accumulator, "features": X, "labels": LABELS.astype(int), "logits": DUAL},
@@ -108,6 +129,7 @@ FUNCTIONS = {
         {"self": accumulated, "features": X, "labels": LABELS.astype(int), "logits": DUAL},
         "features logits",
     ),
+    "Accumulator.geometry": ({"self": accumulated, "ood_features": TEST_X}, "ood_features"),
     "Accumulator.collapse": (
         {"self": accumulated, "classifier": CLASSIFIER, "bias": BIAS},
         "classifier bias",
@@ -217,6 +239,7 @@ FUNCTIONS |= {
 }
 #: Public, but made by the library, not called by a user with values of his own.
 RESULTS = {
+    *("Alignment", "BlockStructure", "Geometry", "LawOfSeparation", "RegressionCollapse"),
     *("NC1", "NC1Estimate", "Collapse", "AdaptiveSolution", "AdaptiveError", "theory.ExpectedNC1"),
     *("theory.GaussianMixture", "networks.Training", "networks.Posterior", "networks.MeanField"),
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
@@ -235,7 +258,10 @@ IN_NUMPY = {
     *("streamed_nc1", "streamed_collapse", "sampled_nc1", "random_feature_nc1", "solve_adaptive"),
     *(
         "Accumulator",
-        *(f"Accumulator.{name}" for name in ("update", "decide", "collapse")),
+        *(f"Accumulator.{name}" for name in ("update", "decide", "collapse", "geometry")),
+        *("geometry", "geometry_from_features", "block_structure", "kernel_target_alignment"),
+        *("cka", "cka_from_features", "law_of_separation"),
+        *("regression_collapse", "regression_collapse_from_features"),
         "kernels.Precomputed",
         "AdaptiveSolution.kernel",
         "Dataset",
@@ -340,7 +366,7 @@ def check_same(found, expected, tolerance):
 KNOWN = {}
 CASES = [(name, argument) for name, (_, listed) in FUNCTIONS.items() for argument in listed.split()]
 OF_LABELS = ("labels", "test_labels")
-OF_CLASSES = ("cdnv_pairs", "nc4_by_class", "classes")
+OF_CLASSES = ("cdnv_pairs", "nc4_by_class", "nc5_by_class", "stable_rank_by_class", "classes")
 PRECISE = ("gram", "cross", "diagonal")
 #: Sums are added in another order by another library, for another memory layout or number of the classes; at eight
 #: samples no condition passes a thousand.

@@ -440,17 +440,15 @@ def _elsewhere(
         return None
     if cross is None or others is None:
         raise InputError("ood_cross and ood_gram", "not both given", "both, or none", verb="are")
-    others = _validate.in_numpy(others, "ood_gram")
-    count = len(np.atleast_1d(_validate.columns(others, "ood_gram", numpy=True)))
-    eps = max(eps, _arrays.eps_of(others))
-    others, _ = read_gram(others, count)
+    others, cross = _validate.in_numpy(others, "ood_gram"), _validate.in_numpy(cross, "ood_cross")
+    count = len(_validate.matrix(others, "ood_gram"))
+    clean, others_eps = read_gram(others, count)
     shape = (count, len(codes))
-    cross = _validate.in_numpy(cross, "ood_cross")
-    eps = max(eps, _arrays.eps_of(cross))
-    cross = _validate.shaped(cross, "ood_cross", shape, "samples of another distribution by these")
+    block = _validate.shaped(cross, "ood_cross", shape, "samples of another distribution by these")
+    eps = max(eps, others_eps, _arrays.eps_of(cross))
     sizes = np.bincount(codes)
-    inner = _arrays.segment_sum(cross.mean(axis=0), codes, len(sizes)) / sizes
-    unit, reach = UNITS * eps, float(others.diagonal().mean())
+    inner = _arrays.segment_sum(block.mean(axis=0), codes, len(sizes)) / sizes
+    unit, reach = UNITS * eps, float(clean.diagonal().mean())
     own = moments.class_squares + moments.spread
     errors = (unit * np.sqrt(own * reach), unit * own, unit * reach)
-    return Elsewhere(inner, moments.class_squares, float(others.mean()), errors)
+    return Elsewhere(inner, moments.class_squares, float(clean.mean()), errors)

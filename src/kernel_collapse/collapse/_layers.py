@@ -81,7 +81,7 @@ def law_of_separation(layers: Sequence[Collapse] | Any) -> LawOfSeparation:
     Returns
     -------
     LawOfSeparation
-        Layers whose number is NaN or not positive are left out of the line; the numbers of the line are NaN where fewer
+        Layers whose `nc1_pinv` is NaN, or whose number is not positive, are left out of the line; the numbers of the line are NaN where fewer
         than two are left.
 
     Raises
@@ -138,6 +138,4 @@ def law_of_separation(layers: Sequence[Collapse] | Any) -> LawOfSeparation:
 def _fuzziness(layer: Any, number: int) -> float:
     if isinstance(layer, Collapse):
         return float(layer.nc1_pinv) * len(layer.cdnv_pairs)
-    if isinstance(layer, float | np.floating) and np.isnan(layer):
-        return float("nan")
     return _validate.finite(layer, f"layer {number}")
