@@ -29,6 +29,7 @@ from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
 from kernel_collapse.kernels import Kernel
 from kernel_collapse.kernels.named import resolve
+from kernel_collapse.readout import Readout, of_features
 from kernel_collapse.runs import trials
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solve
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 Measurement = KernelNC1 | AdaptiveNC1 | Kernel
 
 METHODS = ("auto", "dense", "streamed", "sampled")
+#: How features alone are measured, and why.
+FEATURES = ("features", "no Gram matrix is needed")
 #: Most samples for which the Gram matrix is made unasked (0.5 GB, seconds), and for which all pairs are (a minute).
 DENSE, STREAMED = 8192, 65_536
 
@@ -48,19 +51,46 @@ METRICS_OF = {
     "tr S_W": "within",
     "tr S_B": "between",
     "NC1 pinv": "nc1_pinv",
+    "tr S_W / tr S_T": "nc1_total",
     "CDNV": "cdnv",
+    "CDNV quartic": "cdnv_quartic",
     "NC2 norms": "nc2_norms",
     "NC2 angles": "nc2_angles",
+    "NC2 maximal angle": "nc2_maximal_angle",
     "NC2 ETF": "nc2_etf",
+    "NC2 Gram": "nc2_gram",
+    "NC2 W norms": "nc2_classifier_norms",
+    "NC2 W angles": "nc2_classifier_angles",
+    "NC2 W maximal angle": "nc2_classifier_maximal_angle",
+    "NC2 W Gram": "nc2_classifier_gram",
     "NC3": "nc3",
     "NC3 cosine": "nc3_cosine",
+    "NC3 uncentred": "nc3_uncentred",
+    "NC3 cosine uncentred": "nc3_cosine_uncentred",
+    "NC3 self-duality": "nc3_self_duality",
+    "GNC3": "gnc3",
+    "UNC3": "unc3",
+    "UNC3 cosine": "unc3_cosine",
+    "bias": "nc_bias",
     "NC4": "nc4",
+    "NC4 class-wise": "nc4_classwise",
     "NCM accuracy": "ncm_accuracy",
     "accuracy": "accuracy",
 }
-METRICS = tuple(METRICS_OF)
+#: Those of a `Geometry`, which features that someone saved have besides.
+GEOMETRY_OF = {
+    "GNC1": "gnc1",
+    "NC5": "nc5",
+    "uniformity distance": "uniformity_distance",
+    "uniformity log": "uniformity_log",
+    "stable rank": "stable_rank",
+    "RankMe": "rankme",
+    "kernel-target alignment": "kernel_target_alignment",
+    "CKA with labels": "label_cka",
+}
+METRICS = (*METRICS_OF, *GEOMETRY_OF)
 
-__all__ = ["METHODS", "METRICS", "choose_method", "cost", "measure", "remarks", "specify"]
+__all__ = ["FEATURES", "METHODS", "METRICS", "choose_method", "cost", "measure", "remarks", "specify"]
 
 
 def specify(
@@ -188,6 +218,7 @@ def measure(
     *,
     test: Dataset | None = None,
     method: str = "auto",
+    readout: Readout | None = None,
     progress: Callable[[Measurement], None] | None = None,
 ) -> pd.DataFrame:
     """Return a row for each kernel, and one more for the held-out samples: every metric of collapse.
@@ -206,6 +237,9 @@ def measure(
         matched by name, where both have names.
     method : {"auto", "dense", "streamed", "sampled"}
         See `choose_method`.
+    readout : Readout, optional
+        Of features that someone saved: the data themselves are measured by it, with its classifier, and without any
+        Gram matrix.
     progress : callable, optional
         Is given each measurement when it is done.
 
@@ -216,9 +250,11 @@ def measure(
     """
     import pandas as pd
 
-    chosen, _ = choose_method(
-        len(dataset.x), measurements, method, held_out=test is not None, weighting=weighting
-    )
+    chosen = FEATURES[0]
+    if readout is None or len(measurements) > 1:
+        chosen, _ = choose_method(
+            len(dataset.x), measurements, method, held_out=test is not None, weighting=weighting
+        )
     codes = None
     if test is not None:
         test = aligned(test, dataset)
@@ -227,7 +263,10 @@ def measure(
     base: dict[str, float] = {}
     for what in measurements:
         try:
-            found, reason = _one(what, dataset, test, codes, weighting, chosen)
+            if readout is not None and _is_data(what):
+                found, reason = _features(dataset, readout, weighting, test, codes)
+            else:
+                found, reason = _one(what, dataset, test, codes, weighting, chosen)
         except MemoryError:
             raise InputError(
                 "memory",
@@ -324,9 +363,7 @@ def _dense(
     targets = dataset.targets if kernel.diagonal().any() else None
     found = collapse(kernel, dataset.labels, targets=targets, weighting=weighting)
     values = {"training": _values(found)}
-    if (
-        isinstance(what, KernelNC1) and what.kernel == "data"
-    ):  # from the features, which resolve smaller ratios
+    if _is_data(what):  # from the features, which resolve smaller ratios
         sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
         values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
     if test is not None:
@@ -349,6 +386,24 @@ def _dense(
         )
         values["held-out"] = _values(held_out)
     return values, reason or found.reason
+
+
+def _is_data(what: Measurement) -> bool:
+    return isinstance(what, KernelNC1) and what.kernel == "data"
+
+
+def _features(
+    dataset: Dataset, readout: Readout, weighting: Weighting, test: Dataset | None, codes: Any
+) -> tuple[dict[str, dict[str, float]], str]:
+    """Return the metrics of features that someone saved, and why some are not a number."""
+    values, reasons = {}, []
+    for samples, (found, around) in of_features(dataset, readout, weighting, test, codes).items():
+        values[samples] = dict.fromkeys(METRICS, float("nan")) | _values(found)
+        reasons.append(found.reason)
+        if around is not None:
+            values[samples] |= {name: getattr(around, field) for name, field in GEOMETRY_OF.items()}
+            reasons.append(around.reason)
+    return values, "; ".join(dict.fromkeys(filter(None, reasons)))
 
 
 def _streamed(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) -> dict[str, float]:
@@ -374,7 +429,8 @@ def _sampled(
 
 
 def _values(found: Collapse) -> dict[str, float]:
-    return {name: getattr(found, attribute) for name, attribute in METRICS_OF.items()}
+    nothing = dict.fromkeys(GEOMETRY_OF, float("nan"))
+    return {name: getattr(found, attribute) for name, attribute in METRICS_OF.items()} | nothing
 
 
 def remarks(dataset: Dataset, test: Dataset | None = None) -> list[str]:

@@ -24,15 +24,22 @@ if TYPE_CHECKING:
 
 def measure(
     file: Annotated[
-        Path, typer.Argument(help="A .csv, .tsv, .parquet, .npz or .npy file, one sample a row.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="A .csv, .tsv, .parquet, .npz or .npy file, one sample a row.", show_default=False
+        ),
+    ] = None,
     label: Annotated[
         str | None,
         typer.Option(help="Column or array of classes (default: 'label'; y, ...).", show_default=False),
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option(help="Array of features of an .npz file (default: x, X, x_train, ...).", metavar="NAME"),
+        typer.Option(
+            help="Array of features of an .npz file (default: x, X, x_train, ...); or alone the .npz file of a layer's "
+            "features and labels, with classifier, bias and ood_features if they are there.",
+            metavar="NAME|FILE",
+        ),
     ] = None,
     header: Annotated[
         bool | None,
@@ -101,7 +108,7 @@ def measure(
             features=features,
             header=header,
             specification={
-                "kernels": kernel or ["nngp", "ntk"],
+                "kernels": kernel or ([] if file is None else ["nngp", "ntk"]),
                 "activations": activation or ["erf", "relu"],
                 "depth": depth,
                 "weight_variance": weight_variance,
@@ -124,7 +131,7 @@ def measure(
 
         free = _memory.size(_memory.available() or 0)
         raise InputError(
-            file.name,
+            "the table" if file is None else file.name,
             f"be measured in the {free} of memory that are free",
             "a smaller table",
             "measure a part of it",
@@ -137,7 +144,7 @@ def measure(
 
 
 def _measure(
-    file: Path,
+    file: Path | None,
     *,
     label: str | None,
     features: str | None,
@@ -153,7 +160,7 @@ def _measure(
     steps: list[Steps],
 ) -> None:
     """Measure and print; `steps` is given what knows how far it is."""
-    from kernel_collapse import _validate, data
+    from kernel_collapse import _validate, data, readout
     from kernel_collapse import measure as measuring
     from kernel_collapse.collapse import WEIGHTINGS
 
@@ -161,6 +168,10 @@ def _measure(
     measurements = measuring.specify(**specification)
     if report is not None:
         _validate.page(report, "--report", ".html")
+    if file is None and standardize:
+        raise InputError(
+            "--standardize", "given for features of a layer", "the features as they are", "leave it out"
+        )
     if test is not None and holdout is not None:
         raise InputError(
             "--test and --holdout", "both given", "one", "held-out samples come from either", verb="are"
@@ -172,7 +183,11 @@ def _measure(
             "a file with labels",
             "save features and labels as one .npz file",
         )
+    saved = file is None
+    if file is None:
+        file, features = _file_of_features(features), None
     dataset, held_out = data.load(file, label=label, features=features, header=header), None
+    layer = readout.read(file, dataset) if saved else None
     if test is not None:
         held_out = data.load(test, like=dataset, **_options_of(test, label, features, header))
     elif holdout is not None:
@@ -180,14 +195,20 @@ def _measure(
     if standardize:
         held_out = held_out and data.standardize(held_out, like=dataset)
         dataset = data.standardize(dataset)
-    chosen, why = measuring.choose_method(
-        len(dataset.x),
-        measurements,
-        method,
-        held_out=held_out is not None,
-        weighting=weighting,  # type: ignore[arg-type]
-    )
-    remarks = [*measuring.remarks(dataset, held_out), f"Method: {chosen} ({why})."]
+    chosen, why = measuring.FEATURES
+    if layer is None or len(measurements) > 1:
+        chosen, why = measuring.choose_method(
+            len(dataset.x),
+            measurements,
+            method,
+            held_out=held_out is not None,
+            weighting=weighting,  # type: ignore[arg-type]
+        )
+    remarks = [
+        *(() if layer is None else layer.notes),
+        *measuring.remarks(dataset, held_out),
+        f"Method: {chosen} ({why}).",
+    ]
     costs = [measuring.cost(what, dataset, chosen, held_out) for what in measurements]
     with Steps("kernels", costs) as shown:
         steps.append(shown)
@@ -196,7 +217,8 @@ def _measure(
             measurements,
             weighting,  # type: ignore[arg-type]
             test=held_out,
-            method=chosen,
+            method=method if chosen == measuring.FEATURES[0] else chosen,
+            readout=layer,
             progress=shown.advance,
         )
     _print_measurement(dataset, table, remarks, weighting)
@@ -214,6 +236,27 @@ def _measure(
         measurement.write(report, dataset.name, table, facts, remarks, command)
         say(f"Report: {report}")
     require_printed()
+
+
+def _file_of_features(features: str | None) -> Path:
+    """Return the file that --features names where no other is given."""
+    if features is None:
+        raise InputError(
+            "the file", "not given", "a table of samples, or --features with a file", "name one of them"
+        )
+    path = Path(features)
+    if path.suffix.lower() != ".npz":
+        if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".npy", ""):
+            from kernel_collapse import data
+
+            data.load(path)  # which says what such a file is, a checkpoint perhaps
+        raise InputError.of(
+            "--features",
+            features,
+            "an .npz file, where no other file is given",
+            "save features, labels, classifier and bias as numpy.savez('layer.npz', features=..., labels=...)",
+        )
+    return path
 
 
 def _options_of(path: Path, label: str | None, features: str | None, header: bool | None) -> dict[str, Any]:

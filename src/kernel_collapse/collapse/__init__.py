@@ -18,7 +18,8 @@ from kernel_collapse.collapse._duality import nc3
 from kernel_collapse.collapse._estimate import NC1Estimate
 from kernel_collapse.collapse._from_features import collapse_from_features, held_out_collapse_from_features
 from kernel_collapse.collapse._from_gram import collapse, held_out_collapse
-from kernel_collapse.collapse._geometry import Geometry, geometry, geometry_from_features
+from kernel_collapse.collapse._geometry import Geometry, geometry_from_features
+from kernel_collapse.collapse._geometry_from_gram import geometry
 from kernel_collapse.collapse._layers import LawOfSeparation, law_of_separation
 from kernel_collapse.collapse._nc1 import (
     NC1,

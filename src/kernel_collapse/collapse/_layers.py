@@ -81,8 +81,8 @@ def law_of_separation(layers: Sequence[Collapse] | Any) -> LawOfSeparation:
     Returns
     -------
     LawOfSeparation
-        Layers whose `nc1_pinv` is NaN, or whose number is not positive, are left out of the line; the numbers of the line are NaN where fewer
-        than two are left.
+        Layers whose `nc1_pinv` is NaN, or whose number is not positive, are left out of the line; the numbers of the
+        line are NaN where fewer than two are left.
 
     Raises
     ------
