@@ -128,7 +128,8 @@ class Collapse:
     reason : str
         Empty, or why metrics are not a number, or how far they are known: a metric is NaN where round-off reaches a
         tenth of it, and its error is told where that is a thousandth. (NC2, NC3 and cosines are compared with no less
-        than 1e-3, `unc3` and `nc_bias` with a thousandth of what they are the difference of, shares of samples with 1.)
+        than 1e-3, `unc3` and `nc_bias` with a thousandth of the products and outputs that they are made of, shares of
+        samples with 1.)
 
     Notes
     -----

@@ -108,17 +108,24 @@ def classifier_of(
         ),
         None
         if dual.bias is None
-        else _outputs(dual.bias, outputs @ p, weight_errors * xp.sqrt(of_middle), unit),
+        else _outputs(dual.bias, outputs, p, weight_errors * xp.sqrt(of_middle), unit),
     )
 
 
 def _outputs(
-    bias: Float[Any, " k"], middle: Float[Any, " k"], of_middle: Float[Any, " k"], unit: Any
+    bias: Float[Any, " k"],
+    outputs: Float[Any, "k C"],
+    p: Float[Any, " C"],
+    of_middle: Float[Any, " k"],
+    unit: Any,
 ) -> Outputs:
-    """Return the outputs at the global mean, where W h_G is `middle` and errs by `unit` times `of_middle`."""
-    xp = _arrays.namespace(middle)
-    sizes = xp.abs(middle) + xp.abs(bias)
-    return Outputs(middle + bias, unit * (of_middle + sizes), sizes)
+    """Return the outputs at the global mean; those at class means are given without bias.
+
+    W h_G errs by `unit` times `of_middle`.
+    """
+    xp = _arrays.namespace(outputs)
+    sizes = xp.max(xp.abs(outputs), axis=1) + xp.abs(bias)
+    return Outputs(outputs @ p + bias, unit * (of_middle + sizes), sizes)
 
 
 def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:

@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """The outputs at the global mean, b + W h_G, their errors, and the sizes of what they are the sum of."""
+    """The outputs at the global mean, b + W h_G, their errors, and sizes of outputs that they are compared with."""
 
     values: Float[Any, " k"]
     errors: Float[Any, " k"]

@@ -316,4 +316,4 @@ def _outputs(
     xp = _arrays.namespace(middle)
     away = xp.sqrt(xp.sum(p * (moments.class_squares + moments.spread)))  # no less than |h_G|
     errors = unit * (lengths * away + xp.abs(bias))
-    return Outputs(weights @ middle + bias, errors, lengths * _arrays.norm(middle) + xp.abs(bias))
+    return Outputs(weights @ middle + bias, errors, lengths * away + xp.abs(bias))
