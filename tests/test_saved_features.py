@@ -116,7 +116,6 @@ def test_a_checkpoint_cannot_be_opened(ending, layer, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "the file is not given, expected a table of samples, or --features with a file"),
         (("--features", "table.csv"), "--features is 'table.csv', expected an .npz file"),
         (("--features", "x"), "--features is 'x', expected an .npz file"),
         (("--features", "layer3.npz", "--standardize"), "--standardize is given for features of a layer"),

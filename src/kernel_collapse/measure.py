@@ -12,6 +12,7 @@ from jaxtyping import Int
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
 from kernel_collapse._input_error import InputError
+from kernel_collapse._methods import FEATURES, METHODS, Measurement, choose_method, cost, needed
 from kernel_collapse._names import NAMES
 from kernel_collapse.adaptive import Status
 from kernel_collapse.collapse import (
@@ -35,15 +36,6 @@ from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solv
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: What is measured: a specification, or a kernel as it is.
-Measurement = KernelNC1 | AdaptiveNC1 | Kernel
-
-METHODS = ("auto", "dense", "streamed", "sampled")
-#: How features alone are measured, and why.
-FEATURES = ("features", "no Gram matrix is needed")
-#: Most samples for which the Gram matrix is made unasked (0.5 GB, seconds), and for which all pairs are (a minute).
-DENSE, STREAMED = 8192, 65_536
 
 #: The metrics as they are shown, and the attributes of a `Collapse` that hold them.
 METRICS_OF = {
@@ -153,64 +145,6 @@ def specify(
         raise trials.refusal(error) from None
 
 
-def choose_method(
-    n: int,
-    measurements: Sequence[Measurement],
-    method: str = "auto",
-    *,
-    held_out: bool = False,
-    weighting: Weighting = "paper",
-) -> tuple[str, str]:
-    """Return how a data set of n samples is measured, and why.
-
-    Dense: every metric, a classifier fitted, held-out samples. Streamed: exact, tile by tile, without a classifier.
-    Sampled: NC1 with an interval.
-
-    Raises
-    ------
-    ValueError
-        If the method is unknown, cannot do what is asked, or would not fit into memory.
-    """
-    _validate.choice(method, METHODS, "the method")
-    if weighting == "published" and (
-        method == "sampled" or (method == "auto" and n > STREAMED and not held_out)
-    ):
-        raise InputError(
-            "the weighting",
-            "'published' with the method 'sampled'",
-            "another weighting, or the method 'streamed'",
-            "distances of pairs do not tell it",
-        )
-    only_dense = [
-        what
-        for what, asked in (
-            ("held-out samples", held_out),
-            ("the adaptive kernel", any(isinstance(m, AdaptiveNC1) for m in measurements)),
-        )
-        if asked
-    ]
-    if method == "auto" and not only_dense:
-        if n <= DENSE:
-            return "dense", f"the Gram matrix of {n} samples fits into memory with ease"
-        if n <= STREAMED:
-            return "streamed", f"more than {DENSE} samples: exact, tile by tile, without a classifier"
-        return (
-            "sampled",
-            f"more than {STREAMED} samples: NC1 alone, to 1 % with 95 % confidence; --method streamed is exact",
-        )
-    if method in ("streamed", "sampled") and only_dense:
-        raise InputError(
-            "method",
-            f"{method!r} for {only_dense[0]}",
-            "'dense', which alone has the whole Gram matrix",
-            "leave out either",
-        )
-    if method in ("auto", "dense"):
-        _fits_into_memory(n, streamed=not only_dense)
-        return "dense", "asked for" if method == "dense" else f"{only_dense[0]} take the whole Gram matrix"
-    return method, "asked for"
-
-
 def measure(
     dataset: Dataset,
     measurements: Sequence[Measurement],
@@ -271,7 +205,7 @@ def measure(
             raise InputError(
                 "memory",
                 f"while {_named(what)['kernel']} of {len(dataset.x)} samples was measured by the method "
-                f"{chosen!r}, which may take {_memory.size(_needed(len(dataset.x)))} where it is dense",
+                f"{chosen!r}, which may take {_memory.size(needed(len(dataset.x)))} where it is dense",
                 f"less than the {_memory.size(_memory.available() or 0)} that are free",
                 "measure a random subset",
                 verb="ran out",
@@ -305,20 +239,6 @@ def _named(what: Measurement) -> dict[str, str]:
         "activation": NAMES.get(what.activation, what.activation),
         "depth": str(getattr(what, "depth", 1)),
     }
-
-
-def cost(what: Measurement, dataset: Dataset, method: str, test: Dataset | None = None) -> float:
-    """Return the estimated seconds that `measure` takes for one measurement."""
-    (n, dim), classes = dataset.x.shape, len(dataset.classes)
-    if method == "sampled":
-        return min(2.0, 0.05 + 1e-6 * n**2)  # of all pairs, where there are few
-    made = 2e-3 + n**2 * (3e-8 + 1e-9 * dim) if isinstance(what, Kernel) else what.cost(n, dim, classes)
-    if method == "streamed":
-        data = isinstance(what, KernelNC1) and what.kernel == "data"
-        return 2 * made + (2e-8 * n * dim if data else 0.0)
-    held_out = 0 if test is None else len(test.x)
-    made += 5e-8 * held_out * n
-    return made + 1.2e-7 * n**2 + 4e-11 * n**3
 
 
 def _one(
@@ -482,21 +402,3 @@ def _of_classes(dataset: Dataset) -> list[str]:
             f"The classes have {min(sizes)} to {max(sizes)} samples: the weighting of classes matters (--weighting)."
         )
     return found
-
-
-def _needed(n: int) -> float:
-    """Return the bytes that the dense method takes: the Gram matrix, and what its metrics are computed in."""
-    return 3 * 8.0 * n**2
-
-
-def _fits_into_memory(n: int, *, streamed: bool) -> None:
-    free, needed = _memory.available(), _needed(n)
-    if free is not None and needed > free:
-        other = ", or take --method streamed" if streamed else ""
-        raise InputError(
-            f"the Gram matrix of {n} samples",
-            f"{_memory.size(8.0 * n**2)} and its metrics {_memory.size(needed)} of memory",
-            f"at most the {_memory.size(free)} that are free, enough for {int((free / 24) ** 0.5)} samples",
-            f"measure a random subset{other}",
-            verb="takes",
-        )

@@ -100,6 +100,8 @@ def measure(
 
     Example: [bold]kernel-collapse measure flowers.csv --label species --activation relu --depth 3 --holdout 0.2[/bold]
     """
+    if file is None and features is None:
+        raise typer.BadParameter("give a table of samples, or --features with a file", param_hint="FILE")
     steps: list[Steps] = []
     try:
         _measure(
@@ -168,24 +170,10 @@ def _measure(
     measurements = measuring.specify(**specification)
     if report is not None:
         _validate.page(report, "--report", ".html")
-    if file is None and standardize:
-        raise InputError(
-            "--standardize", "given for features of a layer", "the features as they are", "leave it out"
-        )
-    if test is not None and holdout is not None:
-        raise InputError(
-            "--test and --holdout", "both given", "one", "held-out samples come from either", verb="are"
-        )
-    if test is not None and test.suffix.lower() == ".npy":
-        raise InputError(
-            "--test",
-            f"{str(test)!r}, which holds no labels",
-            "a file with labels",
-            "save features and labels as one .npz file",
-        )
+    _refuse_contradictions(file, test, holdout, standardize)
     saved = file is None
     if file is None:
-        file, features = _file_of_features(features), None
+        file, features = _file_of_features(features or ""), None
     dataset, held_out = data.load(file, label=label, features=features, header=header), None
     layer = readout.read(file, dataset) if saved else None
     if test is not None:
@@ -223,27 +211,50 @@ def _measure(
         )
     _print_measurement(dataset, table, remarks, weighting)
     if report is not None:
-        from kernel_collapse.report import measurement
-
-        n, d = dataset.x.shape
-        facts = {
-            "Samples": str(n),
-            "Features": f"{d}, standardized" if standardize else str(d),
-            "Classes": f"{len(dataset.classes)} {_classes(dataset)}",
-            "Weighting": weighting,
-        }
-        command = shlex.join(["kernel-collapse", *sys.argv[1:]])
-        measurement.write(report, dataset.name, table, facts, remarks, command)
-        say(f"Report: {report}")
+        features_are = f"{dataset.x.shape[1]}{', standardized' if standardize else ''}"
+        _write_report(report, dataset, table, remarks, {"Features": features_are, "Weighting": weighting})
     require_printed()
 
 
-def _file_of_features(features: str | None) -> Path:
-    """Return the file that --features names where no other is given."""
-    if features is None:
+def _refuse_contradictions(
+    file: Path | None, test: Path | None, holdout: float | None, standardize: bool
+) -> None:
+    """Refuse options that do not go together."""
+    if file is None and standardize:
         raise InputError(
-            "the file", "not given", "a table of samples, or --features with a file", "name one of them"
+            "--standardize", "given for features of a layer", "the features as they are", "leave it out"
         )
+    if test is not None and holdout is not None:
+        raise InputError(
+            "--test and --holdout", "both given", "one", "held-out samples come from either", verb="are"
+        )
+    if test is not None and test.suffix.lower() == ".npy":
+        raise InputError(
+            "--test",
+            f"{str(test)!r}, which holds no labels",
+            "a file with labels",
+            "save features and labels as one .npz file",
+        )
+
+
+def _write_report(
+    path: Path, dataset: Dataset, table: pd.DataFrame, remarks: list[str], options: dict[str, str]
+) -> None:
+    from kernel_collapse.report import measurement
+
+    facts = {
+        "Samples": str(len(dataset.x)),
+        "Features": options["Features"],
+        "Classes": f"{len(dataset.classes)} {_classes(dataset)}",
+        "Weighting": options["Weighting"],
+    }
+    command = shlex.join(["kernel-collapse", *sys.argv[1:]])
+    measurement.write(path, dataset.name, table, facts, remarks, command)
+    say(f"Report: {path}")
+
+
+def _file_of_features(features: str) -> Path:
+    """Return the file that --features names where no other is given."""
     path = Path(features)
     if path.suffix.lower() != ".npz":
         if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".npy", ""):

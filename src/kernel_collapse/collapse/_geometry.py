@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _results, _validate
@@ -207,6 +206,8 @@ def geometry_from_features(features: Any, labels: Any, *, ood_features: Any = No
     >>> found.gnc1, found.nc5, round(found.rankme, 6), round(found.kernel_target_alignment, 6)
     (0.0, 0.0, 3.0, 1.0)
     """
+    from scipy import linalg
+
     codes, _ = _validate.encode_labels(labels)
     clean = _validate.squarable(_validate.matrix(features, "features", numpy=True), "features")
     _validate.as_many(len(clean), "features", len(codes))
@@ -219,7 +220,7 @@ def geometry_from_features(features: Any, labels: Any, *, ood_features: Any = No
     trace, inner_trace = float(np.sum(clean**2)), float(np.sum(means.sizes * spread))
     inner_trace += float(np.sum(means.sizes * np.sum(means.means**2, axis=1)))
     rank, ranks = _stable_ranks(clean, codes, means)
-    singular = scipy.linalg.svdvals(clean, check_finite=False)
+    singular = linalg.svdvals(clean, check_finite=False)
     gnc1, said = _gnc1(clean, codes)
     return assemble_geometry(
         {
@@ -296,15 +297,17 @@ def _norms(
 def _stable_ranks(
     features: Float[np.ndarray, "n p"], codes: Int[np.ndarray, " n"], means: ClassMeans
 ) -> tuple[Measured, Float[np.ndarray, " C"]]:
+    from scipy import linalg
+
     traces, largest, errors = (np.zeros(means.count) for _ in range(3))
     order = np.argsort(codes, kind="stable")
     for c, rows in enumerate(np.split(order, np.cumsum(np.bincount(codes))[:-1])):
         away = means.deviations(features[rows], codes[rows])
         small = away @ away.T if len(away) < away.shape[1] else away.T @ away
         traces[c] = np.trace(small)
-        largest[c] = scipy.linalg.eigh(
-            small, eigvals_only=True, subset_by_index=[len(small) - 1, len(small) - 1]
-        )[0]
+        largest[c] = linalg.eigh(small, eigvals_only=True, subset_by_index=[len(small) - 1, len(small) - 1])[
+            0
+        ]
         errors[c] = UNITS * EPS * np.sqrt(len(small)) * traces[c]
     return parts.stable_ranks(traces, largest, errors)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
@@ -56,6 +55,8 @@ def geometry(
     >>> round(found.rankme, 4), round(found.label_cka, 6)
     (3.0, 1.0)
     """
+    from scipy import linalg
+
     codes, _ = _validate.encode_labels(labels)
     if dim is not None:
         dim = _validate.count(dim, "dim")
@@ -67,7 +68,7 @@ def geometry(
     column = gram.mean(axis=1)
     centred = gram - column[:, None]
     centred -= column - column.mean()
-    values = scipy.linalg.eigvalsh(gram, check_finite=False)[::-1]
+    values = linalg.eigvalsh(gram, check_finite=False)[::-1]
     floor = unit * max(trace, values[0])
     rank, ranks = _stable_ranks_of(gram, codes, unit)
     gnc1, said = _gnc1_of(gram, codes, eps)
@@ -98,6 +99,8 @@ def geometry(
 def _stable_ranks_of(
     gram: Float[np.ndarray, "n n"], codes: Int[np.ndarray, " n"], unit: float
 ) -> tuple[Measured, Float[np.ndarray, " C"]]:
+    from scipy import linalg
+
     count = int(codes.max()) + 1
     traces, largest, errors = (np.zeros(count) for _ in range(3))
     for c in range(count):
@@ -107,7 +110,7 @@ def _stable_ranks_of(
         block = block - block.mean(axis=1)[:, None]
         block -= block.mean(axis=0)
         traces[c] = np.trace(block)
-        largest[c] = scipy.linalg.eigvalsh(0.5 * (block + block.T))[-1]
+        largest[c] = linalg.eigvalsh(0.5 * (block + block.T))[-1]
     return parts.stable_ranks(traces, largest, errors)
 
 

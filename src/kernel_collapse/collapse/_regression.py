@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from kernel_collapse import _results, _validate
@@ -100,13 +99,15 @@ def regression_collapse_from_features(
     >>> round(found.nrc1, 9), round(found.nrc2, 9)
     (0.0, 0.0)
     """
+    from scipy import linalg
+
     clean = _validate.squarable(_validate.matrix(features, "features", numpy=True), "features")
     wanted = _targets(targets, len(clean), "features")
     about = clean - clean.mean(axis=0)
     total = float(np.sum(about**2))
     off = UNITS * EPS * float(np.linalg.norm(clean))
     _require_variance(total, off**2, "the features")
-    values = scipy.linalg.svdvals(about, check_finite=False)
+    values = linalg.svdvals(about, check_finite=False)
     rest = values[wanted.shape[1] :]
     measured = {
         "nrc1": Measured(np.sum(rest**2) / total, np.sum(2.0 * rest * off + off**2) / total, LEAST),
@@ -157,6 +158,8 @@ def regression_collapse(gram: Any, targets: Any, *, dual_weights: Any = None) ->
     >>> round(kc.regression_collapse(targets @ targets.T, targets).nrc1, 9)
     0.0
     """
+    from scipy import linalg
+
     wanted = _targets(targets, None, "the Gram matrix")
     clean, eps = read_gram(_validate.in_numpy(gram, "gram"), len(wanted))
     source, unit = of_gram(eps), UNITS * eps
@@ -165,7 +168,7 @@ def regression_collapse(gram: Any, targets: Any, *, dual_weights: Any = None) ->
     about -= column - column.mean()
     total, off = float(about.trace()), 2.0 * unit * float(clean.trace())
     _require_variance(total, off, "the features")
-    values = scipy.linalg.eigvalsh(0.5 * (about + about.T), check_finite=False)[::-1]
+    values = linalg.eigvalsh(0.5 * (about + about.T), check_finite=False)[::-1]
     rest = values[wanted.shape[1] :]
     measured = {"nrc1": Measured(np.maximum(np.sum(rest), 0.0) / total, np.float64(off / total), LEAST)}
     if dual_weights is None:
