@@ -15,7 +15,9 @@ from objects import OBJECTS
 FIELDS = [
     field.name for field in dataclasses.fields(kc.Collapse) if field.name not in ("reason", "noise_variance")
 ]
-DECIDED = ("nc4", "ncm_accuracy", "accuracy")
+DECIDED = ("nc4", "nc4_classwise", "nc4_by_class", "ncm_accuracy", "accuracy")
+NO_CLASSIFIER = "no classifier was given, so what compares with one is NaN"
+NO_DECISIONS = "ncm_accuracy and nc4 need a second pass (decide) or class_means"
 
 
 def problem(seed, classes=4, dim=6, n=90, offset=0.0, spread=1.0):
@@ -92,7 +94,7 @@ def test_what_is_far_from_the_origin_is_seen_sharply(offset):
     found = seen.collapse()
     assert float(within / between) < 1e-8
     assert found.nc1 == pytest.approx(float(within / between), rel=1e-6)
-    assert found.reason == ""
+    assert found.reason == f"{NO_CLASSIFIER}; {NO_DECISIONS}"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,8 @@ def test_means_of_a_pass_before_decide_in_one_pass():
         second.update(features[batch], labels[batch], logits[batch])
     found = second.collapse(classifier=weights)
     equal(found, kc.collapse_from_features(features, labels, classifier=weights))
-    assert found.reason == "ncm_accuracy and nc4 are decided with the class means that were given"
+    said = "ncm_accuracy and nc4 are decided with the class means that were given"
+    assert found.reason == f"no bias was given, so nc_bias is NaN; {said}"
     again = kc.Accumulator(4, 6)
     again.update(features, labels)
     for batch in np.array_split(np.arange(len(labels)), 5):
@@ -151,7 +154,7 @@ def test_traces_keep_no_scatter():
     found, expected = seen.collapse(), kc.collapse_from_features(features, labels)
     equal(found, expected, [name for name in FIELDS if name not in (*DECIDED, "nc1_pinv")])
     assert np.isnan(found.nc1_pinv)
-    assert found.reason == "nc1_pinv needs metrics='all'"
+    assert found.reason == f"{NO_CLASSIFIER}; nc1_pinv needs metrics='all'; {NO_DECISIONS}"
     kc.Accumulator(10, 10**6, metrics="traces")
     with pytest.raises(
         ValueError, match=r"1000000 features with metrics='all' takes .* memory.*metrics='traces'"
@@ -187,7 +190,9 @@ def test_a_class_that_is_never_seen_is_left_out():
         kc.collapse_from_features(features, labels, classifier=weights),
         ["nc1", "nc1_pinv", "nc2_etf", "nc3"],
     )
-    assert found.reason == "classes without a sample are left out: 1, 3, 4, 6, 8"
+    said = "classes without a sample are left out: 1, 3, 4, 6, 8"
+    needs = f"{NO_DECISIONS}; accuracy and nc4 need logits"
+    assert found.reason == f"no bias was given, so nc_bias is NaN; {said}; {needs}"
     assert np.isnan(seen.class_means[[1, 3, 4, 6, 8]]).all()
     with pytest.raises(ValueError, match="class 1 had no sample in the first pass"):
         seen.decide(features, labels)

@@ -51,6 +51,7 @@ EVERY = CORE | of_extra("dev")
 #: What parts of src may import beside the core: the packages of an extra.
 PARTS = {
     "kernel_collapse/_arrays.py": "networks",  # of those who give JAX arrays
+    "kernel_collapse/_results.py": "tables",
     "kernel_collapse/_specification.py": "cli",
     "kernel_collapse/_text.py": "cli",
     "kernel_collapse/cli": "cli",

@@ -5,6 +5,7 @@ import shlex
 import sys
 import types
 
+import numpy as np
 import pytest
 import typer
 from sklearn.datasets import load_wine
@@ -67,9 +68,16 @@ def of(found):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty folder in which everything runs, with the table that the pages call theirs."""
+    """An empty folder in which everything runs, with the files that the pages call theirs."""
     wine = load_wine(as_frame=True)
     wine.data.iloc[::6].assign(species=wine.target[::6]).to_csv(tmp_path / "my_table.csv", index=False)
+    layer = {
+        "features": wine.data,
+        "labels": wine.target,
+        "classifier": np.ones((3, 13)),
+        "bias": np.zeros(3),
+    }
+    np.savez(tmp_path / "layer3.npz", **layer)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -45,6 +45,15 @@ SIGNATURES = {
     "held_out_collapse_from_features": (
         "features labels test_features test_labels * classifier bias targets weighting"
     ),
+    "geometry": "gram labels * dim ood_cross ood_gram",
+    "geometry_from_features": "features labels * ood_features",
+    "block_structure": "gram labels",
+    "kernel_target_alignment": "gram labels * targets",
+    "cka": "gram other",
+    "cka_from_features": "features other",
+    "regression_collapse": "gram targets * dual_weights",
+    "regression_collapse_from_features": "features targets * classifier",
+    "law_of_separation": "layers",
     "streamed_nc1": (
         "x labels * kernel weighting tile workers progress activation depth weight_variance bias_variance"
     ),
@@ -98,10 +107,18 @@ SIGNATURES = {
 ATTRIBUTES = {
     "InputError": "what given expected hint",
     "Dataset": "x labels targets name",
-    "Accumulator": "class_means update decide merge collapse save load",
+    "Accumulator": "class_means update decide merge collapse geometry save load",
+    "Alignment": "value reason to_frame",
+    "BlockStructure": "diagonal within between residual reason to_frame",
+    "Geometry": "gnc1 nc5 uniformity_distance stable_rank rankme kernel_target_alignment label_cka reason to_frame",
+    "LawOfSeparation": "log_fuzziness slope decay correlation reason to_frame",
+    "RegressionCollapse": "nrc1 nrc2 nrc3 gamma reason to_frame",
     "NC1": "within between ratio",
     "NC1Estimate": "ratio low high pairs",
-    "Collapse": "nc1 nc1_pinv cdnv nc2_norms nc2_angles nc2_etf nc3 nc3_cosine nc4",
+    "Collapse": "nc1 nc1_pinv cdnv nc2_norms nc2_angles nc2_etf nc3 nc3_cosine nc4 nc1_total cdnv_quartic nc2_gram "
+    "nc2_maximal_angle nc2_classifier_norms nc2_classifier_angles nc2_classifier_maximal_angle nc2_classifier_gram "
+    "nc3_uncentred nc3_cosine_uncentred nc3_self_duality gnc3 unc3 unc3_cosine nc_bias nc4_classwise nc4_by_class "
+    "reason to_frame",
     "AdaptiveSolution": "gram output_gram weight_covariance free_energy prior_free_energy residual status iterations "
     "evaluations path",
     "networks.Training": "nc1 nc3 nc3_cosine epochs seeds loss accuracy networks status",

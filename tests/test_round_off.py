@@ -60,7 +60,12 @@ def test_scale_does_not_matter_in_float64(route, seed, power):
     one, other = (by_route(route, scale * x, labels, targets) for scale in (1.0, 10.0**power))
     for name in (*METRICS, *SHARES):
         assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-10, abs=1e-11), name
-    assert other.reason == one.reason == ""
+    assert one.reason == "no bias was given, so nc_bias is NaN"
+    # The variance of products, the fourth power of the features here, may be no float64 at all.
+    unfit = "; round-off in .* leaves unc3 unresolved: .*" if np.isnan(other.unc3) else ""
+    assert re.fullmatch(one.reason + unfit, other.reason)
+    if abs(power) < 30:
+        assert other.unc3 == pytest.approx(one.unc3 * 10.0 ** (4 * power), rel=1e-9)
 
 
 @pytest.mark.parametrize("library", ["torch", "jax", "numpy"])
@@ -217,7 +222,7 @@ def test_a_classifier_that_round_off_decides_is_not_given(rng):
     ridge = exact.noise_variance * np.eye(50)
     twin = kc.collapse_from_features(x, labels, classifier=np.linalg.solve(x.T @ x + ridge, x.T @ code).T)
     assert (exact.nc3, exact.nc3_cosine) == pytest.approx((twin.nc3, twin.nc3_cosine), rel=1e-4)
-    assert exact.reason == ""
+    assert not re.search(r"\bnc3(_cosine)?\b", exact.reason)
     single = torch.tensor(x, dtype=torch.float32)
     found = kc.collapse(single @ single.T, labels, targets=torch.tensor(code, dtype=torch.float32))
     assert float(found.nc1) == pytest.approx(exact.nc1, rel=1e-5)

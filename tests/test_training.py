@@ -154,6 +154,33 @@ def test_what_is_probed_is_what_features_say(precision, dataset):
             )
 
 
+@pytest.mark.parametrize("weighting", ["paper", "sample", "class"])
+def test_nc2_and_nc3_are_those_of_collapse(weighting):
+    """Of classes of different sizes too, under the weighting asked for."""
+    training = kc.networks.train(THREE, width=8, epochs=0, weighting=weighting, precision="float64")
+    (network,) = training.networks
+    readout = network.scales.weights[-1] * network.weights[-1]
+    features = network.features(THREE.x)
+    same = kc.collapse_from_features(
+        features, THREE.labels, classifier=readout, targets=THREE.targets, weighting=weighting
+    )
+    for name in ("nc1", "nc2_norms", "nc2_angles", "nc2_etf", "nc3", "nc3_cosine", "nc4"):
+        value = getattr(training, name).ravel()[-1]
+        assert value == pytest.approx(getattr(same, name), rel=1e-9), name
+
+
+def test_a_table_and_what_a_notebook_shows():
+    training = kc.networks.train(DATA, width=(4, 3), epochs=2, seeds=(5, 7), probes=(0, 1, 2))
+    table = training.to_frame()
+    assert len(table) == 2 * 3 * 2
+    row = table[(table["seed"] == 7) & (table["epoch"] == 1) & (table["layer"] == 1)].iloc[0]
+    assert row["nc1"] == training.nc1[1, 1, 1]
+    assert row["nc3"] == training.nc3[1, 1]
+    shown = training._repr_html_()
+    assert shown.count("<tr>") == 3
+    assert f"{training.nc1[1, -1, -1]:.4g}" in shown
+
+
 def test_nothing_moves_without_epochs():
     training = kc.networks.train(DATA, width=8, epochs=0)
     assert training.epochs.tolist() == [0]

@@ -24,6 +24,7 @@ __all__ = [
     "kind",
     "like",
     "namespace",
+    "norm",
     "number",
     "read",
     "rows",
@@ -244,6 +245,14 @@ def squares(array: Any) -> Any:
     if not is_foreign(array):
         return np.einsum("ij,ij->i", array, array)
     return namespace(array).sum(array * array, axis=1)
+
+
+def norm(values: Any) -> Any:
+    """Return the Frobenius norm, whose squares neither overflow nor vanish."""
+    xp = namespace(values)
+    largest = xp.max(xp.abs(values))
+    safe = xp.where(largest > 0, largest, xp.ones_like(largest))
+    return safe * sqrt(xp, xp.sum((values / safe) ** 2))
 
 
 def segment_sum(values: Any, codes: np.ndarray, count: int) -> Any:

@@ -12,6 +12,7 @@ from jaxtyping import Int
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
 from kernel_collapse._input_error import InputError
+from kernel_collapse._methods import FEATURES, METHODS, Measurement, choose_method, cost, needed
 from kernel_collapse._names import NAMES
 from kernel_collapse.adaptive import Status
 from kernel_collapse.collapse import (
@@ -29,18 +30,12 @@ from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
 from kernel_collapse.kernels import Kernel
 from kernel_collapse.kernels.named import resolve
+from kernel_collapse.readout import Readout, of_features
 from kernel_collapse.runs import trials
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solve
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: What is measured: a specification, or a kernel as it is.
-Measurement = KernelNC1 | AdaptiveNC1 | Kernel
-
-METHODS = ("auto", "dense", "streamed", "sampled")
-#: Most samples for which the Gram matrix is made unasked (0.5 GB, seconds), and for which all pairs are (a minute).
-DENSE, STREAMED = 8192, 65_536
 
 #: The metrics as they are shown, and the attributes of a `Collapse` that hold them.
 METRICS_OF = {
@@ -48,19 +43,46 @@ METRICS_OF = {
     "tr S_W": "within",
     "tr S_B": "between",
     "NC1 pinv": "nc1_pinv",
+    "tr S_W / tr S_T": "nc1_total",
     "CDNV": "cdnv",
+    "CDNV quartic": "cdnv_quartic",
     "NC2 norms": "nc2_norms",
     "NC2 angles": "nc2_angles",
+    "NC2 maximal angle": "nc2_maximal_angle",
     "NC2 ETF": "nc2_etf",
+    "NC2 Gram": "nc2_gram",
+    "NC2 W norms": "nc2_classifier_norms",
+    "NC2 W angles": "nc2_classifier_angles",
+    "NC2 W maximal angle": "nc2_classifier_maximal_angle",
+    "NC2 W Gram": "nc2_classifier_gram",
     "NC3": "nc3",
     "NC3 cosine": "nc3_cosine",
+    "NC3 uncentred": "nc3_uncentred",
+    "NC3 cosine uncentred": "nc3_cosine_uncentred",
+    "NC3 self-duality": "nc3_self_duality",
+    "GNC3": "gnc3",
+    "UNC3": "unc3",
+    "UNC3 cosine": "unc3_cosine",
+    "bias": "nc_bias",
     "NC4": "nc4",
+    "NC4 class-wise": "nc4_classwise",
     "NCM accuracy": "ncm_accuracy",
     "accuracy": "accuracy",
 }
-METRICS = tuple(METRICS_OF)
+#: Those of a `Geometry`, which features that someone saved have besides.
+GEOMETRY_OF = {
+    "GNC1": "gnc1",
+    "NC5": "nc5",
+    "uniformity distance": "uniformity_distance",
+    "uniformity log": "uniformity_log",
+    "stable rank": "stable_rank",
+    "RankMe": "rankme",
+    "kernel-target alignment": "kernel_target_alignment",
+    "CKA with labels": "label_cka",
+}
+METRICS = (*METRICS_OF, *GEOMETRY_OF)
 
-__all__ = ["METHODS", "METRICS", "choose_method", "cost", "measure", "remarks", "specify"]
+__all__ = ["FEATURES", "METHODS", "METRICS", "choose_method", "cost", "measure", "remarks", "specify"]
 
 
 def specify(
@@ -123,64 +145,6 @@ def specify(
         raise trials.refusal(error) from None
 
 
-def choose_method(
-    n: int,
-    measurements: Sequence[Measurement],
-    method: str = "auto",
-    *,
-    held_out: bool = False,
-    weighting: Weighting = "paper",
-) -> tuple[str, str]:
-    """Return how a data set of n samples is measured, and why.
-
-    Dense: every metric, a classifier fitted, held-out samples. Streamed: exact, tile by tile, without a classifier.
-    Sampled: NC1 with an interval.
-
-    Raises
-    ------
-    ValueError
-        If the method is unknown, cannot do what is asked, or would not fit into memory.
-    """
-    _validate.choice(method, METHODS, "the method")
-    if weighting == "published" and (
-        method == "sampled" or (method == "auto" and n > STREAMED and not held_out)
-    ):
-        raise InputError(
-            "the weighting",
-            "'published' with the method 'sampled'",
-            "another weighting, or the method 'streamed'",
-            "distances of pairs do not tell it",
-        )
-    only_dense = [
-        what
-        for what, asked in (
-            ("held-out samples", held_out),
-            ("the adaptive kernel", any(isinstance(m, AdaptiveNC1) for m in measurements)),
-        )
-        if asked
-    ]
-    if method == "auto" and not only_dense:
-        if n <= DENSE:
-            return "dense", f"the Gram matrix of {n} samples fits into memory with ease"
-        if n <= STREAMED:
-            return "streamed", f"more than {DENSE} samples: exact, tile by tile, without a classifier"
-        return (
-            "sampled",
-            f"more than {STREAMED} samples: NC1 alone, to 1 % with 95 % confidence; --method streamed is exact",
-        )
-    if method in ("streamed", "sampled") and only_dense:
-        raise InputError(
-            "method",
-            f"{method!r} for {only_dense[0]}",
-            "'dense', which alone has the whole Gram matrix",
-            "leave out either",
-        )
-    if method in ("auto", "dense"):
-        _fits_into_memory(n, streamed=not only_dense)
-        return "dense", "asked for" if method == "dense" else f"{only_dense[0]} take the whole Gram matrix"
-    return method, "asked for"
-
-
 def measure(
     dataset: Dataset,
     measurements: Sequence[Measurement],
@@ -188,6 +152,7 @@ def measure(
     *,
     test: Dataset | None = None,
     method: str = "auto",
+    readout: Readout | None = None,
     progress: Callable[[Measurement], None] | None = None,
 ) -> pd.DataFrame:
     """Return a row for each kernel, and one more for the held-out samples: every metric of collapse.
@@ -206,6 +171,9 @@ def measure(
         matched by name, where both have names.
     method : {"auto", "dense", "streamed", "sampled"}
         See `choose_method`.
+    readout : Readout, optional
+        Of features that someone saved: the data themselves are measured by it, with its classifier, and without any
+        Gram matrix.
     progress : callable, optional
         Is given each measurement when it is done.
 
@@ -216,9 +184,11 @@ def measure(
     """
     import pandas as pd
 
-    chosen, _ = choose_method(
-        len(dataset.x), measurements, method, held_out=test is not None, weighting=weighting
-    )
+    chosen = FEATURES[0]
+    if readout is None or len(measurements) > 1:
+        chosen, _ = choose_method(
+            len(dataset.x), measurements, method, held_out=test is not None, weighting=weighting
+        )
     codes = None
     if test is not None:
         test = aligned(test, dataset)
@@ -227,12 +197,15 @@ def measure(
     base: dict[str, float] = {}
     for what in measurements:
         try:
-            found, reason = _one(what, dataset, test, codes, weighting, chosen)
+            if readout is not None and _is_data(what):
+                found, reason = _features(dataset, readout, weighting, test, codes)
+            else:
+                found, reason = _one(what, dataset, test, codes, weighting, chosen)
         except MemoryError:
             raise InputError(
                 "memory",
                 f"while {_named(what)['kernel']} of {len(dataset.x)} samples was measured by the method "
-                f"{chosen!r}, which may take {_memory.size(_needed(len(dataset.x)))} where it is dense",
+                f"{chosen!r}, which may take {_memory.size(needed(len(dataset.x)))} where it is dense",
                 f"less than the {_memory.size(_memory.available() or 0)} that are free",
                 "measure a random subset",
                 verb="ran out",
@@ -266,20 +239,6 @@ def _named(what: Measurement) -> dict[str, str]:
         "activation": NAMES.get(what.activation, what.activation),
         "depth": str(getattr(what, "depth", 1)),
     }
-
-
-def cost(what: Measurement, dataset: Dataset, method: str, test: Dataset | None = None) -> float:
-    """Return the estimated seconds that `measure` takes for one measurement."""
-    (n, dim), classes = dataset.x.shape, len(dataset.classes)
-    if method == "sampled":
-        return min(2.0, 0.05 + 1e-6 * n**2)  # of all pairs, where there are few
-    made = 2e-3 + n**2 * (3e-8 + 1e-9 * dim) if isinstance(what, Kernel) else what.cost(n, dim, classes)
-    if method == "streamed":
-        data = isinstance(what, KernelNC1) and what.kernel == "data"
-        return 2 * made + (2e-8 * n * dim if data else 0.0)
-    held_out = 0 if test is None else len(test.x)
-    made += 5e-8 * held_out * n
-    return made + 1.2e-7 * n**2 + 4e-11 * n**3
 
 
 def _one(
@@ -324,9 +283,7 @@ def _dense(
     targets = dataset.targets if kernel.diagonal().any() else None
     found = collapse(kernel, dataset.labels, targets=targets, weighting=weighting)
     values = {"training": _values(found)}
-    if (
-        isinstance(what, KernelNC1) and what.kernel == "data"
-    ):  # from the features, which resolve smaller ratios
+    if _is_data(what):  # from the features, which resolve smaller ratios
         sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
         values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
     if test is not None:
@@ -349,6 +306,24 @@ def _dense(
         )
         values["held-out"] = _values(held_out)
     return values, reason or found.reason
+
+
+def _is_data(what: Measurement) -> bool:
+    return isinstance(what, KernelNC1) and what.kernel == "data"
+
+
+def _features(
+    dataset: Dataset, readout: Readout, weighting: Weighting, test: Dataset | None, codes: Any
+) -> tuple[dict[str, dict[str, float]], str]:
+    """Return the metrics of features that someone saved, and why some are not a number."""
+    values, reasons = {}, []
+    for samples, (found, around) in of_features(dataset, readout, weighting, test, codes).items():
+        values[samples] = dict.fromkeys(METRICS, float("nan")) | _values(found)
+        reasons.append(found.reason)
+        if around is not None:
+            values[samples] |= {name: getattr(around, field) for name, field in GEOMETRY_OF.items()}
+            reasons.append(around.reason)
+    return values, "; ".join(dict.fromkeys(filter(None, reasons)))
 
 
 def _streamed(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) -> dict[str, float]:
@@ -374,7 +349,8 @@ def _sampled(
 
 
 def _values(found: Collapse) -> dict[str, float]:
-    return {name: getattr(found, attribute) for name, attribute in METRICS_OF.items()}
+    nothing = dict.fromkeys(GEOMETRY_OF, float("nan"))
+    return {name: getattr(found, attribute) for name, attribute in METRICS_OF.items()} | nothing
 
 
 def remarks(dataset: Dataset, test: Dataset | None = None) -> list[str]:
@@ -426,21 +402,3 @@ def _of_classes(dataset: Dataset) -> list[str]:
             f"The classes have {min(sizes)} to {max(sizes)} samples: the weighting of classes matters (--weighting)."
         )
     return found
-
-
-def _needed(n: int) -> float:
-    """Return the bytes that the dense method takes: the Gram matrix, and what its metrics are computed in."""
-    return 3 * 8.0 * n**2
-
-
-def _fits_into_memory(n: int, *, streamed: bool) -> None:
-    free, needed = _memory.available(), _needed(n)
-    if free is not None and needed > free:
-        other = ", or take --method streamed" if streamed else ""
-        raise InputError(
-            f"the Gram matrix of {n} samples",
-            f"{_memory.size(8.0 * n**2)} and its metrics {_memory.size(needed)} of memory",
-            f"at most the {_memory.size(free)} that are free, enough for {int((free / 24) ** 0.5)} samples",
-            f"measure a random subset{other}",
-            verb="takes",
-        )

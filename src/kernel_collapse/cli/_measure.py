@@ -24,15 +24,22 @@ if TYPE_CHECKING:
 
 def measure(
     file: Annotated[
-        Path, typer.Argument(help="A .csv, .tsv, .parquet, .npz or .npy file, one sample a row.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="A .csv, .tsv, .parquet, .npz or .npy file, one sample a row.", show_default=False
+        ),
+    ] = None,
     label: Annotated[
         str | None,
         typer.Option(help="Column or array of classes (default: 'label'; y, ...).", show_default=False),
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option(help="Array of features of an .npz file (default: x, X, x_train, ...).", metavar="NAME"),
+        typer.Option(
+            help="Array of features of an .npz file (default: x, X, x_train, ...); or alone the .npz file of a layer's "
+            "features and labels, with classifier, bias and ood_features if they are there.",
+            metavar="NAME|FILE",
+        ),
     ] = None,
     header: Annotated[
         bool | None,
@@ -93,6 +100,8 @@ def measure(
 
     Example: [bold]kernel-collapse measure flowers.csv --label species --activation relu --depth 3 --holdout 0.2[/bold]
     """
+    if file is None and features is None:
+        raise typer.BadParameter("give a table of samples, or --features with a file", param_hint="FILE")
     steps: list[Steps] = []
     try:
         _measure(
@@ -101,7 +110,7 @@ def measure(
             features=features,
             header=header,
             specification={
-                "kernels": kernel or ["nngp", "ntk"],
+                "kernels": kernel or ([] if file is None else ["nngp", "ntk"]),
                 "activations": activation or ["erf", "relu"],
                 "depth": depth,
                 "weight_variance": weight_variance,
@@ -124,7 +133,7 @@ def measure(
 
         free = _memory.size(_memory.available() or 0)
         raise InputError(
-            file.name,
+            "the table" if file is None else file.name,
             f"be measured in the {free} of memory that are free",
             "a smaller table",
             "measure a part of it",
@@ -137,7 +146,7 @@ def measure(
 
 
 def _measure(
-    file: Path,
+    file: Path | None,
     *,
     label: str | None,
     features: str | None,
@@ -153,7 +162,7 @@ def _measure(
     steps: list[Steps],
 ) -> None:
     """Measure and print; `steps` is given what knows how far it is."""
-    from kernel_collapse import _validate, data
+    from kernel_collapse import _validate, data, readout
     from kernel_collapse import measure as measuring
     from kernel_collapse.collapse import WEIGHTINGS
 
@@ -161,6 +170,60 @@ def _measure(
     measurements = measuring.specify(**specification)
     if report is not None:
         _validate.page(report, "--report", ".html")
+    _refuse_contradictions(file, test, holdout, standardize)
+    saved = file is None
+    if file is None:
+        file, features = _file_of_features(features or ""), None
+    dataset, held_out = data.load(file, label=label, features=features, header=header), None
+    layer = readout.read(file, dataset) if saved else None
+    if test is not None:
+        held_out = data.load(test, like=dataset, **_options_of(test, label, features, header))
+    elif holdout is not None:
+        dataset, held_out = data.split(dataset, holdout, seed=seed)
+    if standardize:
+        held_out = held_out and data.standardize(held_out, like=dataset)
+        dataset = data.standardize(dataset)
+    chosen, why = measuring.FEATURES
+    if layer is None or len(measurements) > 1:
+        chosen, why = measuring.choose_method(
+            len(dataset.x),
+            measurements,
+            method,
+            held_out=held_out is not None,
+            weighting=weighting,  # type: ignore[arg-type]
+        )
+    remarks = [
+        *(() if layer is None else layer.notes),
+        *measuring.remarks(dataset, held_out),
+        f"Method: {chosen} ({why}).",
+    ]
+    costs = [measuring.cost(what, dataset, chosen, held_out) for what in measurements]
+    with Steps("kernels", costs) as shown:
+        steps.append(shown)
+        table = measuring.measure(
+            dataset,
+            measurements,
+            weighting,  # type: ignore[arg-type]
+            test=held_out,
+            method=method if chosen == measuring.FEATURES[0] else chosen,
+            readout=layer,
+            progress=shown.advance,
+        )
+    _print_measurement(dataset, table, remarks, weighting)
+    if report is not None:
+        features_are = f"{dataset.x.shape[1]}{', standardized' if standardize else ''}"
+        _write_report(report, dataset, table, remarks, {"Features": features_are, "Weighting": weighting})
+    require_printed()
+
+
+def _refuse_contradictions(
+    file: Path | None, test: Path | None, holdout: float | None, standardize: bool
+) -> None:
+    """Refuse options that do not go together."""
+    if file is None and standardize:
+        raise InputError(
+            "--standardize", "given for features of a layer", "the features as they are", "leave it out"
+        )
     if test is not None and holdout is not None:
         raise InputError(
             "--test and --holdout", "both given", "one", "held-out samples come from either", verb="are"
@@ -172,48 +235,39 @@ def _measure(
             "a file with labels",
             "save features and labels as one .npz file",
         )
-    dataset, held_out = data.load(file, label=label, features=features, header=header), None
-    if test is not None:
-        held_out = data.load(test, like=dataset, **_options_of(test, label, features, header))
-    elif holdout is not None:
-        dataset, held_out = data.split(dataset, holdout, seed=seed)
-    if standardize:
-        held_out = held_out and data.standardize(held_out, like=dataset)
-        dataset = data.standardize(dataset)
-    chosen, why = measuring.choose_method(
-        len(dataset.x),
-        measurements,
-        method,
-        held_out=held_out is not None,
-        weighting=weighting,  # type: ignore[arg-type]
-    )
-    remarks = [*measuring.remarks(dataset, held_out), f"Method: {chosen} ({why})."]
-    costs = [measuring.cost(what, dataset, chosen, held_out) for what in measurements]
-    with Steps("kernels", costs) as shown:
-        steps.append(shown)
-        table = measuring.measure(
-            dataset,
-            measurements,
-            weighting,  # type: ignore[arg-type]
-            test=held_out,
-            method=chosen,
-            progress=shown.advance,
-        )
-    _print_measurement(dataset, table, remarks, weighting)
-    if report is not None:
-        from kernel_collapse.report import measurement
 
-        n, d = dataset.x.shape
-        facts = {
-            "Samples": str(n),
-            "Features": f"{d}, standardized" if standardize else str(d),
-            "Classes": f"{len(dataset.classes)} {_classes(dataset)}",
-            "Weighting": weighting,
-        }
-        command = shlex.join(["kernel-collapse", *sys.argv[1:]])
-        measurement.write(report, dataset.name, table, facts, remarks, command)
-        say(f"Report: {report}")
-    require_printed()
+
+def _write_report(
+    path: Path, dataset: Dataset, table: pd.DataFrame, remarks: list[str], options: dict[str, str]
+) -> None:
+    from kernel_collapse.report import measurement
+
+    facts = {
+        "Samples": str(len(dataset.x)),
+        "Features": options["Features"],
+        "Classes": f"{len(dataset.classes)} {_classes(dataset)}",
+        "Weighting": options["Weighting"],
+    }
+    command = shlex.join(["kernel-collapse", *sys.argv[1:]])
+    measurement.write(path, dataset.name, table, facts, remarks, command)
+    say(f"Report: {path}")
+
+
+def _file_of_features(features: str) -> Path:
+    """Return the file that --features names where no other is given."""
+    path = Path(features)
+    if path.suffix.lower() != ".npz":
+        if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".npy", ""):
+            from kernel_collapse import data
+
+            data.load(path)  # which says what such a file is, a checkpoint perhaps
+        raise InputError.of(
+            "--features",
+            features,
+            "an .npz file, where no other file is given",
+            "save features, labels, classifier and bias as numpy.savez('layer.npz', features=..., labels=...)",
+        )
+    return path
 
 
 def _options_of(path: Path, label: str | None, features: str | None, header: bool | None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,11 @@ from jaxtyping import Float, Int
 from kernel_collapse import _arrays, _memory, _objects, _validate
 from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
+from kernel_collapse.collapse._accumulated import TALLIES, collapse_of, geometry_of
+from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Nearest
-from kernel_collapse.collapse._from_features import Layer, aligned, axes_of
-from kernel_collapse.collapse._metrics import Collapse, Seen, assemble, measured_pinv
-from kernel_collapse.collapse._moments import Moments, class_moments
-from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
-from kernel_collapse.collapse._round_off import Measured
+from kernel_collapse.collapse._geometry import Geometry, mean_of
+from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting
 from kernel_collapse.collapse._running import Running
 
 __all__ = ["Accumulator"]
@@ -29,7 +27,7 @@ __all__ = ["Accumulator"]
 #: Fewest samples that are added at once: a product of few rows is slow, and so is the correction of many small batches.
 BUFFER = 1024
 #: What a saved file holds, in this layout.
-LAYOUT = 1
+LAYOUT = 2
 
 
 class Accumulator:
@@ -103,8 +101,8 @@ class Accumulator:
             self._given = _validate.shaped(
                 _validate.in_numpy(class_means, "class_means"), "class_means", shape, "a mean a class"
             )
-        #: Of each share of samples: how many agree, how many are in doubt, and of how many.
-        self._tallies = {name: np.zeros(3) for name in ("ncm_accuracy", "nc4", "accuracy", "accuracy again")}
+        #: Of each share of samples, class by class: how many agree, how many are in doubt, and of how many.
+        self._tallies = {name: np.zeros((3, self.n_classes)) for name in TALLIES}
 
     # -- what is given
 
@@ -129,7 +127,7 @@ class Accumulator:
         if self._given is not None:
             self._vote(self._given, batch, codes, decided)
         elif decided is not None:
-            self._count("accuracy", decided == codes)
+            self._count("accuracy", codes, decided == codes)
         if not len(self._waiting):
             self._waiting, self._codes = (
                 np.empty((self._rows, self.dim)),
@@ -225,7 +223,7 @@ class Accumulator:
         classifier : array, shape (C, p), optional
             Weights of the last layer, a row a class, for NC3.
         bias : array, shape (C,), optional
-            Of the last layer. It takes no part in NC3, and decisions are those of the logits.
+            Of the last layer, for `nc_bias`. Decisions are those of the logits.
         weighting
             As for `kernel_collapse.collapse`. With "class" and classes of different sizes nc1_pinv is NaN, for it would
             need the scatter of each class.
@@ -243,74 +241,34 @@ class Accumulator:
             If fewer than two classes have been seen, or shapes do not agree.
         """
         _validate.choice(weighting, WEIGHTINGS, "weighting")
-        weights = self._weights(classifier, bias)
+        weights, bias = self._weights(classifier, bias)
         self._flush()
-        seen = np.flatnonzero(self.counts)
-        if len(seen) < 2:
-            raise InputError(
-                f"samples of {len(seen)} classes",
-                "given",
-                "at least two",
-                "call update for every batch",
-                verb="were",
-            )
-        sizes = self.counts[seen].astype(float)
-        share = sizes / sizes.sum()
-        u, q, p = class_weights(weighting, share, share)
-        reference, shift = self._sums.reference[seen], self._sums.shift[seen]
-        origin = share @ reference + share @ shift
-        means = (reference - origin) + shift
-        centre = means - p @ means
-        moments = class_moments(sizes, self._sums.squares[seen] / sizes, means, origin)
-        layer = None if weights is None else Layer(weights[seen], None, np.eye(len(seen)))
-        found = assemble(
-            Seen(
-                moments,
-                self._pinv(centre, u / sizes, q, moments),
-                self._decisions(),
-                None if layer is None else aligned(layer, centre, p, moments),
-            ),
-            weighting,
-            float("nan"),
+        return collapse_of(
+            self._sums, self._tallies, weights, bias, weighting, given_means=self._given is not None
         )
-        return replace(found, reason="; ".join(filter(None, (found.reason, *self._remarks(seen, u / sizes)))))
 
-    def _decisions(self) -> dict[str, Measured]:
-        """Return shares of samples; the accuracy of the first pass if it had logits, and else that of the second."""
-        found = {name: _share(tally) for name, tally in self._tallies.items()}
-        again = found.pop("accuracy again")
-        return found if self._tallies["accuracy"][2] else found | {"accuracy": again}
+    def geometry(self, *, ood_features: Any = None) -> Geometry:
+        """Return the geometry of what was seen so far, as far as the sums tell it.
 
-    def _pinv(
-        self,
-        centre: Float[np.ndarray, "C p"],
-        u: Float[np.ndarray, " C"],
-        q: Float[np.ndarray, " C"],
-        moments: Moments,
-    ) -> Measured:
-        """Return tr(S_W S_B^+) / C of the pooled scatter, which weighs each sample alike."""
-        if self._sums.scatter is None or not _alike(u):
-            return Measured(np.float64("nan"), np.float64("nan"))
-        axes, lost = axes_of(centre, q, moments.product_error)
-        along = u[0] * np.sum((self._sums.scatter @ axes) * axes)
-        return measured_pinv(along, lost, 0.0 * lost, len(u))
+        Parameters
+        ----------
+        ood_features : array, shape (m, dim), optional
+            Features of samples of another distribution, for `nc5`; one row may be their mean.
 
-    def _remarks(self, seen: Int[np.ndarray, " c"], u: Float[np.ndarray, " c"]) -> list[str]:
-        """Return what is to be known of the metrics beside their round-off."""
-        said = []
-        if len(seen) < self.n_classes:
-            unseen = np.setdiff1d(np.arange(self.n_classes), seen)
-            more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
-            said.append(f"classes without a sample are left out: {', '.join(map(str, unseen[:5]))}{more}")
-        if self._sums.scatter is None:
-            said.append("nc1_pinv needs metrics='all'")
-        elif not _alike(u):
-            said.append(
-                "nc1_pinv with weighting 'class' needs classes of one size, or collapse_from_features"
-            )
-        if self._given is not None and self._tallies["ncm_accuracy"][2]:
-            said.append("ncm_accuracy and nc4 are decided with the class means that were given")
-        return said
+        Returns
+        -------
+        Geometry
+            As of `kernel_collapse.geometry_from_features`, with NaN where the features themselves are needed:
+            `gnc1` and `stable_rank`. `metrics="traces"` knows neither `rankme` nor the alignments.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two classes have been seen, or shapes do not agree.
+        """
+        mean = None if ood_features is None else mean_of(ood_features, self.dim)
+        self._flush()
+        return geometry_of(self._sums, mean)
 
     # -- files
 
@@ -412,17 +370,21 @@ class Accumulator:
             )
         return np.asarray(values, dtype=np.int64)
 
-    def _weights(self, classifier: Any, bias: Any) -> Float[np.ndarray, "C p"] | None:
+    def _weights(
+        self, classifier: Any, bias: Any
+    ) -> tuple[Float[np.ndarray, "C p"] | None, Float[np.ndarray, " C"] | None]:
         if classifier is None:
             if bias is not None:
                 raise InputError("a bias", "given without a classifier", "its weights", "give classifier=")
-            return None
+            return None, None
         shape = (self.n_classes, self.dim)
         weights = _validate.in_numpy(classifier, "classifier")
         clean: Float[np.ndarray, "C p"] = _validate.shaped(weights, "classifier", shape, "a row a class")
         if bias is not None:
-            _validate.shaped(_validate.in_numpy(bias, "bias"), "bias", shape[:1], "one value an output")
-        return clean
+            bias = _validate.shaped(
+                _validate.in_numpy(bias, "bias"), "bias", shape[:1], "one value an output"
+            )
+        return clean, bias
 
     def _vote(
         self,
@@ -438,13 +400,15 @@ class Accumulator:
         about = batch - origin
         best, doubt = nearest(about, 2.0 * _arrays.squares(about))
         best = known[best]
-        self._count("ncm_accuracy", best == codes, doubt)
+        self._count("ncm_accuracy", codes, best == codes, doubt)
         if decided is not None:
-            self._count("nc4", best == decided, doubt)
-            self._count("accuracy" if self._given is not None else "accuracy again", decided == codes)
+            self._count("nc4", codes, best == decided, doubt)
+            name = "accuracy" if self._given is not None else "accuracy again"
+            self._count(name, codes, decided == codes)
 
-    def _count(self, name: str, agree: Any, doubt: Any = False) -> None:
-        self._tallies[name] += np.sum(agree), np.sum(doubt), len(agree)
+    def _count(self, name: str, codes: Int[np.ndarray, " m"], agree: Any, doubt: Any = False) -> None:
+        for row, told in zip(self._tallies[name], (agree, doubt, True), strict=True):
+            row += np.bincount(codes, np.broadcast_to(told, codes.shape), self.n_classes)
 
     def _flush(self) -> None:
         """Add the samples that wait."""
@@ -460,15 +424,3 @@ _SAVED = ("counts", "reference", "shift", "squares", "scatter")
 def _given(accumulator: Accumulator) -> Float[np.ndarray, "c p"]:
     means = accumulator._given
     return np.empty((0, accumulator.dim)) if means is None else means
-
-
-def _alike(weights: Float[np.ndarray, " C"]) -> bool:
-    """Whether each sample counts alike, whatever its class."""
-    return bool(np.ptp(weights) <= 1e-12 * np.max(weights))
-
-
-def _share(tally: Float[np.ndarray, " 3"]) -> Measured:
-    """Return a share of samples; NaN of none."""
-    agree, doubt, n = tally
-    with np.errstate(invalid="ignore"):
-        return Measured(agree / n, doubt / n, 1.0)

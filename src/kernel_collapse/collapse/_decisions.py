@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from kernel_collapse import _arrays
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
-__all__ = ["Nearest", "Votes", "decide", "shares", "smallest", "tally"]
+__all__ = ["Nearest", "Shares", "Votes", "decide", "shares", "shares_of", "smallest", "tally"]
 
 
 class Votes(NamedTuple):
@@ -106,13 +106,26 @@ class Nearest:
         return smallest(about @ self._turned + self.own, self._unit * reach, self._unit * self.own)
 
 
-def tally(votes: Votes, own: Int[np.ndarray, " m"], like: Any) -> dict[str, tuple[Any, Any]]:
-    """Return how many samples agree in each sense, and how many are in doubt; numbers of the type of `like`."""
+class Shares(NamedTuple):
+    """Shares of samples: of all of them, and NC4 of each class with how much of it is in doubt."""
+
+    of_all: dict[str, Measured]
+    by_class: tuple[Float[Any, " C"], Float[Any, " C"]] | None = None
+
+
+def tally(votes: Votes, own: Int[np.ndarray, " m"], like: Float[Any, " C"]) -> dict[str, tuple[Any, Any]]:
+    """Return how many samples of each class agree in each sense, and how many are in doubt.
+
+    Numbers of the type of `like`, which has as many as there are classes.
+    """
     xp = _arrays.namespace(votes.nearest)
     mine = xp.asarray(own, device=array_api_compat.device(votes.nearest))
 
     def count(agree: Any, doubt: Any) -> tuple[Any, Any]:
-        return xp.sum(xp.astype(agree, like.dtype)), xp.sum(xp.astype(doubt, like.dtype))
+        found = [
+            _arrays.segment_sum(xp.astype(told, like.dtype), own, like.shape[0]) for told in (agree, doubt)
+        ]
+        return found[0], found[1]
 
     found = {"ncm_accuracy": count(votes.nearest == mine, votes.nearest_doubt)}
     if votes.decided is not None:
@@ -122,11 +135,28 @@ def tally(votes: Votes, own: Int[np.ndarray, " m"], like: Any) -> dict[str, tupl
     return found
 
 
-def shares(tallies: list[dict[str, tuple[Any, Any]]], n: int) -> dict[str, Measured]:
-    """Return shares of the samples from the tallies of their parts."""
-    return {
-        name: Measured(
-            sum(part[name][0] for part in tallies) / n, sum(part[name][1] for part in tallies) / n, 1.0
-        )
-        for name in tallies[0]
-    }
+def shares(tallies: list[dict[str, tuple[Any, Any]]], sizes: Int[np.ndarray, " C"]) -> Shares:
+    """Return shares of the samples from the tallies of their parts; `sizes` is how many there are of each class."""
+    added = {name: tuple(sum(part[name][i] for part in tallies) for i in (0, 1)) for name in tallies[0]}
+    return shares_of({name: (*both, sizes) for name, both in added.items()})
+
+
+def shares_of(counts: dict[str, tuple[Any, Any, np.ndarray]]) -> Shares:
+    """Return shares of samples from how many agree, how many are in doubt and how many there are, class by class.
+
+    NaN of none. NC4 of a class without a sample is NaN, and left out of the mean over classes.
+    """
+    found, by_class = {}, None
+    for name, (agree, doubt, sizes) in counts.items():
+        xp, n = _arrays.namespace(agree), float(sizes.sum()) or float("nan")
+        found[name] = Measured(xp.sum(agree) / n, xp.sum(doubt) / n, 1.0)
+        if name == "nc4":
+            with np.errstate(invalid="ignore"):
+                each = _arrays.like(1.0 / np.where(sizes > 0, sizes, np.nan), agree)
+            by_class = agree * each, doubt * each
+            weights = _arrays.like(np.where(sizes > 0, 1.0 / np.maximum(sizes, 1), 0.0), agree)
+            count = float((sizes > 0).sum()) or float("nan")
+            found["nc4_classwise"] = Measured(
+                xp.sum(agree * weights) / count, xp.sum(doubt * weights) / count, 1.0
+            )
+    return Shares(found, by_class)

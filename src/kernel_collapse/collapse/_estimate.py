@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _validate
+from kernel_collapse import _results, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse._round_off import COINCIDE, Measured, Source, settle
 
@@ -24,11 +24,15 @@ class NC1Estimate:
     ratio : float
         within / between; NaN where the class means coincide, or cannot be told apart, and where round-off reaches a
         tenth of it.
-    low, high : float
-        Confidence interval of the ratio, symmetric about it.
-    within, between : float
-        Estimates of tr S_W and tr S_B, in the squared units of the features; unbiased, but for random features at
-        depth 2 and more, whose bias is less than their error.
+    low : float
+        Lower end of the confidence interval of the ratio, which is symmetric about it.
+    high : float
+        Upper end of that interval.
+    within : float
+        Estimate of tr S_W, in the squared units of the features; unbiased, but for random features at depth 2 and more,
+        whose bias is less than their error.
+    between : float
+        Estimate of tr S_B, likewise.
     confidence : float
         Probability with which such an interval covers the ratio.
     pairs : int
@@ -58,6 +62,29 @@ class NC1Estimate:
         """Half of the interval's width, as a share of the ratio; 0 for an exact value."""
         half = (self.high - self.low) / 2.0
         return 0.0 if half == 0.0 else float(np.divide(half, abs(self.ratio)))
+
+    def to_frame(self) -> _results.DataFrame:
+        """Return a table of one row.
+
+        Raises
+        ------
+        ValueError
+            If pandas is not installed.
+        """
+        names = ("ratio", "low", "high", "within", "between", "confidence", "pairs", "rows", "features")
+        return _results.one_row(self, (*names, "reason"))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        ends = f"end of the {100 * self.confidence:g} % interval"
+        meanings = {
+            "ratio": "NC1: tr S_W / tr S_B",
+            "low": f"lower {ends}",
+            "high": f"upper {ends}",
+            "within": "tr S_W",
+            "between": "tr S_B",
+        }
+        return _results.fields_as_html("NC1, estimated", self, meanings)
 
 
 def ratio_interval(

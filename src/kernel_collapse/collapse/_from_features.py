@@ -9,19 +9,12 @@ from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _frames, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Nearest, Votes, decide, shares, tally
+from kernel_collapse.collapse._directions import directions, measured_pinv, weighted_error
+from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
 from kernel_collapse.collapse._features import ClassMeans, by_part
-from kernel_collapse.collapse._metrics import (
-    Classifier,
-    Collapse,
-    Seen,
-    assemble,
-    class_targets_of,
-    directions,
-    measured_pinv,
-    norm_of,
-    weighted_error,
-)
+from kernel_collapse.collapse._metrics import Seen, assemble, class_targets_of
 from kernel_collapse.collapse._moments import Moments, class_moments
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS
@@ -51,7 +44,7 @@ def collapse_from_features(
     classifier : array, shape (k, p), optional
         Weights W of the last layer: outputs are features W' + bias.
     bias : array, shape (k,), optional
-        Of the last layer; 0 by default. It takes part in decisions, not in NC3.
+        Of the last layer. It takes part in decisions (as 0 where it is not given) and in `nc_bias`, not in NC3.
     targets : array, shape (n, k) or (n,), optional
         Whose class means say which outputs mean which class; without it the k outputs are the C classes.
     weighting
@@ -165,8 +158,8 @@ def _of_features(
         Seen(
             moments,
             measured_pinv(sums.along, share_lost, 0.0 * share_lost, means.count),
-            shares(sums.tallies, len(seen_codes)),
-            None if layer is None else aligned(layer, centre, p, moments),
+            shares(sums.tallies, np.bincount(seen_codes, minlength=means.count)),
+            None if layer is None else aligned(layer, centre, p, moments, means.origin + p @ means.means),
         ),
         weighting,
         float("nan"),
@@ -276,14 +269,51 @@ def axes_of(
     return vectors * xp.sqrt(inverse), share
 
 
-def aligned(layer: Layer, centre: Float[Any, "C p"], p: Float[Any, " C"], moments: Moments) -> Classifier:
-    """Return W M' and |W|^2 of the rows that speak for each class."""
+def aligned(
+    layer: Layer, centre: Float[Any, "C p"], p: Float[Any, " C"], moments: Moments, middle: Float[Any, " p"]
+) -> Classifier:
+    """Return what the rows that speak for each class are against the means, centred and as they are.
+
+    `middle` is the global mean.
+    """
     xp = _arrays.namespace(centre)
+    turned = xp.permute_dims(centre, (1, 0))
     towards = layer.class_targets - p @ layer.class_targets
     rows = towards @ layer.weights
     unit = UNITS * float(xp.finfo(centre.dtype).eps)
-    size = norm_of(xp.abs(towards) @ xp.sqrt(_arrays.squares(layer.weights)))
-    reach = norm_of(xp.sqrt(xp.linalg.diagonal(moments.product_error) / unit))
+    lengths = xp.sqrt(_arrays.squares(layer.weights))
+    size = _arrays.norm(xp.abs(towards) @ lengths)
+    reach = xp.sqrt(xp.linalg.diagonal(moments.product_error) / unit)
+    plain = layer.class_targets @ layer.weights
     return Classifier(
-        rows @ xp.permute_dims(centre, (1, 0)), unit * size * reach, norm_of(rows) ** 2, unit * size**2
+        rows @ turned,
+        unit * size * _arrays.norm(reach),
+        _arrays.norm(rows) ** 2,
+        unit * size**2,
+        Rows(
+            plain @ turned,
+            plain @ xp.permute_dims(plain, (1, 0)),
+            unit,
+            xp.abs(layer.class_targets) @ lengths,
+            reach,
+        ),
+        None
+        if layer.bias is None
+        else _outputs(layer.weights, layer.bias, middle, lengths, unit, moments, p),
     )
+
+
+def _outputs(
+    weights: Float[Any, "k p"],
+    bias: Float[Any, " k"],
+    middle: Float[Any, " p"],
+    lengths: Float[Any, " k"],
+    unit: float,
+    moments: Moments,
+    p: Float[Any, " C"],
+) -> Outputs:
+    """Return the outputs at the global mean."""
+    xp = _arrays.namespace(middle)
+    away = xp.sqrt(xp.sum(p * (moments.class_squares + moments.spread)))  # no less than |h_G|
+    errors = unit * (lengths * away + xp.abs(bias))
+    return Outputs(weights @ middle + bias, errors, lengths * away + xp.abs(bias))

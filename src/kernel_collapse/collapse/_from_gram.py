@@ -8,28 +8,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
-from kernel_collapse._input_error import InputError
-from kernel_collapse._linalg import Cholesky
+from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest, tally
+from kernel_collapse.collapse._directions import directions, measured_pinv, weighted_error
+from kernel_collapse.collapse._dual import Dual, classifier_of, dual_of
 from kernel_collapse.collapse._gram import Halves, halves_of, read_cross, read_gram
-from kernel_collapse.collapse._metrics import (
-    Classifier,
-    Collapse,
-    Seen,
-    assemble,
-    centred,
-    class_targets_of,
-    columns_of,
-    directions,
-    measured_pinv,
-    norm_of,
-    weighted_error,
-)
+from kernel_collapse.collapse._metrics import Seen, assemble, centred
 from kernel_collapse.collapse._moments import Moments, moments_of_halves, with_no_spread, without_coincident
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
-__all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "sums_of", "training_moments"]
+__all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "seen_of", "sums_of", "training_moments"]
 
 
 class Sums(NamedTuple):
@@ -47,6 +36,7 @@ def collapse(
     targets: Any = None,
     noise_variance: float | None = None,
     dual_weights: Any = None,
+    bias: Any = None,
     weighting: Weighting = "paper",
 ) -> Collapse:
     r"""Return every metric of neural collapse of the features whose Gram matrix is given.
@@ -66,6 +56,8 @@ def collapse(
     dual_weights : array, shape (n, k), optional
         Dual weights of a classifier of your own, W = H'alpha; without `targets` its k outputs are the C classes, in
         sorted order.
+    bias : array, shape (k,), optional
+        Of the classifier that `dual_weights` are of; 0 in decisions, and `nc_bias` NaN, where it is not given.
     weighting : {"paper", "sample", "class", "published"}
         See `kernel_collapse.nc1`. "published" concerns NC1 alone: it is the variance of no feature map, `nc1_pinv` is
         NaN, and the others are those of "paper".
@@ -97,12 +89,12 @@ def collapse(
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, _ = _validate.encode_labels(labels)
-    _validate.one_library(gram=gram, targets=targets, dual_weights=dual_weights)
+    _validate.one_library(gram=gram, targets=targets, dual_weights=dual_weights, bias=bias)
     gram, eps = read_gram(gram, len(codes))
-    alpha, class_targets, noise_variance = _dual(gram, codes, targets, noise_variance, dual_weights)
-    sums = sums_of(gram, codes, alpha, eps)
+    dual = dual_of(gram, codes, targets, noise_variance, dual_weights, bias)
+    sums = sums_of(gram, codes, None if dual is None else dual.alpha, eps)
     moments = without_coincident(training_moments(sums, codes, eps), gram, codes)
-    return from_sums(sums, codes, moments, alpha, class_targets, weighting, noise_variance=noise_variance)
+    return from_sums(sums, codes, moments, dual, weighting)
 
 
 def held_out_collapse(
@@ -115,6 +107,7 @@ def held_out_collapse(
     targets: Any = None,
     noise_variance: float | None = None,
     dual_weights: Any = None,
+    bias: Any = None,
     weighting: Weighting = "paper",
 ) -> Collapse:
     r"""Return the collapse of held-out samples onto the class means of the training samples.
@@ -133,7 +126,7 @@ def held_out_collapse(
         K(x, x) of each held-out sample.
     test_labels : sequence, length m
         Classes of the held-out samples, all of them among the training classes.
-    targets, noise_variance, dual_weights
+    targets, noise_variance, dual_weights, bias
         Of the training samples, as for `collapse`.
     weighting
         As for `collapse`; u are the shares of the classes among the held-out samples.
@@ -161,28 +154,19 @@ def held_out_collapse(
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, classes = _validate.encode_labels(labels)
     _validate.one_library(
-        gram=gram, cross=cross, diagonal=diagonal, targets=targets, dual_weights=dual_weights
+        gram=gram, cross=cross, diagonal=diagonal, targets=targets, dual_weights=dual_weights, bias=bias
     )
     gram, eps = read_gram(gram, len(codes))
     test_codes = _validate.codes_among(test_labels, classes)
     of_training = _arrays.namespace(gram).linalg.diagonal(gram)
     cross, diagonal, cross_eps = read_cross(cross, diagonal, of_training, len(test_codes))
     eps = max(eps, cross_eps)
-    alpha, class_targets, noise_variance = _dual(gram, codes, targets, noise_variance, dual_weights)
-    training = sums_of(gram, codes, alpha, eps)
+    dual = dual_of(gram, codes, targets, noise_variance, dual_weights, bias)
+    training = sums_of(gram, codes, None if dual is None else dual.alpha, eps)
     halves = halves_of(cross, diagonal, of_training, codes, _sizes(codes, gram), eps)
-    test = Sums(diagonal, halves, None if alpha is None else cross @ alpha)
+    test = Sums(diagonal, halves, None if dual is None else cross @ dual.alpha)
     moments = training_moments(training, codes, eps)
-    return from_sums(
-        training,
-        codes,
-        moments,
-        alpha,
-        class_targets,
-        weighting,
-        noise_variance=noise_variance,
-        held_out=(test, test_codes),
-    )
+    return from_sums(training, codes, moments, dual, weighting, held_out=(test, test_codes))
 
 
 def sums_of(
@@ -208,14 +192,25 @@ def from_sums(
     training: Sums,
     codes: Int[np.ndarray, " n"],
     moments: Moments,
-    alpha: Float[Any, "n k"] | None,
-    class_targets: Float[Any, "C k"] | None,
+    dual: Dual | None,
     weighting: Weighting,
     *,
-    noise_variance: float = float("nan"),
     held_out: tuple[Sums, Int[np.ndarray, " m"]] | None = None,
 ) -> Collapse:
     """Return the metrics, given what one pass over the Gram matrix left, and the moments of the training samples."""
+    seen = seen_of(training, codes, moments, dual, weighting, held_out)
+    return assemble(seen, weighting, float("nan") if dual is None else dual.noise_variance)
+
+
+def seen_of(
+    training: Sums,
+    codes: Int[np.ndarray, " n"],
+    moments: Moments,
+    dual: Dual | None,
+    weighting: Weighting,
+    held_out: tuple[Sums, Int[np.ndarray, " m"]] | None = None,
+) -> Seen:
+    """Return what the metrics are made of."""
     xp = _arrays.namespace(training.diagonal)
     squares = _means_by_class(training.diagonal, codes)
     seen, seen_codes = (training, codes) if held_out is None else held_out
@@ -233,13 +228,18 @@ def from_sums(
         *smallest(own[None, :] - 2.0 * seen.halves.means, unit * seen.diagonal, 2.0 * unit * squares)
     )
     classifier = None
-    if alpha is not None and training.scores is not None and class_targets is not None:
-        weight_errors = xp.sqrt(training.diagonal @ (alpha * alpha))
-        classifier = _classifier(training, codes, alpha, class_targets, p, squares, weight_errors)
+    if dual is not None and training.scores is not None and seen.scores is not None:
+        weight_errors = xp.sqrt(training.diagonal @ (dual.alpha * dual.alpha))
+        sizes = _sizes(codes, training.diagonal)
+        classifier = classifier_of(
+            dual, training.scores, codes, sizes, p, squares, weight_errors, training.halves.error
+        )
         of_sample = 2.0 * unit * xp.sqrt(seen.diagonal)
-        votes = Votes(*votes[:2], *decide(seen.scores, of_sample, weight_errors, class_targets))
-    decisions = shares([tally(votes, seen_codes, own)], len(seen_codes))
-    return assemble(Seen(moments, pinv, decisions, classifier), weighting, noise_variance)
+        scores = seen.scores if dual.bias is None else seen.scores + dual.bias
+        votes = Votes(*votes[:2], *decide(scores, of_sample, weight_errors, dual.class_targets))
+    counts = np.bincount(seen_codes, minlength=own.shape[0])
+    decisions = shares([tally(votes, seen_codes, own)], counts)
+    return Seen(moments, pinv, decisions, classifier)
 
 
 def _means_by_class(values: Float[Any, " n"], codes: Int[np.ndarray, " n"]) -> Float[Any, " C"]:
@@ -295,95 +295,3 @@ def _pinv(
     moved = off * xp.max(inverse)
     total = xp.sum(weights * xp.sum(along * along, axis=1))
     return measured_pinv(total, share, xp.sum(weights * moved * moved), u.shape[0])
-
-
-def _classifier(
-    training: Sums,
-    codes: Int[np.ndarray, " n"],
-    alpha: Float[Any, "n k"],
-    class_targets: Float[Any, "C k"],
-    p: Float[Any, " C"],
-    squares: Float[Any, " C"],
-    weight_errors: Float[Any, " k"],
-) -> Classifier:
-    """Return W M' = alpha'KE and |W|^2 of the rows that speak for each class.
-
-    Entries of K that err by delta change them by alpha' delta E and alpha' delta alpha, or, for a classifier that was
-    fitted to K, by alpha' delta F E and alpha' G delta alpha, F and G symmetric with eigenvalues between -1 and 1.
-    Independent errors of the size eps sqrt(K_ii K_jj) add up to products of the lengths of the weights under diag K.
-    """
-    xp = _arrays.namespace(training.diagonal)
-    assert training.scores is not None, "a classifier has scores"
-    sizes = _sizes(codes, training.diagonal)
-    outputs = xp.permute_dims(
-        _arrays.segment_sum(training.scores, codes, sizes.shape[0]) / sizes[:, None], (1, 0)
-    )
-    cross = outputs - (outputs @ p)[:, None]
-    square = xp.permute_dims(alpha, (1, 0)) @ training.scores
-    towards = class_targets - p @ class_targets
-    of_rows = xp.abs(towards) @ weight_errors
-    of_means = squares / sizes
-    of_means = xp.sqrt(of_means + xp.sum(p * p * of_means))
-    unit = training.halves.error
-    return Classifier(
-        towards @ cross,
-        unit * norm_of(of_rows) * norm_of(of_means),
-        xp.sum((towards @ square) * towards),
-        unit * norm_of(of_rows) ** 2,
-    )
-
-
-def _dual(
-    gram: Any, codes: Int[np.ndarray, " n"], targets: Any, noise_variance: float | None, dual_weights: Any
-) -> tuple[Any, Any, float]:
-    """Return the dual weights, which classes they are for, and the ridge that they were fitted with."""
-    if dual_weights is not None:
-        if noise_variance is not None:
-            raise InputError(
-                "dual_weights and noise_variance", "both given", "one", "a ridge is for a fit", verb="are"
-            )
-        _arrays.same_kind(gram, "gram", dual_weights, "dual_weights")
-        alpha = columns_of(dual_weights, "dual_weights", len(codes))
-        return alpha, class_targets_of(codes, targets, alpha.shape[1], gram), float("nan")
-    if targets is None:
-        if noise_variance is not None:
-            raise InputError("noise_variance", "given without targets", "both", "there is nothing to fit")
-        return None, None, float("nan")
-    _arrays.same_kind(gram, "gram", targets, "targets")
-    xp = _arrays.namespace(gram)
-    wanted = columns_of(targets, "targets", len(codes))
-    if noise_variance is None:
-        scale = xp.mean(xp.linalg.diagonal(gram))
-        ridge = 1e-6 * scale
-        noise_variance = float("nan") if _arrays.traced(gram) else _arrays.number(ridge)
-    else:
-        ridge = noise_variance = _validate.positive(noise_variance, "noise_variance", zero_allowed=True)
-    alpha = _solve(gram, ridge, wanted, noise_variance)
-    return alpha, class_targets_of(codes, targets, wanted.shape[1], gram), noise_variance
-
-
-def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:
-    """Return (K + ridge I)^{-1} targets."""
-    xp = _arrays.namespace(gram)
-    if _arrays.is_foreign(gram):
-        try:
-            alpha = xp.linalg.solve(gram + ridge * xp.eye(gram.shape[0], dtype=gram.dtype), wanted)
-            finite = _arrays.traced(alpha) or bool(xp.all(xp.isfinite(alpha)))
-        except RuntimeError as error:  # PyTorch raises where the others return no numbers
-            if "LinAlgError" not in type(error).__name__:
-                raise
-            finite = False
-    else:
-        shifted = gram.copy()
-        shifted.flat[:: len(gram) + 1] += ridge
-        factor = Cholesky(shifted)
-        alpha = factor.solve(wanted) if factor.ok else wanted
-        finite = factor.ok and bool(np.isfinite(alpha).all())
-    if not finite:
-        raise InputError(
-            f"the Gram matrix with noise_variance {noise_variance:.3g} on its diagonal",
-            "not positive definite in its precision",
-            "a larger ridge",
-            "raise noise_variance",
-        )
-    return alpha

@@ -28,7 +28,7 @@ import array_api_compat
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse import _arrays, _validate
+from kernel_collapse import _arrays, _results, _validate
 from kernel_collapse.collapse._features import ClassMeans
 from kernel_collapse.collapse._gram import read_gram, require_definite
 from kernel_collapse.collapse._moments import EPS, Moments, class_moments, gram_moments
@@ -46,9 +46,11 @@ class NC1:
 
     Attributes
     ----------
-    within, between : float
-        tr S_W and tr S_B, in the squared units of the features. `within` is exactly 0 where every class has one sample,
-        or samples that coincide; `between` is exactly 0 where the class means coincide.
+    within : float
+        tr S_W, in the squared units of the features; exactly 0 where every class has one sample, or samples that
+        coincide.
+    between : float
+        tr S_B, in the squared units of the features; exactly 0 where the class means coincide.
     ratio : float
         within / between; NaN where the class means coincide, and where round-off reaches a tenth of it.
     reason : str
@@ -64,6 +66,21 @@ class NC1:
     between: Any
     ratio: Any
     reason: str = ""
+
+    def to_frame(self) -> _results.DataFrame:
+        """Return a table of one row.
+
+        Raises
+        ------
+        ValueError
+            If pandas is not installed.
+        """
+        return _results.one_row(self, ("within", "between", "ratio", "reason"))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        meanings = {"ratio": "NC1: tr S_W / tr S_B", "within": "tr S_W", "between": "tr S_B"}
+        return _results.fields_as_html("NC1", self, meanings)
 
 
 def nc1(gram: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:

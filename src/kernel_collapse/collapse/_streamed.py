@@ -20,10 +20,11 @@ from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.activations import ActivationLike
+from kernel_collapse.collapse._collapse import Collapse
+from kernel_collapse.collapse._dual import dual_of
 from kernel_collapse.collapse._estimate import Rows
 from kernel_collapse.collapse._from_gram import Sums, from_sums, training_moments
 from kernel_collapse.collapse._gram import Halves
-from kernel_collapse.collapse._metrics import Collapse, class_targets_of, columns_of
 from kernel_collapse.collapse._moments import EPS, Moments, with_no_spread
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, from_moments
 from kernel_collapse.collapse._round_off import GIVEN, UNITS
@@ -133,6 +134,7 @@ def streamed_collapse(
     kernel: KernelLike = "nngp",
     dual_weights: Any = None,
     targets: Any = None,
+    bias: Any = None,
     weighting: Weighting = "paper",
     tile: int | None = None,
     workers: int | None = None,
@@ -151,7 +153,7 @@ def streamed_collapse(
     ----------
     x, labels, kernel, tile, workers, executor, progress, activation, depth, weight_variance, bias_variance
         As for `streamed_nc1`, but of one kernel.
-    dual_weights, targets, weighting
+    dual_weights, targets, bias, weighting
         As for `kernel_collapse.collapse`.
 
     Returns
@@ -176,11 +178,8 @@ def streamed_collapse(
     codes, _ = _validate.encode_labels(labels)
     dual_weights = _validate.in_numpy(dual_weights, "dual_weights")
     targets = _validate.in_numpy(targets, "targets")
-    alpha = class_targets = None
-    if dual_weights is not None:
-        alpha = columns_of(dual_weights, "dual_weights", len(codes))
-        class_targets = class_targets_of(codes, targets, alpha.shape[1], alpha)
-    elif targets is not None:
+    bias = _validate.in_numpy(bias, "bias")
+    if targets is not None and dual_weights is None:
         raise InputError(
             "targets",
             "given without dual_weights",
@@ -189,6 +188,7 @@ def streamed_collapse(
             "elsewhere and give dual_weights",
             verb="are",
         )
+    dual = dual_of(None, codes, targets, None, dual_weights, bias)
     chosen = resolve(
         kernel,
         OfBlocks,
@@ -199,9 +199,9 @@ def streamed_collapse(
     )
     if progress is not None:
         _validate.function(progress, "progress", "it is called with two numbers", arguments=2)
-    stream = _Stream(x, codes, [chosen], alpha, tile, workers, executor)
+    stream = _Stream(x, codes, [chosen], None if dual is None else dual.alpha, tile, workers, executor)
     (sums,) = stream.run(progress)
-    return from_sums(sums, codes, stream.moments(sums), alpha, class_targets, weighting)
+    return from_sums(sums, codes, stream.moments(sums), dual, weighting)
 
 
 class _Compensated:

@@ -56,10 +56,9 @@ _ENDINGS = {
     ".dat": "give it the ending .csv if it is a table with separators",
     ".feather": "save it as Parquet",
     ".arrow": "save it as Parquet",
-    ".h5": "save its arrays as .npz",
-    ".pkl": "save its arrays as .npz: what is pickled may run code",
-    ".pt": "save its arrays as .npz: what is pickled may run code",
 }
+#: Models, whose features only their own code can make, and pickled objects, which may run any code.
+_CHECKPOINTS = (".ckpt", ".pt", ".pth", ".safetensors", ".h5", ".pkl", ".joblib")
 
 
 def load(
@@ -162,6 +161,14 @@ def a_file(path: Path) -> Path:
     if path.is_dir():
         raise InputError(f"{str(path)!r}", "a folder", EXPECTED, "name a file in it")
     ending = path.suffix.lower()
+    if ending in _CHECKPOINTS:
+        raise InputError(
+            repr(path.name),
+            "a checkpoint, which cannot be opened without its code",
+            EXPECTED,
+            "run the model, save numpy.savez('layer.npz', features=..., labels=..., classifier=..., bias=...) and "
+            "measure --features layer.npz, or give features to kernel_collapse.Accumulator",
+        )
     if ending in _ENDINGS:
         raise InputError.of(
             f"the ending of {path.name!r}", ending, f"one of {', '.join(ENDINGS)}", _ENDINGS[ending]

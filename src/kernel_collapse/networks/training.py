@@ -8,14 +8,14 @@ companions follow.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
@@ -25,9 +25,10 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._descent import NEVER, Trained, run
 from kernel_collapse.networks._probes import Loss, Seen, Task
-from kernel_collapse.networks._types import NetworkError, check_dataset
+from kernel_collapse.networks._training import Training
+from kernel_collapse.networks._types import check_dataset
 from kernel_collapse.networks.model import Network, Parameterisation, initialise
-from kernel_collapse.solution import Solution, SolutionError, Status
+from kernel_collapse.solution import Status
 
 __all__ = ["Status", "Training", "train"]
 
@@ -36,89 +37,6 @@ MOST_SEEDS = 100_000
 
 Optimiser = Literal["sgd", "adam"]
 Precision = Literal["float32", "float64"]
-
-
-@dataclass(frozen=True)
-class Training(Solution):
-    """Trained networks, and what was seen of them on the way.
-
-    Axes: S seeds, P probes, L hidden layers (the last one is what the classifier sees), C classes, d inputs.
-    Where a network had diverged, figures are NaN.
-
-    Attributes
-    ----------
-    epochs : ndarray of int, shape (P,)
-        Epochs at which the networks were probed; 0 is the start.
-    seeds : tuple of int, length S
-    loss, accuracy : ndarray, shape (S, P)
-        Of the training set, without weight decay. A sample is right if the output is nearest to the mean target of its
-        class (MSE), or its class has the largest output (cross-entropy).
-    within, between, nc1 : ndarray, shape (S, P, L)
-        tr S_W, tr S_B and their ratio, under the weighting asked for; `nc1_weightings` has the others.
-    nc2_norms, nc2_angles, nc2_etf : ndarray, shape (S, P, L)
-        Centred class means: coefficient of variation of their norms, standard deviation of their cosines, Frobenius
-        distance of the matrix of cosines to that of the simplex. All 0 at collapse.
-    nc3, nc3_cosine : ndarray, shape (S, P)
-        Readout W (each class's combination of its rows, by centred targets) against the centred class means M of the
-        last layer, as `kernel_collapse.Collapse` has them: distance of W M' to the simplex, both of Frobenius norm 1 (0
-        at collapse), and cosine between W and M (1 at collapse).
-    nc4 : ndarray, shape (S, P)
-        Share of samples that the network and the nearest class mean of the last layer put into the same class.
-    weight_covariance : ndarray, shape (S, P, d, d)
-        W'W / N of the first layer in units of its prior variance sigma_w^2 / d: the identity at the start of a wide
-        network, and what `solve_adaptive` finds of eigenvalues.
-    zero_error_epoch : ndarray of int, shape (S,)
-        First epoch at whose start every sample was right: where the terminal phase begins; -1 if never.
-    diverged_epoch : ndarray of int, shape (S,)
-        First epoch at whose start the loss was not finite or out of all proportion; -1 if never.
-    status : tuple of Status, length S
-    """
-
-    epochs: Int[np.ndarray, " P"]
-    seeds: tuple[int, ...]
-    loss: Float[np.ndarray, "S P"]
-    accuracy: Float[np.ndarray, "S P"]
-    within: Float[np.ndarray, "S P L"]
-    between: Float[np.ndarray, "S P L"]
-    nc1: Float[np.ndarray, "S P L"]
-    nc2_norms: Float[np.ndarray, "S P L"]
-    nc2_angles: Float[np.ndarray, "S P L"]
-    nc2_etf: Float[np.ndarray, "S P L"]
-    nc3: Float[np.ndarray, "S P"]
-    nc3_cosine: Float[np.ndarray, "S P"]
-    nc4: Float[np.ndarray, "S P"]
-    weight_covariance: Float[np.ndarray, "S P d d"] = field(repr=False)
-    zero_error_epoch: Int[np.ndarray, " S"]
-    diverged_epoch: Int[np.ndarray, " S"]
-    status: tuple[Status, ...]
-    networks: tuple[Network, ...] = field(repr=False)
-    initial_networks: tuple[Network, ...] = field(repr=False)
-    _weightings: np.ndarray = field(repr=False)
-
-    _error: ClassVar[type[SolutionError]] = NetworkError
-    _successes: ClassVar = (Status.TRAINED,)
-    _value: ClassVar = "networks"
-    _certificate: ClassVar = ("loss", "accuracy", "diverged_epoch")
-    _cost: ClassVar = ("epochs",)
-
-    @property
-    def explanation(self) -> str:
-        """Where the first network diverged, if one did, and what to try."""
-        if not self.failures:
-            return f"{len(self.seeds)} networks were trained: {self.sentence}"
-        first = self.status.index(Status.DIVERGED)
-        return (
-            f"training diverged in epoch {self.diverged_epoch[first]} (seed {self.seeds[first]}): lower learning_rate, "
-            "or pass raise_on_failure=False to have the status instead."
-        )
-
-    def nc1_weightings(self, seed: int = 0, *, probe: int = -1, layer: int = -1) -> dict[Weighting, NC1]:
-        """Return NC1 under every weighting of one network (by its place) at one probe in one layer."""
-        return dict(self._weightings[seed, probe, layer])
-
-    def __repr__(self) -> str:
-        ends = ", ".join(f"{value:.3g}" for value in self.nc1[:, -1, -1])
-        return f"<Training of {len(self.seeds)} networks to epoch {self.epochs[-1]}: NC1 {ends}>"
 
 
 def train(
@@ -175,7 +93,7 @@ def train(
     probes : sequence of int, optional
         Epochs at which to look; the start and the end by default.
     weighting : {"paper", "sample", "class", "published"}
-        Of `Training.nc1`; see `kernel_collapse.collapse`.
+        Of `Training.nc1`, and of the mean that NC2 and NC3 are centred at; see `kernel_collapse.collapse`.
     precision : {"float32", "float64"}
         Of parameters and arithmetic.
     raise_on_failure : bool
@@ -349,13 +267,14 @@ class _Metrics(NamedTuple):
     nc3: Float[np.ndarray, "S P 2"]
 
 
-def _metrics(dataset: Dataset, plan: _Plan, seen: Seen, gone: np.ndarray) -> _Metrics:
+def _metrics(dataset: Dataset, plan: _Plan, seen: Seen, gone: np.ndarray, weighting: Weighting) -> _Metrics:
     """Return them from class means and spreads, in float64; NaN where the network had diverged (`gone`)."""
     sizes = np.array(dataset.class_sizes, dtype=float)
     class_targets = _class_targets(dataset, plan.loss)
     eps = float(np.finfo(plan.precision).eps)
     depth = len(seen.spread)
-    share = sizes / sizes.sum()
+    # Centred as `kernel_collapse.collapse` has it: about the mean over samples, or over classes.
+    share = np.full(len(sizes), 1.0 / len(sizes)) if weighting == "class" else sizes / sizes.sum()
     towards = class_targets - share @ class_targets
     nc1s, nc2s = np.empty((*gone.shape, depth), dtype=object), np.full((*gone.shape, depth, 3), np.nan)
     nc3s = np.full((*gone.shape, 2), np.nan)
@@ -384,7 +303,7 @@ def _collect(
     diverged = trained.watch.diverged
     seen = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), trained.seen)
     gone = (diverged[:, None] != NEVER) & (diverged[:, None] <= np.array(plan.probes))
-    metrics = _metrics(dataset, plan, seen, gone)
+    metrics = _metrics(dataset, plan, seen, gone, weighting)
 
     def values(name: str) -> np.ndarray:
         found = [getattr(of[weighting], name) for of in metrics.nc1.flat]

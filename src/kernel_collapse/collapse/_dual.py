@@ -1,0 +1,155 @@
+"""The classifier of a Gram matrix, W = H'alpha by its dual weights: given, or kernel ridge regression."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
+from kernel_collapse._linalg import Cholesky
+from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
+from kernel_collapse.collapse._metrics import class_targets_of, columns_of
+
+__all__ = ["Dual", "classifier_of", "dual_of"]
+
+
+class Dual(NamedTuple):
+    """Dual weights, which classes they are for, the bias if it is known, and the ridge if they were fitted here."""
+
+    alpha: Float[Any, "n k"]
+    class_targets: Float[Any, "C k"]
+    bias: Float[Any, " k"] | None
+    noise_variance: float = float("nan")
+
+
+def dual_of(
+    gram: Any,
+    codes: Int[np.ndarray, " n"],
+    targets: Any,
+    noise_variance: float | None,
+    dual_weights: Any,
+    bias: Any,
+) -> Dual | None:
+    """Return the dual weights of a classifier, fitted if none are given; none without targets."""
+    if dual_weights is not None:
+        if noise_variance is not None:
+            raise InputError(
+                "dual_weights and noise_variance", "both given", "one", "a ridge is for a fit", verb="are"
+            )
+        _arrays.same_kind(gram, "gram", dual_weights, "dual_weights")
+        alpha = columns_of(dual_weights, "dual_weights", len(codes))
+        class_targets = class_targets_of(codes, targets, alpha.shape[1], gram)
+        if bias is not None:
+            _arrays.same_kind(gram, "gram", bias, "bias")
+            bias = _validate.shaped(bias, "bias", (alpha.shape[1],), "one value an output")
+        return Dual(alpha, class_targets, bias)
+    if bias is not None:
+        raise InputError(
+            "a bias", "given without dual_weights", "both", "what is fitted here is fitted without a bias"
+        )
+    if targets is None:
+        if noise_variance is not None:
+            raise InputError("noise_variance", "given without targets", "both", "there is nothing to fit")
+        return None
+    _arrays.same_kind(gram, "gram", targets, "targets")
+    xp = _arrays.namespace(gram)
+    wanted = columns_of(targets, "targets", len(codes))
+    if noise_variance is None:
+        scale = xp.mean(xp.linalg.diagonal(gram))
+        ridge = 1e-6 * scale
+        noise_variance = float("nan") if _arrays.traced(gram) else _arrays.number(ridge)
+    else:
+        ridge = noise_variance = _validate.positive(noise_variance, "noise_variance", zero_allowed=True)
+    alpha = _solve(gram, ridge, wanted, noise_variance)
+    none = xp.zeros_like(alpha[0, :])
+    return Dual(alpha, class_targets_of(codes, targets, wanted.shape[1], gram), none, noise_variance)
+
+
+def classifier_of(
+    dual: Dual,
+    scores: Float[Any, "n k"],
+    codes: Int[np.ndarray, " n"],
+    sizes: Float[Any, " C"],
+    p: Float[Any, " C"],
+    squares: Float[Any, " C"],
+    weight_errors: Float[Any, " k"],
+    unit: Any,
+) -> Classifier:
+    """Return W M' = alpha'KE and W W' = alpha'K alpha of the rows that speak for each class, given K alpha.
+
+    Entries of K that err by delta change them by alpha' delta E and alpha' delta alpha, or, for a classifier that was
+    fitted to K, by alpha' delta F E and alpha' G delta alpha, F and G symmetric with eigenvalues between -1 and 1.
+    Independent errors of the size eps sqrt(K_ii K_jj) add up to products of the lengths of the weights under diag K.
+    """
+    xp = _arrays.namespace(scores)
+    outputs = xp.permute_dims(_arrays.segment_sum(scores, codes, sizes.shape[0]) / sizes[:, None], (1, 0))
+    cross = outputs - (outputs @ p)[:, None]
+    square = xp.permute_dims(dual.alpha, (1, 0)) @ scores
+    towards = dual.class_targets - p @ dual.class_targets
+    of_rows = _arrays.norm(xp.abs(towards) @ weight_errors)
+    of_each = squares / sizes
+    of_middle = xp.sum(p * p * of_each)
+    of_means = xp.sqrt(of_each + of_middle)
+    plain = dual.class_targets @ square
+    return Classifier(
+        towards @ cross,
+        unit * of_rows * _arrays.norm(of_means),
+        xp.sum((towards @ square) * towards),
+        unit * of_rows**2,
+        Rows(
+            dual.class_targets @ cross,
+            plain @ xp.permute_dims(dual.class_targets, (1, 0)),
+            unit,
+            xp.abs(dual.class_targets) @ weight_errors,
+            of_means,
+        ),
+        None
+        if dual.bias is None
+        else _outputs(dual.bias, outputs, p, weight_errors * xp.sqrt(of_middle), unit),
+    )
+
+
+def _outputs(
+    bias: Float[Any, " k"],
+    outputs: Float[Any, "k C"],
+    p: Float[Any, " C"],
+    of_middle: Float[Any, " k"],
+    unit: Any,
+) -> Outputs:
+    """Return the outputs at the global mean; those at class means are given without bias.
+
+    W h_G errs by `unit` times `of_middle`.
+    """
+    xp = _arrays.namespace(outputs)
+    sizes = xp.max(xp.abs(outputs), axis=1) + xp.abs(bias)
+    return Outputs(outputs @ p + bias, unit * (of_middle + sizes), sizes)
+
+
+def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:
+    """Return (K + ridge I)^{-1} targets."""
+    xp = _arrays.namespace(gram)
+    if _arrays.is_foreign(gram):
+        try:
+            alpha = xp.linalg.solve(gram + ridge * xp.eye(gram.shape[0], dtype=gram.dtype), wanted)
+            finite = _arrays.traced(alpha) or bool(xp.all(xp.isfinite(alpha)))
+        except RuntimeError as error:  # PyTorch raises where the others return no numbers
+            if "LinAlgError" not in type(error).__name__:
+                raise
+            finite = False
+    else:
+        shifted = gram.copy()
+        shifted.flat[:: len(gram) + 1] += ridge
+        factor = Cholesky(shifted)
+        alpha = factor.solve(wanted) if factor.ok else wanted
+        finite = factor.ok and bool(np.isfinite(alpha).all())
+    if not finite:
+        raise InputError(
+            f"the Gram matrix with noise_variance {noise_variance:.3g} on its diagonal",
+            "not positive definite in its precision",
+            "a larger ridge",
+            "raise noise_variance",
+        )
+    return alpha

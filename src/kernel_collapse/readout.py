@@ -1,0 +1,132 @@
+"""The last layer beside features in an .npz file, and how collapsed such features are."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kernel_collapse import _memory, _validate
+from kernel_collapse._input_error import InputError
+from kernel_collapse.collapse import (
+    Collapse,
+    Geometry,
+    Weighting,
+    collapse_from_features,
+    geometry_from_features,
+    held_out_collapse_from_features,
+)
+from kernel_collapse.data import Dataset
+
+__all__ = ["Readout", "of_features", "read"]
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What a file of features has of the layer after them, and of samples of another distribution.
+
+    Attributes
+    ----------
+    classifier : array, shape (C, p), or None
+        Weights, a row a class of the data set.
+    bias : array, shape (C,), or None
+        Of the classifier.
+    ood_features : array, shape (m, p), or None
+        Features of samples of another distribution, for NC5.
+    notes : tuple of str
+        What a reader of the numbers should know.
+    """
+
+    classifier: Float[np.ndarray, "C p"] | None = None
+    bias: Float[np.ndarray, " C"] | None = None
+    ood_features: Float[np.ndarray, "m p"] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path, dataset: Dataset) -> Readout:
+    """Return the arrays `classifier`, `bias` and `ood_features` of an .npz file, as far as they are there.
+
+    Where the classifier has more rows than there are classes, and classes are whole numbers, they are its rows: those
+    of classes without a sample are left out.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the features and classes, or cannot be read.
+    """
+    dim, classes = dataset.x.shape[1], dataset.classes
+    names = ("classifier", "bias", "ood_features")
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            _memory.require(path.stat().st_size, f"the arrays of {path.name}", "save fewer samples")
+            found = {name: held[name] for name in names if name in held}
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            path.name, f"be read ({error})", "arrays saved by NumPy", "save them anew", verb="cannot"
+        ) from None
+    ood = found.get("ood_features")
+    if ood is not None:
+        ood = _validate.matrix(ood.reshape(len(ood), -1) if ood.ndim > 2 else ood, "ood_features")
+    if "classifier" not in found:
+        if "bias" in found:
+            raise InputError(
+                f"bias in {path.name}", "without a classifier", "both", "save classifier= beside it"
+            )
+        return Readout(
+            ood_features=ood, notes=(f"{path.name} has no array 'classifier': NC3 and NC4 need one.",)
+        )
+    weights = _validate.matrix(found["classifier"], "classifier")
+    if weights.shape[1] != dim:
+        raise InputError(
+            "classifier", f"shape {weights.shape}", f"(classes, {dim})", "a weight a feature", verb="has"
+        )
+    rows, notes = _rows(len(weights), classes)
+    bias = None
+    if "bias" in found:
+        bias = _validate.shaped(found["bias"].ravel(), "bias", (len(weights),), "one value an output")[rows]
+    else:
+        notes = (*notes, f"{path.name} has no array 'bias': decisions are made without one.")
+    return Readout(weights[rows], bias, ood, notes)
+
+
+def _rows(count: int, classes: tuple[object, ...]) -> tuple[Int[np.ndarray, " C"], tuple[str, ...]]:
+    """Return which rows of a classifier the classes are."""
+    if count == len(classes):
+        return np.arange(count), ()
+    numbered = all(isinstance(name, int) and 0 <= name < count for name in classes)
+    if count < len(classes) or not numbered:
+        raise InputError(
+            "classifier",
+            f"{count} rows for {len(classes)} classes",
+            "a row a class, in the order of the sorted labels",
+            "label classes by the numbers of their rows if some have no sample",
+            verb="has",
+        )
+    note = f"{count - len(classes)} rows of the classifier are of classes without a sample, and left out."
+    return np.array(classes, dtype=np.int64), (note,)
+
+
+def of_features(
+    dataset: Dataset,
+    readout: Readout,
+    weighting: Weighting,
+    test: Dataset | None = None,
+    codes: Int[np.ndarray, " m"] | None = None,
+) -> dict[str, tuple[Collapse, Geometry | None]]:
+    """Return every metric of explicit features, and of held-out ones, whose classes are `codes`."""
+    layer = {"classifier": readout.classifier, "bias": readout.bias}
+    found: dict[str, tuple[Collapse, Geometry | None]] = {
+        "training": (
+            collapse_from_features(dataset.x, dataset.labels, weighting=weighting, **layer),
+            geometry_from_features(dataset.x, dataset.labels, ood_features=readout.ood_features),
+        )
+    }
+    if test is not None:
+        held_out = held_out_collapse_from_features(
+            dataset.x, dataset.labels, test.x, codes, weighting=weighting, **layer
+        )
+        found["held-out"] = (held_out, None)
+    return found
