@@ -202,6 +202,16 @@ FUNCTIONS = {
     "networks.empirical_ntk": ({"network": network, "x": X, "x_other": TEST_X}, "network x x_other"),
     "networks.Network.__call__": ({"self": network, "x": X}, "x"),
     "networks.Network.features": ({"self": network, "x": X}, "x"),
+    "record": (
+        {
+            "features": lambda x: x,
+            "batches": [(X, LABELS)],
+            "n_classes": 2,
+            "classifier": CLASSIFIER,
+            "bias": BIAS,
+        },
+        "classifier bias",
+    ),
     "results": ({"folder": "nowhere"}, "folder"),
     "describe_columns": ({}, ""),
 }
@@ -217,6 +227,7 @@ FUNCTIONS |= {
 RESULTS = {
     *("NC1", "NC1Estimate", "Collapse", "AdaptiveSolution", "AdaptiveError", "theory.ExpectedNC1"),
     *("theory.GaussianMixture", "networks.Training", "networks.Posterior", "networks.MeanField"),
+    *("History", "Record"),
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
     *(
         "networks.Network",
@@ -233,6 +244,7 @@ IN_NUMPY = {
     *("streamed_nc1", "streamed_collapse", "sampled_nc1", "random_feature_nc1", "solve_adaptive"),
     *(
         "Accumulator",
+        "record",
         *(f"Accumulator.{name}" for name in ("update", "decide", "collapse")),
         "kernels.Precomputed",
         "AdaptiveSolution.kernel",
@@ -298,6 +310,8 @@ def figures(result):
         return figures(dict(enumerate(result)))
     if isinstance(result, kc.Accumulator):
         return {"class means": result._given}
+    if isinstance(result, kc.Record):
+        return figures(result["features"])
     if isinstance(result, kc.AdaptiveSolution):
         return {"gram": result.gram, "free energy": np.array(result.free_energy)}
     if isinstance(result, kc.networks.Training):
@@ -471,7 +485,9 @@ def test_the_table_is_of_all_that_is_public():
         parameters = set(inspect.signature(function(name)).parameters)
         assert set(listed.split()) <= parameters | {"class_sizes"}, name
         if inspect.isfunction(function(name)):
-            counts = {"features"} if name == "random_feature_nc1" else set()
+            counts = (
+                {"features"} if name in ("random_feature_nc1", "record") else set()
+            )  # a number, a function
             counts |= (
                 {"labels"} if name.startswith("Accumulator.") else set()
             )  # numbers: tests/test_accumulator.py

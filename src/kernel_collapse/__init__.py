@@ -30,7 +30,8 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
-    from kernel_collapse import networks, theory
+    from kernel_collapse import networks, theory, torch
+    from kernel_collapse.recording import History, Record, record
     from kernel_collapse.runs.run import results
     from kernel_collapse.runs.tidy import describe_columns
 
@@ -43,8 +44,10 @@ __all__ = [
     "AdaptiveSolution",
     "Collapse",
     "Dataset",
+    "History",
     "InputError",
     "NC1Estimate",
+    "Record",
     "activations",
     "collapse",
     "collapse_from_features",
@@ -60,12 +63,14 @@ __all__ = [
     "nngp",
     "ntk",
     "random_feature_nc1",
+    "record",
     "results",
     "sampled_nc1",
     "solve_adaptive",
     "streamed_collapse",
     "streamed_nc1",
     "theory",
+    "torch",
 ]
 
 
@@ -75,9 +80,11 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is heavy when it is first asked for: `networks` with JAX, `theory` with SciPy, `results`."""
-    if name in ("networks", "theory"):
+    """Import what is heavy when it is first asked for: `networks` with JAX, `torch` with PyTorch, `theory`."""
+    if name in ("networks", "theory", "torch"):
         return importlib.import_module(f"kernel_collapse.{name}")
+    if name in ("History", "Record", "record"):
+        return getattr(importlib.import_module("kernel_collapse.recording"), name)
     if name == "results":
         return importlib.import_module("kernel_collapse.runs.run").results
     if name == "describe_columns":
