@@ -95,6 +95,11 @@ SIGNATURES = {
         "model loader layers * reduce n_classes classifier decide metrics weighting split autocast processes progress"
     ),
     "torch.Callback": "loader layers * epochs decide path history **options",
+    "plots.over_epochs": "history * metrics axes",
+    "plots.over_layers": "record * metrics axes",
+    "plots.heat_map": "history * metric axes",
+    "plots.cosines": "class_means * axes",
+    "plots.features": "values labels * dimensions axes",
     "results": "folder",
     "describe_columns": "",
 }
@@ -142,7 +147,7 @@ def test_a_result_has_what_it_had(name):
 
 
 def test_every_public_name_exists_and_is_documented():
-    modules = ("activations", "data", "kernels", "networks", "theory", "torch")
+    modules = ("activations", "data", "kernels", "networks", "plots", "theory", "torch")
     listed = {name.split(".")[0] for name in (*SIGNATURES, *ATTRIBUTES)} | {"AdaptiveError"}
     assert set(kc.__all__) == listed | set(modules)
     for name in (*SIGNATURES, *ATTRIBUTES):
@@ -150,7 +155,7 @@ def test_every_public_name_exists_and_is_documented():
 
 
 PACKAGES = ["activations", "adaptive", "collapse", "data", "kernels", "networks", "recording", "theory"]
-PACKAGES += ["torch"]
+PACKAGES += ["plots", "torch"]
 PACKAGES += ["cli", "cluster", "compare", "report"]
 
 

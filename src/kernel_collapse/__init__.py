@@ -30,7 +30,7 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
-    from kernel_collapse import networks, theory, torch
+    from kernel_collapse import networks, plots, theory, torch
     from kernel_collapse.recording import History, Record, record
     from kernel_collapse.runs.run import results
     from kernel_collapse.runs.tidy import describe_columns
@@ -62,6 +62,7 @@ __all__ = [
     "networks",
     "nngp",
     "ntk",
+    "plots",
     "random_feature_nc1",
     "record",
     "results",
@@ -81,7 +82,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import what is heavy when it is first asked for: `networks` with JAX, `torch` with PyTorch, `theory`."""
-    if name in ("networks", "theory", "torch"):
+    if name in ("networks", "plots", "theory", "torch"):
         return importlib.import_module(f"kernel_collapse.{name}")
     if name in ("History", "Record", "record"):
         return getattr(importlib.import_module("kernel_collapse.recording"), name)

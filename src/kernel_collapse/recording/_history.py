@@ -139,6 +139,12 @@ class History(Sequence[Record]):
             tables.append(table)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["epoch", "layer"])
 
+    def plot(self, **options: Any) -> Any:
+        """Draw NC1 to NC4 over epochs; options and result are those of `kernel_collapse.plots.over_epochs`."""
+        from kernel_collapse import plots
+
+        return plots.over_epochs(self, **options)
+
     # -- files
 
     def save(self, path: str | os.PathLike[str]) -> None:

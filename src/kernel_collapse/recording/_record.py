@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -91,6 +91,12 @@ class Record(Mapping[str, Collapse]):
         return pd.DataFrame(
             [{"layer": layer, **numbers_of(found), "reason": found.reason} for layer, found in self.items()]
         )
+
+    def plot(self, **options: Any) -> Any:
+        """Draw NC1 to NC4 over the layers; options and result are those of `kernel_collapse.plots.over_layers`."""
+        from kernel_collapse import plots
+
+        return plots.over_layers(self, **options)
 
     def means_of(self, layer: str) -> Float[np.ndarray, "C p"]:
         """Return the class means of a layer.
