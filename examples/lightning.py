@@ -35,8 +35,8 @@ def train(pl):
     return callback.history
 
 
-if importlib.util.find_spec("lightning") is None:
-    print("PyTorch Lightning is not installed, so that no NC1 is measured: pip install lightning.")
+if importlib.util.find_spec("pytorch_lightning") is None:  # its other name, `lightning`, is that of this file
+    print("PyTorch Lightning is not installed, so that no NC1 is measured: pip install pytorch-lightning.")
 else:
-    history = train(importlib.import_module("lightning.pytorch"))
+    history = train(importlib.import_module("pytorch_lightning"))
     print("NC1 at each epoch:", history.values("nc1"))

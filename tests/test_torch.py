@@ -261,6 +261,7 @@ BAD = {
         "has no layer 'relu2'",
     ),
     "autocast": (lambda m, b: kc.torch.record(m, b, autocast="half"), "autocast is 'half'"),
+    "layers of no kind": (lambda m, b: kc.torch.record(m, b, 3), "layers is 3"),
     "option": (lambda m, b: kc.torch.Callback(b, layer="fc"), "an option of Callback is 'layer'"),
 }
 

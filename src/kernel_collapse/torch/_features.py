@@ -67,8 +67,8 @@ def reduced(value: Any, how: Any, layer: str) -> torch.Tensor:
     if how == "last token":
         return value[:, -1]
     # Means are taken in more digits than the features have.
-    wide = value.to(torch.float32 if value.device.type == "mps" else torch.float64)
-    return wide.mean(dim=1) if how == "mean token" else wide.flatten(2).mean(dim=2)
+    wide = torch.float32 if value.device.type == "mps" else torch.float64
+    return value.mean(dim=1, dtype=wide) if how == "mean token" else value.flatten(2).mean(dim=2, dtype=wide)
 
 
 def _refuse(value: torch.Tensor, how: str | None, layer: str) -> None:

@@ -14,7 +14,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.torch._batches import called
 from kernel_collapse.torch._features import reduced, reduction_of
 from kernel_collapse.torch._hooks import called_times, given
-from kernel_collapse.torch._names import Tap, matching, taps_of
+from kernel_collapse.torch._names import BEFORE_LAST, INPUT, Tap, matching, taps_of
 
 __all__ = ["Plan", "plan_of"]
 
@@ -42,7 +42,7 @@ class _Seen:
 def plan_of(
     model: nn.Module, inputs: Any, *, layers: Any, reduce: Any, classifier: Any, n_classes: int | None
 ) -> Plan:
-    """Return what is recorded; the model is called once, or twice.
+    """Return what is recorded; the model is called once.
 
     Raises
     ------
@@ -51,19 +51,25 @@ def plan_of(
         there is no classifier where one is needed.
     """
     _refuse_reduce(model, reduce)
-    seen = _watched(model, inputs, [])
+    asked = (
+        [layers] if isinstance(layers, str) else _validate.several(layers, "layers", "['layer1', 'layer2']")
+    )
+    named = [one for one in asked if one != BEFORE_LAST]
+    first = any(not str(one).startswith("!") for one in named)
+    seen = _watched(model, inputs, taps_of(model, named, "") if first else [])
     last = _classifier(model, seen, classifier)
-    taps = taps_of(model, layers, last)
+    taps = taps_of(model, asked, last)
     for tap in taps:
         if seen.calls.get(tap.module, 0) != 1:
             raise called_times(tap.module, seen.calls.get(tap.module, 0))
-    seen = _watched(model, inputs, taps)
-    features = {
-        tap.layer: reduced(seen.values[tap.layer], reduction_of(reduce, tap.layer), tap.layer) for tap in taps
-    }
     before: tuple[str, ...] = ()
     if last:
         given_last = next(value for name, value, _ in reversed(seen.linear) if name == last)
+        seen.values.setdefault(INPUT + last, given_last)
+    features = {
+        tap.layer: reduced(seen.values[tap.layer], reduction_of(reduce, tap.layer), tap.layer) for tap in taps
+    }
+    if last:
         before = tuple(
             layer
             for layer, value in features.items()
