@@ -12,7 +12,7 @@ from torch import nn
 
 import kernel_collapse as kc
 
-N, BATCH, RUNS = 2048, 128, 3
+N, BATCH, RUNS = 1024, 128, 5
 
 
 def main():
