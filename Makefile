@@ -40,6 +40,7 @@ bench: .venv/development  ## timings; never part of the tests
 	$(BIN)/python benchmarks/activations.py
 	$(BIN)/python benchmarks/collapse.py
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/recorder.py
 	$(BIN)/python benchmarks/adaptive.py
 	$(BIN)/python benchmarks/convergence.py
 	$(BIN)/python benchmarks/networks.py

@@ -62,8 +62,11 @@ PARTS = {
     "kernel_collapse/kernels/_kernel.py": "tables",  # of those who give kernels to scikit-learn
     "kernel_collapse/measure.py": "cli",
     "kernel_collapse/networks": "networks",
+    "kernel_collapse/plots": "cli",
+    "kernel_collapse/recording": "tables",
     "kernel_collapse/report": "cli",
     "kernel_collapse/runs": "cli",
+    "kernel_collapse/torch": "torch",
     "kernel_collapse_paper": "cli",
 }
 

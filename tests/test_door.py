@@ -226,6 +226,16 @@ FUNCTIONS = {
     "networks.empirical_ntk": ({"network": network, "x": X, "x_other": TEST_X}, "network x x_other"),
     "networks.Network.__call__": ({"self": network, "x": X}, "x"),
     "networks.Network.features": ({"self": network, "x": X}, "x"),
+    "record": (
+        {
+            "features": lambda x: x,
+            "batches": [(X, LABELS)],
+            "n_classes": 2,
+            "classifier": CLASSIFIER,
+            "bias": BIAS,
+        },
+        "classifier bias",
+    ),
     "results": ({"folder": "nowhere"}, "folder"),
     "describe_columns": ({}, ""),
 }
@@ -242,6 +252,7 @@ RESULTS = {
     *("Alignment", "BlockStructure", "Geometry", "LawOfSeparation", "RegressionCollapse"),
     *("NC1", "NC1Estimate", "Collapse", "AdaptiveSolution", "AdaptiveError", "theory.ExpectedNC1"),
     *("theory.GaussianMixture", "networks.Training", "networks.Posterior", "networks.MeanField"),
+    *("History", "Record"),
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
     *(
         "networks.Network",
@@ -262,6 +273,7 @@ IN_NUMPY = {
         *("geometry", "geometry_from_features", "block_structure", "kernel_target_alignment"),
         *("cka", "cka_from_features", "law_of_separation"),
         *("regression_collapse", "regression_collapse_from_features"),
+        "record",
         "kernels.Precomputed",
         "AdaptiveSolution.kernel",
         "Dataset",
@@ -326,6 +338,8 @@ def figures(result):
         return figures(dict(enumerate(result)))
     if isinstance(result, kc.Accumulator):
         return {"class means": result._given}
+    if isinstance(result, kc.Record):
+        return figures(result["features"])
     if isinstance(result, kc.AdaptiveSolution):
         return {"gram": result.gram, "free energy": np.array(result.free_energy)}
     if isinstance(result, kc.networks.Training):
@@ -500,7 +514,9 @@ def test_the_table_is_of_all_that_is_public():
         parameters = set(inspect.signature(function(name)).parameters)
         assert set(listed.split()) <= parameters | {"class_sizes"}, name
         if inspect.isfunction(function(name)):
-            counts = {"features"} if name == "random_feature_nc1" else set()
+            counts = (
+                {"features"} if name in ("random_feature_nc1", "record") else set()
+            )  # a number, a function
             counts |= (
                 {"labels"} if name.startswith("Accumulator.") else set()
             )  # numbers: tests/test_accumulator.py

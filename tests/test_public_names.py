@@ -99,6 +99,16 @@ SIGNATURES = {
         "mixture * order kernel activation depth weight_variance bias_variance class_sizes class_shares "
         "weighting"
     ),
+    "record": "features batches * n_classes classifier bias decide metrics weighting progress",
+    "torch.record": (
+        "model loader layers * reduce n_classes classifier decide metrics weighting split autocast processes progress"
+    ),
+    "torch.Callback": "loader layers * epochs decide path history **options",
+    "plots.over_epochs": "history * metrics axes",
+    "plots.over_layers": "record * metrics axes",
+    "plots.heat_map": "history * metric axes",
+    "plots.cosines": "class_means * axes",
+    "plots.features": "values labels * dimensions axes",
     "results": "folder",
     "describe_columns": "",
 }
@@ -113,6 +123,9 @@ ATTRIBUTES = {
     "Geometry": "gnc1 nc5 uniformity_distance stable_rank rankme kernel_target_alignment label_cka reason to_frame",
     "LawOfSeparation": "log_fuzziness slope decay correlation reason to_frame",
     "RegressionCollapse": "nrc1 nrc2 nrc3 gamma reason to_frame",
+    "Record": "collapses class_means counts decided classifier to_frame means_of",
+    "History": "epochs layers append values to_frame save load",
+    "torch.Callback": "history",
     "NC1": "within between ratio",
     "NC1Estimate": "ratio low high pairs",
     "Collapse": "nc1 nc1_pinv cdnv nc2_norms nc2_angles nc2_etf nc3 nc3_cosine nc4 nc1_total cdnv_quartic nc2_gram "
@@ -151,14 +164,15 @@ def test_a_result_has_what_it_had(name):
 
 
 def test_every_public_name_exists_and_is_documented():
-    modules = ("activations", "data", "kernels", "networks", "theory")
+    modules = ("activations", "data", "kernels", "networks", "plots", "theory", "torch")
     listed = {name.split(".")[0] for name in (*SIGNATURES, *ATTRIBUTES)} | {"AdaptiveError"}
     assert set(kc.__all__) == listed | set(modules)
     for name in (*SIGNATURES, *ATTRIBUTES):
         assert attrgetter(name)(kc).__doc__
 
 
-PACKAGES = ["activations", "adaptive", "collapse", "data", "kernels", "networks", "theory"]
+PACKAGES = ["activations", "adaptive", "collapse", "data", "kernels", "networks", "recording", "theory"]
+PACKAGES += ["plots", "torch"]
 PACKAGES += ["cli", "cluster", "compare", "report"]
 
 

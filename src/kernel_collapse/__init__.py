@@ -44,7 +44,8 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
-    from kernel_collapse import networks, theory
+    from kernel_collapse import networks, plots, theory, torch
+    from kernel_collapse.recording import History, Record, record
     from kernel_collapse.runs.run import results
     from kernel_collapse.runs.tidy import describe_columns
 
@@ -60,9 +61,11 @@ __all__ = [
     "Collapse",
     "Dataset",
     "Geometry",
+    "History",
     "InputError",
     "LawOfSeparation",
     "NC1Estimate",
+    "Record",
     "RegressionCollapse",
     "activations",
     "block_structure",
@@ -85,7 +88,9 @@ __all__ = [
     "networks",
     "nngp",
     "ntk",
+    "plots",
     "random_feature_nc1",
+    "record",
     "regression_collapse",
     "regression_collapse_from_features",
     "results",
@@ -94,6 +99,7 @@ __all__ = [
     "streamed_collapse",
     "streamed_nc1",
     "theory",
+    "torch",
 ]
 
 
@@ -103,9 +109,11 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is heavy when it is first asked for: `networks` with JAX, `theory` with SciPy, `results`."""
-    if name in ("networks", "theory"):
+    """Import what is heavy when it is first asked for: `networks` with JAX, `torch` with PyTorch, `theory`."""
+    if name in ("networks", "plots", "theory", "torch"):
         return importlib.import_module(f"kernel_collapse.{name}")
+    if name in ("History", "Record", "record"):
+        return getattr(importlib.import_module("kernel_collapse.recording"), name)
     if name == "results":
         return importlib.import_module("kernel_collapse.runs.run").results
     if name == "describe_columns":

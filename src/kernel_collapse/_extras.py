@@ -10,6 +10,7 @@ __all__ = ["PACKAGES", "MissingExtra", "require"]
 PACKAGES = {
     "networks": {"jax": "jax", "optax": "optax", "blackjax": "blackjax"},
     "tables": {"pandas": "pandas", "pyarrow": "pyarrow", "sklearn": "scikit-learn"},
+    "torch": {"torch": "torch"},
     "cli": {
         "typer": "typer",
         "rich": "rich",

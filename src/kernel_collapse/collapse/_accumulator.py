@@ -46,7 +46,8 @@ class Accumulator:
         needs the scatter: nc1_pinv is NaN.
     class_means : array, shape (C, p), optional
         Class means from a pass before, as of the last epoch. Samples are then put to the nearest of them in this pass.
-        Without them `ncm_accuracy` and `nc4` need a second pass, by `decide`.
+        A row of NaN is a class that had no sample there, and is nearest to none. Without class means `ncm_accuracy` and
+        `nc4` need a second pass, by `decide`.
 
     Attributes
     ----------
@@ -98,9 +99,7 @@ class Accumulator:
         self._waiting, self._codes, self._filled = np.empty((0, self.dim)), np.empty(0, dtype=np.int64), 0
         self._given = None
         if class_means is not None:
-            self._given = _validate.shaped(
-                _validate.in_numpy(class_means, "class_means"), "class_means", shape, "a mean a class"
-            )
+            self._given = _means(class_means, shape)
         #: Of each share of samples, class by class: how many agree, how many are in doubt, and of how many.
         self._tallies = {name: np.zeros((3, self.n_classes)) for name in TALLIES}
 
@@ -189,7 +188,7 @@ class Accumulator:
                 raise InputError(
                     "other", f"{name} {theirs!r}", f"{mine!r}", "merge accumulators of one kind", verb="has"
                 )
-        if not np.array_equal(_given(self), _given(other)):
+        if not np.array_equal(_given(self), _given(other), equal_nan=True):
             raise InputError(
                 "other", "other class_means", "the same", "give both those of one pass before", verb="has"
             )
@@ -198,6 +197,28 @@ class Accumulator:
         self._sums.merge(other._sums)
         for name, tally in other._tallies.items():
             self._tallies[name] += tally
+
+    @property
+    def decisions(self) -> dict[str, Float[np.ndarray, "3 C"]]:
+        """Of each share of samples, class by class, how many agree, are in doubt, and of how many: for `add_decisions`."""
+        return {name: tally.copy() for name, tally in self._tallies.items() if name != "accuracy"}
+
+    def add_decisions(self, decisions: dict[str, Float[np.ndarray, "3 C"]]) -> None:
+        """Add the `decisions` that another process made in its second pass, after the sums were merged.
+
+        Parameters
+        ----------
+        decisions : dict
+            Of an accumulator with the same sums.
+        """
+        for name, tally in decisions.items():
+            self._tallies[name] += tally
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to another process: the sums, with the samples that waited added to them."""
+        self._flush()
+        waiting = {"_waiting": np.empty((0, self.dim)), "_codes": np.empty(0, dtype=np.int64)}
+        return self.__dict__ | waiting
 
     # -- what is found
 
@@ -424,3 +445,17 @@ _SAVED = ("counts", "reference", "shift", "squares", "scatter")
 def _given(accumulator: Accumulator) -> Float[np.ndarray, "c p"]:
     means = accumulator._given
     return np.empty((0, accumulator.dim)) if means is None else means
+
+
+def _means(given: Any, shape: tuple[int, int]) -> Float[np.ndarray, "C p"]:
+    """Return class means, of which whole rows may be NaN."""
+    numbers = _objects.numbers(_validate.in_numpy(given, "class_means"), "class_means")
+    if numbers.shape != shape:
+        raise InputError("class_means", f"shape {numbers.shape}", f"{shape}", "a mean a class", verb="has")
+    means = np.array(numbers, dtype=float)
+    seen = ~np.isnan(means).all(axis=1)
+    if not seen.any():
+        raise InputError("class_means", "NaN for every class", "the mean of a class at least", verb="hold")
+    rows = np.flatnonzero(seen)
+    means[seen] = _validate.matrix(means[seen], "class_means", row_numbers=rows)
+    return means

@@ -1,0 +1,15 @@
+"""Figures of collapse, one call each: axes of matplotlib go in, or are made, and come out."""
+
+from kernel_collapse import _extras
+
+_extras.require("cli", "kernel_collapse.plots", "matplotlib")
+
+from kernel_collapse.plots._geometry import cosines, features
+from kernel_collapse.plots._metrics import heat_map, over_epochs, over_layers
+
+__all__ = ["cosines", "features", "heat_map", "over_epochs", "over_layers"]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

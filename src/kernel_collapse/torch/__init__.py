@@ -1,0 +1,18 @@
+"""Collapse of PyTorch models: their layers recorded while they train, and set beside the kernels of the same data.
+
+The only part of the library that uses PyTorch; `kernel_collapse` imports it when it is first asked for.
+"""
+
+from kernel_collapse import _extras
+
+_extras.require("torch", "kernel_collapse.torch")
+
+from kernel_collapse.torch._callback import Callback
+from kernel_collapse.torch._record import record
+
+__all__ = ["Callback", "record"]
+
+
+def __dir__() -> list[str]:
+    """Show public names and nothing else."""
+    return __all__

@@ -1,0 +1,215 @@
+"""The layers of a model recorded: one pass over a loader, or two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+
+from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
+from kernel_collapse.collapse import Weighting
+from kernel_collapse.recording import Alone, Batch, Progress, Record, Wanted, collect, refuse_decide
+from kernel_collapse.torch._batches import Split, called, device_of, moved, precision, split_batch
+from kernel_collapse.torch._features import Reduce
+from kernel_collapse.torch._hooks import Taps, evaluating
+from kernel_collapse.torch._names import BEFORE_LAST, unwrapped
+from kernel_collapse.torch._plan import Plan, plan_of
+from kernel_collapse.torch._processes import Together, are_several
+
+__all__ = ["PROCESSES", "record"]
+
+PROCESSES = ("merged", "alone")
+
+
+def record(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layers: str | Sequence[str] = BEFORE_LAST,
+    *,
+    reduce: Reduce = None,
+    n_classes: int | None = None,
+    classifier: str | bool | None = None,
+    decide: str | Record = "second pass",
+    metrics: str = "all",
+    weighting: Weighting = "paper",
+    split: Split | None = None,
+    autocast: torch.dtype | None = None,
+    processes: str = "merged",
+    progress: bool | Callable[[int, int | None], Any] | None = None,
+) -> Record:
+    r"""Return every metric of neural collapse of layers of a PyTorch model.
+
+    The model is put into evaluation, without gradients; its training flags, hooks and the random state are as before
+    afterwards, also after an error. Batches go to the device of the model, and features from there into float64, in
+    which all is added up; features of all samples are never held at once.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Also in DistributedDataParallel, DataParallel or torch.compile, which are taken off.
+    loader : iterable
+        Of pairs (inputs, labels) or dicts with "labels": a DataLoader, a list of batches. Labels are class numbers, 0
+        to C - 1. Inputs that are a dict are given by name, a tuple one by one.
+    layers : str or sequence of str
+        What is recorded: names of modules, whose output it is; patterns, in which ``*`` stays within a level of a name
+        and ``**`` does not; "all activations"; "input of NAME", what a module is given; "before the last linear
+        layer", which is found. With "!" before it a layer is left out again.
+    reduce : str, callable or mapping, optional
+        What becomes of features of more than two dimensions, or which differs by layer in a mapping: "flatten";
+        "pool", the mean over positions of (samples, channels, ...); "mean token", "first token", "last token" of
+        (samples, tokens, features); or a function of what the layer returns. There is no default.
+    n_classes : int, optional
+        Number of classes C; by default the outputs of the last linear layer.
+    classifier : str or False, optional
+        Name of the last linear layer. By default the one that is called last, if its output has the shape of the
+        model's; False for none. Its weights and bias are in the metrics of the features that it is given (NC3 and its
+        kin), and its output decides for a class in `nc4` and `accuracy` of every layer.
+    decide : {"second pass", "none"} or Record
+        `nc4` and `ncm_accuracy` need the class means first: a second pass over the loader, none of the two, or the
+        class means of a record before (of the last epoch, say). `Record.decided` says which was used.
+    metrics : {"all", "traces"}
+        "traces" keeps no scatter within the classes, p^2 numbers a layer; see `kernel_collapse.Accumulator`.
+    weighting
+        As for `kernel_collapse.collapse`.
+    split : callable, optional
+        Of a batch, returns the pair (inputs, labels), for loaders of anything else. Inputs are moved to the device of
+        the model all the same, if it is on one.
+    autocast : torch.dtype, optional
+        Run under `torch.autocast` of that type. By default an autocast that surrounds the call is respected.
+    processes : {"merged", "alone"}
+        Under `torch.distributed`, every process must call this with its own samples, and each gets the record of all.
+        "alone": this process is the only one that calls.
+    progress : bool or callable
+        True draws a bar; a function is called as progress(done, total) with numbers of batches.
+
+    Returns
+    -------
+    Record
+        A `Collapse` a layer. A class without a sample is left out, and `reason` names it.
+
+    Raises
+    ------
+    ValueError
+        If a layer is unknown, never called or called twice in a forward pass; if features have more than two
+        dimensions and nothing says what becomes of them, change their width, or are not finite (layer and batch are
+        named, counted from 0); if there is no batch, it has no labels, or these are not 0 to C - 1; if the model is on
+        several devices or none; if the sums do not fit into memory.
+
+    Notes
+    -----
+    A loader that shuffles or augments is another one in the second pass. A DistributedSampler repeats samples to give
+    each process as many; they are counted twice.
+
+    Examples
+    --------
+    >>> import torch, kernel_collapse as kc
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    >>> labels = torch.arange(60) % 3
+    >>> x = torch.eye(3, 4)[labels] + 0.1 * torch.randn(60, 4)
+    >>> loader = [(x[:30], labels[:30]), (x[30:], labels[30:])]
+    >>> found = kc.torch.record(model, loader, ["0", "before the last linear layer"])
+    >>> list(found), found.classifier, found["input of 2"].nc1 < 0.5
+    (['0', 'input of 2'], '2', True)
+    """
+    _validate.choice(processes, PROCESSES, "processes")
+    _validate.choice(metrics, ("all", "traces"), "metrics")
+    plain = unwrapped(model)
+    refuse_decide(decide, loader)
+    together = Together() if processes == "merged" and are_several() else Alone()
+    with evaluating(plain):
+        reader: _Reader | None = None
+        failed: Exception | None = None
+        try:
+            reader = _Reader(
+                plain,
+                loader,
+                split,
+                precision(autocast),
+                layers=layers,
+                reduce=reduce,
+                classifier=classifier,
+                n_classes=n_classes,
+            )
+        except (
+            Exception
+        ) as error:  # whatever the model or the loader raises: the other processes wait for this one
+            failed = error
+        together.agree(failed)
+        assert reader is not None
+        shown = Progress(progress, _total(loader, decide))
+        try:
+            return collect(
+                lambda: reader.batches(shown),
+                Wanted(reader.plan.n_classes, metrics, weighting, decide),
+                lambda _: reader.classifiers(),
+                together,
+                reader.plan.classifier,
+            )
+        finally:
+            shown.close()
+
+
+def _total(loader: Any, decide: Any) -> int | None:
+    try:
+        return len(loader) * (2 if decide == "second pass" else 1)
+    except TypeError:  # of a loader that does not know
+        return None
+
+
+class _Reader:
+    """A model and a loader, of which the first batch has been looked at."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: Iterable[Any],
+        split: Split | None,
+        autocast: torch.dtype | None,
+        **wanted: Any,
+    ) -> None:
+        self._model, self._loader, self._split = model, loader, split
+        self._device, self._autocast = device_of(model, alone=split is None), autocast
+        self._reduce = wanted["reduce"]
+        batches = iter(loader)
+        try:
+            first = next(batches)
+        except StopIteration:
+            raise InputError(
+                "the loader", "empty", "a batch at least", "is the data set empty, or used up?"
+            ) from None
+        #: The rest of the pass that has been begun, for it may be the only one.
+        self._begun: Iterator[Any] | None = chain([first], batches)
+        inputs, _ = split_batch(first, split, 0)
+        with self._precision():
+            self.plan: Plan = plan_of(model, moved(inputs, self._device), **wanted)
+
+    def batches(self, shown: Progress) -> Iterator[Batch]:
+        """Go through the loader once."""
+        begun, self._begun = self._begun, None
+        with Taps(self._model, self.plan.taps, self._reduce, self.plan.classifier) as taps:
+            for number, batch in enumerate(self._loader if begun is None else begun):
+                inputs, labels = split_batch(batch, self._split, number)
+                with self._precision():
+                    called(self._model, moved(inputs, self._device))
+                features, logits = taps.take()
+                yield Batch(features, labels, logits)
+                shown.step()
+
+    def classifiers(self) -> Mapping[str, tuple[torch.Tensor, torch.Tensor | None]]:
+        """Return weights and bias of the last linear layer, for each layer whose features it is given."""
+        if not self.plan.classifier:
+            return {}
+        last = dict(self._model.named_modules())[self.plan.classifier]
+        bias = None if last.bias is None else last.bias.detach()
+        return dict.fromkeys(self.plan.before_classifier, (last.weight.detach(), bias))
+
+    def _precision(self) -> Any:
+        if self._autocast is None:
+            return nullcontext()
+        return torch.autocast(self._device.type if self._device else "cpu", dtype=self._autocast)
