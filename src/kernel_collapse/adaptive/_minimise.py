@@ -35,6 +35,7 @@ __all__ = [
 MEMORY = 100  # pairs of steps and gradients; each is of the size of S of all layers
 FIRST_STEP, LONGEST_STEP = 1.0, 2.0  # in log S: a factor of e and of e^2
 LIMIT = 20.0  # a residual within so many times the round-off estimated ends at the precision limit
+ROOTS = 20.0  # how much more the roots of kernels move F than the rounding of the entries, as measured
 PATIENCE = 10  # steps without progress after which round-off is suspected
 
 
@@ -144,7 +145,8 @@ class _Point:
             slopes.append(share * _from_eigenbasis(slope, spectrum))
             self._hessian.append(share * (0.5 * np.hypot(psi**2, phi)))
         self.gradient = Blocks(slopes)
-        self.noise = max(2.0 * np.finfo(float).eps * abs(self.value), 30.0 * self.data.noise)
+        entries = 30.0 if len(h) == 1 else 30.0 * ROOTS
+        self.noise = max(2.0 * np.finfo(float).eps * abs(self.value), entries * self.data.noise)
 
     def precondition(self, matrix: Blocks) -> Blocks:
         """Divide by the Kullback-Leibler Hessian."""
