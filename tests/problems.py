@@ -54,3 +54,16 @@ def solve(law, n, dim, imbalance, regime, **options):
     x, y = problem(law, n, dim, imbalance)
     width, noise = regime
     return kc.solve_adaptive(x, y, width=width, noise_variance=noise, raise_on_failure=False, **options)
+
+
+#: That of several layers: data, dimension, activation, depth, (width, noise variance); 64 balanced samples.
+DEEP_REGIMES = ((500, 1e-6), (50, 1e-2), (100, 1e-4))
+DEEP_GRID = tuple(itertools.product(LAWS, (1, 2, 8, 32), ("erf", "relu", "gelu"), (2, 3), DEEP_REGIMES))
+
+
+def solve_deep(law, dim, activation, depth, regime, **options):
+    """The solution of one problem of the grid of several layers."""
+    x, y = problem(law, 64, dim, 1)
+    width, noise = regime
+    options = {"activation": activation, "depth": depth, "width": width, "noise_variance": noise} | options
+    return kc.solve_adaptive(x, y, raise_on_failure=False, **options)

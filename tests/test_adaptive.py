@@ -105,13 +105,15 @@ def test_gradient_in_the_logarithm(activation, rng):
     energy = FreeEnergy(x, y, activations.get(activation), 20.0, 0.5, 0.1)
     h = rng.normal(size=(3, 3))
     h = h + h.T
-    point = _minimise._Point(energy, h)
+    point = _minimise._Point(energy, _minimise.Blocks([h]))
     for _ in range(4):
         d = rng.normal(size=(3, 3))
         d = d + d.T
-        f = [_minimise._Point(energy, h + step * 1e-3 * d).value for step in (-2, -1, 1, 2)]
+        f = [
+            _minimise._Point(energy, _minimise.Blocks([h + step * 1e-3 * d])).value for step in (-2, -1, 1, 2)
+        ]
         slope = (8 * (f[2] - f[1]) - (f[3] - f[0])) / 12e-3
-        assert slope == pytest.approx(np.sum(point.gradient * d), rel=1e-8)
+        assert slope == pytest.approx(np.sum(point.gradient[0] * d), rel=1e-8)
 
 
 def test_the_residual_is_that_of_the_equations(rng):

@@ -319,7 +319,11 @@ COMMANDS = [
     ("measure folder.csv", "'folder.csv' is a folder, expected"),
     ("measure good.toml", "the ending of 'good.toml' is '.toml'"),
     ("measure good.csv --label kind --holdout 0.2 --test good.csv", "both given, expected one"),
-    ("measure good.csv --label kind --kernel adaptive --depth 2", "expected depth 1 and no bias"),
+    ("measure good.csv --label kind --kernel adaptive --bias-variance 1", "expected no bias"),
+    (
+        "measure good.csv --label kind --kernel adaptive --depth 3 --width 9 --width 8",
+        "width has 2 widths at depth 3, expected",
+    ),
     ("measure good.csv --label kind --kernel adaptive --method sampled", "expected 'dense'"),
     ("measure good.csv --label kind --kernel adaptive --width nan", "width is nan"),
     ("measure good.csv --label kind --kernel adaptive --noise-variance 0", "noise_variance is 0"),

@@ -145,6 +145,11 @@ def test_lists_of_measurements(tmp_path):
         (("nngp", "random"), 10.0),
         (("nngp", "random"), 20.0),
     ]
+    tail = '[[measurement]]\nkernel = "adaptive"\ndepth = 2\nwidth = [10, [30, 20]]\n'
+    assert [(m["depth"], m["width"]) for m in only(sweep_of(tmp_path, HEAD + tail), "measurement")] == [
+        (2, 10.0),
+        (2, (30.0, 20.0)),
+    ]
     tail = '[[measurement]]\nkernel = "adaptive"\nstarts = [\n  ["annealed"],\n  ["nngp", "random"]\n]\n'
     assert [m["starts"] for m in only(sweep_of(tmp_path, HEAD + tail), "measurement")] == [
         ("annealed",),

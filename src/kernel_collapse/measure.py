@@ -92,14 +92,14 @@ def specify(
     depth: int = 1,
     weight_variance: float = 1.0,
     bias_variance: float = 0.0,
-    width: float = 500.0,
+    width: float | Sequence[float] = 500.0,
     readout_variance: float = 1 / 128,
     noise_variance: float = 1e-6,
 ) -> list[Measurement]:
     """Return the measurements of every kernel with every activation, the data themselves first.
 
     A `Kernel` has its own parameters: it is measured as it is, after those that are named.
-    `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has one hidden layer and no bias.
+    `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has no bias.
 
     Raises
     ------
@@ -113,11 +113,11 @@ def specify(
     for activation in activations:
         duals.get(activation)
     _validate.count(depth, "depth")
-    if "adaptive" in kernels and (depth != 1 or bias_variance != 0):
+    if "adaptive" in kernels and bias_variance != 0:
         raise InputError(
             "the adaptive kernel",
-            f"asked for at depth {depth} with bias_variance {bias_variance:g}",
-            "depth 1 and no bias",
+            f"asked for with bias_variance {bias_variance:g}",
+            "no bias, which the equations of state do not have",
             "measure the other kernels in a run of their own",
         )
     from pydantic import ValidationError
@@ -125,6 +125,7 @@ def specify(
     shared = {"weight_variance": weight_variance}
     fixed = shared | {"depth": depth, "bias_variance": bias_variance}
     adaptive = shared | {
+        "depth": depth,
         "width": width,
         "readout_variance": readout_variance,
         "noise_variance": noise_variance,

@@ -10,12 +10,17 @@ whose stationary points are the equations of state of Seroussi, Naveh and Ringel
 
     Sigma^{-1} = (d/sigma_w^2) I + (1/N) d/dSigma tr( A Q(Sigma) ) |_{A fixed},   A = k M^{-1} - T T'
 
+Of L hidden layers of N_l units, with G_l the covariance of the pre-activations of layer l, K_0 = (sigma_w^2/d) X X',
+K_l = sigma_w^2 kappa(G_l) and M = sigma_a^2 kappa(G_L) + sigma^2 I, F in nats is::
+
+    F(G) = sum_l N_l KL( N(0, G_l) || N(0, K_{l-1}) ) + 1/2 tr(Y'T) + (k/2) logdet M
+
 A minimum is always there to be descended to; that the gradient vanishes there is the certificate
 (`AdaptiveSolution.residual`).
 """
 
 from kernel_collapse.adaptive._solution import AdaptiveError, AdaptiveSolution, PathPoint, Start
-from kernel_collapse.adaptive._solve import START_NAMES, solve_adaptive
+from kernel_collapse.adaptive._solve import START_NAMES, layer_widths, solve_adaptive
 from kernel_collapse.solution import Status
 
 __all__ = [
@@ -25,6 +30,7 @@ __all__ = [
     "PathPoint",
     "Start",
     "Status",
+    "layer_widths",
     "solve_adaptive",
 ]
 

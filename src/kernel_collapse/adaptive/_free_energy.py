@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,7 @@ from kernel_collapse._linalg import (
     upper_tiles,
 )
 from kernel_collapse.activations import Activation, determinant
+from kernel_collapse.adaptive._between import Between, Spectrum
 
 __all__ = ["Evaluation", "FreeEnergy", "published_label_term"]
 
@@ -40,6 +42,9 @@ class Evaluation:
 
     value: float
     gradient: Float[np.ndarray, "r r"]  # of twice the value, in S
+    deeper: tuple[
+        Float[np.ndarray, "n n"], ...
+    ]  # the same of the layers above, each in the eigenbasis of its S
     noise: float  # of the value
     round_off: float  # of S^{1/2} gradient S^{1/2}
     smallest_pivot: float
@@ -51,7 +56,7 @@ class Evaluation:
         return bool(np.isfinite(self.value))
 
 
-NOT_FINITE = Evaluation(np.inf, np.empty((0, 0)), np.nan, np.nan, np.nan, np.nan)
+NOT_FINITE = Evaluation(np.inf, np.empty((0, 0)), (), np.nan, np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,13 @@ class FreeEnergy:
     labels: bool = True
     linear_term: Float[np.ndarray, "n n"] | None = None
     dtype: Any = np.float64
+    lower_widths: tuple[float, ...] = ()  # of the layers before the last, whose width is `width`
+    weight_variance: float = 1.0  # of the layers after the first; that of the first is in z
+    shaken: bool = False  # whether the entries of every kernel are rounded otherwise, to see what that does
 
-    def at_width(self, width: float) -> FreeEnergy:
-        """Return the same for another width."""
-        return replace(self, width=width)
+    def at_widths(self, widths: Sequence[float]) -> FreeEnergy:
+        """Return the same for other widths."""
+        return replace(self, width=widths[-1], lower_widths=tuple(widths[:-1]))
 
     def without_labels(self) -> FreeEnergy:
         """Return F without its label term."""
@@ -86,15 +94,46 @@ class FreeEnergy:
 
     def extended(self) -> FreeEnergy | None:
         """Return the same in extended precision, where the machine has it."""
+        if self.lower_widths:  # LAPACK, which makes the root of a kernel, has float64 alone
+            return None
         better = np.finfo(np.longdouble).eps < np.finfo(self.dtype).eps and not self.activation.accuracy
         return replace(self, dtype=np.longdouble) if better else None
 
-    def kernel(self, scaled: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "n n"]:
-        """Return kappa(z S z'), symmetric to the last bit."""
-        w, _ = self._scale(scaled)
-        return mirror(self._kappas(w, np.empty((len(w),) * 2))[0])
+    def kernel(
+        self, scaled: Float[np.ndarray, "r r"], deeper: Sequence[Spectrum] = ()
+    ) -> Float[np.ndarray, "n n"]:
+        """Return kappa of the last layer, symmetric to the last bit."""
+        return self.kernels(scaled, deeper)[-1]
 
-    def evaluate(self, scaled: Float[np.ndarray, "r r"], *, certify: bool = False) -> Evaluation:
+    def kernels(
+        self, scaled: Float[np.ndarray, "r r"], deeper: Sequence[Spectrum] = ()
+    ) -> list[Float[np.ndarray, "n n"]]:
+        """Return kappa of every layer."""
+        return [kappa for _, kappa, _ in self.layers(scaled, deeper)]
+
+    def layers(
+        self, scaled: Float[np.ndarray, "r r"], deeper: Sequence[Spectrum] = ()
+    ) -> list[tuple[np.ndarray, Float[np.ndarray, "n n"], Between | None]]:
+        """Return of every layer the rows w of G = w w', kappa, and the way that led to it from the layer below."""
+        rows, _ = self._scale(scaled)
+        found: list[tuple[np.ndarray, Float[np.ndarray, "n n"], Between | None]] = []
+        between = None
+        for above in (*deeper, None):
+            kappa = mirror(self._kappas(rows, np.empty((len(rows),) * 2))[0])
+            found.append((rows, kappa, between))
+            if above is not None:
+                between = Between(self.weight_variance * kappa, above)
+                rows = between.rows
+        return found
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Widths of the layers, each as a share of the last."""
+        return (*(width / self.width for width in self.lower_widths), 1.0)
+
+    def evaluate(
+        self, scaled: Float[np.ndarray, "r r"], deeper: Sequence[Spectrum] = (), *, certify: bool = False
+    ) -> Evaluation:
         """Return value and gradient at S: one Cholesky factorisation and one inverse from it.
 
         With `certify` the round-off includes that of the solve. Of everything n x n the upper triangle alone is made.
@@ -106,7 +145,16 @@ class FreeEnergy:
                 w, root = self._scale(scaled)
             except np.linalg.LinAlgError:  # S is so ill-conditioned that it is indefinite in float64
                 return NOT_FINITE
-            matrix, kappa_c, kappa_q, q = self._kappas(w, self._memory[0], self.readout_variance)
+            rows, below = w, []
+            for above in deeper:
+                kernel, *slopes = self._kappas(rows, np.empty((n, n)), self.weight_variance, keep=True)
+                if not np.isfinite(np.triu(kernel)).all():
+                    return NOT_FINITE
+                between = Between(self._rounded(mirror(kernel)), above)
+                below.append((slopes, rows, between))
+                rows = between.rows
+            matrix, kappa_c, kappa_q, q = self._kappas(rows, self._memory[0], self.readout_variance)
+        self._rounded(matrix)
         diagonal = np.diag_indices(n)
         linear = 0.0
         if self.linear_term is not None:
@@ -138,9 +186,23 @@ class FreeEnergy:
         if self.linear_term is not None:
             weights -= self.linear_term / k
         weights = less_gram(k, weights.astype(self.dtype, copy=False), solved.astype(self.dtype, copy=False))
+        pulls = []
+        for (slopes, low_rows, between), share in zip(
+            reversed(below), reversed(self.shares[1:]), strict=True
+        ):
+            pull, weights = between.back(self._slope(weights, kappa_c, kappa_q, rows))
+            pulls.append(scale / share * pull)
+            scale *= self.weight_variance
+            (kappa_c, kappa_q, _), rows = slopes, low_rows
+        gradient = scale / self.shares[0] * self._pull_back(weights, kappa_c, kappa_q, w, root)
+        pulls.reverse()
+        if certify and deeper:
+            other = replace(self, shaken=True).evaluate(scaled, deeper)
+            round_off = self._moved(scaled, deeper, gradient, pulls, other) if other.finite else np.inf
         return Evaluation(
             value / self.width,
-            scale * self._pull_back(weights, kappa_c, kappa_q, w, root),
+            gradient,
+            tuple(pulls),
             max(EPS, self.activation.accuracy) / (2.0 * self.width) * moved,
             round_off,
             float(pivots.min() ** 2),
@@ -163,16 +225,19 @@ class FreeEnergy:
         return product(self._inputs, root), root
 
     def _kappas(
-        self, w: np.ndarray, out: Float[np.ndarray, "n n"], factor: float = 1.0
+        self, w: np.ndarray, out: Float[np.ndarray, "n n"], factor: float = 1.0, *, keep: bool = False
     ) -> tuple[Float[np.ndarray, "n n"], np.ndarray, np.ndarray | None, np.ndarray]:
         """Return factor * kappa (in `out`, in float64), kappa_c and kappa_q of w w', and its diagonal.
 
-        Of the first two the upper triangles are made, by tiles; kappa_q is None where it follows from kappa_c.
+        Of the first two the upper triangles are made, by tiles; kappa_q is None where it follows from kappa_c. With
+        `keep` kappa_c is in memory of its own.
         """
         q = np.einsum("ij,ij->i", w, w)
-        kappa_c = gram(w, out=self._memory[1])  # it takes the place of the covariances
+        kappa_c = gram(
+            w, out=np.zeros_like(self._memory[1]) if keep else self._memory[1]
+        )  # it takes the place of the covariances
         kappa_q = np.empty_like(kappa_c) if self.activation.kappa_q_ratio(q) is None else None
-        few = w.shape[1] <= LAGRANGE_DIMENSIONS
+        few = w.shape[1] <= LAGRANGE_DIMENSIONS  # of deeper layers w is n x n
         units = None if few or not self.activation.needs_determinant else _collinear.unit(w, 0.0)
         for rows, columns in upper_tiles(len(w)):
             c, q1, q2 = kappa_c[rows, columns], q[rows, None], q[None, columns]
@@ -191,6 +256,45 @@ class FreeEnergy:
             kappa, kappa_c[rows, columns] = self.activation.kappa_and_c(q1, q2, c, det)
             np.multiply(kappa, factor, out=out[rows, columns], casting="same_kind")
         return out, kappa_c, kappa_q, q
+
+    def _slope(
+        self,
+        weights: Float[np.ndarray, "n n"],
+        kappa_c: Float[np.ndarray, "n n"],
+        kappa_q: Float[np.ndarray, "n n"] | None,
+        w: Float[np.ndarray, "n m"],
+    ) -> Float[np.ndarray, "n n"]:
+        """Return d/dG tr(A kappa(G)) at G = w w', of which the upper triangles of A and kappa_c are read."""
+        slope = mirror(weights * kappa_c)
+        if kappa_q is None:
+            ratio = self.activation.kappa_q_ratio(np.einsum("ij,ij->i", w, w))
+            v = ratio * np.einsum("ij,ij->i", product(slope, w), w)
+        else:
+            v = np.einsum("ij,ij->i", mirror(weights), kappa_q)
+        slope[np.diag_indices(len(slope))] += 2.0 * v
+        return slope
+
+    def _rounded(self, matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+        """Round the entries otherwise, with signs drawn at random, where this is `shaken`."""
+        if self.shaken:
+            signs = np.random.default_rng(len(matrix)).choice([-1.0, 1.0], size=matrix.shape)
+            matrix *= 1.0 + max(EPS, self.activation.accuracy) * (np.triu(signs) + np.triu(signs, 1).T)
+        return matrix
+
+    def _moved(
+        self,
+        scaled: Float[np.ndarray, "r r"],
+        deeper: Sequence[Spectrum],
+        gradient: Float[np.ndarray, "r r"],
+        pulls: Sequence[Float[np.ndarray, "n n"]],
+        other: Evaluation,
+    ) -> float:
+        """Return the largest of S^{1/2} (difference of two gradients) S^{1/2} over the layers."""
+        norms = [self._norm(scaled, symmetric(gradient - other.gradient))]
+        for above, pull, shaken in zip(deeper, pulls, other.deeper, strict=True):
+            root = np.sqrt(above.scale)
+            norms.append(float(np.abs(eigvalsh(root[:, None] * (pull - shaken) * root)).max()))
+        return max(norms)
 
     def _pull_back(
         self,

@@ -10,20 +10,51 @@ residual itself is round-off of the kernel's entries, the descent goes on in ext
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse._linalg import divided_differences, eigh, eigvalsh, product, symmetric
+from kernel_collapse.adaptive._between import Spectrum
 from kernel_collapse.adaptive._free_energy import Evaluation, FreeEnergy
 from kernel_collapse.solution import Status
 
-__all__ = ["Run", "exponential", "logarithm", "minimise", "prior_term", "smallest_curvature"]
+__all__ = [
+    "Blocks",
+    "Run",
+    "exponential",
+    "logarithm",
+    "minimise",
+    "prior_term",
+    "smallest_curvature",
+    "spectra_of",
+]
 
-MEMORY = 100  # pairs of steps and gradients; each is of the size of S
+MEMORY = 100  # pairs of steps and gradients; each is of the size of S of all layers
 FIRST_STEP, LONGEST_STEP = 1.0, 2.0  # in log S: a factor of e and of e^2
+LIMIT = 20.0  # a residual within so many times the round-off estimated ends at the precision limit
+ROOTS = 20.0  # how much more the roots of kernels move F than the rounding of the entries, as measured
 PATIENCE = 10  # steps without progress after which round-off is suspected
+
+
+class Blocks(tuple[np.ndarray, ...]):
+    """One symmetric matrix for each layer, with the arithmetic of vectors."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Blocks) -> Blocks:  # type: ignore[override]
+        return Blocks(a + b for a, b in zip(self, other, strict=True))
+
+    def __sub__(self, other: Blocks) -> Blocks:
+        return Blocks(a - b for a, b in zip(self, other, strict=True))
+
+    def __rmul__(self, factor: float) -> Blocks:  # type: ignore[override]
+        return Blocks(factor * a for a in self)
+
+    def __neg__(self) -> Blocks:
+        return Blocks(-a for a in self)
 
 
 @dataclass(frozen=True)
@@ -31,7 +62,7 @@ class Run:
     """Where a descent ended."""
 
     status: Status
-    log_scaled: Float[np.ndarray, "r r"]
+    log_scaled: Blocks
     free_energy: float
     residual: float
     round_off: float
@@ -52,99 +83,121 @@ def exponential(h: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
     return symmetric(product(vectors * np.exp(values), vectors.T))
 
 
+def spectra_of(h: Blocks) -> tuple[Float[np.ndarray, "r r"], list[Spectrum]]:
+    """Return S of the first layer, and those of the deeper ones by their eigenvalues."""
+    return exponential(h[0]), [Spectrum.of(block) for block in h[1:]]
+
+
 def logarithm(s: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
     """Return log of a symmetric positive definite matrix."""
     values, vectors = eigh(s)
     return symmetric(product(vectors * np.log(values), vectors.T))
 
 
-def prior_term(h: Float[np.ndarray, "r r"]) -> float:
-    """Return (tr S - logdet S) / 2 at S = exp h."""
-    values = eigvalsh(h)
-    return 0.5 * float(np.exp(values).sum() - values.sum())
+def prior_term(h: Blocks, shares: Sequence[float] = (1.0,)) -> float:
+    """Return (tr S - logdet S) / 2 at S = exp h, of several layers by their shares."""
+    total = 0.0
+    for block, share in zip(h, shares, strict=True):
+        values = eigvalsh(block)
+        total += share * (0.5 * float(np.exp(values).sum() - values.sum()))
+    return total
 
 
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    """Return tr(a'b), without waking the threads of NumPy's BLAS."""
-    return float(np.einsum("ij,ij->", a, b))
+def _dot(a: Blocks, b: Blocks) -> float:
+    """Return the sum of tr(a'b) over layers, without waking the threads of NumPy's BLAS."""
+    return sum(float(np.einsum("ij,ij->", x, y)) for x, y in zip(a, b, strict=True))
+
+
+def spectral_norm(h: Blocks) -> float:
+    """Return the largest of the spectral norms."""
+    return max(float(np.abs(eigvalsh(block)).max()) for block in h)
 
 
 class _Point:
     """F, its gradient in H, the residual of the equations of state and the preconditioner at one H."""
 
-    def __init__(self, energy: FreeEnergy, h: Float[np.ndarray, "r r"], *, certify: bool = False) -> None:
+    def __init__(self, energy: FreeEnergy, h: Blocks, *, certify: bool = False) -> None:
         self.h = h
-        values, self.vectors = eigh(h)
-        scale = np.exp(values)
-        self.data: Evaluation = energy.evaluate(
-            symmetric(product(self.vectors * scale, self.vectors.T)), certify=certify
-        )
+        self.shares = energy.shares
+        self.spectra = [Spectrum.of(block) for block in h]
+        first, *deeper = self.spectra
+        self.data: Evaluation = energy.evaluate(first.scaled, deeper, certify=certify)
         self.finite = self.data.finite
         if not self.finite:
             self.value = np.inf
             return
-        self.value = self.data.value + 0.5 * float(scale.sum() - values.sum())
-        self.noise = max(2.0 * np.finfo(float).eps * abs(self.value), 30.0 * self.data.noise)
-        root = np.sqrt(scale)
-        pull = self._to_eigenbasis(self.data.gradient)
-        diagonal = np.diag_indices(len(scale))
-        equations = root[:, None] * pull * root[None, :]
-        equations[diagonal] += scale - 1.0
-        self.residual = float(np.abs(eigvalsh(equations)).max())
-        phi = divided_differences(values)
-        psi = phi / (root[:, None] * root[None, :])
-        slope = 0.5 * phi * pull
-        slope[diagonal] += 0.5 * (scale - 1.0)
-        self.gradient = self._from_eigenbasis(slope)
-        self._hessian = 0.5 * np.hypot(psi**2, phi)
+        self.value = self.data.value
+        self.residual = 0.0
+        slopes, self._hessian = [], []
+        pulls = (_to_eigenbasis(self.data.gradient, first), *self.data.deeper)
+        for spectrum, pull, share in zip(self.spectra, pulls, self.shares, strict=True):
+            values, scale = spectrum.values, spectrum.scale
+            self.value += share * (0.5 * float(scale.sum() - values.sum()))
+            root = np.sqrt(scale)
+            diagonal = np.diag_indices(len(scale))
+            equations = root[:, None] * pull * root[None, :]
+            equations[diagonal] += scale - 1.0
+            self.residual = max(self.residual, float(np.abs(eigvalsh(equations)).max()))
+            phi = divided_differences(values)
+            psi = phi / (root[:, None] * root[None, :])
+            slope = 0.5 * phi * pull
+            slope[diagonal] += 0.5 * (scale - 1.0)
+            slopes.append(share * _from_eigenbasis(slope, spectrum))
+            self._hessian.append(share * (0.5 * np.hypot(psi**2, phi)))
+        self.gradient = Blocks(slopes)
+        entries = 30.0 if len(h) == 1 else 30.0 * ROOTS
+        self.noise = max(2.0 * np.finfo(float).eps * abs(self.value), entries * self.data.noise)
 
-    def precondition(self, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+    def precondition(self, matrix: Blocks) -> Blocks:
         """Divide by the Kullback-Leibler Hessian."""
-        return self._from_eigenbasis(self._to_eigenbasis(matrix) / self._hessian)
+        parts = zip(matrix, self._hessian, self.spectra, strict=True)
+        return Blocks(_from_eigenbasis(_to_eigenbasis(m, s) / h, s) for m, h, s in parts)
 
-    def preconditioned_square(self, matrix: Float[np.ndarray, "r r"]) -> float:
+    def preconditioned_square(self, matrix: Blocks) -> float:
         """Return the inner product of a matrix with itself preconditioned."""
-        matrix = self._to_eigenbasis(matrix)
-        return _dot(matrix, matrix / self._hessian)
+        turned = Blocks(_to_eigenbasis(m, s) for m, s in zip(matrix, self.spectra, strict=True))
+        return _dot(turned, Blocks(m / h for m, h in zip(turned, self._hessian, strict=True)))
 
-    def _to_eigenbasis(self, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
-        return product(product(self.vectors.T, matrix), self.vectors)
 
-    def _from_eigenbasis(self, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
-        return symmetric(product(product(self.vectors, matrix), self.vectors.T))
+def _to_eigenbasis(matrix: Float[np.ndarray, "r r"], of: Spectrum) -> Float[np.ndarray, "r r"]:
+    return product(product(of.vectors.T, matrix), of.vectors)
+
+
+def _from_eigenbasis(matrix: Float[np.ndarray, "r r"], of: Spectrum) -> Float[np.ndarray, "r r"]:
+    return symmetric(product(product(of.vectors, matrix), of.vectors.T))
 
 
 class _History:
     """The pairs of L-BFGS."""
 
     def __init__(self) -> None:
-        self.pairs: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=MEMORY)
+        self.pairs: deque[tuple[Blocks, Blocks, float]] = deque(maxlen=MEMORY)
 
-    def add(self, step: np.ndarray, change: np.ndarray) -> None:
+    def add(self, step: Blocks, change: Blocks) -> None:
         """Keep a pair if the slope rose along it, as in a convex function."""
         inner = _dot(step, change)
         if inner > 1e-10 * np.sqrt(_dot(step, step) * _dot(change, change)):
             self.pairs.append((step, change, inner))
 
-    def direction(self, point: _Point) -> np.ndarray:
+    def direction(self, point: _Point) -> Blocks:
         """Return minus the approximate inverse Hessian times the gradient."""
-        q, coefficients = point.gradient.copy(), []
+        q, coefficients = point.gradient, []
         for step, change, inner in reversed(self.pairs):
             coefficients.append(_dot(step, q) / inner)
-            q -= coefficients[-1] * change
+            q = q - coefficients[-1] * change
         direction = point.precondition(q)
         if self.pairs:
             _, change, inner = self.pairs[-1]
-            direction *= inner / point.preconditioned_square(change)
+            direction = (inner / point.preconditioned_square(change)) * direction
         for (step, change, inner), a in zip(self.pairs, reversed(coefficients), strict=True):
-            direction += (a - _dot(change, direction) / inner) * step
+            direction = direction + (a - _dot(change, direction) / inner) * step
         return -direction
 
 
 class _Descent:
     """A descent on its way: where it is, the best point so far, and for how many steps nothing was gained."""
 
-    def __init__(self, energy: FreeEnergy, start: Float[np.ndarray, "r r"]) -> None:
+    def __init__(self, energy: FreeEnergy, start: Blocks) -> None:
         self.energy, self.history = energy, _History()
         self.evaluations = self.iterations = 0
         self.flat = self.idle = (
@@ -152,7 +205,7 @@ class _Descent:
         )
         self.point = self.best = self.evaluate(start)
 
-    def evaluate(self, h: Float[np.ndarray, "r r"], *, certify: bool = False) -> _Point:
+    def evaluate(self, h: Blocks, *, certify: bool = False) -> _Point:
         """Return the point at H, and count it."""
         self.evaluations += 1
         return _Point(self.energy, h, certify=certify)
@@ -194,13 +247,17 @@ class _Descent:
             self.point = self.best = self.evaluate(self.best.h)
             if not moved:
                 self.history = _History()
-        elif not moved or self.best.residual <= 10.0 * certified.data.round_off:
+        elif self.best.residual <= 10.0 * certified.data.round_off:
             return False
+        elif not moved:
+            if len(self.best.h) == 1 or not self.history.pairs:
+                return False
+            self.history, self.point = _History(), self.best
         self.flat = self.idle = 0
         return True
 
 
-def minimise(energy: FreeEnergy, start: Float[np.ndarray, "r r"], *, tolerance: float, limit: int) -> Run:
+def minimise(energy: FreeEnergy, start: Blocks, *, tolerance: float, limit: int) -> Run:
     """Descend from `start` until the residual is below `tolerance`, round-off, or `limit` evaluations."""
     descent = _Descent(energy, start)
     if not descent.point.finite:
@@ -211,6 +268,8 @@ def minimise(energy: FreeEnergy, start: Float[np.ndarray, "r r"], *, tolerance: 
     round_off = best.data.round_off
     if status is not Status.CONVERGED:
         round_off = descent.evaluate(best.h, certify=True).data.round_off
+    if status is Status.PRECISION_LIMIT and len(best.h) > 1 and best.residual > LIMIT * round_off:
+        status = Status.MAX_ITERATIONS  # there is no way down that the search finds, and round-off is not why
     return Run(
         status,
         best.h,
@@ -239,7 +298,7 @@ def _line_search(
     if (
         _dot(direction, direction) > longest**2
     ):  # else the spectral norm, which is smaller, is not too long either
-        t = min(t, longest / float(np.abs(eigvalsh(direction)).max()))
+        t = min(t, longest / spectral_norm(direction))
     for used in range(1, min(20, limit) + 1):
         trial = _Point(energy, point.h + t * direction)
         if not trial.finite:

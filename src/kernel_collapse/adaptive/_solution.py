@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike
 from kernel_collapse import _validate, activations, kernels
 from kernel_collapse._input_error import InputError
 from kernel_collapse._span import Span
+from kernel_collapse.adaptive._between import Between, Spectrum
+from kernel_collapse.adaptive._free_energy import FreeEnergy
+from kernel_collapse.adaptive._layers import Inputs, energy_terms, kernel_between, root_free_residual
 from kernel_collapse.solution import Solution, SolutionError, Status
 
 __all__ = ["AdaptiveError", "AdaptiveSolution", "PathPoint", "Start"]
@@ -22,8 +25,19 @@ class AdaptiveError(SolutionError):
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A layer of a solution: rows w of G = w w', and the way to it from the layer below (None of the first)."""
+
+    rows: Float[np.ndarray, "n m"]
+    between: Between | None
+
+
+@dataclass(frozen=True)
 class PathPoint:
-    """The solution at one width of an annealing path; `eigenvalues` are those of (d/sigma_w^2) Sigma."""
+    """The solution at one width of an annealing path; `eigenvalues` are those of (d/sigma_w^2) Sigma.
+
+    Of several layers `width` is that of the last one, and so is `gram`.
+    """
 
     width: float
     status: Status
@@ -52,16 +66,20 @@ class AdaptiveSolution(Solution):
     Attributes
     ----------
     gram : ndarray, shape (n, n)
-        The feature kernel kappa(x Sigma x'), without `readout_variance`; NaN where the status is not_finite.
+        The feature kernel of the last hidden layer, kappa(x Sigma x') of one alone, without `readout_variance`; NaN
+        where the status is not_finite.
+    grams : tuple of ndarray
+        The feature kernel kappa(G_l) of every hidden layer; the last is `gram`.
     status : Status
         `converged`, `precision_limit`, `max_iterations` or `not_finite`.
     residual : float
         Spectral norm of Sigma^{1/2} E Sigma^{1/2}, E the left less the right side of the equations of state: the
-        relative error of Sigma, dimensionless.
+        relative error of Sigma, dimensionless. Of several layers the largest of theirs.
     round_off : float
         How much of a residual float64 can make of nothing here: an estimate from the size of what cancels.
     free_energy, prior_free_energy : float
-        F at the solution and at the prior (the NNGP).
+        F at the solution and at the prior (the NNGP): of one hidden layer per hidden unit, of several in nats, as
+        `free_energy_gain` is always.
     iterations, evaluations : int
         Descent steps; evaluations of F, each with one factorisation of an n x n matrix.
     smallest_pivot, condition : float
@@ -69,6 +87,8 @@ class AdaptiveSolution(Solution):
     curvature : float
         Smallest eigenvalue of the Hessian of F in the frame of Sigma (the prior alone gives 1/2): positive at a
         minimum, negative at a saddle. NaN unless asked for.
+    widths : tuple of float
+        The width of every hidden layer.
     path : tuple of PathPoint
         One for each width of `anneal`.
     starts : tuple of Start
@@ -76,6 +96,7 @@ class AdaptiveSolution(Solution):
     """
 
     gram: Float[np.ndarray, "n n"] = field(repr=False)
+    grams: tuple[Float[np.ndarray, "n n"], ...] = field(repr=False)
     status: Status
     residual: float
     round_off: float
@@ -87,10 +108,14 @@ class AdaptiveSolution(Solution):
     condition: float
     curvature: float
     readout_variance: float
+    widths: tuple[float, ...]
     path: tuple[PathPoint, ...] = field(repr=False)
     starts: tuple[Start, ...] = field(repr=False)
     activation: activations.Activation
+    _energy: FreeEnergy = field(repr=False)
     _scaled: Float[np.ndarray, "r r"] = field(repr=False)
+    _layers: tuple[Layer, ...] = field(repr=False)
+    _deeper: tuple[Spectrum, ...] = field(repr=False)
     _span: Span = field(repr=False)
 
     _error: ClassVar[type[SolutionError]] = AdaptiveError
@@ -119,8 +144,13 @@ class AdaptiveSolution(Solution):
         """The kernel of the output, readout_variance times `gram`."""
         return self.readout_variance * self.gram
 
-    def kernel(self, x: ArrayLike, x_other: ArrayLike | None = None) -> Float[np.ndarray, "m n"]:
-        """Return the feature kernel kappa(x Sigma x_other') of other inputs: `gram` for those it was solved on.
+    def kernel(
+        self, x: ArrayLike, x_other: ArrayLike | None = None, *, layer: int | None = None
+    ) -> Float[np.ndarray, "m n"]:
+        """Return the feature kernel of other inputs: `grams` for those it was solved on.
+
+        That of the first layer is kappa(x Sigma x_other'). The pre-activations of a deeper one are, given those of the
+        samples, as in the prior.
 
         Parameters
         ----------
@@ -128,11 +158,13 @@ class AdaptiveSolution(Solution):
             Inputs, of as many dimensions as those of the solution; read into NumPy's float64, as by `solve_adaptive`.
         x_other : array_like, shape (n, d), optional
             Inputs of the columns; `x` itself by default.
+        layer : int, optional
+            Hidden layer, from 1; the last by default.
 
         Raises
         ------
         ValueError
-            If the inputs are not finite, or not of d dimensions.
+            If the inputs are not finite, or not of d dimensions, or there is no such layer.
 
         Examples
         --------
@@ -153,12 +185,48 @@ class AdaptiveSolution(Solution):
                 )
             return self._span.transform(clean, stretch)
 
-        return kernels.nngp(
-            stretched(x, "x"),
-            None if x_other is None else stretched(x_other, "x_other"),
-            activation=self.activation,
-            weight_variance=self._span.variance * self._span.dim,
-        )
+        depth = len(self.grams)
+        which = depth if layer is None else _validate.count(layer, "layer", most=depth)
+        first = kernels.NNGP(self.activation, weight_variance=self._span.variance * self._span.dim)
+        rows = stretched(x, "x")
+        columns = rows if x_other is None else stretched(x_other, "x_other")
+        gram = first(rows, None if x_other is None else columns)
+        if which == 1:
+            return gram
+        samples = self._span.lift(self._energy.z) / np.sqrt(self._span.variance)
+        samples = self._span.transform(samples, stretch)
+        left = Inputs.first(rows, samples, first)
+        right = left if x_other is None else Inputs.first(columns, samples, first)
+        layers = [(known.rows, known.between) for known in self._layers[:which]]
+        return kernel_between(self._energy, layers, left, right, gram)
+
+    @property
+    def free_energy_gain(self) -> float:
+        """F(prior) - F(solution) in nats, at every depth."""
+        unit = self.widths[0] if len(self.widths) == 1 else 1.0
+        return unit * (self.prior_free_energy - self.free_energy)
+
+    @property
+    def free_energy_terms(self) -> dict[str, float]:
+        """The terms of F at the solution in nats: "divergence_1", ..., "misfit" tr(Y'T)/2, "log_determinant"."""
+        spectra = [np.log(np.linalg.eigvalsh(self._scaled)), *(above.values for above in self._deeper)]
+        return energy_terms(self._energy, self.gram, spectra)
+
+    @property
+    def covariances(self) -> tuple[Float[np.ndarray, "n n"], ...]:
+        """The covariance G_l of the pre-activations of every hidden layer."""
+        return tuple(layer.rows @ layer.rows.T for layer in self._layers)
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The rank of the kernel below each layer that float64 resolves; the rest is projected out, never jittered."""
+        first = int(np.linalg.matrix_rank(self._energy.z))
+        return (first, *(layer.between.rank for layer in self._layers if layer.between is not None))
+
+    @property
+    def root_free_residual(self) -> float:
+        """Largest ``|G - K + K R K| / |G|`` of a layer: the equations without root or inverse of K, from G alone."""
+        return root_free_residual(self._energy, [(known.rows, known.between) for known in self._layers])
 
     @property
     def weight_covariance(self) -> Float[np.ndarray, "d d"]:

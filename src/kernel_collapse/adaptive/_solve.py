@@ -10,24 +10,32 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _validate, activations
+from kernel_collapse import _memory, _validate, activations
 from kernel_collapse._input_error import InputError
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.adaptive._free_energy import FreeEnergy, published_label_term
 from kernel_collapse.adaptive._minimise import (
+    MEMORY as PAIRS,
+)
+from kernel_collapse.adaptive._minimise import (
+    Blocks,
     Run,
     exponential,
     logarithm,
     minimise,
     prior_term,
     smallest_curvature,
+    spectra_of,
 )
-from kernel_collapse.adaptive._solution import AdaptiveSolution, PathPoint, Start
+from kernel_collapse.adaptive._solution import AdaptiveSolution, Layer, PathPoint, Start
 
 __all__ = ["START_NAMES", "solve_adaptive"]
 
 #: Residual of the equations of state below which a solution counts as converged.
 TOLERANCE = 1e-6
+
+#: Hidden layers: each takes matrices of n x n, and the round-off of a kernel grows from one to the next.
+MOST_LAYERS = 100
 
 LabelTerm = Literal["exact", "published"]
 LABEL_TERMS: tuple[LabelTerm, ...] = ("exact", "published")
@@ -39,7 +47,8 @@ def solve_adaptive(
     targets: ArrayLike,
     *,
     activation: activations.ActivationLike = "erf",
-    width: float = 500,
+    depth: int = 1,
+    width: float | Sequence[float] = 500,
     weight_variance: float = 1.0,
     readout_variance: float = 1 / 128,
     noise_variance: float = 1e-6,
@@ -51,7 +60,7 @@ def solve_adaptive(
     max_evaluations: int = 3000,
     raise_on_failure: bool = True,
 ) -> AdaptiveSolution:
-    r"""Return the adaptive kernel of a network of one hidden layer, from the equations of state.
+    r"""Return the adaptive kernel of a network of finite width, from the equations of state.
 
     Parameters
     ----------
@@ -63,21 +72,25 @@ def solve_adaptive(
         Regression targets, in the units of the output.
     activation : str, Activation or callable
         A name (`kernel_collapse.activations` lists them), an `Activation`, or an elementwise function; without jumps.
-    width : float
-        Number N of hidden units; the kernel tends to the NNGP as 1/N.
+    depth : int
+        Number L of hidden layers.
+    width : float or sequence of float
+        Number N of hidden units, of every layer or one for each, from the first to the last; the kernel tends to the
+        NNGP as 1/N.
     weight_variance, readout_variance, noise_variance : float
         sigma_w^2 (weights N(0, sigma_w^2/d)), sigma_a^2 (readout N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
     label_term : {"exact", "published"}
         "published" puts A = M^{-1} - sigma^2 R R' with R_ij = y_j - ybar_i in the place of A, as the authors' code
         does: blind to the labels for small noise, the gradient of no free energy; for comparison only. Its
-        `free_energy` is then F of the exact problem at that kernel.
+        `free_energy` is then F of the exact problem at that kernel. Of one hidden layer alone.
     anneal : sequence of float, optional
-        Widths to pass through, each started from the last, in the order given; then `width`.
+        Widths of the last layer to pass through, each started from the last, in the order given; then `width`. Of
+        several layers all widths are scaled alike.
     starts : sequence of {"nngp", "published", "random", "annealed"}
         Where to start the descent; the lowest solution is returned and all are listed in `starts`.
     curvature : bool
         Also compute the smallest eigenvalue of the Hessian, by Lanczos on differences of gradients; costs some
-        dozens of evaluations more.
+        dozens of evaluations more. Of one hidden layer alone.
     seed : int
         Of the random start.
     max_evaluations : int
@@ -120,14 +133,20 @@ def solve_adaptive(
     names = _start_names(starts)
     widths = () if anneal is None else _validate.several(anneal, "anneal", "(5000, 1000)")
     widths = [_validate.moderate(w, "a width of anneal") for w in widths]
-    span, z = span_of(x, _validate.moderate(weight_variance, "weight_variance"))
+    layers = layer_widths(width, depth)
+    _one_layer_alone(len(layers), label_term, names, curvature=curvature)
+    _fits(len(x), len(layers))
+    weight_variance = _validate.moderate(weight_variance, "weight_variance")
+    span, z = span_of(x, weight_variance)
     energy = FreeEnergy(
         z,
         y,
         _differentiable(activation),
-        width=_validate.moderate(width, "width"),
+        width=layers[-1],
         readout_variance=_validate.moderate(readout_variance, "readout_variance"),
         noise_variance=_validate.moderate(noise_variance, "noise_variance"),
+        lower_widths=layers[:-1],
+        weight_variance=weight_variance if len(layers) > 1 else 1.0,
     )
     solver = _Solver(energy, _validate.count(max_evaluations, "max_evaluations"))
     rng = np.random.default_rng(_validate.seed(seed))
@@ -157,6 +176,43 @@ def _inputs(x: ArrayLike, targets: ArrayLike) -> tuple[Float[np.ndarray, "n d"],
             "x", f"{len(clean)} rows and targets {len(y)}", "as many targets as rows", verb="has"
         )
     return clean, y
+
+
+def layer_widths(width: float | Sequence[float], depth: int) -> tuple[float, ...]:
+    """Return the width of every layer, or refuse them."""
+    depth = _validate.count(depth, "depth", most=MOST_LAYERS)
+    if _validate.dimensions(width) == 0:
+        return (_validate.moderate(width, "width"),) * depth
+    widths = _validate.several(width, "width", "500, or (200, 100) at depth 2")
+    if len(widths) != depth:
+        raise InputError(
+            "width",
+            f"{len(widths)} widths at depth {depth}",
+            "one number, or one for each hidden layer",
+            f"give {depth} of them, or depth={len(widths)}" if widths else "give one",
+            verb="has",
+        )
+    return tuple(_validate.moderate(w, f"width of layer {i}") for i, w in enumerate(widths, 1))
+
+
+def _one_layer_alone(depth: int, label_term: str, names: Sequence[str], *, curvature: bool) -> None:
+    """Refuse at other depths what there is of one hidden layer alone."""
+    for asked, what in (
+        (label_term == "published", "label_term 'published'"),
+        ("published" in names, "the start 'published'"),
+        (curvature, "curvature=True"),
+    ):
+        if depth > 1 and asked:
+            raise InputError(what, f"asked for at depth {depth}", "depth 1", "leave it out, or take depth=1")
+
+
+def _fits(n: int, depth: int) -> None:
+    """Refuse what does not fit into memory: of each deeper layer the pairs of L-BFGS and a dozen matrices."""
+    if depth > 1:
+        needed = 8.0 * n**2 * depth * (2 * PAIRS + 12)
+        _memory.require(
+            needed, f"the adaptive kernel of {n} samples at depth {depth}", "measure a random subset of them"
+        )
 
 
 def _start_names(starts: Sequence[str]) -> tuple[str, ...]:
@@ -199,22 +255,22 @@ class _Solver:
     limit: int
 
     @property
-    def origin(self) -> Float[np.ndarray, "r r"]:
+    def origin(self) -> Blocks:
         """The prior."""
-        return np.zeros((self.energy.z.shape[1],) * 2)
+        n, rank = self.energy.z.shape
+        return Blocks(np.zeros((size, size)) for size in (rank, *(n for _ in self.energy.lower_widths)))
 
-    def descend(self, start: Float[np.ndarray, "r r"]) -> Run:
+    def descend(self, start: Blocks) -> Run:
         return minimise(self.energy, start, tolerance=TOLERANCE, limit=self.limit)
 
-    def anneal(
-        self, widths: Sequence[float], log_scaled: Float[np.ndarray, "r r"]
-    ) -> tuple[list[PathPoint], Float[np.ndarray, "r r"]]:
+    def anneal(self, widths: Sequence[float], log_scaled: Blocks) -> tuple[list[PathPoint], Blocks]:
         """Solve at each width from the solution at the one before; return the path and its end."""
         path = []
         for width in widths:
-            run = replace(self, energy=self.energy.at_width(width)).descend(log_scaled)
+            energy = self.energy.at_widths([width * share for share in self.energy.shares])
+            run = replace(self, energy=energy).descend(log_scaled)
             log_scaled = run.log_scaled
-            scaled = exponential(log_scaled)
+            scaled, deeper = spectra_of(log_scaled)
             path.append(
                 PathPoint(
                     width,
@@ -223,12 +279,12 @@ class _Solver:
                     run.free_energy,
                     run.evaluations,
                     np.linalg.eigvalsh(scaled),
-                    self.energy.kernel(scaled),
+                    energy.kernel(scaled, deeper),
                 )
             )
         return path, log_scaled
 
-    def descend_from(self, name: str, first: Float[np.ndarray, "r r"], rng: np.random.Generator) -> Run:
+    def descend_from(self, name: str, first: Blocks, rng: np.random.Generator) -> Run:
         """Descend from the start of that name; "nngp" is at the end of the path that was asked for."""
         start = first
         if name == "published":
@@ -237,11 +293,13 @@ class _Solver:
             widths = [self.energy.width * factor for factor in (1000.0, 100.0, 10.0, 3.0)]
             _, start = self.anneal(widths, self.origin)
         elif name == "random":  # a Wishart matrix of twice as many degrees of freedom as dimensions
-            factor = rng.normal(size=(len(first), 2 * len(first))) / np.sqrt(2 * len(first))
-            start = logarithm(factor @ factor.T)
+            factors = [
+                rng.normal(size=(len(block), 2 * len(block))) / np.sqrt(2 * len(block)) for block in first
+            ]
+            start = Blocks(logarithm(factor @ factor.T) for factor in factors)
         return self.descend(start)
 
-    def published(self, start: Float[np.ndarray, "r r"]) -> Run:
+    def published(self, start: Blocks) -> Run:
         """Solve the published code's equations: their label term, frozen, makes F linear in Q; renew it to the end.
 
         It is tiny beside the rest (a factor sigma^4 against the right one), so that a few renewals do.
@@ -252,7 +310,7 @@ class _Solver:
         for _ in range(50):
             if run.failed:
                 break
-            term = published_label_term(self.energy, exponential(run.log_scaled))
+            term = published_label_term(self.energy, exponential(run.log_scaled[0]))
             evaluations += 1
             frozen = blind.with_linear_term(term)
             run = minimise(frozen, run.log_scaled, tolerance=0.5 * TOLERANCE, limit=self.limit)
@@ -273,33 +331,61 @@ def _solution(
 ) -> AdaptiveSolution:
     """Return the lowest of the runs; `from_prior`: that named "nngp" went down F itself, from the prior."""
     n, rank = energy.z.shape
+    depth = len(energy.shares)
     best = min(runs.values(), key=lambda run: (run.failed, run.free_energy))
     # Outside of the span of the samples Sigma is at its prior; and F is in units of Sigma, not of S.
     constant = 0.5 * (span.dim - rank) - 0.5 * span.dim * np.log(span.variance)
-    scaled = exponential(best.log_scaled)
+    unit = 1.0
+    if depth > 1:  # in nats, and 0 is the divergence of the prior
+        constant = -0.5 * sum(
+            share * len(block) for share, block in zip(energy.shares, best.log_scaled, strict=True)
+        )
+        unit = energy.width
+    scaled, deeper = spectra_of(best.log_scaled)
     if from_prior:
         prior_energy, end = runs["nngp"].start_energy, best.data
     else:
-        prior_energy, end = energy.evaluate(np.eye(rank)).value + 0.5 * rank, energy.evaluate(scaled)
+        prior = spectra_of(Blocks(np.zeros_like(block) for block in best.log_scaled))
+        prior_energy = energy.evaluate(*prior).value + prior_term(
+            Blocks(np.zeros_like(block) for block in best.log_scaled), energy.shares
+        )
+        end = energy.evaluate(scaled, deeper)
+    layers = energy.layers(scaled, deeper) if end.finite else []
+    grams = tuple(kappa for _, kappa, _ in layers) or (np.full((n, n), np.nan),) * depth
+    free_energy = end.value + prior_term(best.log_scaled, energy.shares) if end.finite else np.nan
+
+    def in_unit(value: float) -> float:
+        return unit * (value + constant)
+
     return AdaptiveSolution(
-        gram=energy.kernel(scaled) if end.finite else np.full((n, n), np.nan),
+        gram=grams[-1],
+        grams=grams,
         status=best.status,
         residual=best.residual,
         round_off=best.round_off,
-        free_energy=(end.value + prior_term(best.log_scaled) if end.finite else np.nan) + constant,
-        prior_free_energy=(prior_energy if np.isfinite(prior_energy) else np.nan) + constant,
+        free_energy=in_unit(free_energy),
+        prior_free_energy=in_unit(prior_energy if np.isfinite(prior_energy) else np.nan),
         iterations=best.iterations,
         evaluations=sum(run.evaluations for run in runs.values()) + sum(p.evaluations for p in path),
         smallest_pivot=end.smallest_pivot,
         condition=end.condition,
-        curvature=smallest_curvature(energy, best.log_scaled) if curvature and end.finite else np.nan,
+        curvature=smallest_curvature(energy, best.log_scaled[0]) if curvature and end.finite else np.nan,
         readout_variance=energy.readout_variance,
-        path=tuple(replace(p, free_energy=p.free_energy + constant) for p in path),
+        widths=(*energy.lower_widths, energy.width),
+        path=tuple(replace(p, free_energy=_path_energy(p, energy, constant)) for p in path),
         starts=tuple(
-            Start(name, run.status, run.residual, run.free_energy + constant, run.evaluations)
+            Start(name, run.status, run.residual, in_unit(run.free_energy), run.evaluations)
             for name, run in runs.items()
         ),
         activation=energy.activation,
+        _energy=energy,
         _scaled=scaled,
+        _layers=tuple(Layer(rows, between) for rows, _, between in layers),
+        _deeper=tuple(deeper),
         _span=span,
     )
+
+
+def _path_energy(point: PathPoint, energy: FreeEnergy, constant: float) -> float:
+    """Return F at a point of the path, in the unit of that of the solution."""
+    return (point.width if energy.lower_widths else 1.0) * (point.free_energy + constant)

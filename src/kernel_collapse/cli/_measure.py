@@ -66,7 +66,13 @@ def measure(
     depth: Annotated[int, typer.Option(help="Number of hidden layers.")] = 1,
     weight_variance: Annotated[float, typer.Option(help="Prior variance of weights, times fan-in.")] = 1.0,
     bias_variance: Annotated[float, typer.Option(help="Prior variance of biases.")] = 0.0,
-    width: Annotated[float, typer.Option(help="Hidden units, for the adaptive kernel.")] = 500.0,
+    width: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Hidden units, for the adaptive kernel; repeat to give each hidden layer its own (default: 500).",
+            show_default=False,
+        ),
+    ] = None,
     readout_variance: Annotated[
         float, typer.Option(help="Prior variance of the readout times width, for the adaptive kernel.")
     ] = 1 / 128,
@@ -115,7 +121,7 @@ def measure(
                 "depth": depth,
                 "weight_variance": weight_variance,
                 "bias_variance": bias_variance,
-                "width": width,
+                "width": (width[0] if len(width) == 1 else tuple(width)) if width else 500.0,
                 "readout_variance": readout_variance,
                 "noise_variance": noise_variance,
             },

@@ -15,11 +15,13 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
-from kernel_collapse import activations, adaptive, kernels
+from kernel_collapse import _validate, activations, adaptive, kernels
 from kernel_collapse._input_error import InputError
 from kernel_collapse._specification import Results, Specification, flat
 from kernel_collapse.collapse import WEIGHTINGS, nc1_from_features, nc1_weightings
@@ -113,22 +115,54 @@ class AdaptiveNC1(_Prior):
     """NC1 of the adaptive kernel (`kernel_collapse.solve_adaptive`), under every weighting."""
 
     kernel: Literal["adaptive"] = "adaptive"
-    width: PositiveFloat = 500.0
+    depth: PositiveInt = 1
+    width: PositiveFloat | tuple[PositiveFloat, ...] = 500.0
     noise_variance: PositiveFloat = 1e-6
     label_term: Literal["exact", "published"] = "exact"
     starts: tuple[Literal["nngp", "published", "random", "annealed"], ...] = ("nngp",)
 
+    @field_validator("width", mode="before")
+    @classmethod
+    def _a_width(cls, value: Any) -> Any:
+        """Refuse a width in one sentence, where a union of types has several."""
+        several = isinstance(value, list | tuple)
+        for width in value if several else [value]:
+            if isinstance(width, str):
+                raise InputError.of("width", width, "a number", "write it without quotation marks")
+            _validate.moderate(width, "width")
+        return value
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        adaptive.layer_widths(self.width, self.depth)
+        if self.depth > 1 and (self.label_term == "published" or "published" in self.starts):
+            raise InputError("label_term and starts", f"'published' at depth {self.depth}", "depth 1")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave a depth of 1 out, so that the keys of trials stay what they were before there were others."""
+        stored: dict[str, Any] = fields(self)
+        if self.depth == 1:
+            stored.pop("depth", None)
+        return stored
+
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
+        if self.depth > 1:
+            return 1e-2 + 30 * len(self.starts) * (self.depth - 1) * (2e-3 + 4e-9 * n**3 + 1e-7 * n**2)
         evaluations = (5 if classes == 2 else 25) * len(self.starts)
         if self.label_term == "published":  # renewed on the way
             evaluations *= 2
         return 5e-3 + evaluations * n**2 * (4e-11 * n + 4e-8 + 1e-10 * min(n, dim))
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
-        """Return NC1 under every weighting, and the certificate of the solution."""
+        """Return NC1 of the last layer under every weighting, of several layers that of each, and the certificate."""
         solution = solve(self, dataset)
-        return certificate(solution) | flat(nc1_weightings(solution.gram, dataset.labels))
+        found = certificate(solution) | flat(nc1_weightings(solution.gram, dataset.labels))
+        if self.depth > 1:
+            found["layer_nc1"] = [nc1_weightings(g, dataset.labels)["paper"].ratio for g in solution.grams]
+        return found
 
 
 #: What is compiled, for which shapes, and the estimated seconds of it: once a process, whatever the number of trials.

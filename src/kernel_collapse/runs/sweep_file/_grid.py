@@ -41,7 +41,8 @@ def values(key: str, field: FieldInfo, written: Any) -> list[Any]:
         return [written]
     if _holds(field.annotation, lambda t: t is Any):
         return [written]
-    if _holds(field.annotation, lambda t: get_origin(t) in (tuple, list)):
+    one_or_many = _holds(field.annotation, lambda t: t in (int, float))  # a list of them is a list of values
+    if _holds(field.annotation, lambda t: get_origin(t) in (tuple, list)) and not one_or_many:
         return written if any(isinstance(value, list) for value in written) else [written]
     return _some(key, written)
 
