@@ -200,7 +200,7 @@ class Accumulator:
 
     @property
     def decisions(self) -> dict[str, Float[np.ndarray, "3 C"]]:
-        """Of each share of samples, class by class, how many agree, are in doubt, and of how many: for `add_decisions`."""
+        """How many samples of each class agree, are in doubt, and were seen, by share: for `add_decisions`."""
         return {name: tally.copy() for name, tally in self._tallies.items() if name != "accuracy"}
 
     def add_decisions(self, decisions: dict[str, Float[np.ndarray, "3 C"]]) -> None:
