@@ -76,8 +76,8 @@ QUESTIONS = (
         ),
         "Solutions of the equations of state of several layers, held against the posterior and trained networks of "
         "that depth as `all-kernels` does for one hidden layer.",
-        "The adaptive kernel of this library has one hidden layer: the question itself is not computed. What is, are "
-        "kernels that do not adapt, by depth, and networks that were trained.",
+        "`solve_adaptive` solves the equations of state of any depth, but no experiment of a run compares them with "
+        "networks yet. What a run has, are kernels that do not adapt, by depth, and networks that were trained.",
     ),
     Question(
         "Activation and data together",
