@@ -87,7 +87,7 @@ FAULTY = [
         {"n": 9, "dim": 3},
         {"kernel": "adaptive", "starts": "nngp", "width": -1},
         ["measurement.width", "measurement.starts"],
-        "more than 0",
+        "more than zero",
     ),
 ]
 
