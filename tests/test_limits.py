@@ -317,7 +317,7 @@ def test_the_page_is_put_together_from_verdicts():
     assert "erf" not in ntk
     assert "holds in part" in activation
     assert "None yet: no experiment of this run bears on it." in limit
-    assert "one hidden layer: the question itself is not computed" in deeper
+    assert "no experiment of a run compares them with networks yet" in deeper
     for part in parts_of(page):
         for word in ("**Question.**", "**Answer.**", "**What would change it.**"):
             assert part.count(word) == 1
