@@ -103,6 +103,8 @@ SIGNATURES = {
     "torch.record": (
         "model loader layers * reduce n_classes classifier decide metrics weighting split autocast processes progress"
     ),
+    "torch.compare": "model loader kernels * layers reduce activation depth tangent samples seed split",
+    "torch.empirical_ntk": "model inputs * projection seed",
     "torch.Callback": "loader layers * epochs decide path history **options",
     "plots.over_epochs": "history * metrics axes",
     "plots.over_layers": "record * metrics axes",
@@ -126,6 +128,9 @@ ATTRIBUTES = {
     "Record": "collapses class_means counts decided classifier to_frame means_of",
     "History": "epochs layers append values to_frame save load",
     "torch.Callback": "history",
+    "torch.Comparison": "kernels grams labels to_frame plot",
+    "torch.Compared": "source nc1 nc1_error alignment cka diagonal within between reason",
+    "torch.TangentKernel": "gram parts jackknife",
     "NC1": "within between ratio",
     "NC1Estimate": "ratio low high pairs",
     "Collapse": "nc1 nc1_pinv cdnv nc2_norms nc2_angles nc2_etf nc3 nc3_cosine nc4 nc1_total cdnv_quartic nc2_gram "

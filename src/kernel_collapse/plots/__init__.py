@@ -5,9 +5,10 @@ from kernel_collapse import _extras
 _extras.require("cli", "kernel_collapse.plots", "matplotlib")
 
 from kernel_collapse.plots._geometry import cosines, features
+from kernel_collapse.plots._kernels import over_kernels
 from kernel_collapse.plots._metrics import heat_map, over_epochs, over_layers
 
-__all__ = ["cosines", "features", "heat_map", "over_epochs", "over_layers"]
+__all__ = ["cosines", "features", "heat_map", "over_epochs", "over_kernels", "over_layers"]
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,8 @@ __all__ = ["METRICS", "heat_map", "over_epochs", "over_layers"]
 
 #: NC1 to NC4, as they are drawn by default.
 METRICS = ("nc1", "nc2_etf", "nc3", "nc4")
+#: Metrics that are shares of samples, from 0 to 1.
+SHARES = ("nc4", "nc4_classwise", "ncm_accuracy", "accuracy")
 MARKERS = "osD^vPX*hd"
 
 
@@ -153,10 +155,12 @@ def _panels(axes: Any, count: int) -> Any:
 
 
 def _named(panel: Any, metric: str, numbers: Sequence[float]) -> None:
-    """Title a panel; what spans more than a factor of ten and is positive is logarithmic."""
+    """Title a panel; what spans more than a factor of ten and is positive is logarithmic, unless it is a share."""
     panel.set_title(metric)
     finite = np.array([n for n in numbers if np.isfinite(n)])
-    if len(finite) and finite.min() > 0.0 and finite.max() > 10.0 * finite.min():
+    if metric in SHARES:
+        panel.set_ylim(-0.03, 1.03)
+    elif len(finite) and finite.min() > 0.0 and finite.max() > 10.0 * finite.min():
         panel.set_yscale("log")
     if not len(finite):
         panel.text(0.5, 0.5, "not a number here", ha="center", va="center", transform=panel.transAxes)

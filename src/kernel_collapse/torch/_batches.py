@@ -10,7 +10,7 @@ from torch import nn
 
 from kernel_collapse._input_error import InputError
 
-__all__ = ["Split", "called", "device_of", "moved", "precision", "split_batch"]
+__all__ = ["Split", "called", "device_of", "mapped", "moved", "precision", "split_batch"]
 
 Split = Callable[[Any], tuple[Any, Any]]
 #: What labels are called in a dict; the first is that of Hugging Face.
@@ -86,12 +86,17 @@ def moved(value: Any, device: torch.device | None) -> Any:
     """Return inputs with every tensor on the device."""
     if device is None:
         return value
+    return mapped(lambda tensor: tensor.to(device, non_blocking=True), value)
+
+
+def mapped(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
+    """Return inputs with the function of every tensor in its place."""
     if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
+        return function(value)
     if isinstance(value, Mapping):
-        return {name: moved(part, device) for name, part in value.items()}
+        return {name: mapped(function, part) for name, part in value.items()}
     if isinstance(value, tuple | list):
-        return type(value)(moved(part, device) for part in value)
+        return type(value)(mapped(function, part) for part in value)
     return value
 
 

@@ -16,7 +16,7 @@ from kernel_collapse.torch._features import reduced, reduction_of
 from kernel_collapse.torch._hooks import called_times, given
 from kernel_collapse.torch._names import BEFORE_LAST, INPUT, Tap, matching, taps_of
 
-__all__ = ["Plan", "plan_of"]
+__all__ = ["Plan", "classes_of", "plan_of"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,6 @@ class Plan:
     taps: list[Tap]
     classifier: str
     before_classifier: tuple[str, ...]
-    n_classes: int
 
 
 @dataclass
@@ -39,9 +38,7 @@ class _Seen:
     output: Any = None
 
 
-def plan_of(
-    model: nn.Module, inputs: Any, *, layers: Any, reduce: Any, classifier: Any, n_classes: int | None
-) -> Plan:
+def plan_of(model: nn.Module, inputs: Any, *, layers: Any, reduce: Any, classifier: Any) -> Plan:
     """Return what is recorded; the model is called once.
 
     Raises
@@ -75,7 +72,7 @@ def plan_of(
             for layer, value in features.items()
             if value.shape == given_last.shape and _alike(value, given_last)
         )
-    return Plan(taps, last, before, _classes(model, last, n_classes))
+    return Plan(taps, last, before)
 
 
 def _watched(model: nn.Module, inputs: Any, taps: list[Tap]) -> _Seen:
@@ -150,7 +147,14 @@ def _alike(value: torch.Tensor, given_last: torch.Tensor) -> bool:
     return bool(((value - wide).abs() <= 4.0 * eps * wide.abs().max()).all())
 
 
-def _classes(model: nn.Module, classifier: str, n_classes: int | None) -> int:
+def classes_of(model: nn.Module, classifier: str, n_classes: int | None) -> int:
+    """Return the number of classes: as given, or the outputs of the last linear layer.
+
+    Raises
+    ------
+    ValueError
+        If nothing tells it, or the two differ.
+    """
     outputs = dict(model.named_modules())[classifier].out_features if classifier else None
     if n_classes is None and outputs is None:
         raise InputError(

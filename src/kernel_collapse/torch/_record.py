@@ -18,7 +18,7 @@ from kernel_collapse.torch._batches import Split, called, device_of, moved, prec
 from kernel_collapse.torch._features import Reduce
 from kernel_collapse.torch._hooks import Taps, evaluating
 from kernel_collapse.torch._names import BEFORE_LAST, unwrapped
-from kernel_collapse.torch._plan import Plan, plan_of
+from kernel_collapse.torch._plan import Plan, classes_of, plan_of
 from kernel_collapse.torch._processes import Together, are_several
 
 __all__ = ["PROCESSES", "record"]
@@ -146,7 +146,7 @@ def record(
         try:
             return collect(
                 lambda: reader.batches(shown),
-                Wanted(reader.plan.n_classes, metrics, weighting, decide),
+                Wanted(reader.n_classes, metrics, weighting, decide),
                 lambda _: reader.classifiers(),
                 together,
                 reader.plan.classifier,
@@ -176,6 +176,7 @@ class _Reader:
         self._model, self._loader, self._split = model, loader, split
         self._device, self._autocast = device_of(model, alone=split is None), autocast
         self._reduce = wanted["reduce"]
+        n_classes = wanted.pop("n_classes")
         batches = iter(loader)
         try:
             first = next(batches)
@@ -188,6 +189,7 @@ class _Reader:
         inputs, _ = split_batch(first, split, 0)
         with self._precision():
             self.plan: Plan = plan_of(model, moved(inputs, self._device), **wanted)
+        self.n_classes = classes_of(model, self.plan.classifier, n_classes)
 
     def batches(self, shown: Progress) -> Iterator[Batch]:
         """Go through the loader once."""
