@@ -15,16 +15,16 @@ reproduce: .venv/runtime  ## install, then the quick version of the whole compar
 	$(BIN)/kernel-collapse reproduce all --preset quick --out runs/quick
 
 test: .venv/development browser lint  ## install, then every check and test
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: .venv/development browser lint  ## those of every night too: CONTRIBUTING.md lists them
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'nightly or not nightly'
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'nightly or not nightly'
 
 quick-rows: reproduce  ## keep the rows of runs/quick as those that the tests read
 	$(BIN)/python tests/quick_rows.py runs/quick
 
 test-lowest: .venv-lowest/development  ## the fast part of the tests, with the lowest versions that are allowed
-	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not nightly' $(FAST:%=tests/test_%.py)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not nightly' $(FAST:%=tests/test_%.py)
 
 lint: .venv/development  ## style and types
 	$(BIN)/ruff check .
