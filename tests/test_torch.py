@@ -391,7 +391,8 @@ def process(rank, port, folder):
     torch.distributed.init_process_group(
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
     )
-    model, (x, labels) = made(Net), images()
+    model, (x, labels) = made(Net).double(), images()
+    x = x.double()
     wrapped = nn.parallel.DistributedDataParallel(model)
     mine = slice(0, 50) if rank == 0 else slice(50, 90)
     history = kc.History()
@@ -413,11 +414,14 @@ def test_several_processes_equal_one(tmp_path):
         port = free.getsockname()[1]
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.multiprocessing.spawn(process, (port, tmp_path), nprocs=2)
-    expected = kc.torch.record(made(Net), batches(*images()), ["relu2", BEFORE], reduce="pool")
+    x, labels = images()
+    expected = kc.torch.record(
+        made(Net).double(), batches(x.double(), labels), ["relu2", BEFORE], reduce="pool"
+    )
     tables = [kc.History.load(tmp_path / f"{rank}.npz").to_frame() for rank in range(2)]
     assert tables[0].equals(tables[1])
     numbers = expected.to_frame().drop(columns=["layer", "reason"])
-    np.testing.assert_allclose(tables[0][numbers.columns].astype(float), numbers.astype(float), rtol=1e-4)
+    np.testing.assert_allclose(tables[0][numbers.columns].astype(float), numbers.astype(float), rtol=1e-9)
     assert tables[0]["ncm_accuracy"].tolist() == [one.ncm_accuracy for one in expected.values()]
     said = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]
     assert said[0].startswith("RuntimeError: process 1 failed to record: InputError: labels (batch 0) hold 3")
