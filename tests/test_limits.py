@@ -8,7 +8,7 @@ from kernel_collapse.report import Built, Section
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments, open_questions
-from kernel_collapse_paper.experiments import _power_laws
+from kernel_collapse_paper.experiments import _power_laws, topics
 from kernel_collapse_paper.experiments.collapse_limits import EXPERIMENT, _fits, _grid
 
 # -- power laws and floors
@@ -294,10 +294,10 @@ def test_the_page_is_put_together_from_verdicts():
     page = open_questions.page(
         built(
             limiting_kernels_balanced=[
-                verdict(order, "holds", "In 40 of 40 cells."),
-                verdict("erf collapses more than ReLU.", "holds in part"),
+                verdict(order, "holds", "In 40 of 40 cells.").about(topics.KERNELS),
+                verdict("erf collapses more than ReLU.", "holds in part").about(topics.ACTIVATION),
             ],
-            real_data=[verdict(order, "does not hold", "Fails in |one|.")],
+            real_data=[verdict(order, "does not hold", "Fails in |one|.").about(topics.KERNELS)],
         )
     )
     assert page.startswith("# The paper's open questions\n")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -232,6 +233,24 @@ def test_bad_input_is_refused_in_a_sentence(kind):
         attempt(model, data)
     assert re.search(words, str(refused.value)), str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_notebook_shows_records_histories_and_comparisons():
+    model, (x, labels) = small(), blobs()
+    record = kc.torch.record(model, [(x, labels)], layers=["0", "before the last linear layer"])
+    history = kc.History()
+    assert "no record yet" in history._repr_html_()
+    for epoch in (0, 5):
+        history.append(record, epoch)
+    compared = kc.torch.compare(model, [(x, labels)], ["nngp"])
+    pages = [record._repr_html_(), history._repr_html_(), compared._repr_html_()]
+    tables = [ElementTree.fromstring(page).find("table") for page in pages]
+    names = [[row[0].text for row in table.find("tbody")] for table in tables]
+    assert names == [list(record), list(record), list(compared)]
+    assert ">nc3<" in pages[0]
+    assert f"{record['0'].nc1:.4g}" in pages[0]
+    assert "epoch 5, the last of 2 records, from epoch 0" in pages[1]
+    assert f"{compared['empirical NTK'].nc1:.4g}" in pages[2]
 
 
 def test_the_notebook_has_the_code_of_the_tutorial():

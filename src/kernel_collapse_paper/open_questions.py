@@ -6,7 +6,6 @@ the run's experiments. An experiment that is not in the run, or not in this vers
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._text import for_markdown
 from kernel_collapse.report import Built, Section
 from kernel_collapse.report.parts import Verdict
-from kernel_collapse_paper.experiments import REGISTRY
+from kernel_collapse_paper.experiments import REGISTRY, topics
 
 __all__ = ["QUESTIONS", "Question", "Source", "escape", "page", "write"]
 
@@ -30,14 +29,14 @@ STATUSES = ("holds", "holds in part", "does not hold", "undecided")
 
 @dataclass(frozen=True)
 class Source:
-    """An experiment that bears on a question: with those of its claims that match `claims`, or all."""
+    """An experiment that bears on a question: with those of its claims that are about `topic`, or all."""
 
     experiment: str
-    claims: str = ""
+    topic: str = ""
 
     def of(self, section: Section) -> list[Verdict]:
         """Return the verdicts that bear on the question."""
-        return [verdict for verdict in section.verdicts if re.search(self.claims, verdict.claim)]
+        return [verdict for verdict in section.verdicts if not self.topic or self.topic in verdict.topics]
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,9 @@ QUESTIONS = (
         "Is there a law of the data under which the NTK is more collapsed than the NNGP?",
         (
             Source("beyond-gaussian"),
-            Source("limiting-kernels-balanced", "NTK"),
-            Source("limiting-kernels-imbalanced", "NTK"),
-            Source("real-data", "NTK"),
+            Source("limiting-kernels-balanced", topics.KERNELS),
+            Source("limiting-kernels-imbalanced", topics.KERNELS),
+            Source("real-data", topics.KERNELS),
             Source("theory-vs-samples"),
         ),
         "One law, with one cell whose simultaneous interval of log10 NC1(NTK) − log10 NC1(NNGP) is below zero, where "
@@ -71,8 +70,8 @@ QUESTIONS = (
         "Do the equations of state describe the collapse, layer by layer, of networks with more than one hidden layer?",
         (
             Source("depth"),
-            Source("real-data", "[Dd]ep"),
-            Source("training-path", "layer|[Dd]eep"),
+            Source("real-data", topics.LAYERS),
+            Source("training-path", topics.LAYERS),
         ),
         "Solutions of the equations of state of several layers, held against the posterior and trained networks of "
         "that depth as `all-kernels` does for one hidden layer.",
@@ -84,10 +83,10 @@ QUESTIONS = (
         "How does the choice of the activation act together with the law of the data?",
         (
             Source("activations"),
-            Source("limiting-kernels-balanced", "erf|ReLU"),
-            Source("limiting-kernels-imbalanced", "erf|ReLU"),
-            Source("real-data", "erf|ReLU"),
-            Source("beyond-gaussian", "erf|ReLU|activation"),
+            Source("limiting-kernels-balanced", topics.ACTIVATION),
+            Source("limiting-kernels-imbalanced", topics.ACTIVATION),
+            Source("real-data", topics.ACTIVATION),
+            Source("beyond-gaussian", topics.ACTIVATION),
         ),
         "An order of the activations that is the same on every law, in every dimension and at every imbalance; or a "
         "property of an activation (of its Hermite coefficients, say) that foretells the order on a law not tried yet.",
@@ -99,8 +98,8 @@ QUESTIONS = (
             Source("collapse-limits"),
             Source("adaptive-path"),
             Source("adaptive-width"),
-            Source("all-kernels", "posterior"),
-            Source("training-path", "goes on falling"),
+            Source("all-kernels", topics.LIMIT),
+            Source("training-path", topics.LIMIT),
         ),
         "A curve that falls on where these have a floor, or levels off further out than these go; a bound that is "
         "proved; posteriors of networks as narrow as the equations of state are taken to here.",

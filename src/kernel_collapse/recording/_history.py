@@ -15,7 +15,7 @@ from kernel_collapse import _extras, _validate
 from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import Collapse
-from kernel_collapse.recording._record import Record, numbers_of
+from kernel_collapse.recording._record import Record, as_html, numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,6 +138,17 @@ class History(Sequence[Record]):
             table.insert(2, "decided", record.decided)
             tables.append(table)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["epoch", "layer"])
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the newest record, and which epochs there are."""
+        if not self._records:
+            return "<div><p><strong>no record yet</strong></p></div>"
+        more = (
+            f"the last of {len(self)} records, from epoch {self._epochs[0]:g}"
+            if len(self) > 1
+            else "the only record"
+        )
+        return as_html(f"epoch {self._epochs[-1]:g}, {more}", self._records[-1])
 
     def plot(self, **options: Any) -> Any:
         """Draw NC1 to NC4 over epochs; options and result are those of `kernel_collapse.plots.over_epochs`."""

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from kernel_collapse import _extras
+from kernel_collapse import _extras, _results
 from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import Collapse
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Record", "numbers_of"]
+__all__ = ["Record", "as_html", "numbers_of"]
+
+#: The metrics that a notebook shows of every layer; `Record.to_frame` has them all.
+SHOWN = ("nc1", "cdnv", "nc2_etf", "nc3", "nc4", "ncm_accuracy")
 
 
 def numbers_of(found: Collapse) -> dict[str, float]:
@@ -92,6 +95,10 @@ class Record(Mapping[str, Collapse]):
             [{"layer": layer, **numbers_of(found), "reason": found.reason} for layer, found in self.items()]
         )
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the best-known metrics of every layer, to four digits."""
+        return as_html(f"{len(self)} layers", self)
+
     def plot(self, **options: Any) -> Any:
         """Draw NC1 to NC4 over the layers; options and result are those of `kernel_collapse.plots.over_layers`."""
         from kernel_collapse import plots
@@ -117,3 +124,11 @@ class Record(Mapping[str, Collapse]):
                 verb="has",
             )
         return self.class_means[layer]
+
+
+def as_html(title: str, record: Record) -> str:
+    """Return the best-known metrics of every layer of a record as HTML, with the reason of what is NaN below."""
+    rows = [(layer, *(float(getattr(found, name)) for name in SHOWN)) for layer, found in record.items()]
+    reasons = [f"{layer}: {found.reason}" for layer, found in record.items() if found.reason]
+    note = f"{len(record.counts)} classes, {int(record.counts.sum())} samples; nearest class means: {record.decided}"
+    return _results.as_html(title, ("layer", *SHOWN), rows, (note, *reasons))

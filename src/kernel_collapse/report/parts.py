@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ class Verdict:
     """A claim, and what the rows say of it; nothing here is written by hand.
 
     `status` is "holds", "holds in part", "does not hold" or "undecided"; `answer` is the sentence with its
-    figures; `test` says how it was decided; `evidence` has one row a cell.
+    figures; `test` says how it was decided; `evidence` has one row a cell; `topics` says what the claim is about.
     """
 
     claim: str
@@ -58,6 +58,11 @@ class Verdict:
     answer: str
     test: str
     evidence: pd.DataFrame = field(repr=False)
+    topics: frozenset[str] = frozenset()
+
+    def about(self, *topics: str) -> Verdict:
+        """Return the same verdict with what its claim is about."""
+        return replace(self, topics=frozenset(topics))
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,13 @@ class Comparison(Mapping[str, Compared]):
         columns = {name: [getattr(found, name) for found in self.values()] for name in names}
         return _results.frame({"kernel": list(self), **columns})
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a row a kernel, to four digits, with the reasons below."""
+        names = tuple(name for name in Compared.__dataclass_fields__ if name != "reason")
+        rows = [(kernel, *(getattr(found, name) for name in names)) for kernel, found in self.items()]
+        reasons = [f"{kernel}: {found.reason}" for kernel, found in self.items() if found.reason]
+        return _results.as_html(f"{len(self.labels)} samples", ("kernel", *names), rows, reasons)
+
     def plot(self, **options: Any) -> Any:
         """Draw NC1 of every kernel; options and result are those of `kernel_collapse.plots.over_kernels`."""
         from kernel_collapse import plots

@@ -16,6 +16,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import published as published_code
+from kernel_collapse_paper.experiments import topics
 from kernel_collapse_paper.experiments.designs import name_balanced
 from kernel_collapse_paper.experiments.logs import with_logs
 from kernel_collapse_paper.experiments.looks import of_kernel
@@ -188,7 +189,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             margin=np.log10(margin),
             gap=f"gap log10 NC1({KERNEL_NAMES[second]}) − log10 NC1({KERNEL_NAMES[first]})",
             by="data",
-        )
+        ).about(topics.LIMIT)
 
     return [
         follows("The mean field gives the NC1 of the posterior to 3 %.", "posterior", "mean-field", FOLLOWS),
@@ -206,7 +207,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             name_balanced,
             gap="gap log10 NC1(posterior) − log10 NC1(trained, weight decay)",
             by="data",
-        ),
+        ).about(topics.LIMIT),
     ]
 
 

@@ -16,7 +16,7 @@ from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
-from kernel_collapse_paper.experiments import limiting_kernels
+from kernel_collapse_paper.experiments import limiting_kernels, topics
 from kernel_collapse_paper.experiments.logs import with_logs
 
 
@@ -328,14 +328,14 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             lambda row: f"{KERNEL_NAMES[row['kernel']]}, {name(row)}",
             gap="gap log10 NC1(erf) − log10 NC1(ReLU)",
             by="data",
-        ),
+        ).about(topics.ACTIVATION),
         intervals.above_zero(
             "Heavy tails widen the lead of erf over ReLU: it is larger for Student t with df = 1.5 than for Gaussians.",
             intervals.paired(gaussian, heaviest, "lead", cells),
             of_kernel,
             gap="growth of the gap log10 NC1(ReLU) − log10 NC1(erf)",
             by="kernel",
-        ),
+        ).about(topics.ACTIVATION),
     ]
 
 

@@ -25,6 +25,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import published as published_code
+from kernel_collapse_paper.experiments import topics
 from kernel_collapse_paper.experiments.designs import BALANCED, EIGHTHS, IMBALANCED, Design, Grid
 from kernel_collapse_paper.experiments.logs import with_logs
 from kernel_collapse_paper.experiments.looks import decades, of_kernel
@@ -242,14 +243,14 @@ def order_verdicts(rows: pd.DataFrame, cells: list[str], name: Callable[[Any], s
             gap="gap log10 NC1(NTK) − log10 NC1(NNGP)",
             ties_hold=True,
             by="data" if "data" in cells else "activation",
-        ),
+        ).about(topics.KERNELS),
         intervals.above_zero(
             "erf collapses more than ReLU.",
             compare("activation", "erf", "relu", "kernel"),
             lambda row: f"{KERNEL_NAMES[row['kernel']]}, {name(row)}",
             gap="gap log10 NC1(ReLU) − log10 NC1(erf)",
             by="data" if "data" in cells else "kernel",
-        ),
+        ).about(topics.ACTIVATION),
     ]
 
 
@@ -279,7 +280,7 @@ def _similar(rows: pd.DataFrame) -> list[Verdict]:
         gap="gap of the published code's NTK",
         by="data",
     )
-    return [similar, as_published]
+    return [verdict.about(topics.KERNELS, topics.ACTIVATION) for verdict in (similar, as_published)]
 
 
 def _falls_with_imbalance(logs: pd.DataFrame) -> Verdict:

@@ -15,7 +15,7 @@ from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_COLOURS, KERNE
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import ShippedData, Trial
-from kernel_collapse_paper.experiments import limiting_kernels
+from kernel_collapse_paper.experiments import limiting_kernels, topics
 from kernel_collapse_paper.experiments.logs import with_logs
 from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
@@ -141,7 +141,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             name,
             gap="fall of log10 NC1",
             by="activation",
-        ),
+        ).about(topics.LAYERS),
     ]
     return [replace(verdict, test=f"{verdict.test} {SAMPLED}") for verdict in judged]
 

@@ -14,6 +14,7 @@ from kernel_collapse.report.style import ACTIVATION_NAMES, CYCLE, sizes_palette
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import NetworkNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
+from kernel_collapse_paper.experiments import topics
 
 #: Last epoch, repeats.
 GRIDS: dict[Preset, tuple[int, int]] = {"quick": (3000, 5), "paper": (100_000, 10)}
@@ -147,19 +148,19 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             intervals.paired(end, start, "log_nc1", CELLS),
             name,
             gap="fall of log10 NC1",
-        ),
+        ).about(topics.LAYERS),
         intervals.above_zero(
             f"In the last decade of epochs ({middle_epoch} to {last}), after zero training error, NC1 goes on falling.",
             intervals.paired(end, middle, "log_nc1", CELLS),
             name,
             gap="fall of log10 NC1",
-        ),
+        ).about(topics.LIMIT),
         intervals.above_zero(
             "At the end, each layer is more collapsed than the one below.",
             intervals.paired(deeper[deeper["layer"] > 0], end[end["layer"] < DEPTH], "log_nc1", CELLS),
             lambda row: f"{ACTIVATION_NAMES[row['activation']]}, layer {row['layer']} to {row['layer'] + 1}",
             gap="fall of log10 NC1",
-        ),
+        ).about(topics.LAYERS),
     ]
 
 
