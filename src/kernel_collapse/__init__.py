@@ -6,9 +6,8 @@ What is exported here is what scripts may rely on; ``import kernel_collapse as k
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kernel_collapse import activations, data, kernels
+from kernel_collapse import activations, kernels
 from kernel_collapse._input_error import InputError
-from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
 from kernel_collapse.collapse import (
     NC1,
     Accumulator,
@@ -40,11 +39,12 @@ from kernel_collapse.collapse import (
     streamed_collapse,
     streamed_nc1,
 )
-from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
-    from kernel_collapse import networks, plots, theory, torch
+    from kernel_collapse import data, networks, plots, theory, torch
+    from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
+    from kernel_collapse.data import Dataset
     from kernel_collapse.recording import History, Record, record
     from kernel_collapse.runs.run import results
     from kernel_collapse.runs.tidy import describe_columns
@@ -102,6 +102,20 @@ __all__ = [
     "torch",
 ]
 
+#: Packages that are imported when they are first asked for, and names with the module that has each.
+_PACKAGES = ("data", "networks", "plots", "theory", "torch")
+_HOMES = {
+    "AdaptiveError": "adaptive",
+    "AdaptiveSolution": "adaptive",
+    "Dataset": "data",
+    "History": "recording",
+    "Record": "recording",
+    "describe_columns": "runs.tidy",
+    "record": "recording",
+    "results": "runs.run",
+    "solve_adaptive": "adaptive",
+}
+
 
 def __dir__() -> list[str]:
     """Show public names and nothing else."""
@@ -109,13 +123,9 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is heavy when it is first asked for: `networks` with JAX, `torch` with PyTorch, `theory`."""
-    if name in ("networks", "plots", "theory", "torch"):
+    """Import what is not needed for a kernel and its NC1 when it is first asked for."""
+    if name in _PACKAGES:
         return importlib.import_module(f"kernel_collapse.{name}")
-    if name in ("History", "Record", "record"):
-        return getattr(importlib.import_module("kernel_collapse.recording"), name)
-    if name == "results":
-        return importlib.import_module("kernel_collapse.runs.run").results
-    if name == "describe_columns":
-        return importlib.import_module("kernel_collapse.runs.tidy").describe_columns
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kernel_collapse.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -274,6 +274,8 @@ class _Stream:
                 "a concurrent.futures.Executor",
                 "of a dask client use kernel_collapse.cluster.connect, or client.get_executor()",
             )
+        from concurrent.futures import ProcessPoolExecutor  # loads multiprocessing
+
         if isinstance(executor, ProcessPoolExecutor):
             try:
                 pickle.dumps(self.tiles)
