@@ -42,7 +42,7 @@ LAWS: dict[str, Choice] = {
     "shell": Choice(laws.Shell, {}),
     "plane": Choice(laws.Subspace, {}),
     "tree of 4": Choice(laws.Tree, {}),
-    "spirals": Choice(laws.Manifolds, {}),
+    "spirals": Choice(laws.Manifolds, {"shape": "spiral"}),
     "10 % label noise": Choice(laws.Gaussian, {}, noise=0.1),
     "circles": Choice(laws.Manifolds, {"shape": "circles"}, apart=False),
     "spheres": Choice(laws.Spheres, {}, apart=False),
@@ -117,13 +117,23 @@ def trials(preset: Preset) -> list[Trial]:
 
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
-    separations = {s for _, _, chosen, _, _ in GRIDS.values() for s in chosen}
-    known = {_law(label, 4, 2, s).name: (label, s) for label in LAWS for s in separations}
     rows = with_logs(rows).astype({"depth": int})
-    labels = [known[name] for name in rows["data"]]
+    labels = np.select([_is_of(rows, choice) for choice in LAWS.values()], list(LAWS), default="")
+    separations = rows["data_separation"].fillna(
+        rows["data_base_separation"]
+    )  # of label noise: that of its base
+    rows = rows.assign(data=labels, separation=separations)
     order = list(LAWS)
-    rows = rows.assign(data=[label for label, _ in labels], separation=[s for _, s in labels])
     return rows.sort_values("data", key=lambda names: names.map(order.index), kind="stable")
+
+
+def _is_of(rows: pd.DataFrame, choice: Choice) -> pd.Series[bool]:
+    """Return which rows are of a law with its options."""
+    column = "data_base_law" if choice.noise else "data_law"
+    found = rows[column] == choice.law.of.law
+    for option, value in choice.options.items():
+        found &= rows[f"data_{option}"] == value
+    return found
 
 
 def _gaps(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
