@@ -113,12 +113,12 @@ def trials(preset: Preset) -> list[Trial]:
 
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
-    names = {_law(label, 2).name: label for label in LAWS}
+    names = {kind.of.law: label for label, (kind, _) in LAWS.items()}
     rows = with_logs(rows).astype({"depth": int})
     short = {
         activations.get(name).name: name for name in ACTIVATIONS
     }  # as they are asked for, not as they are stored
-    return rows.assign(data=rows["data"].map(names), activation=rows["activation"].map(short))
+    return rows.assign(data=rows["data_law"].map(names), activation=rows["activation"].map(short))
 
 
 def _name(activation: str) -> str:

@@ -59,9 +59,9 @@ def trials(preset: Preset) -> list[Trial]:
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels with labels of settings, and the logarithm of the NC1 that they should tend to."""
-    names = {law(label, 2).name: label for label in LAWS}
+    names = {kind.of.law: label for label, (kind, _) in LAWS.items()}
     rows = with_logs(rows).astype({"depth": int})
-    rows["data"] = rows["data"].map(names)
+    rows["data"] = rows["data_law"].map(names)
     rows["setting"] = [Setting(*row).label for row in rows[PRIOR].itertuples(index=False)]
     deepest = int(rows["depth"].max())
     of = ["data", "n", "seed", *PRIOR, "kernel"]
