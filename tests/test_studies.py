@@ -10,7 +10,8 @@ from kernel_collapse.report import interactive
 from kernel_collapse.runs import sweep
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.run import Run
-from kernel_collapse.runs.store import Store
+from kernel_collapse.runs.store import Row, Store
+from kernel_collapse.runs.tidy import tabulate
 from kernel_collapse_paper import experiments
 from kernel_collapse_paper.experiments import _properties, activations, beyond_gaussian, theory_vs_samples
 from kernel_collapse_paper.experiments.depth import _grid, _settings
@@ -28,22 +29,12 @@ def ran(trials, folder):
 def synthetic(trials, log_nc1):
     """Return rows of these trials with an NC1 of our own: a function of the trial and of noise."""
     rng = np.random.default_rng(0)
-    rows = []
-    for trial in trials:
-        value = 10 ** (log_nc1(trial) + 0.01 * rng.normal())
-        rows.append(
-            {
-                "data": trial.data.name,
-                "n": trial.data.n,
-                "dim": trial.data.dim,
-                "class_sizes": None,
-                "seed": trial.seed,
-                **trial.measurement.model_dump(),
-                "status": "ok",
-                "nc1_paper": value,
-            }
-        )
-    return pd.DataFrame(rows).astype({"depth": float})
+    values = [10 ** (log_nc1(trial) + 0.01 * rng.normal()) for trial in trials]
+    rows = [
+        Row(trial.key, trial, "ok", "", {"nc1_paper": value}, 0.0, {})
+        for trial, value in zip(trials, values, strict=True)
+    ]
+    return tabulate(rows).astype({"depth": float})
 
 
 # -- grids
