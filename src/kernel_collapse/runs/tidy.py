@@ -223,7 +223,11 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
 def _parameters(trial: Trial) -> dict[str, Any]:
     """Return what specifies a trial, a column a key."""
     law = trial.data.model_dump(exclude={"n", "dim", "class_sizes", "path"})
-    measured = trial.measurement.model_dump()
+    stored = (
+        trial.measurement.model_dump()
+    )  # without what is younger than the first stored rows, at its default
+    fields = type(trial.measurement).model_fields
+    measured = {name: stored.get(name, getattr(trial.measurement, name)) for name in fields}
     if trial.measurement.kernel == "data":  # the data themselves have neither
         del measured["depth"], measured["weight_variance"], measured["bias_variance"]
     return {
