@@ -1,7 +1,7 @@
 r"""Markov chains over the hidden layers of a network, in units of their prior.
 
 A position is the weights of every layer, U_1 (N_1 x r), U_2 (N_2 x N_1), ..., a priori standard normal. The features
-are Phi_1 = phi(X U_1') and Phi_l = phi( (sigma_w / sqrt(N_{l-1})) Phi_{l-1} U_l' ). All chains share one step size, and one
+are Phi_1 = phi(X U_1') and Phi_l = phi( (sigma_w / sqrt(N_{l-1})) Phi_{l-1} U_l' ). All chains share one step size, and
 one length of trajectory at each transition, so that no chain waits for another.
 """
 
