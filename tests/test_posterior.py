@@ -9,7 +9,7 @@ from scipy.special import erf
 from threadpoolctl import threadpool_info
 
 import kernel_collapse as kc
-from kernel_collapse.networks import _chains, posterior, sample_posterior
+from kernel_collapse.networks import _chains, _mixing, sample_posterior
 from kernel_collapse.networks._activations import get
 from kernel_collapse.networks._types import NetworkError
 from kernel_collapse.networks.posterior import SAMPLERS, Status
@@ -43,7 +43,7 @@ def test_gradient_is_that_of_finite_differences(activation, outputs, width, rng)
     phi = get(activation)
     problem = _chains.Problem(x, y, None, sa2, s2, None, None, None)
     with jax.enable_x64(True):
-        value, gradient = jax.value_and_grad(_chains._log_density(problem, phi))(u)
+        value, (gradient,) = jax.value_and_grad(_chains._log_density(problem, phi))((u,))
 
         def expected(position):
             return naive(np.asarray(phi(jnp.asarray(x @ position.T))), y, sa2, s2) - 0.5 * np.sum(position**2)
@@ -65,7 +65,7 @@ def test_density_has_the_symmetries_of_the_problem(rng):
     def density(x, y, u):
         with jax.enable_x64(True):
             return float(
-                _chains._log_density(_chains.Problem(x, y, None, 0.5, 0.1, *[None] * 3), get("erf"))(u)
+                _chains._log_density(_chains.Problem(x, y, None, 0.5, 0.1, *[None] * 3), get("erf"))((u,))
             )
 
     expected = density(x, y, u)
@@ -177,9 +177,9 @@ def test_traces_are_those_of_the_kernel(weighting, rng):
     labels, features = np.repeat(range(3), sizes), rng.normal(size=(12, 5))
     means = np.array([features[labels == c].mean(axis=0) for c in range(3)])
     spread = [np.mean(np.sum((features[labels == c] - means[c]) ** 2, axis=1)) for c in range(3)]
-    record = _chains.Record(np.array(spread), means @ means.T, *[None] * 5)
+    seen = _chains.Seen(np.array(spread), means @ means.T, None)
     expected = kc.nc1(features @ features.T, labels, weighting=weighting)
-    assert posterior._traces(record, sizes, weighting) == pytest.approx((expected.within, expected.between))
+    assert _mixing.traces(seen, sizes, weighting) == pytest.approx((expected.within, expected.between))
 
 
 def test_permuting_the_samples_permutes_the_kernel(rng):

@@ -1,6 +1,7 @@
-r"""Markov chains over the first layer of a network, in units of its prior.
+r"""Markov chains over the hidden layers of a network, in units of their prior.
 
-A state is U (N x r), a priori standard normal; the features are Phi = phi(X U'). All chains share one step size, and
+A position is the weights of every layer, U_1 (N_1 x r), U_2 (N_2 x N_1), ..., a priori standard normal. The features
+are Phi_1 = phi(X U_1') and Phi_l = phi( (sigma_w / sqrt(N_{l-1})) Phi_{l-1} U_l' ). All chains share one step size, and
 one length of trajectory at each transition, so that no chain waits for another.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import blackjax
@@ -15,15 +17,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from blackjax.adaptation.step_size import DualAveragingAdaptationState, dual_averaging_adaptation
-from blackjax.mcmc import hmc, mala, nuts
-from blackjax.mcmc.diffusions import overdamped_langevin
-from blackjax.mcmc.integrators import IntegratorState
 
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._likelihood import log_likelihood
+from kernel_collapse.networks._transitions import TRANSITIONS
 
-__all__ = ["ACCEPTANCE", "BATCH", "THIN", "Draws", "Plan", "Problem", "diagnostics", "run"]
+__all__ = [
+    "ACCEPTANCE",
+    "BATCH",
+    "THIN",
+    "Draws",
+    "Plan",
+    "Problem",
+    "Record",
+    "Seen",
+    "diagnostics",
+    "run",
+]
 
 #: By sampler: acceptance that the step size is adapted to, transitions a draw, first step size.
 ACCEPTANCE = {"hmc": 0.8, "nuts": 0.8, "mala": 0.57, "langevin": 0.9}
@@ -31,7 +42,6 @@ THIN = {"hmc": 1, "nuts": 1, "mala": 10, "langevin": 10}
 _FIRST_STEP = {"hmc": 0.1, "nuts": 0.1, "mala": 1e-3, "langevin": 1e-3}
 #: Draws a batch, which is one call of the compiled program, whatever the number of draws.
 BATCH = 50
-_MAX_STEPS, _MAX_DOUBLINGS = 100, 6  # of a trajectory
 
 # For what runs once, the compiler's effort costs more than it saves.
 _jit_once = partial(partial, jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -48,6 +58,7 @@ class Problem(NamedTuple):
     trajectory: Any
     acceptance: Any
     thin: Any
+    weight_variance: Any = 1.0  # of the layers after the first; that of the first is in x
 
 
 class Plan(NamedTuple):
@@ -60,13 +71,19 @@ class Plan(NamedTuple):
     step_size: float | None
 
 
-class Record(NamedTuple):
-    """What is kept of each draw; the first axes are (chains, draws)."""
+class Seen(NamedTuple):
+    """What is kept of one layer in each draw; the first axes are (chains, draws)."""
 
     spread: Any  # (.., C): mean squared distance of a class from its mean
     means: Any  # (.., C, C): inner products of class means
-    log_density: Any
     square: Any  # |U|^2
+
+
+class Record(NamedTuple):
+    """What is kept of each draw; the first axes are (chains, draws)."""
+
+    layers: tuple[Seen, ...]
+    log_density: Any
     acceptance: Any
     divergent: Any
     steps: Any
@@ -76,10 +93,10 @@ class Draws(NamedTuple):
     """What is kept of all draws."""
 
     record: Record
-    gram: np.ndarray  # (n, n): mean of Phi Phi' / N
-    gram_error: np.ndarray  # (n, n): standard error of it, from the means of batches
-    scatter: np.ndarray  # (r, r): mean of U'U / N
-    position: np.ndarray  # (chains, N, r): the last U
+    grams: tuple[np.ndarray, ...]  # (n, n), of each layer: mean of Phi Phi' / N
+    gram_errors: tuple[np.ndarray, ...]  # (n, n): standard errors of them, from the means of batches
+    scatter: np.ndarray  # (r, r): mean of U'U / N of the first layer
+    position: tuple[np.ndarray, ...]  # (chains, N, r), ...: the last U of each layer
     step_size: float
 
 
@@ -88,21 +105,43 @@ class _Carry(NamedTuple):
     tuning: DualAveragingAdaptationState
 
 
-def run(problem: Problem, plan: Plan, width: int, phi: Phi, seed: int) -> Draws:
+class _Moments:
+    """Sums over batches: of the kernel of every layer, of its squares, of the scatter of the first layer's weights."""
+
+    def __init__(self, n: int, rank: int, depth: int) -> None:
+        self.totals, self.squares = np.zeros((2, depth, n, n))
+        self.scatter = np.zeros((rank, rank))
+
+    def add(self, sums: Any) -> None:
+        grams, scatter = sums
+        for layer, gram in enumerate(grams):
+            means = np.asarray(gram) / BATCH
+            self.totals[layer] += means.sum(0)
+            self.squares[layer] += (means**2).sum(0)
+        self.scatter += (np.asarray(scatter) / BATCH).sum(0)
+
+    def of_layer(self, layer: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean kernel of a layer and its standard error, entry by entry."""
+        mean = self.totals[layer] / count
+        variance = np.maximum(self.squares[layer] / count - mean**2, 0.0) / (count - 1)
+        return 0.5 * (mean + mean.T), np.sqrt(0.5 * (variance + variance.T))
+
+
+def run(problem: Problem, plan: Plan, widths: tuple[int, ...], phi: Phi, seed: int) -> Draws:
     """Run the chains from the prior, batch after batch of one compiled program."""
     # LAPACK on one thread: its calls are small, and threads that wait for each other on a busy machine cost far more
     # than they give. The products, which are JAX's own, still use every core.
     with jax.enable_x64(True), one_blas_thread():
         problem = Problem(*map(jnp.asarray, problem))
         key = jax.random.key(seed)
-        position = np.random.default_rng(seed).normal(size=(plan.chains, width, problem.x.shape[1]))
+        rng, (n, rank) = np.random.default_rng(seed), problem.x.shape
+        shapes = zip(widths, (rank, *widths), strict=False)
+        position = tuple(rng.normal(size=(plan.chains, *shape)) for shape in shapes)
         adapts = plan.step_size is None
         carry = _start(position, problem, plan.step_size or _FIRST_STEP[plan.sampler], phi=phi)
         # Unadjusted Langevin finds its step size as the adjusted one does.
         first = "mala" if plan.sampler == "langevin" else plan.sampler
-        records = []
-        total, squares = np.zeros((2, len(problem.x), len(problem.x)))
-        scatter = np.zeros((problem.x.shape[1],) * 2)
+        records, moments = [], _Moments(n, rank, len(widths))
         for i in range(plan.warmup + plan.batches):
             warming = i < plan.warmup
             if i == plan.warmup and adapts:
@@ -117,31 +156,29 @@ def run(problem: Problem, plan: Plan, width: int, phi: Phi, seed: int) -> Draws:
                 phi=phi,
             )
             if not warming:
-                gram, outer = (np.asarray(part) / BATCH for part in sums)
-                total, squares, scatter = (
-                    total + gram.sum(0),
-                    squares + (gram**2).sum(0),
-                    scatter + outer.sum(0),
-                )
-                records.append([np.asarray(part) for part in record])
-        count = plan.chains * plan.batches
-        mean = total / count
-        variance = np.maximum(squares / count - mean**2, 0.0) / (count - 1)
+                moments.add(sums)
+                records.append(jax.tree.map(np.asarray, record))
+        found = [moments.of_layer(layer, plan.chains * plan.batches) for layer in range(len(widths))]
         return Draws(
-            record=Record(*(np.concatenate(parts).swapaxes(0, 1) for parts in zip(*records, strict=True))),
-            gram=0.5 * (mean + mean.T),
-            gram_error=np.sqrt(0.5 * (variance + variance.T)),
-            scatter=scatter / count,
-            position=np.asarray(carry.state[0]),
+            record=jax.tree.map(lambda *parts: np.concatenate(parts).swapaxes(0, 1), *records),
+            grams=tuple(gram for gram, _ in found),
+            gram_errors=tuple(error for _, error in found),
+            scatter=moments.scatter / (plan.chains * plan.batches),
+            position=tuple(map(np.asarray, carry.state[0])),
             step_size=float(_step_size(carry.tuning, problem, plan.sampler)),
         )
 
 
 def _log_density(problem: Problem, phi: Phi) -> Callable[[Any], Any]:
-    def log_density(position: Any) -> Any:
-        features = phi(problem.x @ position.T)
+    """Return log p of the weights of one chain."""
+
+    def log_density(position: tuple[Any, ...]) -> Any:
+        features = phi(problem.x @ position[0].T)
+        for below, weights in pairwise(position):
+            scale = jnp.sqrt(problem.weight_variance / len(below))
+            features = phi(scale * features @ weights.T)
         fit = log_likelihood(features, problem.targets, problem.readout_variance, problem.noise_variance)
-        return fit - 0.5 * jnp.sum(position**2)
+        return fit - sum(0.5 * jnp.sum(weights**2) for weights in position)
 
     return log_density
 
@@ -177,9 +214,9 @@ def _batch(
     phi: Phi,
 ) -> tuple[_Carry, Record, Any]:
     """Return the chains after a batch of draws, what is recorded of each draw, and sums over the draws."""
-    transition = _TRANSITIONS[sampler](_log_density(problem, phi), problem.trajectory)
+    transition = TRANSITIONS[sampler](_log_density(problem, phi), problem.trajectory)
     update = dual_averaging_adaptation(problem.acceptance)[1]
-    (chains, width, rank), n = carry.state[0].shape, len(problem.x)
+    chains, depth, (n, rank) = len(carry.state[1]), len(carry.state[0]), problem.x.shape
 
     def move(i: Any, moved: tuple[Any, Any, Any], key: Any) -> tuple[Any, Any, Any]:
         state, tuning, (acceptance, divergent, steps) = moved
@@ -190,123 +227,56 @@ def _batch(
         return state, tuning, (acceptance + rate / problem.thin, divergent | diverges, steps + taken)
 
     def draw(carried: tuple[Any, Any, Any], key: Any) -> tuple[tuple[Any, Any, Any], Record]:
-        state, tuning, (gram, scatter) = carried
+        state, tuning, (grams, scatter) = carried
         nothing = (jnp.zeros(chains), jnp.zeros(chains, dtype=bool), jnp.zeros(chains))
         state, tuning, info = jax.lax.fori_loop(
             0, problem.thin, partial(move, key=key), (state, tuning, nothing)
         )
         position, log_density, _ = state
-        features = phi(jnp.einsum("ir,cjr->cij", problem.x, position))
-        class_means = jnp.einsum("ik,cij->ckj", problem.averaging, features)
-        centred = features - jnp.einsum("ik,ckj->cij", (problem.averaging > 0).astype(float), class_means)
+        features = _features(position, problem, phi)
         record = Record(
-            jnp.einsum("ik,ci->ck", problem.averaging, jnp.sum(centred**2, axis=2)) / width,
-            jnp.einsum("ckj,clj->ckl", class_means, class_means) / width,
+            tuple(_seen(*layer, problem.averaging) for layer in zip(position, features, strict=True)),
             log_density,
-            jnp.sum(position**2, axis=(1, 2)),
             *info,
         )
         sums = jax.lax.cond(
             recording,
             lambda: (
-                gram + jnp.einsum("cij,clj->cil", features, features) / width,
-                scatter + jnp.einsum("cjr,cjs->crs", position, position) / width,
+                tuple(g + _gram(f) for g, f in zip(grams, features, strict=True)),
+                scatter + jnp.einsum("cjr,cjs->crs", position[0], position[0]) / position[0].shape[1],
             ),
-            lambda: (gram, scatter),
+            lambda: (grams, scatter),
         )
         return (state, tuning, sums), record
 
-    zeros = (jnp.zeros((chains, n, n)), jnp.zeros((chains, rank, rank)))
+    zeros = ((jnp.zeros((chains, n, n)),) * depth, jnp.zeros((chains, rank, rank)))
     (state, tuning, sums), record = jax.lax.scan(draw, (*carry, zeros), jax.random.split(key, BATCH))
     return _Carry(state, tuning), record, sums
 
 
-# -- transitions: (key, state of all chains, step size) -> state, (acceptance, divergent, gradients) of each
+def _features(position: tuple[Any, ...], problem: Problem, phi: Phi) -> list[Any]:
+    """Return the features (chains, n, N) of every layer."""
+    features = [phi(jnp.einsum("ir,cjr->cij", problem.x, position[0]))]
+    for weights in position[1:]:
+        scale = jnp.sqrt(problem.weight_variance / weights.shape[2])
+        features.append(phi(scale * jnp.einsum("cir,cjr->cij", features[-1], weights)))
+    return features
 
 
-def _hmc(log_density: Callable[[Any], Any], trajectory: Any) -> Callable[..., Any]:
-    kernel = hmc.build_kernel(_rotation)
-
-    def transition(key: Any, state: Any, step_size: Any) -> Any:
-        key, length_key = jax.random.split(key)
-        # A random length, since at a fixed one all coordinates come round together; the same for all chains.
-        time = trajectory * jax.random.uniform(length_key, minval=0.5, maxval=1.5)
-        steps = jnp.clip(jnp.ceil(time / step_size), 1, _MAX_STEPS).astype(int)
-        step_size = jnp.minimum(step_size, time / steps)
-
-        def one(key: Any, state: Any) -> Any:
-            unit_mass = jnp.ones(state[0].size)
-            state, info = kernel(key, hmc.HMCState(*state), log_density, step_size, unit_mass, steps)
-            return tuple(state), (info.acceptance_rate, info.is_divergent, info.num_integration_steps * 1.0)
-
-        return _each(one, key, state)
-
-    return transition
+def _seen(weights: Any, features: Any, averaging: Any) -> Seen:
+    """Return what is kept of one layer."""
+    width = features.shape[2]
+    class_means = jnp.einsum("ik,cij->ckj", averaging, features)
+    centred = features - jnp.einsum("ik,ckj->cij", (averaging > 0).astype(float), class_means)
+    return Seen(
+        jnp.einsum("ik,ci->ck", averaging, jnp.sum(centred**2, axis=2)) / width,
+        jnp.einsum("ckj,clj->ckl", class_means, class_means) / width,
+        jnp.sum(weights**2, axis=(1, 2)),
+    )
 
 
-def _nuts(log_density: Callable[[Any], Any], trajectory: Any) -> Callable[..., Any]:
-    kernel = nuts.build_kernel(_rotation)
-
-    def transition(key: Any, state: Any, step_size: Any) -> Any:
-        def one(key: Any, state: Any) -> Any:
-            unit_mass = jnp.ones(state[0].size)
-            state, info = kernel(key, hmc.HMCState(*state), log_density, step_size, unit_mass, _MAX_DOUBLINGS)
-            return tuple(state), (info.acceptance_rate, info.is_divergent, info.num_integration_steps * 1.0)
-
-        return _each(one, key, state)
-
-    return transition
-
-
-def _mala(log_density: Callable[[Any], Any], trajectory: Any) -> Callable[..., Any]:
-    kernel = mala.build_kernel()
-
-    def transition(key: Any, state: Any, step_size: Any) -> Any:
-        def one(key: Any, state: Any) -> Any:
-            state, info = kernel(key, mala.MALAState(*state), log_density, step_size)
-            return tuple(state), (info.acceptance_rate, False, 1.0)
-
-        return _each(one, key, state)
-
-    return transition
-
-
-def _langevin(log_density: Callable[[Any], Any], trajectory: Any) -> Callable[..., Any]:
-    step = overdamped_langevin(jax.value_and_grad(log_density))
-
-    def transition(key: Any, state: Any, step_size: Any) -> Any:
-        def one(key: Any, state: Any) -> Any:
-            return tuple(step(key, mala.MALAState(*state), step_size)), (1.0, False, 1.0)
-
-        return _each(one, key, state)
-
-    return transition
-
-
-_TRANSITIONS = {"hmc": _hmc, "nuts": _nuts, "mala": _mala, "langevin": _langevin}
-
-
-def _each(one: Callable[[Any, Any], Any], key: Any, state: Any) -> Any:
-    return jax.vmap(one)(jax.random.split(key, len(state[0])), state)
-
-
-def _rotation(log_density: Callable[[Any], Any], _: Any) -> Callable[[IntegratorState, Any], IntegratorState]:
-    """Return a leapfrog step that follows the prior and the kinetic energy exactly and kicks by the likelihood.
-
-    Under the standard normal prior alone position and momentum rotate into each other. What limits the step is then the
-    likelihood, not the number of weights.
-    """
-    value_and_gradient = jax.value_and_grad(log_density)
-
-    def step(state: IntegratorState, step_size: Any) -> IntegratorState:
-        kicked = state.momentum + 0.5 * step_size * (state.logdensity_grad + state.position)
-        cos, sin = jnp.cos(step_size), jnp.sin(step_size)
-        position = cos * state.position + sin * kicked
-        value, gradient = value_and_gradient(position)
-        momentum = cos * kicked - sin * state.position + 0.5 * step_size * (gradient + position)
-        return IntegratorState(position, momentum, value, gradient)
-
-    return step
+def _gram(features: Any) -> Any:
+    return jnp.einsum("cij,clj->cil", features, features) / features.shape[2]
 
 
 @_jit_once()

@@ -1,39 +1,24 @@
-"""The free energy of the mean field on weighted particles, and its descent; the mathematics is in `mean_field`."""
+"""The free energy of the mean field on weighted particles of every layer; the mathematics is in `mean_field`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.special import logsumexp, ndtri
-from scipy.stats import qmc
+from scipy.special import logsumexp
 
-from kernel_collapse._linalg import Cholesky, eigh, mirror, product, symmetric
+from kernel_collapse._linalg import Cholesky, mirror, product, symmetric
+from kernel_collapse.activations import Activation
+from kernel_collapse.networks._particles import Gaussian, Particles, forms, log_gaussian
+from kernel_collapse.networks._roots import Closed, Root, root_of
 
-__all__ = [
-    "POPULATIONS",
-    "Ensemble",
-    "Gaussian",
-    "Particles",
-    "Potential",
-    "Problem",
-    "State",
-    "draw",
-    "systematic",
-]
-
-#: Independent populations: their spread is the Monte Carlo error.
-POPULATIONS = 8
-#: States from which a step is extrapolated.
-MEMORY = 8
-
-
-# -- the problem, in units in which the prior of a weight vector is N(0, I)
+__all__ = ["Ensemble", "Potential", "Problem", "State"]
 
 
 class Potential(NamedTuple):
@@ -45,17 +30,38 @@ class Potential(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """Inputs z = sigma_w X / sqrt(d), targets and hyper-parameters."""
+    """Inputs z = sigma_w X / sqrt(d), targets and hyper-parameters; `closed` is the activation in closed form."""
 
     z: Float[np.ndarray, "n r"]
     targets: Float[np.ndarray, "n k"]
     phi: Callable[..., jax.Array]
-    width: float
+    widths: tuple[float, ...]
     readout_variance: float
     noise_variance: float
+    weight_variance: float = 1.0  # of the layers after the first; that of the first is in z
+    closed: Activation | None = None
 
-    def features(self, u: Float[np.ndarray, "p r"]) -> Float[np.ndarray, "p n"]:
-        return np.asarray(self.phi(jnp.asarray(product(u, self.z.T))))
+    @property
+    def depth(self) -> int:
+        return len(self.widths)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Widths of the layers, each as a share of the last: F is counted in units of the last width."""
+        return tuple(width / self.widths[-1] for width in self.widths)
+
+    def features(self, h: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p n"]:
+        return np.asarray(self.phi(jnp.asarray(h)))
+
+    def features_and_slopes(
+        self, h: Float[np.ndarray, "p n"]
+    ) -> tuple[Float[np.ndarray, "p n"], Float[np.ndarray, "p n"]]:
+        """Return phi(h) and phi'(h)."""
+        return tuple(map(np.asarray, self._with_slopes(jnp.asarray(h))))  # type: ignore[return-value]
+
+    @cached_property
+    def _with_slopes(self) -> Callable[[Any], Any]:
+        return jax.jit(lambda h: jax.jvp(self.phi, (h,), (jnp.ones_like(h),)))
 
     def potential(self, gram: Float[np.ndarray, "n n"]) -> Potential | None:
         """Return None where M is not positive definite in float64."""
@@ -68,236 +74,227 @@ class Problem:
         dual = factor.solve(self.targets)
         value = 0.5 * float(np.einsum("ij,ij->", self.targets, dual)) + k * float(np.log(factor.pivots).sum())
         a = k * mirror(factor.upper_inverse()) - dual @ dual.T
-        return Potential(value / self.width, self.readout_variance / self.width * a)
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """A Gaussian density of mean zero, and its kernel where that is known in closed form."""
-
-    covariance: Float[np.ndarray, "r r"]
-    gram: Float[np.ndarray, "n n"] | None = None
-
-    @property
-    def divergence(self) -> float:
-        """KL to the prior."""
-        rank = len(self.covariance)
-        return 0.5 * float(np.trace(self.covariance) - rank - np.linalg.slogdet(self.covariance)[1])
-
-
-# -- particles
-
-
-@dataclass(frozen=True)
-class Particles:
-    """Particles, population after population, with two densities: a Gaussian, and that which they are drawn from."""
-
-    u: Float[np.ndarray, "p r"]
-    phi: Float[np.ndarray, "p n"]
-    log_gaussian: Float[np.ndarray, " p"]
-    log_density: Float[np.ndarray, " p"]
-
-    def population(self, i: int) -> slice:
-        size = len(self.u) // POPULATIONS
-        return slice(i * size, (i + 1) * size)
-
-    def part(self, i: int) -> Particles:
-        here = self.population(i)
-        return Particles(self.u[here], self.phi[here], self.log_gaussian[here], self.log_density[here])
-
-
-def draw(
-    problem: Problem, covariance: Float[np.ndarray, "r r"], size: int, rng: np.random.Generator
-) -> Particles:
-    """Return scrambled Sobol points, each population with scramblings of its own.
-
-    `size` points are of the Gaussian of that covariance and an eighth as many of one that is nowhere narrower than the
-    prior, whose tails p has, and somewhat wider than both: what p has where there are no points, no error would show.
-    """
-    rank = len(covariance)
-    wide = (1 + 2 / np.sqrt(rank)) * _widened(covariance)
-    mixture = [(covariance, size), (wide, size // 8)]
-    factors = [np.linalg.cholesky(c) for c, _ in mixture]
-    # The first coordinates of the points, which fill their space best, go where the pre-activations vary most.
-    factors = [f @ np.linalg.svd(problem.z @ f, full_matrices=True)[2].T for f in factors]
-    u = np.concatenate(
-        [
-            product(_normal_points(rank, many, rng), factor.T)
-            for _ in range(POPULATIONS)
-            for factor, (_, many) in zip(factors, mixture, strict=True)
-        ]
-    )
-    log_gaussian, log_wide = (_log_gaussian(u, c) for c, _ in mixture)
-    shares = np.array([size, size // 8]) / (size + size // 8)
-    log_density = np.logaddexp(log_gaussian + np.log(shares[0]), log_wide + np.log(shares[1]))
-    return Particles(u, problem.features(u), log_gaussian, log_density)
-
-
-def _normal_points(rank: int, many: int, rng: np.random.Generator) -> Float[np.ndarray, "p r"]:
-    """Return scrambled Sobol points, made normal; their resolution is 2^-30, and 0 would be infinite."""
-    points = qmc.Sobol(rank, seed=rng).random_base2(many.bit_length() - 1)
-    return ndtri(np.maximum(points, 2.0**-32))
-
-
-def _log_gaussian(
-    u: Float[np.ndarray, "p r"], covariance: Float[np.ndarray, "r r"] | None = None
-) -> Float[np.ndarray, " p"]:
-    """Return the logarithm of the density N(0, covariance), of the prior N(0, I) by default."""
-    constant = -0.5 * u.shape[1] * np.log(2 * np.pi)
-    if covariance is None:
-        return constant - 0.5 * np.einsum("ij,ij->i", u, u)
-    log_determinant = float(np.linalg.slogdet(covariance)[1])
-    return constant - 0.5 * log_determinant - 0.5 * _forms(symmetric(np.linalg.inv(covariance)), u)
-
-
-def _forms(matrix: Float[np.ndarray, "m m"], rows: Float[np.ndarray, "p m"]) -> Float[np.ndarray, " p"]:
-    """Return row' matrix row for every row."""
-    return np.einsum("ij,ij->i", rows, product(rows, matrix))
-
-
-def _widened(covariance: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
-    """Return the covariance, made at least that of the prior in every direction."""
-    values, vectors = eigh(covariance)
-    return symmetric((vectors * np.maximum(values, 1.0)) @ vectors.T)
-
-
-def systematic(weights: Float[np.ndarray, " p"], size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return indices in proportion to the weights, by one random offset."""
-    sums = np.cumsum(weights)
-    return np.searchsorted(sums / sums[-1], (np.arange(size) + rng.random()) / size).clip(0, len(weights) - 1)
-
-
-# -- the descent
+        return Potential(value / self.widths[-1], self.readout_variance / self.widths[-1] * a)
 
 
 @dataclass(frozen=True)
 class State:
-    """Weights of particles with all that follows from them."""
+    """Weights of the particles of every layer with all that follows from them."""
 
-    log_weights: Float[np.ndarray, " p"]
-    weights: Float[np.ndarray, " p"]
-    gram: Float[np.ndarray, "n n"]
-    potential: Potential
-    direction: Float[np.ndarray, " p"]
+    log_weights: tuple[Float[np.ndarray, " p"], ...]
+    weights: tuple[Float[np.ndarray, " p"], ...]
+    grams: tuple[Float[np.ndarray, "n n"], ...]
+    roots: tuple[Root | None, ...]  # of the kernel below each layer; None of the first
+    slopes: tuple[Float[np.ndarray, "n n"], ...]  # P^ of each layer
+    directions: tuple[Float[np.ndarray, " p"], ...]
+    shares: tuple[float, ...]
     free_energy: float
     iterations: int = 0
 
     @property
     def slope(self) -> float:
-        """Standard deviation of what is left to go, in logarithms of the density."""
-        return float(np.sqrt(np.einsum("i,i,i->", self.weights, self.direction, self.direction)))
+        """Standard deviation of what is left to go, in logarithms of the densities."""
+        parts = zip(self.shares, self.weights, self.directions, strict=True)
+        return float(np.sqrt(sum(share * np.einsum("i,i,i->", w, d, d) for share, w, d in parts)))
+
+    @property
+    def effective(self) -> tuple[float, ...]:
+        """Effective number of particles of each layer."""
+        return tuple(float(1.0 / np.einsum("i,i->", w, w)) for w in self.weights)
 
     @property
     def ess(self) -> float:
-        return float(1.0 / np.einsum("i,i->", self.weights, self.weights))
+        return min(self.effective)
+
+    @cached_property
+    def root(self) -> Float[np.ndarray, " q"]:
+        """Roots of the weights of all particles, in the metric in which a direction is that of steepest descent."""
+        parts = zip(self.shares, self.weights, strict=True)
+        return np.concatenate([np.sqrt(share * w) for share, w in parts])
+
+    @cached_property
+    def direction(self) -> Float[np.ndarray, " q"]:
+        """The directions of all layers in one."""
+        return np.concatenate(self.directions)
+
+    @cached_property
+    def end(self) -> Float[np.ndarray, " q"]:
+        """Where a whole step along the direction leads to."""
+        return np.concatenate([w + d for w, d in zip(self.log_weights, self.directions, strict=True)])
 
 
 class Ensemble:
     """F as a function of the weights of given particles.
 
-    What the particles say of the Gaussian is corrected to what is known of it in closed form, and what they say of p by
+    What the particles say of a Gaussian is corrected to what is known of it in closed form, and what they say of p by
     as much. This takes away most of the error of p while it is close to the Gaussian, and all where the two are equal.
+    Above the first layer the kernel of the Gaussian changes with that of the layer below, and so does what corrects it.
     """
 
-    def __init__(self, problem: Problem, particles: Particles, known: Gaussian | None) -> None:
-        self.particles = particles
-        self._problem, self._known = problem, known
-        self._u, self._phi = particles.u, particles.phi
-        # Logarithm of the prior over the density of the particles, each of which stands for 1/P of that.
-        self._log_prior = _log_gaussian(particles.u) - particles.log_density - np.log(len(particles.u))
-        log_weights = particles.log_gaussian - particles.log_density
-        self._log_gaussian = log_weights - logsumexp(log_weights)
-        self._gram, self._divergence, self._second_moment = 0.0, 0.0, 0.0
-        if known is not None and known.gram is not None:
-            weights = np.exp(self._log_gaussian)
-            self._gram, self._divergence, self._second_moment = (
-                known.gram - self.gram(weights),
-                known.divergence - self._divergence_from_prior(self._log_gaussian),
-                known.covariance - self.second_moment(weights),
-            )
+    def __init__(
+        self, problem: Problem, particles: Sequence[Particles], known: Sequence[Gaussian | None]
+    ) -> None:
+        self.problem = problem
+        self.layers = tuple(
+            _Layer(problem, i, p, k) for i, (p, k) in enumerate(zip(particles, known, strict=True))
+        )
 
     def part(self, i: int) -> Ensemble:
         """Return the ensemble of one population."""
-        return Ensemble(self._problem, self.particles.part(i), self._known)
+        return Ensemble(
+            self.problem,
+            [layer.particles.part(i) for layer in self.layers],
+            [layer.known for layer in self.layers],
+        )
 
-    def gram(self, weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, "n n"]:
+    def gaussian(self) -> State | None:
+        """Return the weights of the Gaussians."""
+        return self.state([layer.log_gaussian for layer in self.layers])
+
+    def split(self, values: Float[np.ndarray, " q"]) -> list[Float[np.ndarray, " p"]]:
+        """Return layer by layer what is of all particles."""
+        sizes = [len(layer.particles.u) for layer in self.layers]
+        return np.split(values, np.cumsum(sizes)[:-1])
+
+    def state(self, log_weights: Sequence[Float[np.ndarray, " p"]]) -> State | None:
+        """Return None where there is no such kernel in float64."""
+        problem = self.problem
+        log_weights = [w - logsumexp(w) for w in log_weights]
+        weights = [np.exp(w) for w in log_weights]
+        seen: list[_Seen] = []
+        grams: list[Float[np.ndarray, "n n"]] = []
+        for layer, w in zip(self.layers, weights, strict=True):
+            root = None
+            if grams:
+                if not np.isfinite(grams[-1]).all():
+                    return None
+                root = root_of(problem.weight_variance * grams[-1])
+            seen.append(layer.look(root))
+            grams.append(layer.gram(w, seen[-1]))
+        potential = problem.potential(grams[-1])
+        if potential is None:
+            return None
+        slope, slopes, directions = potential.slope, [], []
+        for i in reversed(range(len(grams))):
+            layer, share = self.layers[i], problem.shares[i]
+            pull, cotangents = layer.pull(slope, weights[i], seen[i])
+            direction = layer.log_prior - 0.5 / share * pull - log_weights[i]
+            direction -= np.einsum("i,i->", weights[i], direction)
+            slopes.append(slope / share)
+            directions.append(direction)
+            if cotangents is not None:
+                root = seen[i].root
+                assert root is not None, "each layer but the first has one below it"
+                slope = 2.0 * problem.weight_variance * root.back(cotangents)
+        divergences = [
+            share * layer.divergence(w)
+            for share, layer, w in zip(problem.shares, self.layers, log_weights, strict=True)
+        ]
+        return State(
+            log_weights=tuple(log_weights),
+            weights=tuple(weights),
+            grams=tuple(grams),
+            roots=tuple(s.root for s in seen),
+            slopes=tuple(reversed(slopes)),
+            directions=tuple(reversed(directions)),
+            shares=problem.shares,
+            free_energy=sum(divergences[1:], divergences[0]) + potential.value,
+        )
+
+    def residual(self, state: State) -> float:
+        """Return how far the kernels are from those that they lead to, relative, of the worst layer."""
+        worst = 0.0
+        for i, layer in enumerate(self.layers):
+            after = state.log_weights[i] + state.directions[i]
+            after = np.exp(after - logsumexp(after))
+            change = layer.gram(after, layer.look(state.roots[i])) - state.grams[i]
+            worst = max(worst, float(np.linalg.norm(change) / np.linalg.norm(state.grams[i])))
+        return worst
+
+    def holds(self, own: State, share: float, state: State) -> bool:
+        """Whether a solution found elsewhere leaves that share of the effective particles of a state, in each layer."""
+        for i, layer in enumerate(self.layers):
+            features = layer.look(own.roots[i]).phi
+            log_weights = layer.log_prior - 0.5 * forms(own.slopes[i], features)
+            left = float(np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights)))
+            if left < share * state.effective[i]:
+                return False
+        return True
+
+
+class _Seen(NamedTuple):
+    """The particles of a layer above a kernel."""
+
+    root: Root | None
+    phi: Float[np.ndarray, "p n"]
+    slopes: Float[np.ndarray, "p n"] | None  # phi'
+    closed: Closed | None  # the kernel of the Gaussian, where it is known
+
+
+class _Layer:
+    """The particles of one layer; F as far as it is about them."""
+
+    def __init__(self, problem: Problem, index: int, particles: Particles, known: Gaussian | None) -> None:
+        self.particles, self.known = particles, known
+        self._problem = problem
+        # Logarithm of the prior over the density of the particles, each of which stands for 1/P of that.
+        self.log_prior = log_gaussian(particles.u) - particles.log_density - np.log(len(particles.u))
+        log_weights = particles.log_gaussian - particles.log_density
+        self.log_gaussian = log_weights - logsumexp(log_weights)
+        self._phi = problem.features(product(particles.u, problem.z.T)) if index == 0 else None
+        self._gram: Any = 0.0
+        self._divergence: float = 0.0
+        self._second_moment: Any = 0.0
+        if known is not None:
+            weights = np.exp(self.log_gaussian)
+            self._gaussian_weights = weights
+            if index == 0:
+                self._gram = known.gram - self.gram(weights, self.look(None))
+            self._divergence = known.divergence - self.divergence(self.log_gaussian)
+            self._second_moment = known.covariance - self.second_moment(weights)
+
+    def look(self, root: Root | None) -> _Seen:
+        """Return the features of the particles above a kernel of that root; None is that of the inputs."""
+        if root is None:
+            assert self._phi is not None, "the first layer alone has the inputs below it"
+            return _Seen(None, self._phi, None, None)
+        phi, slopes = self._problem.features_and_slopes(product(self.particles.u, root.matrix))
+        closed = None
+        if self.known is not None and self._problem.closed is not None:
+            closed = Closed.of(self._problem.closed, root, self.known.covariance)
+        return _Seen(root, phi, slopes, closed)
+
+    def _counted(self, weights: Float[np.ndarray, " p"], seen: _Seen) -> Float[np.ndarray, " p"]:
+        """Return the weights less those of the Gaussian that is known."""
+        return weights if seen.closed is None else weights - self._gaussian_weights
+
+    def gram(self, weights: Float[np.ndarray, " p"], seen: _Seen) -> Float[np.ndarray, "n n"]:
         """Return E[phi phi'], symmetric to the last bit."""
-        return symmetric(product(self._phi.T, weights[:, None] * self._phi) + self._gram)
+        counted = self._counted(weights, seen)
+        known = self._gram if seen.closed is None else seen.closed.gram
+        return symmetric(product(seen.phi.T, counted[:, None] * seen.phi) + known)
+
+    def pull(
+        self, slope: Float[np.ndarray, "n n"], weights: Float[np.ndarray, " p"], seen: _Seen
+    ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "n n"] | None]:
+        """Return phi' slope phi of every particle, and half the gradient of <slope, gram> in the root below."""
+        bent = product(seen.phi, slope)
+        pull = np.einsum("ij,ij->i", seen.phi, bent)
+        if seen.slopes is None:
+            return pull, None
+        bent *= seen.slopes
+        bent *= self._counted(weights, seen)[:, None]
+        below = product(bent.T, self.particles.u)
+        if seen.closed is not None:
+            below += 0.5 * seen.closed.back(slope)
+        return pull, below
+
+    def divergence(self, log_weights: Float[np.ndarray, " p"]) -> float:
+        """Return the Kullback-Leibler divergence from the prior."""
+        gap = np.einsum("i,i->", np.exp(log_weights), log_weights - self.log_prior)
+        return float(gap) + self._divergence
 
     def second_moment(self, weights: Float[np.ndarray, " p"]) -> Float[np.ndarray, "r r"]:
         """Return E[u u']."""
-        return symmetric(product(self._u.T, weights[:, None] * self._u) + self._second_moment)
-
-    def _divergence_from_prior(self, log_weights: Float[np.ndarray, " p"]) -> float:
-        gap = np.einsum("i,i->", np.exp(log_weights), log_weights - self._log_prior)
-        return float(gap) + self._divergence
-
-    def gaussian(self) -> State | None:
-        """Return the weights of the Gaussian."""
-        return self.state(self._log_gaussian)
-
-    def state(self, log_weights: Float[np.ndarray, " p"]) -> State | None:
-        """Return None where there is no such kernel in float64."""
-        log_weights = log_weights - logsumexp(log_weights)
-        weights = np.exp(log_weights)
-        gram = self.gram(weights)
-        potential = self._problem.potential(gram)
-        if potential is None:
-            return None
-        direction = self._log_prior - 0.5 * _forms(potential.slope, self._phi) - log_weights
-        direction -= np.einsum("i,i->", weights, direction)
-        free_energy = self._divergence_from_prior(log_weights) + potential.value
-        return State(log_weights, weights, gram, potential, direction, free_energy)
-
-    def descend(self, now: State, tolerance: float, limit: int, least_ess: float) -> State:
-        """Descend until little is left to go, the weights become too uneven, or no step goes down.
-
-        Anderson's extrapolation from the last states is taken where it goes down, else a step along the direction.
-        """
-        step, iterations = 1.0, 0
-        past = [now]
-        while now.slope > tolerance and iterations < limit and now.ess >= least_ess:
-            new = self._extrapolated(past) if len(past) > 1 else None
-            if new is None or new.ess < 0.5 * least_ess or not _is_lower(new, now, 0.0):
-                past = [now]
-                new = self.state(now.log_weights + step * now.direction)
-                while new is None or new.ess < 0.5 * least_ess or not _is_lower(new, now, step):
-                    step *= 0.5
-                    if step < 1e-7:
-                        return replace(now, iterations=iterations)
-                    new = self.state(now.log_weights + step * now.direction)
-                step = min(1.0, 2.0 * step)
-            now, iterations = new, iterations + 1
-            past = [*past[-MEMORY:], now]
-        return replace(now, iterations=iterations)
-
-    def _extrapolated(self, past: list[State]) -> State | None:
-        """Return the combination of where all of them lead to whose directions, combined likewise, are smallest."""
-        now = past[-1]
-        root = np.sqrt(now.weights)
-        changes = np.array([(state.direction - now.direction) * root for state in past[:-1]])
-        products = np.einsum("ip,jp->ij", changes, changes)
-        right = np.einsum("ip,p->i", changes, now.direction * root)
-        scale = np.sqrt(np.diag(products))
-        if not scale.all():
-            return None
-        part = -np.linalg.lstsq(products / np.outer(scale, scale), right / scale, rcond=1e-12)[0] / scale
-        ends = np.array([state.log_weights + state.direction for state in past])
-        return self.state(np.einsum("i,ip->p", np.append(part, 1.0 - part.sum()), ends))
-
-    def residual(self, state: State) -> float:
-        """Return how far the kernel is from the one that it leads to, relative."""
-        after = state.log_weights + state.direction
-        change = self.gram(np.exp(after - logsumexp(after))) - state.gram
-        return float(np.linalg.norm(change) / np.linalg.norm(state.gram))
-
-    def ess(self, potential: Potential) -> float:
-        """Return the effective number of particles under the density that a potential found elsewhere leads to."""
-        log_weights = self._log_prior - 0.5 * _forms(potential.slope, self._phi)
-        return float(np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights)))
-
-
-def _is_lower(new: State, now: State, step: float) -> bool:
-    """Whether a step went down far enough; where round-off hides it, by what is left to go."""
-    change, round_off = new.free_energy - now.free_energy, 1e-10 * abs(now.free_energy)
-    return change <= -1e-4 * step * now.slope**2 or (abs(change) <= round_off and new.slope < now.slope)
+        u = self.particles.u
+        return symmetric(product(u.T, weights[:, None] * u) + self._second_moment)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse.networks._ensemble import (
-    POPULATIONS,
-    Ensemble,
-    Gaussian,
-    Particles,
-    Problem,
-    State,
-    draw,
-)
+from kernel_collapse.networks._anderson import descend
+from kernel_collapse.networks._ensemble import Ensemble, Problem, State
+from kernel_collapse.networks._particles import POPULATIONS, Gaussian, Particles, draw
+from kernel_collapse.networks._roots import root_of
 from kernel_collapse.solution import Status
 
 __all__ = ["CLOSE", "FEWEST", "Goal", "Run", "solve"]
@@ -52,7 +47,7 @@ class Goal:
 
 
 class Errors(NamedTuple):
-    """NC1 with its standard error, and that of the kernel; infinite where the particles cannot tell."""
+    """NC1 of a layer with its standard error, and that of the kernel; infinite where the particles cannot tell."""
 
     ratio: float
     ratio_error: float
@@ -61,27 +56,29 @@ class Errors(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """Where the descent ended."""
+    """Where the descent ended; particles, errors and second moments are those of every layer."""
 
     status: Status
-    particles: Particles
+    particles: tuple[Particles, ...]
     state: State
-    errors: Errors
+    errors: tuple[Errors, ...]
     residual: float
     iterations: int
-    second_moment: Float[np.ndarray, "r r"]
+    second_moments: tuple[Float[np.ndarray, "_ _"], ...]
 
 
-def solve(problem: Problem, start: Gaussian, goal: Goal, rng: np.random.Generator) -> Run | None:
-    """Descend on particles of a Gaussian, and on those of the second moment found, until the error is small enough.
+def solve(problem: Problem, start: Sequence[Gaussian], goal: Goal, rng: np.random.Generator) -> Run | None:
+    """Descend on particles of Gaussians, and on those of the second moments found, until the error is small enough.
 
-    Where the weights become too uneven on the way, particles of the second moment so far go on from there.
+    Where the weights become too uneven on the way, particles of the second moments so far go on from there.
     """
     tolerance, limit = goal.tolerance, goal.iterations
     largest = 1 << (goal.particles // POPULATIONS).bit_length() - 1
     size = min(max(FEWEST, 1 << (4 * len(problem.z) - 1).bit_length()), largest)
-    covariance, known = start.covariance, start if start.gram is not None else None
-    particles = draw(problem, covariance, size, rng)
+    covariances = [gaussian.covariance for gaussian in start]
+    known = _known(problem, start)
+    stretches = _stretches(problem, [gaussian.gram for gaussian in start])
+    particles = _drawn(stretches, covariances, size, rng)
     iterations = draws = 0
     while True:
         ensemble = Ensemble(problem, particles, known)
@@ -90,19 +87,20 @@ def solve(problem: Problem, start: Gaussian, goal: Goal, rng: np.random.Generato
             return None
         least = EFFECTIVE * POPULATIONS * len(problem.z)
         if draws < DRAWS:
-            least = max(least, GENTLE * len(state.weights))
-        state = ensemble.descend(state, tolerance, limit - iterations, least)
+            least = max(least, GENTLE * len(state.weights[0]))
+        state = descend(ensemble, state, tolerance, limit - iterations, least)
         iterations += state.iterations
         even, arrived = state.ess >= least, state.slope <= tolerance
-        if known and iterations < limit and not (arrived and state.ess >= CLOSE * len(state.weights)):
-            known = None  # p is far from the Gaussian, whose moments are of no help then
+        close = _close(state, known, arrived=arrived)
+        if iterations < limit and close != known:
+            known = close  # where p is far from the Gaussian, its moments are of no help
             continue
         errors, status = _unknown(state, goal), None
         if even and arrived:
             errors = _errors(ensemble, state, goal)
-        if not np.isfinite(errors.ratio):
+        if not all(np.isfinite(error.ratio) for error in errors):
             status = Status.NOT_FINITE
-        elif errors.ratio_error <= goal.accuracy * abs(errors.ratio):
+        elif all(error.ratio_error <= goal.accuracy * abs(error.ratio) for error in errors):
             status = Status.CONVERGED
         elif not arrived and (even or iterations >= limit):
             status = Status.MAX_ITERATIONS
@@ -113,14 +111,67 @@ def solve(problem: Problem, start: Gaussian, goal: Goal, rng: np.random.Generato
         else:
             draws += 1
         if status is not None:
-            residual, moment = ensemble.residual(state), ensemble.second_moment(state.weights)
-            return Run(status, particles, state, errors, residual, iterations, moment)
-        if known is None:
-            covariance = ensemble.second_moment(state.weights)
-        particles = draw(problem, covariance, size, rng)
+            return _run(status, ensemble, state, errors, iterations)
+        for i, layer in enumerate(ensemble.layers):
+            if known[i] is None:
+                covariances[i] = layer.second_moment(state.weights[i])
+        stretches = _stretches(problem, state.grams)
+        particles = _drawn(stretches, covariances, size, rng)
 
 
-def _errors(together: Ensemble, state: State, goal: Goal) -> Errors:
+def _run(
+    status: Status, ensemble: Ensemble, state: State, errors: tuple[Errors, ...], iterations: int
+) -> Run:
+    layers = list(zip(ensemble.layers, state.weights, strict=True))
+    return Run(
+        status,
+        tuple(layer.particles for layer, _ in layers),
+        state,
+        errors,
+        ensemble.residual(state),
+        iterations,
+        tuple(layer.second_moment(weights) for layer, weights in layers),
+    )
+
+
+def _known(problem: Problem, start: Sequence[Gaussian]) -> list[Gaussian | None]:
+    """Return the Gaussians whose kernels are known in closed form."""
+    return [
+        gaussian if gaussian.gram is not None and (i == 0 or problem.closed is not None) else None
+        for i, gaussian in enumerate(start)
+    ]
+
+
+def _close(state: State, known: list[Gaussian | None], *, arrived: bool) -> list[Gaussian | None]:
+    """Return the known Gaussians of those layers alone where p is close to them."""
+    return [
+        gaussian if arrived and effective >= CLOSE * len(weights) else None
+        for gaussian, effective, weights in zip(known, state.effective, state.weights, strict=True)
+    ]
+
+
+def _stretches(
+    problem: Problem, grams: Sequence[Float[np.ndarray, "n n"] | None]
+) -> list[Float[np.ndarray, "n _"]]:
+    """Return of each layer the matrix that makes pre-activations of its particles."""
+    n = len(problem.z)
+    found = [problem.z]
+    for gram in grams[:-1]:
+        found.append(np.eye(n) if gram is None else root_of(problem.weight_variance * gram).matrix)
+    return found
+
+
+def _drawn(
+    stretches: Sequence[Float[np.ndarray, "n _"]],
+    covariances: Sequence[Float[np.ndarray, "_ _"]],
+    size: int,
+    rng: np.random.Generator,
+) -> list[Particles]:
+    parts = zip(stretches, covariances, strict=True)
+    return [draw(stretch, covariance, size, rng) for stretch, covariance in parts]
+
+
+def _errors(together: Ensemble, state: State, goal: Goal) -> tuple[Errors, ...]:
     """Solve on every population alone: their spread gives the error of the solution on all.
 
     A solution on m particles has a bias of order 1/m, so that the mean of the populations is as many times further off
@@ -128,21 +179,25 @@ def _errors(together: Ensemble, state: State, goal: Goal) -> Errors:
     also be blind to where p has its tails; then its solution gives nearly all weight to a few of the others' particles,
     and no spread tells the error.
     """
-    grams = []
+    populations = []
     for i in range(POPULATIONS):
         ensemble = together.part(i)
-        own = ensemble.state(state.log_weights[together.particles.population(i)])
-        alone = own and ensemble.descend(own, goal.tolerance, goal.iterations, 0.0)
-        if alone is None or together.ess(alone.potential) < HOLDS * state.ess:
+        parts = zip(state.log_weights, together.layers, strict=True)
+        own = ensemble.state([w[layer.particles.population(i)] for w, layer in parts])
+        alone = own and descend(ensemble, own, goal.tolerance, goal.iterations, 0.0)
+        if alone is None or not together.holds(alone, HOLDS, state):
             return _unknown(state, goal)
-        grams.append(alone.gram)
-    ratio = goal.nc1(state.gram)
-    ratio_error = _standard_error(np.array([goal.nc1(gram) for gram in grams]), ratio)
-    return Errors(ratio, float(ratio_error), _standard_error(np.array(grams), state.gram))
+        populations.append(alone.grams)
+    errors = []
+    for gram, *grams in zip(state.grams, *populations, strict=True):
+        ratio = goal.nc1(gram)
+        ratio_error = _standard_error(np.array([goal.nc1(alone) for alone in grams]), ratio)
+        errors.append(Errors(ratio, float(ratio_error), _standard_error(np.array(grams), gram)))
+    return tuple(errors)
 
 
-def _unknown(state: State, goal: Goal) -> Errors:
-    return Errors(goal.nc1(state.gram), np.inf, np.full_like(state.gram, np.inf))
+def _unknown(state: State, goal: Goal) -> tuple[Errors, ...]:
+    return tuple(Errors(goal.nc1(gram), np.inf, np.full_like(gram, np.inf)) for gram in state.grams)
 
 
 def _standard_error(alone: np.ndarray, together: np.ndarray | float) -> np.ndarray:

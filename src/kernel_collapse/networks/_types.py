@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse.adaptive import layer_widths
 from kernel_collapse.data import Dataset
 from kernel_collapse.solution import SolutionError
 
-__all__ = ["NetworkError", "check_dataset"]
+__all__ = ["NetworkError", "check_dataset", "whole_widths"]
 
 
 class NetworkError(SolutionError):
@@ -40,3 +43,12 @@ def check_dataset(dataset: Any) -> None:
             "number the classes anew with kernel_collapse.data.from_arrays",
             verb="has",
         )
+
+
+def whole_widths(width: int | Sequence[int], depth: int) -> tuple[int, ...]:
+    """Return the number of units of every hidden layer, or refuse what is none."""
+    if _validate.dimensions(width) == 0:
+        alone = _validate.count(width, "width")
+        return tuple(map(int, layer_widths(alone, depth)))
+    widths = layer_widths(width, depth)
+    return tuple(_validate.count(w, f"width of layer {i}") for i, w in enumerate(widths, 1))

@@ -18,6 +18,7 @@ points of a Gaussian: that of the equations of state, then that of the second mo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -25,16 +26,18 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse import _validate
+from kernel_collapse import _validate, activations
 from kernel_collapse._linalg import one_blas_thread, symmetric
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.activations import Activation
-from kernel_collapse.adaptive import solve_adaptive
+from kernel_collapse.adaptive import layer_widths, solve_adaptive
 from kernel_collapse.collapse import WEIGHTINGS, Weighting, nc1
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _activations
-from kernel_collapse.networks._ensemble import POPULATIONS, Gaussian, Problem, systematic
+from kernel_collapse.networks._ensemble import Problem
 from kernel_collapse.networks._importance_sampling import FEWEST, Goal, Run, solve
+from kernel_collapse.networks._particles import POPULATIONS, Gaussian, systematic
+from kernel_collapse.networks._roots import root_of
 from kernel_collapse.networks._types import NetworkError, check_dataset
 from kernel_collapse.solution import Solution, SolutionError, Status
 
@@ -45,14 +48,35 @@ SAMPLE = 1000
 
 
 @dataclass(frozen=True)
+class MeanFieldLayer:
+    """One hidden layer of a mean field.
+
+    Attributes
+    ----------
+    gram, gram_error : ndarray, shape (n, n)
+        The feature kernel and its standard error entry by entry.
+    ratio, ratio_error : float
+        NC1 of `gram` and its standard error; infinite where the particles cannot tell.
+    ess : float
+        Effective number of particles.
+    """
+
+    gram: Float[np.ndarray, "n n"] = field(repr=False)
+    gram_error: Float[np.ndarray, "n n"] = field(repr=False)
+    ratio: float
+    ratio_error: float
+    ess: float
+
+
+@dataclass(frozen=True)
 class MeanField(Solution):
     """The mean field with its certificate.
 
     Attributes
     ----------
     gram, gram_error : ndarray, shape (n, n)
-        The feature kernel E_p[phi(Xw) phi(Xw)'], without `readout_variance`, and its standard error entry by entry;
-        NaN where the status is not_finite.
+        The feature kernel E_p[phi(h) phi(h)'] of the last hidden layer (h = Xw if there is one), without
+        `readout_variance`, and its standard error entry by entry; NaN where the status is not_finite.
     ratio, ratio_error : float
         NC1 of `gram` and its standard error: the spread of eight independent populations of particles and the
         estimate of the bias that a finite number of particles leaves; infinite where the particles cannot tell.
@@ -62,15 +86,19 @@ class MeanField(Solution):
         Steps of the descent, over all draws of particles.
     residual, residual_error : float
         ``|E_p[phi phi'] - gram| / |gram|`` in the Frobenius norm, p being made with A of `gram`, on the
-        particles at hand; and ``|gram_error| / |gram|``, what their finite number leaves open.
+        particles at hand; and ``|gram_error| / |gram|``, what their finite number leaves open. Of several layers the
+        largest of theirs.
     ess : float
-        Effective number of particles, 1 / sum of squared weights.
+        Effective number of particles, 1 / sum of squared weights; of several layers the smallest.
     particles : int
-        Number of particles at the end.
+        Number of particles of a layer at the end.
     free_energy : float
-        F[p] of the module; that of the Gaussian solution is never below it but by the Monte Carlo error.
+        F[p] of the module, of one hidden layer per hidden unit, of several in nats; that of the Gaussian solution is
+        never below it but by the Monte Carlo error.
     weights : ndarray, shape (m, d)
-        Weight vectors drawn from p, at most a thousand.
+        Weight vectors of the first layer drawn from p, at most a thousand.
+    layers : tuple of MeanFieldLayer
+        Kernel and NC1 with their errors, of every hidden layer; the last is that of above.
     """
 
     gram: Float[np.ndarray, "n n"] = field(repr=False)
@@ -85,6 +113,7 @@ class MeanField(Solution):
     particles: int
     free_energy: float
     weights: Float[np.ndarray, "m d"] = field(repr=False)
+    layers: tuple[MeanFieldLayer, ...] = field(repr=False)
     _second_moment: Float[np.ndarray, "r r"] = field(repr=False)
     _span: Span = field(repr=False)
 
@@ -109,15 +138,21 @@ class MeanField(Solution):
         )
 
     @property
+    def grams(self) -> tuple[Float[np.ndarray, "n n"], ...]:
+        """The feature kernel of every hidden layer; `gram` is the last."""
+        return tuple(layer.gram for layer in self.layers)
+
+    @property
     def weight_covariance(self) -> Float[np.ndarray, "d d"]:
-        """E_p[w w'], made when asked for: with many dimensions only its part in the span of the data is held."""
+        """E_p[w w'] of the first layer, made when asked for: of many dimensions only the span of the data is held."""
         return self._span.weight_covariance(self._second_moment)
 
 
 def solve_mean_field(
     dataset: Dataset,
     *,
-    width: float,
+    depth: int = 1,
+    width: float | Sequence[float],
     activation: str | Activation | _activations.Phi = "erf",
     weight_variance: float = 1.0,
     readout_variance: float = 1 / 128,
@@ -129,24 +164,29 @@ def solve_mean_field(
     seed: int = 0,
     raise_on_failure: bool = True,
 ) -> MeanField:
-    r"""Return the kernel of the large-width mean field of the posterior of a network of one hidden layer.
+    r"""Return the kernels of the large-width mean field of the posterior of a network.
 
     Parameters
     ----------
     dataset : Dataset
         Inputs, labels and regression targets, at least two classes. With d > n everything is done in the span of the
         samples, where alone the weights leave their prior.
-    width : float
-        Number N of hidden units; the kernel tends to the NNGP as 1/N.
+    depth : int
+        Number L of hidden layers.
+    width : float or sequence of float
+        Number N of hidden units, of every layer or one for each, from the first to the last; the kernels tend to the
+        NNGP as 1/N.
     activation : str, Activation or callable
         A name, or an elementwise function made of `jax.numpy` operations.
     weight_variance, readout_variance, noise_variance : float
-        sigma_w^2 (weights N(0, sigma_w^2/d)), sigma_a^2 (readout N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
+        sigma_w^2 (weights N(0, sigma_w^2/d), of deeper layers N(0, sigma_w^2/N_{l-1})), sigma_a^2 (readout
+        N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
     particles : int
         The most that may be used (and an eighth more, of a wider Gaussian), at least 4096; it begins with few and takes
-        four times as many until the accuracy is reached. The memory is about four arrays of particles x n.
+        four times as many until the accuracy is reached. Each layer has so many. The memory is about four arrays of
+        particles x n, and seven more for each layer after the first.
     accuracy : float
-        Standard error of NC1 asked for, relative to NC1.
+        Standard error of NC1 asked for, relative to NC1, in every layer.
     max_iterations : int
         Steps of the descent after which it is cut off.
     weighting : {"paper", "sample", "class", "published"}
@@ -182,20 +222,21 @@ def solve_mean_field(
     """
     check_dataset(dataset)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    span, z = span_of(dataset.x, _validate.moderate(weight_variance, "weight_variance"))
+    weight_variance = _validate.moderate(weight_variance, "weight_variance")
+    span, z = span_of(dataset.x, weight_variance)
     problem = Problem(
         z,
         dataset.targets,
         jax.jit(_activations.get(activation)),
-        _validate.moderate(width, "width"),
+        layer_widths(width, depth),
         _validate.moderate(readout_variance, "readout_variance"),
         _validate.moderate(noise_variance, "noise_variance"),
+        weight_variance,
+        activations.get(activation) if isinstance(activation, str | Activation) else None,
     )
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     most = _validate.count(particles, "particles", least=POPULATIONS * FEWEST)
-    _validate.fits(
-        most * sum(z.shape), f"{_validate.shown(most)} particles of {len(z)} samples", "lower particles"
-    )
+    _fits(problem, most)
     goal = Goal(
         lambda gram: nc1(gram, dataset.labels, weighting=weighting).ratio,
         accuracy=_validate.positive(accuracy, "accuracy"),
@@ -205,40 +246,60 @@ def solve_mean_field(
     rng = np.random.default_rng(_validate.seed(seed))
     # The products are thin and many: a second thread of BLAS gains little, and loses much where cores are shared.
     with one_blas_thread(), jax.enable_x64(True):
-        start = _start(problem, activation)
+        start = _start(problem)
         run = solve(problem, start, goal, rng) if start else None
-        result = _unsolved(z, span) if run is None else _solution(run, span, rng)
+        result = _unsolved(problem, span) if run is None else _solution(problem, run, span, rng)
     if raise_on_failure:
         result.raise_for_status()
     return result
 
 
-def _start(problem: Problem, activation: str | Activation | _activations.Phi) -> Gaussian | None:
+def _fits(problem: Problem, most: int) -> None:
+    """Refuse what does not fit into memory: the particles of every layer with what they make above a kernel."""
+    n, rank = problem.z.shape
+    shown = f"{_validate.shown(most)} particles of {n} samples"
+    if problem.depth > 1:
+        shown += f" in {problem.depth} layers"
+    _validate.fits(most * (n + rank + 7 * n * (problem.depth - 1)), shown, "lower particles")
+
+
+def _start(problem: Problem) -> list[Gaussian] | None:
     """Return the solution of the equations of state; the prior for a user's function; None if there is neither."""
-    rank = problem.z.shape[1]
-    if not isinstance(activation, str | Activation):
-        return Gaussian(np.eye(rank))
+    n, rank = problem.z.shape
+    if problem.closed is None:
+        return [Gaussian(np.eye(rank)), *(Gaussian(np.eye(n)) for _ in problem.widths[1:])]
+    # The prior of the coordinates is N(0, I) in any units; those of one layer are of the span, where it is 1.
+    variance = rank if problem.depth == 1 else problem.weight_variance
     solution = solve_adaptive(
-        problem.z,
+        problem.z * np.sqrt(rank / variance),
         problem.targets,
-        activation=activation,
-        width=problem.width,
-        weight_variance=rank,
+        activation=problem.closed,
+        depth=problem.depth,
+        width=problem.widths,
+        weight_variance=variance,
         readout_variance=problem.readout_variance,
         noise_variance=problem.noise_variance,
         raise_on_failure=False,
     )
     if solution.status is Status.NOT_FINITE:
         return None
-    return Gaussian(symmetric(solution.weight_covariance), solution.gram)
+    first = symmetric(solution.weight_covariance * (rank / variance))
+    start = [Gaussian(first, solution.grams[0])]
+    for below, gram, covariance in zip(
+        solution.grams, solution.grams[1:], solution.covariances[1:], strict=False
+    ):
+        root = root_of(problem.weight_variance * below)
+        start.append(Gaussian(root.whitened(covariance), gram))
+    return start
 
 
-def _unsolved(z: Float[np.ndarray, "n r"], span: Span) -> MeanField:
+def _unsolved(problem: Problem, span: Span) -> MeanField:
     """Return what is known where there was nothing to start from."""
-    n, rank = z.shape
+    n, rank = problem.z.shape
+    unknown = np.full((n, n), np.nan)
     return MeanField(
-        gram=np.full((n, n), np.nan),
-        gram_error=np.full((n, n), np.nan),
+        gram=unknown,
+        gram_error=unknown,
         ratio=np.nan,
         ratio_error=np.nan,
         status=Status.NOT_FINITE,
@@ -249,27 +310,36 @@ def _unsolved(z: Float[np.ndarray, "n r"], span: Span) -> MeanField:
         particles=0,
         free_energy=np.nan,
         weights=np.empty((0, span.dim)),
+        layers=(MeanFieldLayer(unknown, unknown, np.nan, np.nan, np.nan),) * problem.depth,
         _second_moment=np.full((rank, rank), np.nan),
         _span=span,
     )
 
 
-def _solution(run: Run, span: Span, rng: np.random.Generator) -> MeanField:
+def _solution(problem: Problem, run: Run, span: Span, rng: np.random.Generator) -> MeanField:
     state = run.state
-    u = run.particles.u[systematic(state.weights, SAMPLE, rng)]
+    u = run.particles[0].u[systematic(state.weights[0], SAMPLE, rng)]
+    layers = tuple(
+        MeanFieldLayer(gram, errors.gram_error, errors.ratio, errors.ratio_error, ess)
+        for gram, errors, ess in zip(state.grams, run.errors, state.effective, strict=True)
+    )
+    last = layers[-1]
     return MeanField(
-        gram=state.gram,
-        gram_error=run.errors.gram_error,
-        ratio=run.errors.ratio,
-        ratio_error=run.errors.ratio_error,
+        gram=last.gram,
+        gram_error=last.gram_error,
+        ratio=last.ratio,
+        ratio_error=last.ratio_error,
         status=run.status,
         iterations=run.iterations,
         residual=run.residual,
-        residual_error=float(np.linalg.norm(run.errors.gram_error) / np.linalg.norm(state.gram)),
+        residual_error=max(
+            float(np.linalg.norm(layer.gram_error) / np.linalg.norm(layer.gram)) for layer in layers
+        ),
         ess=state.ess,
-        particles=len(state.weights),
-        free_energy=state.free_energy,
+        particles=len(state.weights[0]),
+        free_energy=state.free_energy * (problem.widths[-1] if problem.depth > 1 else 1.0),
         weights=np.sqrt(span.variance) * span.lift(u, rng),
-        _second_moment=run.second_moment,
+        layers=layers,
+        _second_moment=run.second_moments[0],
         _span=span,
     )

@@ -1,17 +1,21 @@
-r"""The posterior of a Bayesian network of one hidden layer, sampled: the truth that its kernels approximate.
+r"""The posterior of a Bayesian network of finite width, sampled: the truth that its kernels approximate.
 
-The readout is integrated out, so that a state is the first layer alone, W (N x d)::
+The readout is integrated out, so that a state of one hidden layer is the first layer alone, W (N x d)::
 
     log p(W) = -(d / 2 sigma_w^2) |W|^2 - 1/2 tr Y'M_W^{-1}Y - (k/2) logdet M_W + const
     M_W = (sigma_a^2 / N) Phi Phi' + sigma^2 I,   Phi = phi(X W')
 
-It is sampled in units of the prior, W = (sigma_w / sqrt(d)) U, where the prior is standard normal.
+Of L hidden layers it is all their weights, W_l (N_l x N_{l-1}) with the prior N(0, sigma_w^2 / N_{l-1}), and M is made
+of the features of the last, Phi_l = phi(Phi_{l-1} W_l').
+
+It is sampled in units of the prior, W_1 = (sigma_w / sqrt(d)) U_1, where the prior is standard normal.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -20,10 +24,11 @@ from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.activations import Activation
-from kernel_collapse.collapse import WEIGHTINGS, Weighting, nc1
+from kernel_collapse.collapse import WEIGHTINGS, Weighting
 from kernel_collapse.data import Dataset
-from kernel_collapse.networks import _activations, _chains
-from kernel_collapse.networks._types import NetworkError, check_dataset
+from kernel_collapse.networks import _activations, _chains, _mixing
+from kernel_collapse.networks._mixing import PosteriorLayer
+from kernel_collapse.networks._types import NetworkError, check_dataset, whole_widths
 from kernel_collapse.solution import Solution, SolutionError, Status
 
 __all__ = ["SAMPLERS", "Posterior", "Sampler", "Status", "sample_posterior"]
@@ -44,7 +49,8 @@ class Posterior(Solution):
     Attributes
     ----------
     gram : ndarray, shape (n, n)
-        The mean feature kernel E[phi phi'] / N, without `readout_variance`, over all draws of all chains.
+        The mean feature kernel E[phi phi'] / N of the last hidden layer, without `readout_variance`, over all draws of
+        all chains.
     gram_error : ndarray, shape (n, n)
         Monte Carlo standard error of each of its entries, from the means of batches of draws.
     ratio : float
@@ -52,15 +58,15 @@ class Posterior(Solution):
     ratio_error : float
         Monte Carlo standard error of `ratio`: that of the mean of within - ratio * between, over the mean of between.
     within, between : ndarray, shape (chains, draws)
-        tr S_W and tr S_B of the features, draw by draw.
+        tr S_W and tr S_B of the features of the last hidden layer, draw by draw.
     log_density : ndarray, shape (chains, draws)
-        log p(W), up to a constant.
+        log p of the weights of all hidden layers, up to a constant.
     weight_norm : ndarray, shape (chains, draws)
         Mean square of a first-layer weight in units of its prior (in the span of the data): about 1.
     weight_covariance : ndarray, shape (d, d)
         Mean of W'W / N, to be compared with the covariance Sigma of the adaptive kernel.
     rhat : float
-        The worst rank-normalised split R-hat of NC1, within, between, log density and weight norm.
+        The worst rank-normalised split R-hat of NC1, within, between, log density and weight norm, of any layer.
     ess : float
         The smallest bulk effective sample size of these, over all chains.
     acceptance : float
@@ -76,7 +82,11 @@ class Posterior(Solution):
     accuracy : float or None
         Relative error of `ratio` that was asked for.
     weights : ndarray, shape (chains, N, d)
-        The last W of each chain.
+        The last W of each chain, of the first layer.
+    layers : tuple of PosteriorLayer
+        Kernel, NC1, their errors and how well the chains mixed, of every hidden layer; the last is that of above.
+    deeper_weights : tuple of ndarray, shapes (chains, N_l, N_{l-1})
+        The last weights of each chain, of the second layer and those after it.
     """
 
     gram: Float[np.ndarray, "n n"] = field(repr=False)
@@ -97,6 +107,8 @@ class Posterior(Solution):
     status: Status
     accuracy: float | None
     weights: Float[np.ndarray, "chains N d"] = field(repr=False)
+    layers: tuple[PosteriorLayer, ...] = field(repr=False)
+    deeper_weights: tuple[Float[np.ndarray, "chains _ _"], ...] = field(repr=False)
 
     _error: ClassVar[type[SolutionError]] = NetworkError
     _sentences: ClassVar = {
@@ -107,6 +119,11 @@ class Posterior(Solution):
     _value: ClassVar = "gram"
     _certificate: ClassVar = ("ratio_error", "rhat", "ess", "acceptance", "divergences")
     _cost: ClassVar = ("chains", "draws", "steps")
+
+    @property
+    def grams(self) -> tuple[Float[np.ndarray, "n n"], ...]:
+        """The mean feature kernel of every hidden layer; `gram` is the last."""
+        return tuple(layer.gram for layer in self.layers)
 
     @property
     def nc1(self) -> Float[np.ndarray, "chains draws"]:
@@ -126,9 +143,11 @@ class Posterior(Solution):
     @property
     def draws_needed(self) -> int:
         """Draws a chain that would reach the accuracy asked for, by these draws; 0 where none was asked or known."""
-        if self.accuracy is None or not np.isfinite(self.ratio_error) or not self.ratio > 0:
+        known = [layer for layer in self.layers if np.isfinite(layer.ratio_error) and layer.ratio > 0]
+        if self.accuracy is None or not known:
             return 0
-        return int(np.ceil(self.draws * (self.ratio_error / (self.accuracy * self.ratio)) ** 2))
+        worst = max(layer.ratio_error / (self.accuracy * layer.ratio) for layer in known)
+        return int(np.ceil(self.draws * worst**2))
 
     @property
     def explanation(self) -> str:
@@ -147,7 +166,8 @@ class Posterior(Solution):
 def sample_posterior(
     dataset: Dataset,
     *,
-    width: int,
+    depth: int = 1,
+    width: int | Sequence[int],
     activation: str | Activation | _activations.Phi = "erf",
     weight_variance: float = 1.0,
     readout_variance: float = 1 / 128,
@@ -165,7 +185,7 @@ def sample_posterior(
     seed: int = 0,
     raise_on_failure: bool = True,
 ) -> Posterior:
-    r"""Return draws from the posterior of a Bayesian network of one hidden layer of finite width.
+    r"""Return draws from the posterior of a Bayesian network of finite width.
 
     Chains start from the prior. The step size is adapted during warm-up, one for all chains, and then kept. Nothing of
     size draws x N x d is held: the mean kernel and a few numbers a draw are summed up on the way.
@@ -174,12 +194,15 @@ def sample_posterior(
     ----------
     dataset : Dataset
         Inputs, classes and regression targets. With d > n everything is done in the span of the samples.
-    width : int
-        Number N of hidden units.
+    depth : int
+        Number L of hidden layers.
+    width : int or sequence of int
+        Number N of hidden units, of every layer or one for each, from the first to the last.
     activation : str, Activation or callable
         A name, or an elementwise function made of `jax.numpy` operations (compiled anew for each function object).
     weight_variance, readout_variance, noise_variance : float
-        sigma_w^2 (weights N(0, sigma_w^2/d)), sigma_a^2 (readout N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
+        sigma_w^2 (weights N(0, sigma_w^2/d), of deeper layers N(0, sigma_w^2/N_{l-1})), sigma_a^2 (readout
+        N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
     sampler : {"hmc", "nuts", "mala", "langevin"}
         "hmc" (trajectories of random length), "nuts", "mala" (Langevin steps, accepted or not) or "langevin", which
         accepts every step after warm-up: biased by its step size, which no diagnostic here shows. Compare it with
@@ -198,7 +221,7 @@ def sample_posterior(
     step_size : float, optional
         Step size to keep to, instead of adapting it.
     accuracy : float, optional
-        Relative Monte Carlo standard error of `ratio` that is asked for.
+        Relative Monte Carlo standard error of NC1 that is asked for, in every layer.
     weighting : {"paper", "sample", "class", "published"}
         Of NC1; see `kernel_collapse.nc1`.
     seed : int
@@ -210,7 +233,7 @@ def sample_posterior(
     -------
     Posterior
         The mean kernel and its NC1, with their errors and whether the chains mixed: R-hat below 1.01 and an effective
-        sample size of at least 100 a chain, the worst of five summaries.
+        sample size of at least 100 a chain, the worst of five summaries of every layer.
 
     Raises
     ------
@@ -234,24 +257,25 @@ def sample_posterior(
     'converged'
     >>> posterior.ratio < kc.nc1(kc.nngp(data.x), data.labels).ratio
     True
+
+    Of two hidden layers, each with its kernel:
+
+    >>> deep = sample_posterior(data, depth=2, width=(9, 7), noise_variance=1e-1)
+    >>> [layer.ratio < 1 for layer in deep.layers]
+    [True, True]
     """
     check_dataset(dataset)
-    span, x = span_of(dataset.x, _validate.moderate(weight_variance, "weight_variance"))
-    width = _validate.count(width, "width")
+    weight_variance = _validate.moderate(weight_variance, "weight_variance")
+    span, x = span_of(dataset.x, weight_variance)
+    widths = whole_widths(width, depth)
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
-    _validate.choice(sampler, SAMPLERS, "sampler")
-    _validate.choice(weighting, WEIGHTINGS, "weighting")
+    accuracy = _checked(weighting, accuracy)
+    plan, draws = _plan(sampler, chains, draws, warmup, step_size)
     target = (
         _chains.ACCEPTANCE[sampler] if acceptance is None else _validate.positive(acceptance, "acceptance")
     )
     if target >= 1:
         raise InputError.of("acceptance", acceptance, "less than 1", "only steps of length 0 reach it")
-    if accuracy is not None:
-        accuracy = _validate.positive(accuracy, "accuracy")
-    if step_size is not None:
-        step_size = _validate.positive(step_size, "step_size")
-    # Without a step size given there must be a warm-up to find it.
-    warmup = _validate.count(warmup, "warmup", least=1 if step_size is None else 0, most=_validate.MOST_STEPS)
     problem = _chains.Problem(
         x=x,
         targets=dataset.targets,
@@ -263,125 +287,97 @@ def sample_posterior(
         thin=_chains.THIN[sampler]
         if thin is None
         else _validate.count(thin, "thin", most=_validate.MOST_STEPS),
+        weight_variance=weight_variance,
     )
-    chains = _validate.count(chains, "chains", least=2)
-    draws = _validate.count(draws, "draws", most=_validate.MOST_STEPS)
-    held = chains * (width * x.shape[1] + draws * len(dataset.class_sizes) ** 2)
-    _validate.fits(
-        held,
-        f"{_validate.shown(chains)} chains of {draws} draws of width {_validate.shown(width)}",
-        "lower one of them",
-    )
-    plan = _chains.Plan(
-        sampler=sampler,
-        chains=chains,
-        warmup=-(-warmup // _chains.BATCH),
-        batches=-(-draws // _chains.BATCH),
-        step_size=step_size,
-    )
+    _fits(widths, x.shape[1], plan, draws, len(dataset.class_sizes))
     seed = _validate.seed(seed)
-    found = _chains.run(problem, plan, width, _activations.get(activation), seed)
-    posterior = _summed_up(found, dataset, span, weighting, accuracy)
+    found = _chains.run(problem, plan, widths, _activations.get(activation), seed)
+    posterior = _summed_up(found, dataset, span, weighting, accuracy, weight_variance)
     if raise_on_failure:
         posterior.raise_for_status()
     return posterior
 
 
-class _Summary(NamedTuple):
-    """NC1 of the mean kernel with its standard error, and how well the chains mixed."""
+def _checked(weighting: Weighting, accuracy: float | None) -> float | None:
+    """Return the accuracy asked for, or refuse it or the weighting."""
+    _validate.choice(weighting, WEIGHTINGS, "weighting")
+    return None if accuracy is None else _validate.positive(accuracy, "accuracy")
 
-    ratio: float
-    ratio_error: float
-    rhat: float
-    ess: float
+
+def _plan(
+    sampler: Sampler, chains: int, draws: int, warmup: int, step_size: float | None
+) -> tuple[_chains.Plan, int]:
+    """Return how long to run, and the draws that were asked for."""
+    _validate.choice(sampler, SAMPLERS, "sampler")
+    if step_size is not None:
+        step_size = _validate.positive(step_size, "step_size")
+    # Without a step size given there must be a warm-up to find it.
+    warmup = _validate.count(warmup, "warmup", least=1 if step_size is None else 0, most=_validate.MOST_STEPS)
+    chains = _validate.count(chains, "chains", least=2)
+    draws = _validate.count(draws, "draws", most=_validate.MOST_STEPS)
+    batches = -(-draws // _chains.BATCH)
+    return _chains.Plan(sampler, chains, -(-warmup // _chains.BATCH), batches, step_size), draws
+
+
+def _fits(widths: tuple[int, ...], rank: int, plan: _chains.Plan, draws: int, classes: int) -> None:
+    """Refuse what does not fit into memory: the weights, and what is kept of each draw."""
+    weights = sum(width * inputs for width, inputs in zip(widths, (rank, *widths), strict=False))
+    _validate.fits(
+        plan.chains * (weights + draws * len(widths) * classes**2),
+        f"{_validate.shown(plan.chains)} chains of {draws} draws of "
+        + (f"width {_validate.shown(widths[0])}" if len(widths) == 1 else f"widths {widths}"),
+        "lower one of them",
+    )
 
 
 def _summed_up(
-    found: _chains.Draws, dataset: Dataset, span: Span, weighting: Weighting, accuracy: float | None
+    found: _chains.Draws,
+    dataset: Dataset,
+    span: Span,
+    weighting: Weighting,
+    accuracy: float | None,
+    weight_variance: float,
 ) -> Posterior:
     """Return the result, with its status."""
     record = found.record
-    within, between = _traces(record, np.array(dataset.class_sizes), weighting)
-    weight_norm = record.square / found.position[0].size
-    summary = _Summary(np.nan, np.nan, np.nan, np.nan)
-    finite = all(np.isfinite(part).all() for part in (record.log_density, within, between, found.gram))
-    if finite:
-        ratio = nc1(found.gram, dataset.labels, weighting=weighting).ratio  # NaN if the means coincide
-        summary = _summary(ratio, within, between, record.log_density, weight_norm)
+    layers = _mixing.layers(found, dataset, weighting)
+    last = layers[-1]
+    finite = bool(np.isfinite(record.log_density).all()) and all(layer.finite for layer in layers)
+    rhat = float(max((layer.rhat for layer in layers), default=np.nan)) if finite else np.nan
+    ess = float(min(layer.ess for layer in layers)) if finite else np.nan
     if not finite:
         status = Status.NOT_FINITE
     elif record.divergent.mean() > DIVERGENT_LIMIT:
         status = Status.DIVERGENCES
-    elif not (summary.rhat < RHAT_LIMIT and summary.ess >= ESS_A_CHAIN * len(within)):
+    elif not (rhat < RHAT_LIMIT and ess >= ESS_A_CHAIN * len(last.within)):
         status = Status.NOT_MIXED
-    elif accuracy is not None and summary.ratio_error > accuracy * abs(summary.ratio):
+    elif accuracy is not None and any(layer.ratio_error > accuracy * abs(layer.ratio) for layer in layers):
         status = Status.TOO_FEW_DRAWS
     else:
         status = Status.CONVERGED
-    known = status in (Status.CONVERGED, Status.TOO_FEW_DRAWS)
+    if status not in (Status.CONVERGED, Status.TOO_FEW_DRAWS):
+        layers = tuple(replace(layer, ratio=np.nan, ratio_error=np.nan) for layer in layers)
+        last = layers[-1]
+    scales = [np.sqrt(weight_variance / u.shape[2]) for u in found.position[1:]]
     return Posterior(
-        gram=found.gram,
-        gram_error=found.gram_error,
-        ratio=summary.ratio if known else np.nan,
-        ratio_error=summary.ratio_error if known else np.nan,
-        within=within,
-        between=between,
+        gram=last.gram,
+        gram_error=last.gram_error,
+        ratio=last.ratio,
+        ratio_error=last.ratio_error,
+        within=last.within,
+        between=last.between,
         log_density=record.log_density,
-        weight_norm=weight_norm,
+        weight_norm=layers[0].weight_norm,
         weight_covariance=span.weight_covariance(found.scatter),
-        rhat=summary.rhat,
-        ess=summary.ess,
+        rhat=rhat,
+        ess=ess,
         acceptance=float(record.acceptance.mean()),
         divergences=int(record.divergent.sum()),
         step_size=found.step_size,
         steps=float(record.steps.mean()),
         status=status,
         accuracy=accuracy,
-        weights=span.lift(np.sqrt(span.variance) * found.position),
+        weights=span.lift(np.sqrt(span.variance) * found.position[0]),
+        layers=layers,
+        deeper_weights=tuple(s * u for s, u in zip(scales, found.position[1:], strict=True)),
     )
-
-
-def _summary(
-    ratio: float,
-    within: Float[np.ndarray, "chains draws"],
-    between: Float[np.ndarray, "chains draws"],
-    log_density: Float[np.ndarray, "chains draws"],
-    weight_norm: Float[np.ndarray, "chains draws"],
-) -> _Summary:
-    """Return how well the worst of five summaries mixed, and the error of the ratio."""
-    deviation = within - np.nan_to_num(ratio) * between
-    ratios = np.divide(within, between, out=np.zeros_like(within), where=between != 0)
-    summaries = np.stack([ratios, within, between, log_density, weight_norm, deviation], axis=-1)
-    rhats, bulk, plain = _chains.diagnostics(summaries)
-    # What never moves in any chain (within = 0 with one sample a class) has nothing to mix; what stays at one
-    # value in each chain and differs between them has not mixed.
-    moves = np.ptp(summaries, axis=(0, 1)) > 0
-    rhat = float(np.nan_to_num(rhats, nan=np.inf)[:-1][moves[:-1]].max(initial=1.0))
-    ess = float(np.nan_to_num(bulk)[:-1][moves[:-1]].min(initial=within.size))
-    error = _standard_error(deviation, plain[-1]) / abs(between.mean()) if np.isfinite(ratio) else np.nan
-    return _Summary(ratio, error, rhat, ess)
-
-
-def _standard_error(values: Float[np.ndarray, "chains draws"], ess: float) -> float:
-    """Return the standard error of their mean; 0 if they are all the same, infinite if no draw is independent."""
-    spread = float(values.std(ddof=1))
-    return 0.0 if spread == 0 else spread / np.sqrt(ess) if ess > 0 else np.inf
-
-
-def _traces(
-    record: _chains.Record, sizes: Float[np.ndarray, " C"], weighting: Weighting
-) -> tuple[Float[np.ndarray, "chains draws"], Float[np.ndarray, "chains draws"]]:
-    """Return tr S_W and tr S_B of every draw; both are linear in its kernel (see `kernel_collapse.collapse`)."""
-    share = sizes / sizes.sum()
-    even = np.full_like(share, 1.0 / len(share))
-    squares = np.diagonal(record.means, axis1=-2, axis2=-1)
-    if weighting == "published":
-        overall = np.einsum("k,...kl,l->...", share, record.means, share)
-        return (record.spread + squares) @ share - squares @ even, squares @ even - overall
-    centre = even if weighting == "class" else share
-    distance = (
-        squares
-        - 2.0 * record.means @ centre
-        + np.einsum("k,...kl,l->...", centre, record.means, centre)[..., None]
-    )
-    return record.spread @ centre, distance @ (share if weighting == "sample" else even)
