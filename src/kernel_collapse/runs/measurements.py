@@ -6,6 +6,7 @@ every weighting, and whatever certifies it. A new measurement is a class that `M
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
@@ -111,15 +112,11 @@ class _Prior(Specification):
     _known = field_validator("activation")(_activation_name)
 
 
-class AdaptiveNC1(_Prior):
-    """NC1 of the adaptive kernel (`kernel_collapse.solve_adaptive`), under every weighting."""
+class _Layered(_Prior):
+    """What of several hidden layers has a width, or one for each of them."""
 
-    kernel: Literal["adaptive"] = "adaptive"
     depth: PositiveInt = 1
     width: PositiveFloat | tuple[PositiveFloat, ...] = 500.0
-    noise_variance: PositiveFloat = 1e-6
-    label_term: Literal["exact", "published"] = "exact"
-    starts: tuple[Literal["nngp", "published", "random", "annealed"], ...] = ("nngp",)
 
     @field_validator("width", mode="before")
     @classmethod
@@ -133,10 +130,8 @@ class AdaptiveNC1(_Prior):
         return value
 
     @model_validator(mode="after")
-    def _agrees(self) -> Self:
+    def _a_width_a_layer(self) -> Self:
         adaptive.layer_widths(self.width, self.depth)
-        if self.depth > 1 and (self.label_term == "published" or "published" in self.starts):
-            raise InputError("label_term and starts", f"'published' at depth {self.depth}", "depth 1")
         return self
 
     @model_serializer(mode="wrap")
@@ -146,6 +141,21 @@ class AdaptiveNC1(_Prior):
         if self.depth == 1:
             stored.pop("depth", None)
         return stored
+
+
+class AdaptiveNC1(_Layered):
+    """NC1 of the adaptive kernel (`kernel_collapse.solve_adaptive`), under every weighting."""
+
+    kernel: Literal["adaptive"] = "adaptive"
+    noise_variance: PositiveFloat = 1e-6
+    label_term: Literal["exact", "published"] = "exact"
+    starts: tuple[Literal["nngp", "published", "random", "annealed"], ...] = ("nngp",)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.depth > 1 and (self.label_term == "published" or "published" in self.starts):
+            raise InputError("label_term and starts", f"'published' at depth {self.depth}", "depth 1")
+        return self
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
@@ -171,17 +181,16 @@ Programs = dict[tuple[Any, ...], float]
 _JAX: Programs = {("jax",): 2.0}
 
 
-class MeanFieldNC1(_Prior):
+class MeanFieldNC1(_Layered):
     """NC1 of the mean-field kernel (`kernel_collapse.networks.solve_mean_field`), with its Monte Carlo error."""
 
     kernel: Literal["mean-field"] = "mean-field"
-    width: PositiveFloat = 500.0
     noise_variance: PositiveFloat = 1e-2
     accuracy: PositiveFloat = 0.01
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
-        return 0.3 + 4e-5 * n**2
+        return 0.3 + 4e-5 * n**2 * (1 if self.depth == 1 else 4 * self.depth)
 
     def programs(self, n: int, dim: int, classes: int) -> Programs:
         """Return what is compiled, and the estimated seconds of it."""
@@ -198,14 +207,25 @@ class MeanFieldNC1(_Prior):
             "residual": solution.residual,
             "iterations": float(solution.iterations),
             "ess": solution.ess,
+            **_of_layers(solution.layers),
         }
 
 
-class PosteriorNC1(_Prior):
+def _of_layers(layers: Sequence[Any]) -> Results:
+    """Return NC1 of every layer and its error, of several layers."""
+    if len(layers) == 1:
+        return {}
+    return {
+        "layer_nc1": [float(layer.ratio) for layer in layers],
+        "layer_nc1_error": [float(layer.ratio_error) for layer in layers],
+    }
+
+
+class PosteriorNC1(_Layered):
     """NC1 of the mean feature kernel of a Bayesian network (`kernel_collapse.networks.sample_posterior`)."""
 
     kernel: Literal["posterior"] = "posterior"
-    width: PositiveInt = 500
+    width: PositiveInt | tuple[PositiveInt, ...] = 500
     noise_variance: PositiveFloat = 1e-2
     sampler: Literal["hmc", "nuts", "mala", "langevin"] = "hmc"
     chains: PositiveInt = 4
@@ -213,16 +233,26 @@ class PosteriorNC1(_Prior):
     warmup: PositiveInt = 300
     accuracy: PositiveFloat | None = None
 
+    @field_validator("width", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        """Refuse a part of a unit in one sentence, as `_a_width` does what is no number."""
+        for width in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(width, float) and not width.is_integer():
+                raise InputError.of("width", width, "a whole number")
+        return value
+
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
-        inner = min(n, self.width)
         pace = 3e-9 if classes == 2 else 4e-8  # of many classes: longer ways
-        step = pace * n * inner * (self.width + inner)
+        width = max(self.width) if isinstance(self.width, tuple) else self.width
+        inner = min(n, width)
+        step = pace * n * inner * (width + inner) * self.depth**2
         return 0.2 + self.chains * (self.draws + self.warmup) * step
 
     def programs(self, n: int, dim: int, classes: int) -> Programs:
         """Return what is compiled, and the estimated seconds of it."""
-        shape = (n, dim, classes, self.width, self.chains, self.activation, self.sampler)
+        shape = (n, dim, classes, self.depth, self.width, self.chains, self.activation, self.sampler)
         return _JAX | {("chains", *shape): 7.0}
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -240,6 +270,7 @@ class PosteriorNC1(_Prior):
             "ess": posterior.ess,
             "acceptance": posterior.acceptance,
             "divergences": float(posterior.divergences),
+            **_of_layers(posterior.layers),
         }
 
 

@@ -1,0 +1,311 @@
+"""Networks of several hidden layers: every kernel, the posterior and trained networks, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kernel_collapse import data
+from kernel_collapse.report import intervals
+from kernel_collapse.report.parts import Figure, Table, Verdict
+from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, at, means
+from kernel_collapse.report.style import ACTIVATION_NAMES, KERNEL_COLOURS, KERNEL_NAMES
+from kernel_collapse.runs.experiments import Experiment, Preset
+from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
+from kernel_collapse.runs.trials import GaussianClasses, Trial
+from kernel_collapse_paper.experiments import topics
+from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.looks import of_kernel
+
+#: Classes that overlap in every coordinate.
+OVERLAP = (-0.3, 0.3)
+#: Laws by the name they have in figures.
+LAWS: dict[str, tuple[float, ...]] = {"D1": data.D1_MEANS, "D2": data.D2_MEANS, "overlap": OVERLAP}
+#: Samples, dimensions, draws a chain, depths, and seeds of each law: the posterior of D2 takes ten times as long.
+GRIDS: dict[Preset, tuple[int, int, int, tuple[int, ...], dict[str, int]]] = {
+    "quick": (24, 8, 300, (1, 2, 3), {"D1": 2, "overlap": 2}),
+    "paper": (32, 8, 1000, (1, 2, 3, 4), {"D1": 4, "D2": 2, "overlap": 4}),
+}
+ACTIVATIONS = ("erf", "relu")
+WIDTH, READOUT, NOISE = 100, 1 / 128, 1e-2
+#: In the order of the legend: what does not know the labels, what does, what it is held against.
+KERNELS = ("ntk", "nngp", "adaptive", "mean-field", "posterior", "network", "network-decayed")
+#: Those of one network of each depth, whose every layer knows the labels.
+ADAPTING = ("adaptive", "mean-field", "posterior", "network", "network-decayed")
+CELLS = ["data", "activation", "depth", "layer"]
+#: Two kernels follow one another where their NC1 differ by less than this factor.
+FOLLOWS, NEAR = 1.05, 1.10
+#: Share of the posterior's change of log10 NC1 from the NNGP that counts as most of it.
+MOST = 0.9
+
+
+def trials(preset: Preset) -> list[Trial]:
+    """Return every kernel and network of every depth on every law."""
+    n, dim, draws, depths, seeds = GRIDS[preset]
+    return [
+        Trial(data=GaussianClasses(n=n, dim=dim, class_means=LAWS[law]), measurement=m, seed=seed)
+        for law, repeats in seeds.items()
+        for seed in range(repeats)
+        for m in [
+            KernelNC1(kernel="data"),
+            *(m for a in ACTIVATIONS for depth in depths for m in _measurements(n, draws, a, depth)),
+        ]
+    ]
+
+
+def _measurements(n: int, draws: int, activation: str, depth: int) -> list[Any]:
+    plain: dict[str, Any] = {"activation": activation, "depth": depth}
+    prior = {**plain, "width": WIDTH, "readout_variance": READOUT}
+    noisy = {**prior, "noise_variance": NOISE}
+    # As in `all_kernels`: descent from a draw of the prior, and to the posterior's mode.
+    descent = {**prior, "parameterisation": "ntk", "learning_rate": 5.0}
+    return [
+        KernelNC1(kernel="nngp", **plain),
+        KernelNC1(kernel="ntk", **plain),
+        AdaptiveNC1(**noisy),
+        MeanFieldNC1(**noisy),
+        PosteriorNC1(**noisy, draws=draws),
+        NetworkNC1(**descent, epochs=600, weight_decay=0.0, probes=(600,)),
+        NetworkNC1(**descent, epochs=6000, weight_decay=2 * NOISE / n, probes=(6000,)),
+    ]
+
+
+def prepare(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a kernel, depth of the network and layer: log10 NC1 and its error.
+
+    The kernels that know no labels have no network: layer l of any depth is theirs of depth l.
+    """
+    rows = rows.copy()
+    rows.loc[(rows["kernel"] == "network") & (rows["weight_decay"] > 0), "kernel"] = "network-decayed"
+    rows = with_logs(rows).astype({"depth": int})
+    names = {means: law for law, means in LAWS.items()}
+    rows["data"] = [names[tuple(means)] for means in rows["data_class_means"]]
+    depths = sorted(rows["depth"].unique())
+    parts = []
+    for row in rows.to_dict("records"):
+        if row["kernel"] in ADAPTING:
+            values = np.asarray(_layers(row), dtype=float)
+            layers, of = np.arange(1, row["depth"] + 1), np.full(row["depth"], row["depth"])
+        else:
+            of = np.array([depth for depth in depths if depth >= row["depth"]])
+            layers, values = np.full(len(of), row["depth"]), np.full(len(of), row["nc1_paper"])
+        kept = {name: row[name] for name in ("data", "activation", "kernel", "seed", "log_nc1_data")}
+        parts.append(pd.DataFrame({**kept, "depth": of, "layer": layers, "nc1": values}))
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(log_nc1=np.log10(table["nc1"].where(table["nc1"] > 0)))
+
+
+def _layers(row: dict[str, Any]) -> list[float]:
+    """Return NC1 of every hidden layer of one network, or of the kernel that stands for it."""
+    if row["kernel"].startswith("network"):
+        return list(row["path_nc1"][-1])
+    return [row["nc1_paper"]] if row["depth"] == 1 else list(row["layer_nc1"])
+
+
+def _explained(table: pd.DataFrame) -> pd.DataFrame:
+    """Return of each layer the share of the posterior's change of log10 NC1 from the NNGP that a kernel makes."""
+    wide = table.pivot_table(index=[*CELLS, "seed"], columns="kernel", values="log_nc1")
+    wide = wide.reindex(columns=list(KERNELS))
+    of = [kernel for kernel in ADAPTING if kernel != "posterior"]
+    shares = wide[of].sub(wide["nngp"], axis=0).div(wide["posterior"] - wide["nngp"], axis=0)
+    return shares.reset_index().melt([*CELLS, "seed"], var_name="kernel", value_name="share").dropna()
+
+
+def figures(table: pd.DataFrame) -> list[Figure]:
+    """Draw NC1 by layer of the deepest networks, and the share of the posterior's change that each kernel explains."""
+    deepest = table["depth"].max()
+    about = f"erf and ReLU, width {WIDTH}, readout variance 1/128, noise variance {NOISE:g}"
+    return [
+        Figure(
+            "deep-kernels",
+            f"NC1 of every hidden layer of networks of {deepest} hidden layers ({about}): kernels, the posterior and "
+            "trained networks. The NTK and NNGP of layer l are those of a network of l hidden layers. Dotted: the "
+            "data themselves. Mean and one standard deviation over seeds.",
+            _draw(table[table["depth"] == deepest]),
+        ),
+        Figure(
+            "deep-kernels-explained",
+            "Share of the posterior's change of log10 NC1, from the NNGP of the same layer, that each kernel makes: 1 "
+            f"is all of it, 0 nothing. Last layer of networks of each depth ({about}); mean and one standard "
+            "deviation over seeds.",
+            _draw_explained(table),
+        ),
+    ]
+
+
+def _draw(table: pd.DataFrame) -> Plot:
+    grid = []
+    for law in _laws_in(table):
+        row = []
+        for activation in ACTIVATIONS:
+            of = table[(table["data"] == law) & (table["activation"] == activation)]
+            marks: list[Mark] = [
+                means(
+                    intervals.summarise(of[of["kernel"] == kernel], "log_nc1", ["layer"]),
+                    "layer",
+                    width=2.4 if kernel == "posterior" else 1.4,
+                    **of_kernel(kernel),
+                )
+                for kernel in KERNELS
+                if kernel in set(of["kernel"])
+            ]
+            level = of["log_nc1_data"].mean()
+            look: dict[str, Any] = {"color": KERNEL_COLOURS["data"], "group": "data themselves"}
+            marks.append(Level(level, width=1.2, dashes=":", **look))
+            x = at(sorted(table["layer"].unique()), "hidden layer")
+            y = Axis(label=rf"{law}: $\log_{{10}}$ NC1", logarithms=True)
+            row.append(Panel(marks=marks, x=x, y=y, title=ACTIVATION_NAMES[activation]))
+        grid.append(row)
+    return Plot(
+        rows=grid, size=(9.5, 2.9 * len(grid)), share_y="row", legend=Legend(where="outside right center")
+    )
+
+
+def _draw_explained(table: pd.DataFrame) -> Plot:
+    shares = _explained(table)
+    shares = shares[shares["layer"] == shares["depth"]]
+    grid = []
+    for law in _laws_in(table):
+        row = []
+        for activation in ACTIVATIONS:
+            of = shares[(shares["data"] == law) & (shares["activation"] == activation)]
+            marks: list[Mark] = [
+                means(
+                    intervals.summarise(of[of["kernel"] == kernel], "share", ["depth"]),
+                    "depth",
+                    **of_kernel(kernel),
+                )
+                for kernel in ADAPTING
+                if kernel in set(of["kernel"])
+            ]
+            marks += [Level(1, color=KERNEL_COLOURS["posterior"], group="posterior", width=1)]
+            x = at(sorted(table["depth"].unique()), "depth of the network")
+            y = Axis(label=f"{law}: share explained")
+            row.append(Panel(marks=marks, x=x, y=y, title=ACTIVATION_NAMES[activation]))
+        grid.append(row)
+    return Plot(
+        rows=grid, size=(9.5, 2.9 * len(grid)), share_y="row", legend=Legend(where="outside right center")
+    )
+
+
+def _laws_in(table: pd.DataFrame) -> list[str]:
+    present = set(table["data"])
+    return [law for law in LAWS if law in present]
+
+
+def tables(table: pd.DataFrame) -> list[Table]:
+    """Tabulate NC1 of every layer, and the shares explained."""
+    nc1 = table.pivot_table(index=CELLS, columns="kernel", values="nc1", aggfunc="mean")
+    kept = [kernel for kernel in KERNELS if kernel in nc1]
+    shares = _explained(table).pivot_table(index=CELLS, columns="kernel", values="share", aggfunc="mean")
+    order = [kernel for kernel in KERNELS if kernel in shares]
+    return [
+        Table(
+            "NC1 of every hidden layer, mean over seeds",
+            nc1[kept].rename(columns=KERNEL_NAMES).reset_index(),
+        ),
+        Table(
+            "Share of the posterior's change of log10 NC1 from the NNGP, mean over seeds",
+            shares[order].rename(columns=KERNEL_NAMES).reset_index(),
+            "1 is all of the change, 0 nothing; more than 1 goes further than the posterior.",
+        ),
+    ]
+
+
+def verdicts(table: pd.DataFrame) -> list[Verdict]:
+    """Judge whether each kernel collapses with depth, which layer adapts most, and which kernel follows networks."""
+    of = {kernel: table[table["kernel"] == kernel] for kernel in KERNELS}
+    judged = [
+        *(_by_layer(of[kernel], KERNEL_NAMES[kernel]) for kernel in KERNELS),
+        _last_adapts_most(of["posterior"], of["nngp"]),
+        _follows("The mean field gives", "posterior", "mean-field", of, FOLLOWS),
+        _follows("The Gaussian equations of state give", "posterior", "adaptive", of, FOLLOWS),
+        _explains(table, "adaptive", "The Gaussian equations of state make more than half", 0.5),
+        _explains(table, "mean-field", f"The mean field makes more than {100 * MOST:.0f} %", MOST),
+        _follows("The posterior gives", "network", "posterior", of, NEAR),
+    ]
+    return [verdict.about(topics.LAYERS) for verdict in judged]
+
+
+def _name(row: pd.Series[Any]) -> str:
+    depth = f", depth {row['depth']}" if "depth" in row else ""
+    layer = f", layer {row['layer']}" if "layer" in row else ""
+    return f"{ACTIVATION_NAMES[row['activation']]}, {row['data']}{depth}{layer}"
+
+
+def _by_layer(rows: pd.DataFrame, kernel: str) -> Verdict:
+    """Judge whether each layer of the deepest networks is more collapsed than the one below."""
+    deepest = rows[rows["depth"] == rows["depth"].max()]
+    above, cells = deepest.assign(layer=deepest["layer"] - 1), ["data", "activation", "layer"]
+    return intervals.above_zero(
+        f"{kernel}: each hidden layer is more collapsed than the one below.",
+        intervals.paired(above, deepest, "log_nc1", cells),
+        lambda row: (
+            f"{ACTIVATION_NAMES[row['activation']]}, {row['data']}, layer {row['layer']} to {row['layer'] + 1}"
+        ),
+        gap="fall of log10 NC1",
+        by="data",
+    )
+
+
+def _last_adapts_most(posterior: pd.DataFrame, nngp: pd.DataFrame) -> Verdict:
+    """Judge whether the posterior's NC1 differs most from that of the NNGP in the last layer of each network."""
+    on = [*CELLS, "seed"]
+    both = posterior[[*on, "log_nc1"]].merge(nngp[[*on, "log_nc1"]], on=on, suffixes=("", "_prior"))
+    change = both.assign(change=(both["log_nc1"] - both["log_nc1_prior"]).abs())
+    last = change[change["layer"] == change["depth"]]
+    network = ["data", "activation", "depth", "seed"]
+    other = change[change["layer"] < change["depth"]].groupby(network)["change"].max().reset_index()
+    return intervals.above_zero(
+        "The last hidden layer adapts most: there log10 NC1 of the posterior is furthest from that of the NNGP.",
+        intervals.paired(other, last, "change", network[:-1]),
+        _name,
+        gap="lead of the last layer",
+        by="data",
+    )
+
+
+def _follows(words: str, first: str, second: str, of: dict[str, pd.DataFrame], margin: float) -> Verdict:
+    return intervals.within(
+        f"{words} the NC1 of every layer of the {KERNEL_NAMES[first]} to {100 * (margin - 1):.0f} %.",
+        intervals.paired(of[first], of[second], "log_nc1", CELLS),
+        _name,
+        margin=float(np.log10(margin)),
+        gap=f"gap log10 NC1({KERNEL_NAMES[second]}) − log10 NC1({KERNEL_NAMES[first]})",
+        by="data",
+    )
+
+
+def _explains(table: pd.DataFrame, kernel: str, words: str, share: float) -> Verdict:
+    """Judge whether a kernel makes at least that share of the posterior's change from the NNGP, in every layer."""
+    wide = table.pivot_table(index=[*CELLS, "seed"], columns="kernel", values="log_nc1")
+    wide = wide.reindex(columns=list(KERNELS))
+    change = wide["posterior"] - wide["nngp"]
+    over = (
+        (np.sign(change) * (wide[kernel] - wide["nngp"] - share * change))
+        .dropna()
+        .rename("over")
+        .reset_index()
+    )
+    return intervals.above_zero(
+        f"{words} of the posterior's change of log10 NC1 from the NNGP, in every layer.",
+        intervals.paired(over.assign(over=0.0), over, "over", CELLS),
+        _name,
+        gap="change beyond that share",
+        by="data",
+    )
+
+
+EXPERIMENT = Experiment(
+    name="deep-kernels",
+    title="Deep adaptive kernels, layer by layer",
+    question="Do kernels that adapt to the data collapse with depth as networks do, and how much of the posterior's "
+    "collapse does each explain, layer by layer?",
+    trials=trials,
+    draw=figures,
+    tabulate=tables,
+    judge=verdicts,
+    prepare=prepare,
+)
