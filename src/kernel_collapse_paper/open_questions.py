@@ -69,14 +69,16 @@ QUESTIONS = (
         "The adaptive kernel of deeper networks",
         "Do the equations of state describe the collapse, layer by layer, of networks with more than one hidden layer?",
         (
+            Source("deep-kernels"),
+            Source("deep-widths"),
+            Source("deep-data"),
             Source("depth"),
             Source("real-data", topics.LAYERS),
             Source("training-path", topics.LAYERS),
         ),
-        "Solutions of the equations of state of several layers, held against the posterior and trained networks of "
-        "that depth as `all-kernels` does for one hidden layer.",
-        "`solve_adaptive` solves the equations of state of any depth, but no experiment of a run compares them with "
-        "networks yet. What a run has, are kernels that do not adapt, by depth, and networks that were trained.",
+        "A network, deeper, wider or on other data than these, whose posterior the mean field of its layers does not "
+        "follow as the width grows; or a first correction in 1 / width, which would say how far it is off where the "
+        "width is finite.",
     ),
     Question(
         "Activation and data together",
