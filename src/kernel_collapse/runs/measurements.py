@@ -6,6 +6,7 @@ every weighting, and whatever certifies it. A new measurement is a class that `M
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
@@ -51,6 +52,31 @@ KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
 def _activation_name(value: str | None) -> str | None:
     """Return the name if it is known (None where there is none)."""
     return value if value is None else activations.get(value).name
+
+
+def _widths(value: Any) -> Any:
+    """Refuse a width in one sentence, where a union of types has several."""
+    several = isinstance(value, list | tuple)
+    for width in value if several else [value]:
+        if isinstance(width, str):
+            raise InputError.of("width", width, "a number", "write it without quotation marks")
+        _validate.moderate(width, "width")
+    return value
+
+
+def _whole_widths(value: Any) -> Any:
+    """Refuse a number of units in one sentence, where a union of types has several."""
+    several = isinstance(value, list | tuple)
+    for width in _widths(value) if several else [_widths(value)]:
+        _validate.count(width, "width")
+    return value
+
+
+def _without_a_depth_of_one(stored: dict[str, Any]) -> dict[str, Any]:
+    """Leave a depth of 1 out, so that the keys of trials stay what they were before there were others."""
+    if stored.get("depth") == 1:
+        del stored["depth"]
+    return stored
 
 
 class KernelNC1(Specification):
@@ -121,16 +147,7 @@ class AdaptiveNC1(_Prior):
     label_term: Literal["exact", "published"] = "exact"
     starts: tuple[Literal["nngp", "published", "random", "annealed"], ...] = ("nngp",)
 
-    @field_validator("width", mode="before")
-    @classmethod
-    def _a_width(cls, value: Any) -> Any:
-        """Refuse a width in one sentence, where a union of types has several."""
-        several = isinstance(value, list | tuple)
-        for width in value if several else [value]:
-            if isinstance(width, str):
-                raise InputError.of("width", width, "a number", "write it without quotation marks")
-            _validate.moderate(width, "width")
-        return value
+    _a_width = field_validator("width", mode="before")(_widths)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -141,11 +158,7 @@ class AdaptiveNC1(_Prior):
 
     @model_serializer(mode="wrap")
     def _as_stored(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave a depth of 1 out, so that the keys of trials stay what they were before there were others."""
-        stored: dict[str, Any] = fields(self)
-        if self.depth == 1:
-            stored.pop("depth", None)
-        return stored
+        return _without_a_depth_of_one(fields(self))
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
@@ -175,13 +188,25 @@ class MeanFieldNC1(_Prior):
     """NC1 of the mean-field kernel (`kernel_collapse.networks.solve_mean_field`), with its Monte Carlo error."""
 
     kernel: Literal["mean-field"] = "mean-field"
-    width: PositiveFloat = 500.0
+    depth: PositiveInt = 1
+    width: PositiveFloat | tuple[PositiveFloat, ...] = 500.0
     noise_variance: PositiveFloat = 1e-2
     accuracy: PositiveFloat = 0.01
 
+    _a_width = field_validator("width", mode="before")(_widths)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        adaptive.layer_widths(self.width, self.depth)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_a_depth_of_one(fields(self))
+
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
-        return 0.3 + 4e-5 * n**2
+        return 0.3 + 4e-5 * n**2 + (self.depth - 1) * (1.0 + 1.5e-4 * n**2)
 
     def programs(self, n: int, dim: int, classes: int) -> Programs:
         """Return what is compiled, and the estimated seconds of it."""
@@ -192,20 +217,35 @@ class MeanFieldNC1(_Prior):
         from kernel_collapse import networks
 
         solution = networks.solve_mean_field(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
-        return flat(nc1_weightings(solution.gram, dataset.labels)) | {
-            "solver": solution.status.value,
-            "nc1_error": solution.ratio_error,
-            "residual": solution.residual,
-            "iterations": float(solution.iterations),
-            "ess": solution.ess,
-        }
+        return (
+            flat(nc1_weightings(solution.gram, dataset.labels))
+            | {
+                "solver": solution.status.value,
+                "nc1_error": solution.ratio_error,
+                "residual": solution.residual,
+                "iterations": float(solution.iterations),
+                "ess": solution.ess,
+            }
+            | _by_layer(solution.layers)
+        )
+
+
+def _by_layer(layers: Any) -> Results:
+    """Return NC1 of each of several layers with its error; nothing of one alone."""
+    if len(layers) == 1:
+        return {}
+    return {
+        "layer_nc1": [layer.ratio for layer in layers],
+        "layer_nc1_error": [layer.ratio_error for layer in layers],
+    }
 
 
 class PosteriorNC1(_Prior):
     """NC1 of the mean feature kernel of a Bayesian network (`kernel_collapse.networks.sample_posterior`)."""
 
     kernel: Literal["posterior"] = "posterior"
-    width: PositiveInt = 500
+    depth: PositiveInt = 1
+    width: PositiveInt | tuple[PositiveInt, ...] = 500
     noise_variance: PositiveFloat = 1e-2
     sampler: Literal["hmc", "nuts", "mala", "langevin"] = "hmc"
     chains: PositiveInt = 4
@@ -213,16 +253,30 @@ class PosteriorNC1(_Prior):
     warmup: PositiveInt = 300
     accuracy: PositiveFloat | None = None
 
+    _a_width = field_validator("width", mode="before")(_whole_widths)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        adaptive.layer_widths(self.width, self.depth)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_a_depth_of_one(fields(self))
+
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
-        inner = min(n, self.width)
+        widths = adaptive.layer_widths(self.width, self.depth)
+        inner = min(n, widths[-1])
         pace = 3e-9 if classes == 2 else 4e-8  # of many classes: longer ways
-        step = pace * n * inner * (self.width + inner)
+        between = sum(below * above for below, above in pairwise(widths))
+        step = pace * n * (inner * (widths[-1] + inner) + 3 * between)
         return 0.2 + self.chains * (self.draws + self.warmup) * step
 
     def programs(self, n: int, dim: int, classes: int) -> Programs:
         """Return what is compiled, and the estimated seconds of it."""
-        shape = (n, dim, classes, self.width, self.chains, self.activation, self.sampler)
+        widths = self.width if self.depth == 1 else adaptive.layer_widths(self.width, self.depth)
+        shape = (n, dim, classes, widths, self.chains, self.activation, self.sampler)
         return _JAX | {("chains", *shape): 7.0}
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -231,16 +285,20 @@ class PosteriorNC1(_Prior):
 
         posterior = networks.sample_posterior(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
         draws = posterior.nc1
-        return flat(nc1_weightings(posterior.gram, dataset.labels)) | {
-            "solver": posterior.status.value,
-            "nc1_error": posterior.ratio_error,
-            "nc1_draws_mean": float(draws.mean()),
-            "nc1_draws_std": float(draws.std()),
-            "rhat": posterior.rhat,
-            "ess": posterior.ess,
-            "acceptance": posterior.acceptance,
-            "divergences": float(posterior.divergences),
-        }
+        return (
+            flat(nc1_weightings(posterior.gram, dataset.labels))
+            | {
+                "solver": posterior.status.value,
+                "nc1_error": posterior.ratio_error,
+                "nc1_draws_mean": float(draws.mean()),
+                "nc1_draws_std": float(draws.std()),
+                "rhat": posterior.rhat,
+                "ess": posterior.ess,
+                "acceptance": posterior.acceptance,
+                "divergences": float(posterior.divergences),
+            }
+            | _by_layer(posterior.layers)
+        )
 
 
 class _Trained(_Prior):

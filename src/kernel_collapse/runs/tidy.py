@@ -103,6 +103,7 @@ OUTCOME = {
     "same_minimum": ("1 where every start ended in the same minimum", ""),
     "minima_spread": ("largest free energy of the starts' minima less the smallest", ""),
     "layer_nc1": ("NC1 of every hidden layer, a list", ""),
+    "layer_nc1_error": ("standard errors of layer_nc1, a list", ""),
     "nc1_error": ("standard error of nc1_paper over its value", ""),
     "nc1_draws_mean": ("mean of NC1 over the draws of the network", ""),
     "nc1_draws_std": ("standard deviation of NC1 over the draws of the network", ""),
