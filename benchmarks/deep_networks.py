@@ -1,8 +1,9 @@
-"""Mean field against posterior, layer by layer and over widths: the deviation falls as one over the width.
+"""Mean field against posterior, layer by layer and over widths: how fast the deviation falls.
 
 Give the widths as arguments, `50 100 200` by default, after `--readout` the readout variance and after `--depth` the
-number of hidden layers. The posterior of 200 units takes minutes. The last lines fit the exponent in the width, each
-deviation by its error.
+number of hidden layers. With `--scaled` readout and noise variance are those of 100 units and go as one over the width:
+then the mean field hardly changes with the width, and the deviation alone does. The posterior of 200 units takes
+minutes. The last lines fit the exponent in the width, each deviation by its error.
 """
 
 import argparse
@@ -17,10 +18,10 @@ from kernel_collapse import networks
 DRAWS = 6000
 
 
-def compare(width, depth, readout):
+def compare(width, depth, readout, noise):
     """Return relative deviation and its standard error of every layer, and print them."""
     data = kc.data.gaussian_classes(32, 4)
-    options = {"depth": depth, "width": width, "readout_variance": readout, "noise_variance": 1e-2}
+    options = {"depth": depth, "width": width, "readout_variance": readout, "noise_variance": noise}
     start = time.perf_counter()
     posterior = networks.sample_posterior(data, draws=DRAWS, **options)
     between = time.perf_counter()
@@ -32,7 +33,7 @@ def compare(width, depth, readout):
         error = np.hypot(truth.ratio_error, limit.ratio_error) / truth.ratio
         found.append((deviation, error))
         print(
-            f"| {width} | {readout:g} | {layer} | {truth.ratio:.5f} ({truth.ratio_error:.5f}) "
+            f"| {width} | {readout:.4g} | {noise:g} | {layer} | {truth.ratio:.5f} ({truth.ratio_error:.5f}) "
             f"| {limit.ratio:.5f} ({limit.ratio_error:.5f}) | {100 * deviation:.2f} ({100 * error:.2f}) "
             f"| {truth.rhat:.4f} | {truth.ess:.0f} | {seconds[0]:.0f} | {seconds[1]:.0f} |",
             flush=True,
@@ -53,12 +54,17 @@ def main():
     parser.add_argument("widths", nargs="*", type=int, default=[50, 100, 200])
     parser.add_argument("--readout", type=float, default=1 / 128)
     parser.add_argument("--depth", type=int, default=2)
+    parser.add_argument("--scaled", action="store_true")
     given = parser.parse_args()
     print(
-        "| widths | sigma_a^2 | layer | posterior | mean field | deviation in % | R-hat | ESS | seconds | seconds |"
+        "| widths | sigma_a^2 | sigma^2 | layer | posterior | mean field | deviation in % | R-hat | ESS | seconds | seconds |"
     )
-    print("|---" * 10 + "|")
-    found = np.array([compare(width, given.depth, given.readout) for width in given.widths])
+    print("|---" * 11 + "|")
+    found = []
+    for width in given.widths:
+        scale = 100 / width if given.scaled else 1.0
+        found.append(compare(width, given.depth, scale * given.readout, scale * 1e-2))
+    found = np.array(found)
     for layer in range(given.depth):
         deviations, errors = found[:, layer].T
         if len(deviations) > 1 and (deviations > 0).all():
