@@ -252,6 +252,7 @@ RESULTS = {
     *("Alignment", "BlockStructure", "Geometry", "LawOfSeparation", "RegressionCollapse"),
     *("NC1", "NC1Estimate", "Collapse", "AdaptiveSolution", "AdaptiveError", "theory.ExpectedNC1"),
     *("theory.GaussianMixture", "networks.Training", "networks.Posterior", "networks.MeanField"),
+    *("networks.PosteriorLayer", "networks.MeanFieldLayer"),
     *("History", "Record"),
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
     *(

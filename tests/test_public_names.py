@@ -140,8 +140,10 @@ ATTRIBUTES = {
     "AdaptiveSolution": "gram output_gram weight_covariance free_energy prior_free_energy residual status iterations "
     "evaluations path",
     "networks.Training": "nc1 nc3 nc3_cosine epochs seeds loss accuracy networks status",
-    "networks.Posterior": "gram nc1 ratio ratio_error rhat ess status",
-    "networks.MeanField": "gram ratio ratio_error status",
+    "networks.Posterior": "gram grams layers nc1 ratio ratio_error rhat ess status",
+    "networks.PosteriorLayer": "gram gram_error ratio ratio_error rhat ess",
+    "networks.MeanField": "gram grams layers ratio ratio_error status",
+    "networks.MeanFieldLayer": "gram gram_error ratio ratio_error ess",
     "theory.ExpectedNC1": "ratio ratio_error within between status",
 }
 

@@ -9,16 +9,18 @@ _extras.require("networks", "networks")
 
 from kernel_collapse.networks._types import NetworkError
 from kernel_collapse.networks.empirical import empirical_nngp, empirical_ntk
-from kernel_collapse.networks.mean_field import MeanField, solve_mean_field
+from kernel_collapse.networks.mean_field import MeanField, MeanFieldLayer, solve_mean_field
 from kernel_collapse.networks.model import Network, initialise
-from kernel_collapse.networks.posterior import Posterior, sample_posterior
+from kernel_collapse.networks.posterior import Posterior, PosteriorLayer, sample_posterior
 from kernel_collapse.networks.training import Training, train
 
 __all__ = [
     "MeanField",
+    "MeanFieldLayer",
     "Network",
     "NetworkError",
     "Posterior",
+    "PosteriorLayer",
     "Training",
     "empirical_nngp",
     "empirical_ntk",

@@ -29,6 +29,9 @@ HOLDS = 0.5
 #: How often particles of one number are drawn anew from the second moment reached, as soon as less than a share GENTLE
 #: of them is effective, before the descent goes on as far as EFFECTIVE lets it.
 DRAWS, GENTLE = 3, 0.25
+#: Share of the accuracy that may be left to go where no step goes down. With an activation that has kinks F has as many
+#: above the first layer, one for each particle and sample, and its minimum on given particles may lie on one.
+LEFT = 0.1
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def solve(problem: Problem, start: Sequence[Gaussian], goal: Goal, rng: np.rando
         state = descend(ensemble, state, tolerance, limit - iterations, least)
         iterations += state.iterations
         even, arrived = state.ess >= least, state.slope <= tolerance
+        stalled = problem.depth > 1 and even and not arrived and iterations < limit
+        arrived = arrived or (stalled and state.slope <= LEFT * goal.accuracy)
         close = _close(state, known, arrived=arrived)
         if iterations < limit and close != known:
             known = close  # where p is far from the Gaussian, its moments are of no help
@@ -102,9 +107,9 @@ def solve(problem: Problem, start: Sequence[Gaussian], goal: Goal, rng: np.rando
             status = Status.NOT_FINITE
         elif all(error.ratio_error <= goal.accuracy * abs(error.ratio) for error in errors):
             status = Status.CONVERGED
-        elif not arrived and (even or iterations >= limit):
+        elif not arrived and not stalled and (even or iterations >= limit):
             status = Status.MAX_ITERATIONS
-        elif (arrived and even) or draws == DRAWS:
+        elif even or draws == DRAWS:
             if 2 * size > largest:
                 status = Status.TOO_FEW_SAMPLES
             size, draws = min(4 * size, largest), 0

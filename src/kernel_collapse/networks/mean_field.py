@@ -41,7 +41,7 @@ from kernel_collapse.networks._roots import root_of
 from kernel_collapse.networks._types import NetworkError, check_dataset
 from kernel_collapse.solution import Solution, SolutionError, Status
 
-__all__ = ["MeanField", "Status", "solve_mean_field"]
+__all__ = ["MeanField", "MeanFieldLayer", "Status", "solve_mean_field"]
 
 #: How many weight vectors the result keeps.
 SAMPLE = 1000

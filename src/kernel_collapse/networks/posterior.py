@@ -31,7 +31,7 @@ from kernel_collapse.networks._mixing import PosteriorLayer
 from kernel_collapse.networks._types import NetworkError, check_dataset, whole_widths
 from kernel_collapse.solution import Solution, SolutionError, Status
 
-__all__ = ["SAMPLERS", "Posterior", "Sampler", "Status", "sample_posterior"]
+__all__ = ["SAMPLERS", "Posterior", "PosteriorLayer", "Sampler", "Status", "sample_posterior"]
 
 Sampler = Literal["hmc", "nuts", "mala", "langevin"]
 SAMPLERS: tuple[Sampler, ...] = ("hmc", "nuts", "mala", "langevin")

@@ -6,7 +6,7 @@ every weighting, and whatever certifies it. A new measurement is a class that `M
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
@@ -52,6 +52,24 @@ KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
 def _activation_name(value: str | None) -> str | None:
     """Return the name if it is known (None where there is none)."""
     return value if value is None else activations.get(value).name
+
+
+def _widths(value: Any) -> Any:
+    """Refuse a width in one sentence, where a union of types has several."""
+    several = isinstance(value, list | tuple)
+    for width in value if several else [value]:
+        if isinstance(width, str):
+            raise InputError.of("width", width, "a number", "write it without quotation marks")
+        _validate.moderate(width, "width")
+    return value
+
+
+def _whole_widths(value: Any) -> Any:
+    """Refuse a number of units in one sentence, where a union of types has several."""
+    several = isinstance(value, list | tuple)
+    for width in _widths(value) if several else [_widths(value)]:
+        _validate.count(width, "width")
+    return value
 
 
 class KernelNC1(Specification):
@@ -113,21 +131,12 @@ class _Prior(Specification):
 
 
 class _Layered(_Prior):
-    """What of several hidden layers has a width, or one for each of them."""
+    """A depth, and a width of every hidden layer or one for each."""
 
     depth: PositiveInt = 1
     width: PositiveFloat | tuple[PositiveFloat, ...] = 500.0
 
-    @field_validator("width", mode="before")
-    @classmethod
-    def _a_width(cls, value: Any) -> Any:
-        """Refuse a width in one sentence, where a union of types has several."""
-        several = isinstance(value, list | tuple)
-        for width in value if several else [value]:
-            if isinstance(width, str):
-                raise InputError.of("width", width, "a number", "write it without quotation marks")
-            _validate.moderate(width, "width")
-        return value
+    _a_width = field_validator("width", mode="before")(_widths)
 
     @model_validator(mode="after")
     def _a_width_a_layer(self) -> Self:
@@ -190,7 +199,7 @@ class MeanFieldNC1(_Layered):
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
-        return 0.3 + 4e-5 * n**2 * (1 if self.depth == 1 else 4 * self.depth)
+        return 0.3 + 4e-5 * n**2 + (self.depth - 1) * (1.0 + 1.5e-4 * n**2)
 
     def programs(self, n: int, dim: int, classes: int) -> Programs:
         """Return what is compiled, and the estimated seconds of it."""
@@ -201,23 +210,26 @@ class MeanFieldNC1(_Layered):
         from kernel_collapse import networks
 
         solution = networks.solve_mean_field(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
-        return flat(nc1_weightings(solution.gram, dataset.labels)) | {
-            "solver": solution.status.value,
-            "nc1_error": solution.ratio_error,
-            "residual": solution.residual,
-            "iterations": float(solution.iterations),
-            "ess": solution.ess,
-            **_of_layers(solution.layers),
-        }
+        return (
+            flat(nc1_weightings(solution.gram, dataset.labels))
+            | {
+                "solver": solution.status.value,
+                "nc1_error": solution.ratio_error,
+                "residual": solution.residual,
+                "iterations": float(solution.iterations),
+                "ess": solution.ess,
+            }
+            | _by_layer(solution.layers)
+        )
 
 
-def _of_layers(layers: Sequence[Any]) -> Results:
-    """Return NC1 of every layer and its error, of several layers."""
+def _by_layer(layers: Any) -> Results:
+    """Return NC1 of each of several layers with its error; nothing of one alone."""
     if len(layers) == 1:
         return {}
     return {
-        "layer_nc1": [float(layer.ratio) for layer in layers],
-        "layer_nc1_error": [float(layer.ratio_error) for layer in layers],
+        "layer_nc1": [layer.ratio for layer in layers],
+        "layer_nc1_error": [layer.ratio_error for layer in layers],
     }
 
 
@@ -233,26 +245,21 @@ class PosteriorNC1(_Layered):
     warmup: PositiveInt = 300
     accuracy: PositiveFloat | None = None
 
-    @field_validator("width", mode="before")
-    @classmethod
-    def _whole(cls, value: Any) -> Any:
-        """Refuse a part of a unit in one sentence, as `_a_width` does what is no number."""
-        for width in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(width, float) and not width.is_integer():
-                raise InputError.of("width", width, "a whole number")
-        return value
+    _a_width = field_validator("width", mode="before")(_whole_widths)
 
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too."""
+        widths = adaptive.layer_widths(self.width, self.depth)
+        inner = min(n, widths[-1])
         pace = 3e-9 if classes == 2 else 4e-8  # of many classes: longer ways
-        width = max(self.width) if isinstance(self.width, tuple) else self.width
-        inner = min(n, width)
-        step = pace * n * inner * (width + inner) * self.depth**2
+        between = sum(below * above for below, above in pairwise(widths))
+        step = pace * n * (inner * (widths[-1] + inner) + 3 * between)
         return 0.2 + self.chains * (self.draws + self.warmup) * step
 
     def programs(self, n: int, dim: int, classes: int) -> Programs:
         """Return what is compiled, and the estimated seconds of it."""
-        shape = (n, dim, classes, self.depth, self.width, self.chains, self.activation, self.sampler)
+        widths = self.width if self.depth == 1 else adaptive.layer_widths(self.width, self.depth)
+        shape = (n, dim, classes, widths, self.chains, self.activation, self.sampler)
         return _JAX | {("chains", *shape): 7.0}
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
@@ -261,17 +268,20 @@ class PosteriorNC1(_Layered):
 
         posterior = networks.sample_posterior(dataset, seed=seed, **self.model_dump(exclude={"kernel"}))
         draws = posterior.nc1
-        return flat(nc1_weightings(posterior.gram, dataset.labels)) | {
-            "solver": posterior.status.value,
-            "nc1_error": posterior.ratio_error,
-            "nc1_draws_mean": float(draws.mean()),
-            "nc1_draws_std": float(draws.std()),
-            "rhat": posterior.rhat,
-            "ess": posterior.ess,
-            "acceptance": posterior.acceptance,
-            "divergences": float(posterior.divergences),
-            **_of_layers(posterior.layers),
-        }
+        return (
+            flat(nc1_weightings(posterior.gram, dataset.labels))
+            | {
+                "solver": posterior.status.value,
+                "nc1_error": posterior.ratio_error,
+                "nc1_draws_mean": float(draws.mean()),
+                "nc1_draws_std": float(draws.std()),
+                "rhat": posterior.rhat,
+                "ess": posterior.ess,
+                "acceptance": posterior.acceptance,
+                "divergences": float(posterior.divergences),
+            }
+            | _by_layer(posterior.layers)
+        )
 
 
 class _Trained(_Prior):

@@ -21,12 +21,12 @@ from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: Samples, and samples of digits, depths, seeds.
 GRIDS: dict[Preset, tuple[int, int, tuple[int, ...], int]] = {
-    "quick": (32, 60, (1, 2, 3), 3),
+    "quick": (32, 60, (1, 2, 3), 4),
     "paper": (64, 200, (1, 2, 3, 4), 6),
 }
 ACTIVATIONS = ("erf", "relu")
 KERNELS = ("nngp", "adaptive")
-PRIOR: dict[str, float] = {"width": 100.0, "readout_variance": 1 / 128, "noise_variance": 1e-2}
+PRIOR: dict[str, Any] = {"width": 100.0, "readout_variance": 1 / 128, "noise_variance": 1e-2}
 DIM, IMBALANCE = 8, 3.0
 CELLS = ["data", "activation"]
 
