@@ -34,22 +34,16 @@ CELLS = ["data", "activation"]
 def data_of(preset: Preset) -> dict[str, Any]:
     """Return every law or table by the name that it has in figures."""
     n, digits, _, _ = GRIDS[preset]
-    made: dict[str, Any] = {
-        f"separation {s:g}": laws.Gaussian.model_validate({"n": n, "dim": DIM, "separation": s})
-        for s in (0.5, 1.0, 2.0, 4.0)
-    }
-    made |= {
-        f"{dim} dimensions": laws.Gaussian.model_validate(
-            {"n": n, "dim": dim, "separation": 2.0 * (8 / dim) ** 0.5}
-        )
-        for dim in (2, 32)
-    }
-    return made | {
-        "imbalance 3 to 1": laws.Gaussian.model_validate(
-            {"n": n, "dim": DIM, "separation": 2.0, "imbalance": IMBALANCE}
-        ),
+
+    def made(law: Any, separation: float, dim: int = DIM, **options: Any) -> Any:
+        return law.model_validate({"n": n, "dim": dim, "separation": separation, **options})
+
+    found = {f"separation {s:g}": made(laws.Gaussian, s) for s in (0.5, 1.0, 2.0, 4.0)}
+    found |= {f"{dim} dimensions": made(laws.Gaussian, 2.0 * (DIM / dim) ** 0.5, dim) for dim in (2, 32)}
+    return found | {
+        "imbalance 3 to 1": made(laws.Gaussian, 2.0, imbalance=IMBALANCE),
         "D2": GaussianClasses(n=n, dim=DIM, class_means=data.D2_MEANS),
-        "XOR": laws.XOR.model_validate({"n": n, "dim": DIM, "separation": 4.0}),
+        "XOR": made(laws.XOR, 4.0),
         "digits": ShippedData(name="digits", n=digits),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from kernel_collapse_paper.experiments.looks import of_kernel
 OVERLAP = (-0.3, 0.3)
 #: Laws by the name they have in figures.
 LAWS: dict[str, tuple[float, ...]] = {"D1": data.D1_MEANS, "D2": data.D2_MEANS, "overlap": OVERLAP}
-#: Samples, dimensions, draws a chain, activations, depths, and seeds of each law: a posterior takes most of the time, that
-#: of D2 ten times as long as the others.
+#: Samples, dimensions, draws a chain, activations, depths, and seeds of each law: a posterior takes most of the time,
+#: that of D2 ten times as long as the others.
 GRIDS: dict[Preset, tuple[int, int, int, tuple[str, ...], tuple[int, ...], dict[str, int]]] = {
     "quick": (24, 8, 600, ("erf",), (1, 3), {"D1": 3}),
     "paper": (32, 8, 1000, ("erf", "relu"), (1, 2, 3, 4), {"D1": 4, "D2": 2, "overlap": 4}),
@@ -115,87 +116,73 @@ def _explained(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figures(table: pd.DataFrame) -> list[Figure]:
-    """Draw NC1 by layer of the deepest networks, and the share of the posterior's change that each kernel explains."""
-    deepest = table["depth"].max()
+    """Draw NC1 by layer of the deepest networks, and the share of the posterior's change that each kernel makes."""
+    deepest = table[table["depth"] == table["depth"].max()]
     names = " and ".join(ACTIVATION_NAMES[activation] for activation in _activations_in(table))
-    about = f"{names}, width {WIDTH}, readout variance 1/128, noise variance {NOISE:g}"
+    about = (
+        f"hidden layer of networks of {table['depth'].max()} hidden layers ({names}, width {WIDTH}, readout variance "
+        f"1/128, noise variance {NOISE:g})"
+    )
     return [
         Figure(
             "deep-kernels",
-            f"NC1 of every hidden layer of networks of {deepest} hidden layers ({about}): kernels, the posterior and "
-            "trained networks. The NTK and NNGP of layer l are those of a network of l hidden layers. Dotted: the "
-            "data themselves. Mean and one standard deviation over seeds.",
-            _draw(table[table["depth"] == deepest]),
+            f"NC1 of every {about}: kernels, the posterior and trained networks. The NTK and NNGP of layer l are those "
+            "of a network of l hidden layers. Dotted: the data themselves. Mean and one standard deviation over seeds.",
+            _grid(deepest, _by_kernel),
         ),
         Figure(
             "deep-kernels-explained",
-            "Share of the posterior's change of log10 NC1, from the NNGP of the same layer, that each kernel makes: 1 "
-            f"is all of it, 0 nothing. Last layer of networks of each depth ({about}); mean and one standard "
-            "deviation over seeds.",
-            _draw_explained(table),
+            "Share of the posterior's change of log10 NC1, from the NNGP of the same layer, that each kernel makes in "
+            f"every {about}: 1 is all of it, 0 nothing. Mean and one standard deviation over seeds.",
+            _grid(deepest, _shares),
         ),
     ]
 
 
-def _draw(table: pd.DataFrame) -> Plot:
+def _grid(table: pd.DataFrame, marks: Callable[[pd.DataFrame], list[Mark]]) -> Plot:
+    """Return a panel a law and activation, of marks over the layers."""
+    what = "share of the change" if marks is _shares else r"$\log_{10}$ NC1"
+    x = at(sorted(table["layer"].unique()), "hidden layer")
     grid = []
     for law in _laws_in(table):
         row = []
         for activation in _activations_in(table):
             of = table[(table["data"] == law) & (table["activation"] == activation)]
-            marks: list[Mark] = [
-                means(
-                    intervals.summarise(of[of["kernel"] == kernel], "log_nc1", ["layer"]),
-                    "layer",
-                    width=2.4 if kernel == "posterior" else 1.4,
-                    **of_kernel(kernel),
-                )
-                for kernel in KERNELS
-                if kernel in set(of["kernel"])
-            ]
-            level = of["log_nc1_data"].mean()
-            look: dict[str, Any] = {"color": KERNEL_COLOURS["data"], "group": "data themselves"}
-            marks.append(Level(level, width=1.2, dashes=":", **look))
-            x = at(sorted(table["layer"].unique()), "hidden layer")
-            y = Axis(label=rf"{law}: $\log_{{10}}$ NC1", logarithms=True)
-            row.append(Panel(marks=marks, x=x, y=y, title=ACTIVATION_NAMES[activation]))
+            y = Axis(label=f"{law}: {what}", logarithms=marks is not _shares)
+            row.append(Panel(marks=marks(of), x=x, y=y, title=ACTIVATION_NAMES[activation]))
         grid.append(row)
-    return Plot(
-        rows=grid,
-        size=(2.5 + 3.5 * len(grid[0]), 2.9 * len(grid)),
-        share_y="row",
-        legend=Legend(where="outside right center"),
-    )
+    size = (2.5 + 3.5 * len(grid[0]), 0.5 + 2.9 * len(grid))
+    return Plot(rows=grid, size=size, share_y="row", legend=Legend(where="outside right center"))
 
 
-def _draw_explained(table: pd.DataFrame) -> Plot:
+def _by_kernel(table: pd.DataFrame) -> list[Mark]:
+    """Return NC1 of every kernel by layer, and that of the data themselves."""
+    marks: list[Mark] = [
+        means(
+            intervals.summarise(table[table["kernel"] == kernel], "log_nc1", ["layer"]),
+            "layer",
+            width=2.4 if kernel == "posterior" else 1.4,
+            **of_kernel(kernel),
+        )
+        for kernel in KERNELS
+        if kernel in set(table["kernel"])
+    ]
+    look: dict[str, Any] = {"color": KERNEL_COLOURS["data"], "name": "data themselves"}
+    return [*marks, Level(table["log_nc1_data"].mean(), width=1.2, dashes=":", **look)]
+
+
+def _shares(table: pd.DataFrame) -> list[Mark]:
+    """Return the share of the posterior's change that each kernel makes, by layer."""
     shares = _explained(table)
-    shares = shares[shares["layer"] == shares["depth"]]
-    grid = []
-    for law in _laws_in(table):
-        row = []
-        for activation in _activations_in(table):
-            of = shares[(shares["data"] == law) & (shares["activation"] == activation)]
-            marks: list[Mark] = [
-                means(
-                    intervals.summarise(of[of["kernel"] == kernel], "share", ["depth"]),
-                    "depth",
-                    **of_kernel(kernel),
-                )
-                for kernel in ADAPTING
-                if kernel in set(of["kernel"])
-            ]
-            marks += [Level(1, color=KERNEL_COLOURS["posterior"], group="posterior", width=1)]
-            x = at(sorted(table["depth"].unique()), "depth of the network")
-            y = Axis(label=f"{law}: share explained")
-            row.append(Panel(marks=marks, x=x, y=y, title=ACTIVATION_NAMES[activation]))
-        grid.append(row)
-    return Plot(
-        rows=grid,
-        size=(2.5 + 3.5 * len(grid[0]), 2.9 * len(grid)),
-        share_y="row",
-        legend=Legend(where="outside right center"),
-    )
+    marks: list[Mark] = [
+        means(
+            intervals.summarise(shares[shares["kernel"] == kernel], "share", ["layer"]),
+            "layer",
+            **of_kernel(kernel),
+        )
+        for kernel in ("adaptive", "mean-field", "network")
+    ]
+    return [*marks, Level(1, color=KERNEL_COLOURS["posterior"], name="posterior", width=1)]
 
 
 def _activations_in(table: pd.DataFrame) -> list[str]:
