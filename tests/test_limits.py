@@ -317,7 +317,8 @@ def test_the_page_is_put_together_from_verdicts():
     assert "erf" not in ntk
     assert "holds in part" in activation
     assert "None yet: no experiment of this run bears on it." in limit
-    assert "no experiment of a run compares them with networks yet" in deeper
+    assert "None yet: no experiment of this run bears on it." not in deeper
+    assert "`deep-kernels`, `deep-widths`, `deep-data`" in deeper
     for part in parts_of(page):
         for word in ("**Question.**", "**Answer.**", "**What would change it.**"):
             assert part.count(word) == 1
