@@ -44,28 +44,35 @@ MOST = 0.9
 
 
 def trials(preset: Preset) -> list[Trial]:
-    """Return every kernel and network of every depth on every law."""
+    """Return every kernel and network of every depth on every law; those that know no labels of every layer."""
     n, dim, draws, activations, depths, seeds = GRIDS[preset]
+    measurements: list[Any] = [KernelNC1(kernel="data")]
+    for activation in activations:
+        for layer in range(1, max(depths) + 1):
+            measurements += [
+                KernelNC1(kernel="nngp", activation=activation, depth=layer),
+                KernelNC1(kernel="ntk", activation=activation, depth=layer),
+            ]
+        measurements += [m for depth in depths for m in _measurements(n, draws, activation, depth)]
     return [
         Trial(data=GaussianClasses(n=n, dim=dim, class_means=LAWS[law]), measurement=m, seed=seed)
         for law, repeats in seeds.items()
         for seed in range(repeats)
-        for m in [
-            KernelNC1(kernel="data"),
-            *(m for a in activations for depth in depths for m in _measurements(n, draws, a, depth)),
-        ]
+        for m in measurements
     ]
 
 
 def _measurements(n: int, draws: int, activation: str, depth: int) -> list[Any]:
-    plain: dict[str, Any] = {"activation": activation, "depth": depth}
-    prior = {**plain, "width": WIDTH, "readout_variance": READOUT}
+    prior: dict[str, Any] = {
+        "activation": activation,
+        "depth": depth,
+        "width": WIDTH,
+        "readout_variance": READOUT,
+    }
     noisy = {**prior, "noise_variance": NOISE}
     # As in `all_kernels`: descent from a draw of the prior, and to the posterior's mode.
     descent = {**prior, "parameterisation": "ntk", "learning_rate": 5.0}
     return [
-        KernelNC1(kernel="nngp", **plain),
-        KernelNC1(kernel="ntk", **plain),
         AdaptiveNC1(**noisy),
         MeanFieldNC1(**noisy),
         PosteriorNC1(**noisy, draws=draws),
@@ -84,7 +91,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     rows = with_logs(rows).astype({"depth": int})
     names = {means: law for law, means in LAWS.items()}
     rows["data"] = [names[tuple(means)] for means in rows["data_class_means"]]
-    depths = sorted(rows["depth"].unique())
+    depths = sorted(rows.loc[rows["kernel"].isin(ADAPTING), "depth"].unique())
     parts = []
     for row in rows.to_dict("records"):
         if row["kernel"] in ADAPTING:
