@@ -53,9 +53,9 @@ def deep():
 
 def test_every_layer_of_every_network_is_a_row(deep):
     _, table = deep
-    *_, activations, depths, seeds = deep_kernels.GRIDS["paper"]
-    layers = sum(depths)
-    assert len(table) == sum(seeds.values()) * len(activations) * layers * len(deep_kernels.KERNELS)
+    *_, depths, chosen = deep_kernels.GRIDS["paper"]
+    networks = sum(len(activations) * seeds for activations, seeds in chosen.values())
+    assert len(table) == networks * sum(depths) * len(deep_kernels.KERNELS)
     for kernel, logs in LAYERS.items():
         of = table[table["kernel"] == kernel]
         expected = [logs(layer) for layer in of["layer"]]
@@ -98,8 +98,8 @@ def test_figures_have_every_law_and_kernel(deep):
     experiment, table = deep
     by_layer, shares = experiment.draw(table)
     for figure, lines in ((by_layer, len(deep_kernels.KERNELS) + 1), (shares, 4)):
-        panels = [panel for row in figure.plot.rows for panel in row]
-        assert len(panels) == len(deep_kernels.LAWS) * len(deep_kernels.ACTIVATIONS)
+        panels = [panel for row in figure.plot.rows for panel in row if panel is not None]
+        assert len(panels) == 5  # of D2 erf alone
         assert {len(panel.marks) for panel in panels} == {lines}
 
 

@@ -375,6 +375,6 @@ def means(table: pd.DataFrame, x: str, **line: Any) -> Line:
     return Line(table[x], table["mean"], low, high, **{"marker": "o"} | line)
 
 
-def at(values: Sequence[Any], label: str) -> Axis:
-    """Return a logarithmic axis with a tick at each of the values."""
-    return Axis(label=label, scale="log", base=2, ticks={value: str(value) for value in values})
+def at(values: Sequence[Any], label: str, scale: Scale = "log") -> Axis:
+    """Return an axis with a tick at each of the values."""
+    return Axis(label=label, scale=scale, base=2, ticks={value: str(value) for value in values})

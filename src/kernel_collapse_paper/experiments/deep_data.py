@@ -110,7 +110,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 
 def _draw(rows: pd.DataFrame) -> Plot:
-    x = at(sorted(rows["depth"].unique()), "depth")
+    x = at(sorted(rows["depth"].unique()), "depth", "linear")
     panels = []
     for name in _present(rows):
         of = rows[rows["data"] == name]

@@ -24,16 +24,23 @@ from kernel_collapse_paper.experiments.looks import of_kernel
 OVERLAP = (-0.3, 0.3)
 #: Laws by the name they have in figures.
 LAWS: dict[str, tuple[float, ...]] = {"D1": data.D1_MEANS, "D2": data.D2_MEANS, "overlap": OVERLAP}
-#: Samples, dimensions, draws a chain, activations, depths, and seeds of each law: a posterior takes most of the time,
-#: that of D2 ten times as long as the others.
-GRIDS: dict[Preset, tuple[int, int, int, tuple[str, ...], tuple[int, ...], dict[str, int]]] = {
-    "quick": (24, 8, 600, ("erf",), (1, 3), {"D1": 3}),
-    "paper": (32, 8, 1000, ("erf", "relu"), (1, 2, 3, 4), {"D1": 4, "D2": 2, "overlap": 4}),
+#: Activations and seeds of each law: a posterior takes most of the time, that of D2 ten times as long as the others.
+Laws = dict[str, tuple[tuple[str, ...], int]]
+#: Samples, dimensions, draws a chain, depths, and the laws.
+GRIDS: dict[Preset, tuple[int, int, int, tuple[int, ...], Laws]] = {
+    "quick": (24, 8, 600, (1, 3), {"D1": (("erf",), 3)}),
+    "paper": (
+        32,
+        8,
+        800,
+        (1, 2, 3),
+        {"D1": (("erf", "relu"), 4), "D2": (("erf",), 2), "overlap": (("erf", "relu"), 4)},
+    ),
 }
 ACTIVATIONS = ("erf", "relu")
 WIDTH, READOUT, NOISE = 100, 1 / 128, 1e-2
-#: In the order of the legend: what does not know the labels, what does, what it is held against.
-KERNELS = ("ntk", "nngp", "adaptive", "mean-field", "posterior", "network", "network-decayed")
+#: In the order of the legend: what does not know the labels, what does. The mean field is drawn upon the posterior.
+KERNELS = ("ntk", "nngp", "adaptive", "posterior", "mean-field", "network", "network-decayed")
 #: Those of one network of each depth, whose every layer knows the labels.
 ADAPTING = ("adaptive", "mean-field", "posterior", "network", "network-decayed")
 CELLS = ["data", "activation", "depth", "layer"]
@@ -45,20 +52,25 @@ MOST = 0.9
 
 def trials(preset: Preset) -> list[Trial]:
     """Return every kernel and network of every depth on every law; those that know no labels of every layer."""
-    n, dim, draws, activations, depths, seeds = GRIDS[preset]
-    measurements: list[Any] = [KernelNC1(kernel="data")]
-    for activation in activations:
-        for layer in range(1, max(depths) + 1):
-            measurements += [
-                KernelNC1(kernel="nngp", activation=activation, depth=layer),
-                KernelNC1(kernel="ntk", activation=activation, depth=layer),
-            ]
-        measurements += [m for depth in depths for m in _measurements(n, draws, activation, depth)]
+    n, dim, draws, depths, chosen = GRIDS[preset]
     return [
         Trial(data=GaussianClasses(n=n, dim=dim, class_means=LAWS[law]), measurement=m, seed=seed)
-        for law, repeats in seeds.items()
-        for seed in range(repeats)
-        for m in measurements
+        for law, (activations, seeds) in chosen.items()
+        for seed in range(seeds)
+        for m in [
+            KernelNC1(kernel="data"),
+            *(m for a in activations for m in _of_no_network(a, max(depths))),
+            *(m for a in activations for depth in depths for m in _measurements(n, draws, a, depth)),
+        ]
+    ]
+
+
+def _of_no_network(activation: str, deepest: int) -> list[Any]:
+    """Return the kernels that know no labels, of every layer."""
+    return [
+        KernelNC1(kernel=kernel, activation=activation, depth=layer)
+        for layer in range(1, deepest + 1)
+        for kernel in ("nngp", "ntk")
     ]
 
 
@@ -149,14 +161,15 @@ def figures(table: pd.DataFrame) -> list[Figure]:
 def _grid(table: pd.DataFrame, marks: Callable[[pd.DataFrame], list[Mark]]) -> Plot:
     """Return a panel a law and activation, of marks over the layers."""
     what = "share of the change" if marks is _shares else r"$\log_{10}$ NC1"
-    x = at(sorted(table["layer"].unique()), "hidden layer")
+    x = at(sorted(table["layer"].unique()), "hidden layer", "linear")
     grid = []
     for law in _laws_in(table):
-        row = []
+        row: list[Panel | None] = []
         for activation in _activations_in(table):
             of = table[(table["data"] == law) & (table["activation"] == activation)]
             y = Axis(label=f"{law}: {what}", logarithms=marks is not _shares)
-            row.append(Panel(marks=marks(of), x=x, y=y, title=ACTIVATION_NAMES[activation]))
+            panel = Panel(marks=marks(of), x=x, y=y, title=ACTIVATION_NAMES[activation])
+            row.append(panel if len(of) else None)
         grid.append(row)
     size = (2.5 + 3.5 * len(grid[0]), 0.5 + 2.9 * len(grid))
     return Plot(rows=grid, size=size, share_y="row", legend=Legend(where="outside right center"))

@@ -160,7 +160,9 @@ def _draw_bottlenecks(table: pd.DataFrame) -> Plot:
             for widths, colour in zip(BOTTLENECKS, CYCLE, strict=False)
         ]
         y = Axis(label=r"$\log_{10}$ NC1", logarithms=True)
-        panels.append(Panel(marks=marks, x=at([1, 2, 3], "hidden layer"), y=y, title=KERNEL_NAMES[kernel]))
+        panels.append(
+            Panel(marks=marks, x=at([1, 2, 3], "hidden layer", "linear"), y=y, title=KERNEL_NAMES[kernel])
+        )
     return Plot(rows=[panels], size=(9, 3.6), share_y="all", legend=Legend(where="outside right center"))
 
 
