@@ -32,7 +32,7 @@ DRAWS, GENTLE = 3, 0.25
 #: Share of the accuracy that may be left to go where no step goes down. With an activation that has kinks F has as many
 #: above the first layer, one for each particle and sample, and its minimum on given particles may lie on one.
 LEFT = 0.1
-#: Steps of a population alone, of several layers: from the solution on all it is a dozen or two, or there is no way down.
+#: Steps of a population alone, of several layers: from the solution on all a dozen or two lead there, or none do.
 STEPS_ALONE = 200
 
 
