@@ -56,9 +56,8 @@ def main():
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--scaled", action="store_true")
     given = parser.parse_args()
-    print(
-        "| widths | sigma_a^2 | sigma^2 | layer | posterior | mean field | deviation in % | R-hat | ESS | seconds | seconds |"
-    )
+    columns = ("widths", "sigma_a^2", "sigma^2", "layer", "posterior", "mean field", "deviation in %")
+    print(f"| {' | '.join((*columns, 'R-hat', 'ESS', 'seconds', 'seconds'))} |")
     print("|---" * 11 + "|")
     found = []
     for width in given.widths:

@@ -2,12 +2,10 @@
 
 import csv
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
 from scipy.special import erf
-from scipy.stats import gamma
 
 import kernel_collapse as kc
 from conftest import DATA
@@ -68,34 +66,36 @@ def exact_linear(x, y, widths, sa2, s2):
     Given g_l, |.|^2 / N of the projections that feed the output, y is Gaussian with covariance s K + sigma^2 I,
     s = sigma_a^2 g_1 g_2 and N_l g_l of a chi square with N_l degrees of freedom: a quadrature over the two.
     """
-    kernel = x @ x.T / x.shape[1]
-    log_g, log_weights = [], []
-    for width in widths:
-        nodes = np.linspace(gamma.ppf(1e-12, width / 2), gamma.isf(1e-12, width / 2), 121)
-        log_g.append(np.log(nodes / (width / 2)))
-        log_weights.append(gamma.logpdf(nodes, width / 2))
-    values, vectors = np.linalg.eigh(kernel)
+    values, vectors = np.linalg.eigh(x @ x.T / x.shape[1])
     target = vectors.T @ y[:, 0]
-    total, first, second = 0.0, 0.0, 0.0
-    grid = list(
-        itertools.product(
-            *map(list, (zip(g, w, strict=True) for g, w in zip(log_g, log_weights, strict=True)))
+
+    def log_density(a, b):  # of log g_1 and log g_2
+        prior = sum(0.5 * n * (g - np.exp(g)) for n, g in zip(widths, (a, b), strict=True))
+        m = sa2 * np.exp(a + b)[..., None] * values + s2
+        return prior - 0.5 * np.sum(np.log(m) + target**2 / m, axis=-1)
+
+    low, high = np.full(2, -8.0), np.full(2, 4.0)
+    for _ in range(4):  # closer and closer to where the density is
+        a, b = np.meshgrid(*np.linspace(low, high, 201).T, indexing="ij")
+        score = log_density(a, b)
+        inside = score > score.max() - 40.0
+        step = (high - low) / 200
+        low, high = (
+            np.array([f(a[inside]), f(b[inside])]) + sign * step for f, sign in ((np.min, -1), (np.max, 1))
         )
-    )
-    scores = []
-    for (a, wa), (b, wb) in grid:
-        m = sa2 * np.exp(a + b) * values + s2
-        scores.append(wa + wb - 0.5 * np.sum(np.log(m) + target**2 / m))
-    weights = np.exp(np.array(scores) - max(scores))
-    for ((a, _), (b, _)), weight in zip(grid, weights, strict=True):
-        s = sa2 * np.exp(a + b)
-        m = s * values + s2
-        pulled = np.sqrt(s) * values * target / m
-        fed = np.diag(values - s * values**2 / m) + np.outer(pulled, pulled)  # of the direction that feeds y
-        low = (1 - 1 / widths[0]) * np.diag(values) + fed / widths[0]
-        total, first = total + weight, first + weight * low
-        second = second + weight * ((1 - 1 / widths[1]) * low + np.exp(a) / widths[1] * fed)
-    return [vectors @ moment @ vectors.T / total for moment in (first, second)]
+    weights = np.exp(score - score.max())
+    weights /= weights.sum()
+    s = sa2 * np.exp(a + b)[..., None]
+    m = s * values + s2
+    pulled = np.sqrt(s) * values * target / m
+
+    def fed(weights):  # weights times the second moment of the direction that feeds y
+        outer = np.einsum("ab,abi,abj->ij", weights, pulled, pulled, optimize=True)
+        return np.diag(np.einsum("ab,abi->i", weights, values - s * values**2 / m)) + outer
+
+    first = (1 - 1 / widths[0]) * np.diag(values) + fed(weights) / widths[0]
+    second = (1 - 1 / widths[1]) * first + fed(weights * np.exp(a)) / widths[1]
+    return [vectors @ moment @ vectors.T for moment in (first, second)]
 
 
 def test_linear_networks_are_exact():

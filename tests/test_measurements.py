@@ -70,6 +70,28 @@ def test_sampled_kernels():
     assert field["nc1_paper"] == pytest.approx(expected.ratio, rel=1e-12)
 
 
+def test_sampled_kernels_of_several_layers():
+    prior = {"depth": 2, "noise_variance": 0.1}
+    field = compute(MeanFieldNC1(width=(20, 30), **prior))
+    draws = compute(PosteriorNC1(width=(9, 7), draws=400, **prior))
+    for found in (field, draws):
+        assert found["solver"] == "converged"
+        assert len(found["layer_nc1"]) == len(found["layer_nc1_error"]) == 2
+        assert found["layer_nc1"][-1] == pytest.approx(found["nc1_paper"], rel=1e-12)
+        assert found["layer_nc1_error"][-1] == found["nc1_error"]
+    options = prior | {"width": (20, 30)}
+    expected = kc.networks.solve_mean_field(LAW.sample(1), seed=1, **options)
+    assert field["layer_nc1"] == pytest.approx([layer.ratio for layer in expected.layers], rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [MeanFieldNC1, PosteriorNC1])
+def test_a_deeper_network_costs_more_and_one_layer_has_the_key_that_it_had(kind):
+    assert "depth" not in kind().model_dump()
+    assert kind(depth=2, width=(20, 30)).model_dump()["width"] == (20, 30)
+    assert kind(depth=3).cost(100, 10, 2) > kind(depth=2).cost(100, 10, 2) > kind().cost(100, 10, 2)
+    assert kind(depth=2).programs(100, 10, 2)
+
+
 def test_every_name_chooses_its_specification():
     adapter = TypeAdapter(measurements.Measurement)
     assert {"data", "nngp", "ntk", "adaptive", "mean-field", "posterior", "network", "empirical-ntk"} < set(
@@ -89,6 +111,11 @@ def test_every_name_chooses_its_specification():
         ({"kernel": "network", "activation": "relo"}, "did you mean 'relu'"),
         ({"kernel": "posterior", "sampler": "gibbs"}, "measurement.sampler is 'gibbs'"),
         ({"kernel": "mean-field", "draws": 3}, "measurement.draws is not a key"),
+        ({"kernel": "mean-field", "depth": 2, "width": (5, 5, 5)}, "width has 3 widths at depth 2"),
+        ({"kernel": "mean-field", "depth": 0}, "measurement.depth is 0, expected more than 0"),
+        ({"kernel": "posterior", "depth": 2, "width": (5, 0)}, "width is 0"),
+        ({"kernel": "posterior", "depth": 2, "width": (5, 2.5)}, "width is 2.5, expected a whole number"),
+        ({"kernel": "posterior", "width": "5"}, "width is '5', expected a number"),
         ({"kernel": "meanfield"}, "measurement.kernel is 'meanfield', expected one of"),
     ],
 )

@@ -150,6 +150,9 @@ def test_lists_of_measurements(tmp_path):
         (2, 10.0),
         (2, (30.0, 20.0)),
     ]
+    for kernel in ("mean-field", "posterior"):
+        tail = f'[[measurement]]\nkernel = "{kernel}"\ndepth = 2\nwidth = [10, [30, 20]]\n'
+        assert [m["width"] for m in only(sweep_of(tmp_path, HEAD + tail), "measurement")] == [10, (30, 20)]
     tail = '[[measurement]]\nkernel = "adaptive"\nstarts = [\n  ["annealed"],\n  ["nngp", "random"]\n]\n'
     assert [m["starts"] for m in only(sweep_of(tmp_path, HEAD + tail), "measurement")] == [
         ("annealed",),

@@ -32,6 +32,8 @@ DRAWS, GENTLE = 3, 0.25
 #: Share of the accuracy that may be left to go where no step goes down. With an activation that has kinks F has as many
 #: above the first layer, one for each particle and sample, and its minimum on given particles may lie on one.
 LEFT = 0.1
+#: Steps of a population alone, of several layers: from the solution on all a dozen or two lead there, or none do.
+STEPS_ALONE = 200
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,11 @@ def solve(problem: Problem, start: Sequence[Gaussian], goal: Goal, rng: np.rando
             continue
         errors, status = _unknown(state, goal), None
         if even and arrived:
-            errors = _errors(ensemble, state, goal)
+            found = _errors(ensemble, state, goal)
+            if found is None:
+                known = _of_the_last_alone(known)
+                continue
+            errors = found
         if not all(np.isfinite(error.ratio) for error in errors):
             status = Status.NOT_FINITE
         elif all(error.ratio_error <= goal.accuracy * abs(error.ratio) for error in errors):
@@ -149,10 +155,21 @@ def _known(problem: Problem, start: Sequence[Gaussian]) -> list[Gaussian | None]
 
 def _close(state: State, known: list[Gaussian | None], *, arrived: bool) -> list[Gaussian | None]:
     """Return the known Gaussians of those layers alone where p is close to them."""
+    if not arrived and any(known[:-1]):
+        return _of_the_last_alone(known)
     return [
         gaussian if arrived and effective >= CLOSE * len(weights) else None
         for gaussian, effective, weights in zip(known, state.effective, state.weights, strict=True)
     ]
+
+
+def _of_the_last_alone(known: list[Gaussian | None]) -> list[Gaussian | None]:
+    """Return what is known of the last layer.
+
+    The kernel of few particles less that of a Gaussian, plus what is known of it, need not be positive definite. Of the
+    last layer that does no harm. Above another one it has no root, and then F has no smooth way down.
+    """
+    return [None] * (len(known) - 1) + known[-1:]
 
 
 def _stretches(
@@ -176,21 +193,28 @@ def _drawn(
     return [draw(stretch, covariance, size, rng) for stretch, covariance in parts]
 
 
-def _errors(together: Ensemble, state: State, goal: Goal) -> tuple[Errors, ...]:
+def _errors(together: Ensemble, state: State, goal: Goal) -> tuple[Errors, ...] | None:
     """Solve on every population alone: their spread gives the error of the solution on all.
 
     A solution on m particles has a bias of order 1/m, so that the mean of the populations is as many times further off
     than the solution on all as there are populations; that estimate of the bias is part of the error. A population can
     also be blind to where p has its tails; then its solution gives nearly all weight to a few of the others' particles,
     and no spread tells the error.
+
+    Of several layers, None where a population does not arrive while the Gaussian of a lower layer is used.
     """
     populations = []
+    deep = together.problem.depth > 1
+    limit = min(goal.iterations, STEPS_ALONE) if deep else goal.iterations
     for i in range(POPULATIONS):
         ensemble = together.part(i)
         parts = zip(state.log_weights, together.layers, strict=True)
         own = ensemble.state([w[layer.particles.population(i)] for w, layer in parts])
-        alone = own and descend(ensemble, own, goal.tolerance, goal.iterations, 0.0)
-        if alone is None or not together.holds(alone, HOLDS, state):
+        alone = own and descend(ensemble, own, goal.tolerance, limit, 0.0)
+        lost = alone is None or (deep and alone.slope > LEFT * goal.accuracy)
+        if lost and any(layer.known for layer in together.layers[:-1]):
+            return None
+        if alone is None or lost or not together.holds(alone, HOLDS, state):
             return _unknown(state, goal)
         populations.append(alone.grams)
     errors = []
