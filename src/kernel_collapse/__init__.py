@@ -42,6 +42,7 @@ from kernel_collapse.collapse import (
 )
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import nngp, ntk
+from kernel_collapse.rfm import DeepRFM, deep_rfm
 
 if TYPE_CHECKING:
     from kernel_collapse import networks, plots, theory, torch
@@ -60,6 +61,7 @@ __all__ = [
     "BlockStructure",
     "Collapse",
     "Dataset",
+    "DeepRFM",
     "Geometry",
     "History",
     "InputError",
@@ -74,6 +76,7 @@ __all__ = [
     "collapse",
     "collapse_from_features",
     "data",
+    "deep_rfm",
     "describe_columns",
     "geometry",
     "geometry_from_features",
