@@ -55,8 +55,7 @@ class Status(StrEnum):
     RESOLVED = "resolved", "every number is resolved in float64."
     SINGULAR = (
         "singular",
-        "the kernel is singular to round-off; give a ridge or a larger one, a smaller bandwidth, or drop samples of one "
-        "direction.",
+        "the kernel is singular to round-off; raise ridge, lower bandwidth, or drop samples of one direction.",
     )
     MAX_POINTS = "max_points", "the error asked for is not reached with the points allowed; raise max_points."
     TRAINED = "trained", "the loss was in proportion to the last epoch."

@@ -37,7 +37,7 @@ EPS = float(np.finfo(np.float64).eps)
 #: Most centres of groups, and the squared distance to them, of the largest squared length, at which no more are added.
 MOST_GROUPS, NEAR = 16, 1e-4
 #: Round-off of the way at once, in units of eps, up to which it is taken.
-BEARABLE = 8.0
+BEARABLE = 32.0
 #: Columns of a product that is symmetric, computed block by block.
 BLOCK = 512
 
@@ -126,9 +126,15 @@ class _Grouped:
             self.of_centres += sums.T @ sums
             self.mixed += product(sums.T, of.slope) * alpha + sums.T * of.own[:, k]
         self.within = self._within(of)
-        reach = np.abs(self.differences).max(axis=1)
-        size = n * float(np.mean(self._lengths()))
-        self.round_off = EPS * float(reach @ (np.abs(self.within) @ reach)) / size if size > 0 else np.inf
+        self.round_off = self._round_off()
+
+    def _round_off(self) -> float:
+        """Return a bound of the error of an entry, over the mean of the diagonal: eps times all terms without signs."""
+        near, far = (np.abs(part).max(axis=1) for part in (self.differences, self.centres))
+        terms = near @ (np.abs(self.within) @ near) + far @ (np.abs(self.of_centres) @ far)
+        terms += 2.0 * far @ (np.abs(self.mixed) @ near)
+        size = len(near) * float(np.mean(self._lengths()))
+        return EPS * float(terms) / size if size > 0 else np.inf
 
     @staticmethod
     def _within(of: Gradients) -> Float[np.ndarray, "n n"]:

@@ -30,12 +30,14 @@ class Trained:
     """What a layer makes of its samples: the fits of its iterations, and N = X M X' after the last.
 
     `agop` is None where a fit is singular to round-off. `slope_error` is the error of the gradients, from the rounding of
-    inner products, over their size along the samples, added up over the iterations.
+    inner products, over their size along the samples, and `product_error` that of the entries of `agop`, over the mean of
+    its diagonal, from the way that they were made; both are added up over the iterations.
     """
 
     fits: tuple[Fit, ...]
     agop: Float[np.ndarray, "n n"] | None
     slope_error: float
+    product_error: float
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,20 @@ class Machine:
     def train(self, products: Float[np.ndarray, "n n"], targets: Float[np.ndarray, "n k"]) -> Trained:
         """Return what a layer makes of samples with these inner products."""
         fits: list[Fit] = []
-        error = 0.0
+        slope_error = product_error = 0.0
         for iteration in range(self.iterations):
             if iteration:
                 products = products / np.diag(products).mean()
             found = fit(products, targets, self.kernel, self.ridge)
             fits.append(found)
             if not found.solved:
-                return Trained(tuple(fits), None, np.inf)
+                return Trained(tuple(fits), None, np.inf, np.inf)
             gradients = gradients_of(products, found.alpha, self.kernel)
             products = gradients.gram()
             size = np.sqrt(np.diag(products).mean())
-            error += gradient_error(self.kernel, gradients) / size if size > 0 else np.inf
-        return Trained(tuple(fits), products, error)
+            slope_error += gradient_error(self.kernel, gradients) / size if size > 0 else np.inf
+            product_error += gradients.round_off if gradients.at_once else 0.0
+        return Trained(tuple(fits), products, slope_error, product_error)
 
     def apply(
         self,

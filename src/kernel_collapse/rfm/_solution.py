@@ -94,7 +94,9 @@ class RFMLayer:
             raise InputError("the samples", "no classes", "labels", "give labels to deep_rfm", verb="have")
         values = getattr(self, gram)
         if not np.isfinite(values).all():
-            raise InputError("the layer", f"{self.status.value}", "one that was computed", self.status.sentence)
+            raise InputError(
+                "the layer", f"{self.status.value}", "one that was computed", self.status.sentence
+            )
         return collapse(values, self.labels, **options)
 
 
@@ -128,7 +130,7 @@ class DeepRFM(Solution):
 
     _successes: ClassVar = (Status.RESOLVED, Status.PRECISION_LIMIT)
     _sentences: ClassVar = {
-        Status.PRECISION_LIMIT: "NC1 is below what float64 can tell of inner products; layers above mean nothing.",
+        Status.PRECISION_LIMIT: "float64 tells no more of inner products, and layers above would mean nothing.",
     }
     _value: ClassVar = "layers"
     _certificate: ClassVar = ("round_off", "condition", "training_error")
@@ -166,14 +168,16 @@ class DeepRFM(Solution):
 
     @property
     def explanation(self) -> str:
-        """The status with the layer where it arose, and what to try."""
-        at = next((i for i, layer in enumerate(self.layers, 1) if layer.status is self.status), 1)
-        where = "" if self.status is Status.RESOLVED else f" in layer {at} of {len(self.layers)}"
-        return f"deep RFM ({self.status.value}{where}): {self.sentence}"
+        """The status with the layer where it arose, the reason there, and what to try."""
+        if self.status is Status.RESOLVED:
+            return f"deep RFM ({self.status.value}): {self.sentence}"
+        at = next(i for i, layer in enumerate(self.layers, 1) if layer.status is self.status)
+        return (
+            f"deep RFM ({self.status.value} in layer {at} of {len(self.layers)}, {self.layers[at - 1].reason}): "
+            f"{self.sentence}"
+        )
 
-    def held_out(
-        self, x: ArrayLike, labels: Any = None, *, diagonal: ArrayLike | None = None
-    ) -> HeldOut:
+    def held_out(self, x: ArrayLike, labels: Any = None, *, diagonal: ArrayLike | None = None) -> HeldOut:
         """Return what every layer makes of other inputs: kernels with the samples, predictions, collapse.
 
         Parameters
@@ -237,7 +241,9 @@ class DeepRFM(Solution):
             require_directions(np.abs(clean).max(axis=1), "x")
             return np.clip(_collinear.unit(clean, 0.0) @ self._rows.T, -1.0, 1.0)
         if diagonal is None:
-            raise InputError("diagonal", "left out", "squared lengths", "x are inner products, as the samples were")
+            raise InputError(
+                "diagonal", "left out", "squared lengths", "x are inner products, as the samples were"
+            )
         if clean.shape[1] != n:
             raise InputError("x", f"{clean.shape[1]} columns", f"one for each of the {n} samples", verb="has")
         given = np.asarray(_validate.in_numpy(diagonal, "diagonal"))

@@ -167,7 +167,9 @@ def _gram_of(
     clean = _validate.matrix(x, "x", numpy=True)
     n = len(clean)
     if n < 2:
-        raise InputError("x", "1 row", "at least two samples", "one sample has no class beside it", verb="has")
+        raise InputError(
+            "x", "1 row", "at least two samples", "one sample has no class beside it", verb="has"
+        )
     needed = 8.0 * n**2 * (2 * depth + AT_WORK)
     _memory.require(needed, f"the deep RFM of {n} samples in {depth} layers", "take fewer samples or layers")
     if inputs == "features":
@@ -194,7 +196,9 @@ def _targets(targets: ArrayLike, n: int) -> Float[np.ndarray, "n k"]:
     if len(y) != n:
         raise InputError("x", f"{n} rows and targets {len(y)}", "as many targets as rows", verb="has")
     if not y.any():
-        raise InputError("targets", "zeros alone", "numbers to fit", "a fit of zeros has no gradient", verb="are")
+        raise InputError(
+            "targets", "zeros alone", "numbers to fit", "a fit of zeros has no gradient", verb="are"
+        )
     return y
 
 

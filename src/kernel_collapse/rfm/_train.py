@@ -80,7 +80,9 @@ def _layer(problem: Problem, below: Float[np.ndarray, "n n"], error: float) -> R
     """Return a layer on the kernel of the one below, whose NC1 is known to that relative error."""
     products = unit(below)
     if products is None:
-        return _nothing(problem, below, Status.PRECISION_LIMIT, "a sample has no direction that float64 tells")
+        return _nothing(
+            problem, below, Status.PRECISION_LIMIT, "a sample has no direction that float64 tells"
+        )
     found = problem.machine.train(products, problem.reduced)
     if found.agop is None:
         return _singular(problem, below, products, found)
@@ -89,7 +91,8 @@ def _layer(problem: Problem, below: Float[np.ndarray, "n n"], error: float) -> R
         return _nothing(problem, below, Status.SINGULAR, "the gradients are not finite in float64", found)
     values, reasons = _collapses(kernels, problem.labels)
     error += _round_off(values, found)
-    status, reason = _judged(values, reasons, error)
+    condition = max(fit.condition for fit in found.fits)
+    status, reason = _judged(values, reasons, error, condition)
     if error > GIVEN:
         values = [values[0], np.nan, np.nan]
     outputs = found.fits[-1].outputs @ problem.turn
@@ -103,7 +106,7 @@ def _layer(problem: Problem, below: Float[np.ndarray, "n n"], error: float) -> R
         nc1_agop=values[1],
         nc1=values[2],
         round_off=error,
-        condition=max(fit.condition for fit in found.fits),
+        condition=condition,
         training_error=float(np.linalg.norm(outputs - problem.targets) / np.linalg.norm(problem.targets)),
         accuracy=accuracy,
         predictions=outputs,
@@ -132,19 +135,21 @@ def _round_off(values: list[float], found: Trained) -> float:
     apart eps NC1. Gradients err by `slope_error` along the differences of samples, which M^{1/2} may shorten by the root
     of the quotient of NC1 before and after. Dual weights err by eps times the condition.
     """
-    if np.isnan(values[1]) and not np.isnan(values).all():  # NC1 after M^{1/2} is below what inner products tell
+    lost = np.isnan(values[1]) or (values[1] == 0.0 < values[0])
+    if lost and not np.isnan(values).all():  # NC1 after M^{1/2} is below what inner products tell
         return np.inf
     before, after = (value if np.isfinite(value) and value > 0 else 1.0 for value in values[:2])
     shortened = np.sqrt(max(1.0, before / after))
     conditions = sum(fit.condition for fit in found.fits)
     own = 2.0 * found.slope_error * shortened + 4.0 * EPS * (1.0 / after + after) + EPS * conditions
-    return SAFETY * own
+    return SAFETY * own + found.product_error * (1.0 / after + after)
 
 
-def _judged(values: list[float], reasons: list[str], error: float) -> tuple[Status, str]:
+def _judged(values: list[float], reasons: list[str], error: float, condition: float) -> tuple[Status, str]:
     """Return whether a layer is resolved, and what is to be said of it."""
     if error > GIVEN:
-        return Status.PRECISION_LIMIT, "round-off leaves NC1 after M^{1/2} and of the features unresolved"
+        why = "the kernel is too ill-conditioned" if EPS * condition > 0.01 * GIVEN else "NC1 is too small"
+        return Status.PRECISION_LIMIT, f"{why} for float64 to tell NC1 after M^{{1/2}} and of the features"
     reason = reasons[0] if reasons else ""
     if error > SILENT:
         reason = "; ".join(filter(None, [f"round-off may be up to {error:.1%} of NC1", reason]))
@@ -158,15 +163,20 @@ def _singular(
     """Return a layer whose kernel could not be inverted, with the reason."""
     ones = np.ones(len(products))
     pairs = np.argwhere(np.triu(coincident(products, ones, ones), 1))
-    reason = "the kernel is singular to round-off: give a larger ridge, or a smaller bandwidth"
+    reason = "the kernel is singular to round-off"
     if len(pairs):
         i, j = map(int, pairs[0])
-        reason = f"samples {i} and {j} are of one direction (and {len(pairs) - 1} more such pairs): give a ridge"
+        reason = f"samples {i} and {j} are of one direction"
+        reason += f", as are {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
     return _nothing(problem, below, Status.SINGULAR, reason, found)
 
 
 def _nothing(
-    problem: Problem, below: Float[np.ndarray, "n n"], status: Status, reason: str, found: Trained | None = None
+    problem: Problem,
+    below: Float[np.ndarray, "n n"],
+    status: Status,
+    reason: str,
+    found: Trained | None = None,
 ) -> RFMLayer:
     """Return a layer that could not be computed: NaN, which take no memory."""
     none = np.broadcast_to(np.nan, below.shape)
