@@ -1,4 +1,4 @@
-"""Deep recursive feature machines as they are published, with random features: the twin of the limit of infinite width."""
+"""Deep recursive feature machines with random features, as they are published: the twin of the infinitely wide ones."""
 
 import numpy as np
 

@@ -19,7 +19,7 @@ SETTINGS = {
 }
 
 
-def problem(law, dim, n=16):
+def problem(law, dim, n=12):
     x, targets = problems.problem(law, n, dim, 1)
     values, labels = np.unique(targets, return_inverse=True)
     return x, 2.0 * np.eye(len(values))[labels.ravel()] - 1.0, labels.ravel()
@@ -28,7 +28,7 @@ def problem(law, dim, n=16):
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize(("law", "dim"), tuple(itertools.product(problems.LAWS, (2, 8))))
 def test_forty_digits(law, dim, settings):
-    """NC1 of four layers is known to 1e-7 where it is above 1e-8, and its error is below the estimate wherever it is."""
+    """NC1 of four layers is known to 1e-7 where it is above 1e-8, and its error is below the estimate everywhere."""
     x, y, labels = problem(law, dim)
     options = SETTINGS[settings]
     exact = naive_rfm.deep_rfm(x, y, labels, depth=4, digits=40, **options)
@@ -107,7 +107,7 @@ def test_samples_of_one_direction(duplicated):
 
 
 def test_a_kernel_that_is_singular_to_round_off():
-    x, y, labels = problem("overlap", 2, n=40)
+    x, y, _ = problem("overlap", 2, n=40)
     machine = kc.deep_rfm(x, y, kernel="gaussian", bandwidth=30.0, raise_on_failure=False)
     assert machine.status is Status.SINGULAR
     assert machine.layers[0].reason == "the kernel is singular to round-off"

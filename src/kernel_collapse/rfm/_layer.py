@@ -29,9 +29,9 @@ SHORTEST = 64.0 * EPS
 class Trained:
     """What a layer makes of its samples: the fits of its iterations, and N = X M X' after the last.
 
-    `agop` is None where a fit is singular to round-off. `slope_error` is the error of the gradients, from the rounding of
-    inner products, over their size along the samples, and `product_error` that of the entries of `agop`, over the mean of
-    its diagonal, from the way that they were made; both are added up over the iterations.
+    `agop` is None where a fit is singular to round-off. `slope_error` is the error of the gradients, from the rounding
+    of inner products, over their size along the samples, and `product_error` that of the entries of `agop`, over the
+    mean of its diagonal, from the way that they were made; both are added up over the iterations.
     """
 
     fits: tuple[Fit, ...]

@@ -132,8 +132,8 @@ def _round_off(values: list[float], found: Trained) -> float:
     """Return an estimate of the relative error that this layer adds to NC1.
 
     Inner products err by eps: as a share of the spread within classes that is eps / NC1, where the classes are hardly
-    apart eps NC1. Gradients err by `slope_error` along the differences of samples, which M^{1/2} may shorten by the root
-    of the quotient of NC1 before and after. Dual weights err by eps times the condition.
+    apart eps NC1. Gradients err by `slope_error` along the differences of samples, which M^{1/2} may shorten by the
+    root of the quotient of NC1 before and after. Dual weights err by eps times the condition.
     """
     lost = np.isnan(values[1]) or (values[1] == 0.0 < values[0])
     if lost and not np.isnan(values).all():  # NC1 after M^{1/2} is below what inner products tell
