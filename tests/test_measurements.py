@@ -60,18 +60,16 @@ def test_empirical_kernels(kernel):
 
 def test_deep_rfm():
     options = {"bandwidth": 1.5, "ridge": 0.01, "depth": 3}
-    found = compute(DeepRFMNC1(**options, fitted="gaussian", fits=2, targets="one-hot"))
+    found = compute(DeepRFMNC1(**options, fits=2, targets="one-hot"))
     data = LAW.sample(1)
-    machine = kc.deep_rfm(
-        data.x, 2 * np.eye(2)[data.labels] - 1, kernel="gaussian", iterations=2, labels=data.labels, **options
-    )
+    machine = kc.deep_rfm(data.x, 2 * np.eye(2)[data.labels] - 1, iterations=2, labels=data.labels, **options)
     assert found["solver"] == "resolved"
     assert found["nc1_class"] == kc.nc1(machine.gram, data.labels, weighting="class").ratio
     np.testing.assert_array_equal(
         [found["layer_nc1_input"], found["layer_nc1_agop"], found["layer_nc1"]], machine.nc1.T
     )
     assert found["training_accuracy"] == machine.layers[-1].accuracy == 1.0
-    deeper = compute(DeepRFMNC1(fitted="gaussian", bandwidth=3.0, depth=5))
+    deeper = compute(DeepRFMNC1(fitted="gaussian", ridge=0.01, depth=5))
     assert deeper["solver"] == "precision_limit"
     assert np.isnan(deeper["nc1_paper"])
     assert np.isfinite(deeper["layer_nc1"][0])

@@ -6,7 +6,7 @@ What is exported here is what scripts may rely on; ``import kernel_collapse as k
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kernel_collapse import activations, data, kernels
+from kernel_collapse import activations, data, kernels, rfm
 from kernel_collapse._input_error import InputError
 from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
 from kernel_collapse.collapse import (
@@ -97,6 +97,7 @@ __all__ = [
     "regression_collapse",
     "regression_collapse_from_features",
     "results",
+    "rfm",
     "sampled_nc1",
     "solve_adaptive",
     "streamed_collapse",

@@ -112,13 +112,15 @@ def specify(
         If a name is unknown or a parameter is out of range.
     """
     own = [resolve(kernel) for kernel in kernels if isinstance(kernel, Kernel | type)]
-    kernels = [kernel for kernel in kernels if not isinstance(kernel, Kernel)]
-    for kernel in kernels:
+    named = [
         _validate.choice(kernel, ("nngp", "ntk", "adaptive", "deep-rfm"), "kernel")
+        for kernel in kernels
+        if not isinstance(kernel, Kernel)
+    ]
     for activation in activations:
         duals.get(activation)
     _validate.count(depth, "depth")
-    _require_none_of_the_others(kernels, weight_variance, bias_variance)
+    _require_none_of_the_others(named, weight_variance, bias_variance)
     from pydantic import ValidationError
 
     shared = {"weight_variance": weight_variance}
@@ -140,9 +142,11 @@ def specify(
         return [
             KernelNC1(kernel="data"),
             *(
-                kinds[kernel][0].model_validate({"kernel": kernel, "activation": activation} | kinds[kernel][1])
+                kinds[kernel][0].model_validate(
+                    {"kernel": kernel, "activation": activation} | kinds[kernel][1]
+                )
                 for activation in dict.fromkeys(activations)
-                for kernel in dict.fromkeys(kernels)
+                for kernel in dict.fromkeys(named)
             ),
             *dict.fromkeys(own),
         ]
@@ -150,9 +154,7 @@ def specify(
         raise trials.refusal(error) from None
 
 
-def _require_none_of_the_others(
-    kernels: Sequence[str | Kernel], weight_variance: float, bias_variance: float
-) -> None:
+def _require_none_of_the_others(kernels: Sequence[str], weight_variance: float, bias_variance: float) -> None:
     """Refuse variances of the prior beside a kernel that does not have them."""
     hint = "measure the other kernels in a run of their own"
     if "adaptive" in kernels and bias_variance != 0:

@@ -50,11 +50,11 @@ def trained(
     problem = Problem(machine, targets, *_reduced(targets), classes.codes)
     layers: list[RFMLayer] = []
     below, error, status = gram, 0.0, Status.RESOLVED
-    for _ in range(depth):
+    for number in range(depth):
         if status is not Status.RESOLVED:
             layers.append(_nothing(problem, below, status, ABOVE))
             continue
-        layer = _layer(problem, below, error)
+        layer = _layer(problem, below, error, Status.PRECISION_LIMIT if number else Status.SINGULAR)
         layers.append(layer)
         below, error, status = layer.gram, layer.round_off, layer.status
     return DeepRFM(
@@ -76,8 +76,12 @@ def _reduced(targets: Float[np.ndarray, "n k"]) -> tuple[np.ndarray, np.ndarray]
     return left[:, :rank] * values[:rank], right[:rank]
 
 
-def _layer(problem: Problem, below: Float[np.ndarray, "n n"], error: float) -> RFMLayer:
-    """Return a layer on the kernel of the one below, whose NC1 is known to that relative error."""
+def _layer(problem: Problem, below: Float[np.ndarray, "n n"], error: float, failed: Status) -> RFMLayer:
+    """Return a layer on the kernel of the one below, whose NC1 is known to that relative error.
+
+    `failed` is what it means that there is no fit: of the inputs that they are singular, of a layer above that collapse
+    has gone as far as float64 tells.
+    """
     products = unit(below)
     if products is None:
         return _nothing(
@@ -85,7 +89,7 @@ def _layer(problem: Problem, below: Float[np.ndarray, "n n"], error: float) -> R
         )
     found = problem.machine.train(products, problem.reduced)
     if found.agop is None:
-        return _singular(problem, below, products, found)
+        return _nothing(problem, below, failed, _why_singular(products), found)
     kernels = [products, found.agop, kappa_of(problem.machine.activation, found.agop)]
     if not all(np.isfinite(kernel).all() for kernel in kernels):
         return _nothing(problem, below, Status.SINGULAR, "the gradients are not finite in float64", found)
@@ -157,18 +161,15 @@ def _judged(values: list[float], reasons: list[str], error: float, condition: fl
     return (Status.PRECISION_LIMIT if lost else Status.RESOLVED), reason
 
 
-def _singular(
-    problem: Problem, below: Float[np.ndarray, "n n"], products: Float[np.ndarray, "n n"], found: Trained
-) -> RFMLayer:
-    """Return a layer whose kernel could not be inverted, with the reason."""
+def _why_singular(products: Float[np.ndarray, "n n"]) -> str:
+    """Return why a kernel of these samples could not be inverted."""
     ones = np.ones(len(products))
     pairs = np.argwhere(np.triu(coincident(products, ones, ones), 1))
-    reason = "the kernel is singular to round-off"
-    if len(pairs):
-        i, j = map(int, pairs[0])
-        reason = f"samples {i} and {j} are of one direction"
-        reason += f", as are {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
-    return _nothing(problem, below, Status.SINGULAR, reason, found)
+    if not len(pairs):
+        return "the kernel is singular to round-off"
+    i, j = map(int, pairs[0])
+    more = f", as are {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
+    return f"samples {i} and {j} are of one direction{more}"
 
 
 def _nothing(

@@ -111,7 +111,10 @@ OUTCOME = {
     "layer_nc1_input": ("NC1 of the input of every layer, rows of unit length, a list", ""),
     "layer_nc1_agop": ("NC1 after the root of the average gradient outer product of every layer, a list", ""),
     "condition": ("condition number of the kernel that the last layer fits", ""),
-    "training_error": ("root mean square of the last layer's outputs less targets, over that of the targets", ""),
+    "training_error": (
+        "root mean square of the last layer's outputs less targets, over that of the targets",
+        "",
+    ),
     "training_accuracy": ("share of the samples whose output is nearest to the target of their class", ""),
     "nc1_round_off": ("estimate of the relative error of nc1_paper from round-off", ""),
     "nc1_error": ("standard error of nc1_paper over its value", ""),
