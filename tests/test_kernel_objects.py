@@ -202,7 +202,13 @@ def test_laws_of_radial_kernels_of_any_library(kernel, data):
 
 
 @pytest.mark.parametrize(
-    "kernel", [Laplace(2.0), Gaussian(1.5), Linear(weight_variance=2.0, bias_variance=0.3)]
+    "kernel",
+    [
+        *(Laplace(2.0), Gaussian(1.5), Linear(weight_variance=2.0, bias_variance=0.3)),
+        *(NNGP("erf", depth=3), NNGP("relu", depth=2, weight_variance=1.5, bias_variance=0.2, kind="output")),
+        *(NNGP("gelu"), NNGP("tanh", depth=2)),
+    ],
+    ids=str,
 )
 def test_slopes_are_derivatives(kernel):
     q1, q2, c, h = np.array([1.0, 2.0]), np.array([1.5, 0.7]), np.array([0.3, -0.9]), 1e-5
@@ -211,6 +217,16 @@ def test_slopes_are_derivatives(kernel):
     np.testing.assert_allclose(in_q, difference / (2 * h), atol=1e-9)
     difference = kernel.of_products(q1, q2, c + h) - kernel.of_products(q1, q2, c - h)
     np.testing.assert_allclose(in_c, difference / (2 * h), atol=1e-9)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("kind", ["features", "output"])
+def test_a_kernel_of_products_is_that_of_rows(options, kind, data):
+    kernel, x = NNGP(**options, kind=kind), data.x[20:60]
+    lengths, products = (x * x).mean(axis=1), x @ x.T / 5
+    np.testing.assert_allclose(
+        kernel.of_products(lengths[:, None], lengths, products), kernel(x), atol=1e-7 * kernel(x).max()
+    )
 
 
 def check_laws(kernel, x, accuracy):
