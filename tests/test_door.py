@@ -235,6 +235,21 @@ FUNCTIONS = {
     ),
     "networks.sample_posterior": ({"dataset": data, "width": 3}, "dataset"),
     "networks.solve_mean_field": ({"dataset": data, "width": 3}, "dataset"),
+    "rfm.kernel_agop": (
+        {
+            "x": X,
+            "targets": TARGETS,
+            "kernel": linear(),
+            "ridge": 0.1,
+            "metric": np.array([[2.0, 0.5], [0.5, 1.0]]),
+        },
+        "x targets metric",
+    ),
+    "rfm.feature_ansatz": (
+        {"weight_gram": np.array([[2.0, 0.5], [0.5, 1.0]]), "agop": np.array([[1.0, 0.3], [0.3, 2.0]])},
+        "weight_gram agop",
+    ),
+    "networks.agop": ({"network": network, "x": X}, "network x"),
     "networks.empirical_nngp": ({"network": network, "x": X, "x_other": TEST_X}, "network x x_other"),
     "networks.empirical_ntk": ({"network": network, "x": X, "x_other": TEST_X}, "network x x_other"),
     "networks.Network.__call__": ({"self": network, "x": X}, "x"),
@@ -267,6 +282,7 @@ RESULTS = {
     *("theory.GaussianMixture", "networks.Training", "networks.Posterior", "networks.MeanField"),
     *("History", "Record"),
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
+    *("rfm.RFMLayer", "rfm.HeldOut", "rfm.HeldOutLayer", "rfm.FeatureAnsatz"),
     *("DeepRFM", "kernels.ProductKernel", "kernels.Gaussian", "kernels.Laplace"),
     *(
         "networks.Network",
@@ -292,6 +308,8 @@ IN_NUMPY = {
         "AdaptiveSolution.kernel",
         "deep_rfm",
         "DeepRFM.held_out",
+        "rfm.kernel_agop",
+        "rfm.feature_ansatz",
         "Dataset",
         "networks.Network.__call__",
         "networks.Network.features",
@@ -513,7 +531,7 @@ def public():
     seen = {}
     for prefix, module in (
         ("", kc),
-        *((f"{n}.", getattr(kc, n)) for n in ("data", "theory", "networks", "activations", "kernels")),
+        *((f"{n}.", getattr(kc, n)) for n in ("data", "theory", "networks", "activations", "kernels", "rfm")),
     ):
         for name in module.__all__:
             value = getattr(module, name)

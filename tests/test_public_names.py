@@ -93,6 +93,9 @@ SIGNATURES = {
         "dataset * width activation weight_variance readout_variance noise_variance particles accuracy "
         "max_iterations weighting seed raise_on_failure"
     ),
+    "rfm.kernel_agop": "x targets * kernel ridge metric",
+    "rfm.feature_ansatz": "weight_gram agop * power",
+    "networks.agop": "network x * layer",
     "networks.empirical_nngp": "network x x_other * layer",
     "networks.empirical_ntk": "network x x_other * output",
     "theory.expected_nc1": (
@@ -113,6 +116,7 @@ SIGNATURES = {
     ),
     "torch.compare": "model loader kernels * layers reduce activation depth tangent samples seed split",
     "torch.empirical_ntk": "model inputs * projection seed",
+    "torch.agop": "model inputs * layer",
     "torch.Callback": "loader layers * epochs decide path history **options",
     "plots.over_epochs": "history * metrics axes",
     "plots.over_layers": "record * metrics axes",
@@ -148,6 +152,7 @@ ATTRIBUTES = {
     "AdaptiveSolution": "gram output_gram weight_covariance free_energy prior_free_energy residual status iterations "
     "evaluations path",
     "DeepRFM": "layers status labels gram nc1 round_off condition training_error held_out",
+    "rfm.FeatureAnsatz": "correlation cosine reason",
     "rfm.RFMLayer": "gram gram_input gram_agop nc1 nc1_input nc1_agop round_off condition training_error accuracy "
     "predictions status reason collapse",
     "rfm.HeldOut": "layers",

@@ -47,6 +47,7 @@ class Linear(ProductKernel):
 
     _not_finite = NOT_FINITE
     _ours = True
+    per_feature = True
 
     def __post_init__(self) -> None:
         if self.dtype is not None:

@@ -43,6 +43,8 @@ class NNGP(WideNetwork, ProductKernel):
     kind: Literal["features", "output"] = field(default="features", kw_only=True)
     dtype: str | None = field(default=None, kw_only=True)
 
+    per_feature = True
+
     def __post_init__(self) -> None:
         _validate.choice(self.kind, ("features", "output"), "kind")
         super().__post_init__()

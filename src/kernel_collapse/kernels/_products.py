@@ -45,6 +45,8 @@ class ProductKernel(Kernel):
 
     #: Whether f depends on the distance |x - y| alone: then 2 d/dq1 + d/dc is 0.
     radial = False
+    #: Whether products are means over the features, x.y/d.
+    per_feature = False
 
     @abstractmethod
     def of_products(self, q1: Any, q2: Any, c: Any) -> Any:

@@ -7,11 +7,22 @@ in the random W a layer is a function of the Gram matrix G of its inputs: M = X'
     G -> unit diagonal;   x_i' M x_j = (G B G)_ij;   next G = kappa_phi(G B G)
 """
 
+from kernel_collapse.rfm._agop import FeatureAnsatz, feature_ansatz, kernel_agop
 from kernel_collapse.rfm._held_out import HeldOut, HeldOutLayer
 from kernel_collapse.rfm._solution import DeepRFM, RFMLayer
 from kernel_collapse.rfm._solve import RFM_KERNELS, deep_rfm
 
-__all__ = ["RFM_KERNELS", "DeepRFM", "HeldOut", "HeldOutLayer", "RFMLayer", "deep_rfm"]
+__all__ = [
+    "RFM_KERNELS",
+    "DeepRFM",
+    "FeatureAnsatz",
+    "HeldOut",
+    "HeldOutLayer",
+    "RFMLayer",
+    "deep_rfm",
+    "feature_ansatz",
+    "kernel_agop",
+]
 
 
 def __dir__() -> list[str]:
