@@ -246,8 +246,8 @@ class DeepRFM(Solution):
             )
         if clean.shape[1] != n:
             raise InputError("x", f"{clean.shape[1]} columns", f"one for each of the {n} samples", verb="has")
-        given = np.asarray(_validate.in_numpy(diagonal, "diagonal"))
-        lengths = np.asarray(_validate.shaped(given, "diagonal", (len(clean),), "one a row of x"))
+        given = _validate.in_numpy(diagonal, "diagonal")
+        lengths = np.asarray(_validate.shaped(given, "diagonal", (len(clean),), "one value a row of x"))
         require_directions(lengths, "x")
         found = clean / np.sqrt(lengths)[:, None] / np.sqrt(np.diag(self.layers[0]._below))
         if np.abs(found).max() > 1.0 + 1e-6:
