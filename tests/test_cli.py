@@ -109,6 +109,32 @@ def test_measure_the_adaptive_kernel_of_a_real_table(wine):
     assert "adaptive" in done.stdout
 
 
+def test_measure_a_deep_rfm_of_a_real_table_with_held_out_samples(wine):
+    options = "--standardize --kernel deep-rfm --activation relu --depth 3 --ridge 0.01 --fitted gaussian --bandwidth 1"
+    done = run_cli("measure", wine, "--label", "cultivar", *options.split(), "--holdout", 0.25)
+    assert done.returncode == 0, done.stderr
+    train, test = kc.data.split(kc.data.load(wine, label="cultivar"), 0.25, seed=0)
+    x, x_test = (kc.data.standardize(part, like=train).x for part in (train, test))
+    options = {"kernel": "gaussian", "bandwidth": 1.0, "ridge": 0.01, "depth": 3}
+    machine = kc.deep_rfm(x, train.targets, labels=train.labels, **options)
+    seen = machine.held_out(x_test, test.labels).layers[-1]
+    assert (
+        "ReLU deep RFM, depth 3" in " ".join(done.stdout.replace("│", " ").split())
+        or "deep RFM" in done.stdout
+    )
+    assert f"{machine.layers[-1].nc1:.4g}" in done.stdout
+    assert f"{seen.nc1:.4g}" in done.stdout
+
+
+def test_measure_says_why_a_deep_rfm_has_no_number(wine):
+    data = kc.data.standardize(kc.data.load(wine, label="cultivar"))
+    table = measure.measure(
+        data, measure.specify(["deep-rfm"], ["relu"], depth=2, fitted="gaussian", bandwidth=1e3)
+    )
+    assert table["NC1"].isna().tolist() == [False, True]
+    assert table["reason"].iloc[1].startswith("deep RFM (")
+
+
 def test_measure_prints_every_metric_of_held_out_samples_too(wine, tmp_path):
     page = tmp_path / "wine.html"
     options = "--standardize --kernel ntk --activation erf --holdout 0.25 --seed 3"
@@ -166,6 +192,12 @@ def test_the_method_is_chosen_by_size():
         measure.choose_method(10**6, measurements, held_out=True)
     with pytest.raises(ValueError, match="method is 'sampled' for the adaptive kernel, expected 'dense'"):
         measure.choose_method(100, measure.specify(["adaptive"], ["erf"]), "sampled")
+    with pytest.raises(ValueError, match="method is 'streamed' for the deep RFM, expected 'dense'"):
+        measure.choose_method(100, measure.specify(["deep-rfm"], ["erf"]), "streamed")
+    with pytest.raises(
+        ValueError, match="the deep RFM is asked for with weight_variance 1 and bias_variance 0.5"
+    ):
+        measure.specify(["deep-rfm"], ["erf"], bias_variance=0.5)
 
 
 def test_measure_says_why_there_is_no_number(tmp_path):

@@ -68,6 +68,11 @@ def solution():
 
 
 @cache
+def machine():
+    return kc.deep_rfm(GRAM, TARGETS, depth=2, ridge=0.1, inputs="gram")
+
+
+@cache
 def network():
     return kc.networks.initialise(2, width=3)
 
@@ -163,6 +168,14 @@ FUNCTIONS = {
         },
         "x targets anneal",
     ),
+    "deep_rfm": (
+        {"x": X, "targets": TARGETS, "labels": LABELS, "depth": 2, "ridge": 0.1},
+        "x targets labels",
+    ),
+    "DeepRFM.held_out": (
+        {"self": machine, "x": GRAM[:4], "diagonal": np.diag(GRAM)[:4].copy()},
+        "x diagonal",
+    ),
     "AdaptiveSolution.kernel": ({"self": solution, "x": TEST_X, "x_other": X}, "x x_other"),
     "Dataset": ({"x": X, "labels": LABELS.astype(int), "targets": TARGETS}, "x targets"),
     "data.from_arrays": ({"x": X, "labels": LABELS, "targets": TARGETS}, "x labels targets features"),
@@ -222,6 +235,21 @@ FUNCTIONS = {
     ),
     "networks.sample_posterior": ({"dataset": data, "width": 3}, "dataset"),
     "networks.solve_mean_field": ({"dataset": data, "width": 3}, "dataset"),
+    "rfm.kernel_agop": (
+        {
+            "x": X,
+            "targets": TARGETS,
+            "kernel": linear(),
+            "ridge": 0.1,
+            "metric": np.array([[2.0, 0.5], [0.5, 1.0]]),
+        },
+        "x targets metric",
+    ),
+    "rfm.feature_ansatz": (
+        {"weight_gram": np.array([[2.0, 0.5], [0.5, 1.0]]), "agop": np.array([[1.0, 0.3], [0.3, 2.0]])},
+        "weight_gram agop",
+    ),
+    "networks.agop": ({"network": network, "x": X}, "network x"),
     "networks.empirical_nngp": ({"network": network, "x": X, "x_other": TEST_X}, "network x x_other"),
     "networks.empirical_ntk": ({"network": network, "x": X, "x_other": TEST_X}, "network x x_other"),
     "networks.Network.__call__": ({"self": network, "x": X}, "x"),
@@ -255,6 +283,8 @@ RESULTS = {
     *("networks.PosteriorLayer", "networks.MeanFieldLayer"),
     *("History", "Record"),
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
+    *("rfm.RFMLayer", "rfm.HeldOut", "rfm.HeldOutLayer", "rfm.FeatureAnsatz"),
+    *("DeepRFM", "kernels.ProductKernel", "kernels.Gaussian", "kernels.Laplace"),
     *(
         "networks.Network",
         "InputError",
@@ -277,6 +307,10 @@ IN_NUMPY = {
         "record",
         "kernels.Precomputed",
         "AdaptiveSolution.kernel",
+        "deep_rfm",
+        "DeepRFM.held_out",
+        "rfm.kernel_agop",
+        "rfm.feature_ansatz",
         "Dataset",
         "networks.Network.__call__",
         "networks.Network.features",
@@ -343,6 +377,10 @@ def figures(result):
         return figures(result["features"])
     if isinstance(result, kc.AdaptiveSolution):
         return {"gram": result.gram, "free energy": np.array(result.free_energy)}
+    if isinstance(result, kc.DeepRFM):
+        return {"nc1": result.nc1, "gram": result.gram}
+    if isinstance(result, kc.rfm.HeldOut):
+        return {"cross": result.layers[-1].cross, "predictions": result.layers[-1].predictions}
     if isinstance(result, kc.networks.Training):
         return {"nc1": result.nc1, "seeds": np.array(result.seeds), "epochs": result.epochs}
     if isinstance(result, kc.networks.Network):
@@ -494,7 +532,7 @@ def public():
     seen = {}
     for prefix, module in (
         ("", kc),
-        *((f"{n}.", getattr(kc, n)) for n in ("data", "theory", "networks", "activations", "kernels")),
+        *((f"{n}.", getattr(kc, n)) for n in ("data", "theory", "networks", "activations", "kernels", "rfm")),
     ):
         for name in module.__all__:
             value = getattr(module, name)
@@ -519,8 +557,8 @@ def test_the_table_is_of_all_that_is_public():
                 {"features"} if name in ("random_feature_nc1", "record") else set()
             )  # a number, a function
             counts |= (
-                {"labels"} if name.startswith("Accumulator.") else set()
-            )  # numbers: tests/test_accumulator.py
+                {"labels"} if name.startswith(("Accumulator.", "DeepRFM.")) else set()
+            )  # numbers, or those of the samples: tests/test_accumulator.py, tests/test_deep_rfm_precision.py
             assert (parameters - counts) & taken <= set(listed.split()), name
         assert set(arguments) - {"self"} <= parameters | {"class_sizes"}, name
 

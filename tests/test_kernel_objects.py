@@ -22,7 +22,7 @@ from sklearn.svm import SVC
 import kernel_collapse as kc
 import kernel_collapse.theory
 from kernel_collapse import measure
-from kernel_collapse.kernels import NNGP, NTK, Kernel, Linear, Precomputed
+from kernel_collapse.kernels import NNGP, NTK, Gaussian, Kernel, Laplace, Linear, Precomputed
 from kernel_collapse.report import measurement
 
 FUNCTIONS = {NNGP: kc.nngp, NTK: kc.ntk}
@@ -75,7 +75,7 @@ def own(data):
     """Every kernel that is no network's, with the samples that it takes."""
     gram = Laplacian()(data.x)
     samples = np.arange(len(data.x), dtype=float)[:, None]
-    kernels = [Linear(bias_variance=0.1), Laplacian(), OneMethod()]
+    kernels = [Linear(bias_variance=0.1), Laplace(2.0), Gaussian(1.5), Laplacian(), OneMethod()]
     return [*((kernel, data.x) for kernel in kernels), (Precomputed(gram), samples)]
 
 
@@ -184,6 +184,51 @@ def test_laws_of_a_linear_kernel_of_any_library(data):
     )
 
 
+@pytest.mark.parametrize("kernel", [Laplace(2.0), Gaussian(1.5)])
+def test_laws_of_radial_kernels_of_any_library(kernel, data):
+    """Libraries other than NumPy have distances from inner products, to half of the digits; so do they with slopes."""
+    with jax.enable_x64(True):
+        for x in arrays(data)[1:]:
+            check_laws(kernel, x, 1e-7)
+            np.testing.assert_allclose(np.asarray(kernel(x)), kernel(data.x[:60]), atol=1e-7)
+    points = torch.tensor(data.x[:30], requires_grad=True)
+    kc.nc1(kernel(points), data.labels[:30]).ratio.backward()
+    assert torch.isfinite(points.grad).all()
+    assert kernel(data.x).diagonal().tolist() == [1.0] * 290
+    assert kernel(1e3 * data.x)[7, 20] == 1.0  # equal rows
+    with pytest.raises(ValueError, match="bandwidth is 0"):
+        type(kernel)(0.0)
+    assert type(kernel)(2.0, dtype="float32")(data.x).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        *(Laplace(2.0), Gaussian(1.5), Linear(weight_variance=2.0, bias_variance=0.3)),
+        *(NNGP("erf", depth=3), NNGP("relu", depth=2, weight_variance=1.5, bias_variance=0.2, kind="output")),
+        *(NNGP("gelu"), NNGP("tanh", depth=2)),
+    ],
+    ids=str,
+)
+def test_slopes_are_derivatives(kernel):
+    q1, q2, c, h = np.array([1.0, 2.0]), np.array([1.5, 0.7]), np.array([0.3, -0.9]), 1e-5
+    in_q, in_c = kernel.slopes(q1, q2, c)
+    difference = kernel.of_products(q1 + h, q2, c) - kernel.of_products(q1 - h, q2, c)
+    np.testing.assert_allclose(in_q, difference / (2 * h), atol=1e-9)
+    difference = kernel.of_products(q1, q2, c + h) - kernel.of_products(q1, q2, c - h)
+    np.testing.assert_allclose(in_c, difference / (2 * h), atol=1e-9)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("kind", ["features", "output"])
+def test_a_kernel_of_products_is_that_of_rows(options, kind, data):
+    kernel, x = NNGP(**options, kind=kind), data.x[20:60]
+    lengths, products = (x * x).mean(axis=1), x @ x.T / 5
+    np.testing.assert_allclose(
+        kernel.of_products(lengths[:, None], lengths, products), kernel(x), atol=1e-7 * kernel(x).max()
+    )
+
+
 def check_laws(kernel, x, accuracy):
     gram = np.asarray(kernel(x))
     np.testing.assert_array_equal(gram, gram.T)
@@ -288,10 +333,11 @@ def smooth(u):
         (NTK("relu", depth=3), "NTK('relu', depth=3)"),
         (NNGP("leaky_relu( 0.10 )", kind="output"), "NNGP('leaky_relu(0.1)', kind='output')"),
         (Linear(bias_variance=1.0), "Linear(bias_variance=1.0)"),
+        (Laplace(2.0), "Laplace(2.0)"),
         (Precomputed(np.eye(3)), "Precomputed(<3 x 3>)"),
         (NTK(smooth), f"NTK({smooth!r})"),
     ],
-    ids=["default", "depth", "kind", "linear", "precomputed", "function"],
+    ids=["default", "depth", "kind", "linear", "laplace", "precomputed", "function"],
 )
 def test_a_kernel_is_a_value(kernel, shown):
     assert repr(kernel) == shown
@@ -306,6 +352,7 @@ def test_a_kernel_is_a_value(kernel, shown):
     if field == "gram":
         with pytest.raises(ValueError, match="read-only"):
             kernel.gram[0, 0] = 2.0
+    field = "bandwidth" if isinstance(kernel, Laplace) else field
     with pytest.raises(FrozenInstanceError):
         setattr(kernel, field, 2.0)
 
@@ -321,6 +368,7 @@ def test_kernels_differ_where_a_parameter_does(unchecked):
         Linear(),
     ]
     kernels += [NTK(dtype="float32"), Precomputed(np.eye(2)), Precomputed(np.ones((2, 2))), Laplacian()]
+    kernels += [Laplace(2.0), Gaussian(2.0), Laplace(1.0)]
     assert len(set(kernels)) == len(kernels)
     assert NTK(weight_variance=2) == NTK(weight_variance=2.0)
     assert NTK("swish") == NTK("silu")

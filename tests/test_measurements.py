@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import kernel_collapse as kc
 from kernel_collapse.runs import measurements, trials
-from kernel_collapse.runs.measurements import EmpiricalNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
+from kernel_collapse.runs.measurements import DeepRFMNC1, EmpiricalNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 
 LAW = GaussianClasses(n=24, dim=3)
@@ -58,6 +58,32 @@ def test_empirical_kernels(kernel):
     )
 
 
+def test_deep_rfm():
+    options = {"bandwidth": 1.5, "ridge": 0.01, "depth": 3}
+    found = compute(DeepRFMNC1(**options, fits=2, targets="one-hot"))
+    data = LAW.sample(1)
+    machine = kc.deep_rfm(data.x, 2 * np.eye(2)[data.labels] - 1, iterations=2, labels=data.labels, **options)
+    assert found["solver"] == "resolved"
+    assert found["nc1_class"] == kc.nc1(machine.gram, data.labels, weighting="class").ratio
+    np.testing.assert_array_equal(
+        [found["layer_nc1_input"], found["layer_nc1_agop"], found["layer_nc1"]], machine.nc1.T
+    )
+    assert found["training_accuracy"] == machine.layers[-1].accuracy == 1.0
+    deeper = compute(DeepRFMNC1(fitted="gaussian", ridge=0.01, depth=5))
+    assert deeper["solver"] == "precision_limit"
+    assert np.isnan(deeper["nc1_paper"])
+    assert np.isfinite(deeper["layer_nc1"][0])
+
+
+def test_a_deep_rfm_that_is_singular_is_a_failed_trial():
+    from kernel_collapse.runs.sweep import attempt
+
+    data = GaussianClasses(n=24, dim=1)
+    outcome = attempt(Trial(data=data, measurement=DeepRFMNC1(), seed=0))
+    assert outcome.status == "failed"
+    assert "of one direction" in outcome.message
+
+
 def test_sampled_kernels():
     prior = {"width": 20, "noise_variance": 0.1}
     field = compute(MeanFieldNC1(**prior))
@@ -94,7 +120,7 @@ def test_a_deeper_network_costs_more_and_one_layer_has_the_key_that_it_had(kind)
 
 def test_every_name_chooses_its_specification():
     adapter = TypeAdapter(measurements.Measurement)
-    assert {"data", "nngp", "ntk", "adaptive", "mean-field", "posterior", "network", "empirical-ntk"} < set(
+    assert {"data", "nngp", "ntk", "adaptive", "deep-rfm", "mean-field", "posterior", "network"} < set(
         measurements.KERNELS
     )
     for name in measurements.KERNELS:

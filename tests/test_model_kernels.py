@@ -117,7 +117,7 @@ def small():
 def test_every_kernel_is_that_of_its_own_function():
     model, (x, labels) = small(), blobs()
     loader = [(x[:25], labels[:25]), (x[25:], labels[25:])]
-    kernels = ["nngp", "ntk", "adaptive", kc.kernels.NTK("erf", depth=2)]
+    kernels = ["nngp", "ntk", "adaptive", "deep-rfm", kc.kernels.NTK("erf", depth=2)]
     found = kc.torch.compare(model, loader, kernels, layers=["0", "before the last linear layer"], depth=2)
     rows = x.double().numpy()
     hidden = model[:2](x).detach().double().numpy()
@@ -126,6 +126,7 @@ def test_every_kernel_is_that_of_its_own_function():
         "NNGP (relu, depth 2)": kc.nngp(rows, activation="relu", depth=2),
         "NTK (relu, depth 2)": kc.ntk(rows, activation="relu", depth=2),
         "adaptive (relu, depth 2)": kc.solve_adaptive(rows, targets, activation="relu", depth=2).gram,
+        "deep RFM (relu, depth 2)": kc.deep_rfm(rows, targets, depth=2).gram,
         "NTK('erf', depth=2)": kc.ntk(rows, activation="erf", depth=2),
         "features: 0": (pre := model[0](x).detach().double().numpy()) @ pre.T,
         "features: input of 2": hidden @ hidden.T,
@@ -197,6 +198,10 @@ BAD = {
     "no labels": (lambda m, d: kc.torch.compare(m, [d[0][0]]), "without labels"),
     "one-hot": (lambda m, d: kc.torch.compare(m, [(d[0][0], torch.eye(3)[d[0][1]])]), "class numbers"),
     "one class": (lambda m, d: kc.torch.compare(m, [(d[0][0], 0 * d[0][1])]), "class"),
+    "too deep": (
+        lambda m, d: kc.torch.compare(m, d, ["deep-rfm"], depth=60, tangent=False),
+        "lower depth",
+    ),
     "no layer": (lambda m, d: kc.torch.compare(m, d, layers="3"), "did you mean|there are"),
     "shapes": (
         lambda m, d: kc.torch.compare(m, [*d, (torch.ones(2, 5), torch.ones(2).long())]),

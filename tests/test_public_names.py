@@ -72,6 +72,14 @@ SIGNATURES = {
         "x targets * activation width weight_variance readout_variance noise_variance label_term anneal "
         "starts curvature seed max_evaluations raise_on_failure"
     ),
+    "deep_rfm": (
+        "x targets * depth kernel bandwidth ridge activation iterations labels inputs raise_on_failure"
+    ),
+    "DeepRFM.held_out": "self x labels * diagonal",
+    "kernels.Laplace": "bandwidth * dtype",
+    "kernels.Gaussian": "bandwidth * dtype",
+    "kernels.ProductKernel.of_products": "self q1 q2 c",
+    "kernels.ProductKernel.slopes": "self q1 q2 c",
     "networks.train": (
         "dataset * width depth activation epochs learning_rate weight_decay seeds parameterisation "
         "weight_variance readout_variance bias_variance biases loss optimiser momentum batch_size probes "
@@ -85,6 +93,9 @@ SIGNATURES = {
         "dataset * width activation weight_variance readout_variance noise_variance particles accuracy "
         "max_iterations weighting seed raise_on_failure"
     ),
+    "rfm.kernel_agop": "x targets * kernel ridge metric",
+    "rfm.feature_ansatz": "weight_gram agop * power",
+    "networks.agop": "network x * layer",
     "networks.empirical_nngp": "network x x_other * layer",
     "networks.empirical_ntk": "network x x_other * output",
     "theory.expected_nc1": (
@@ -105,6 +116,7 @@ SIGNATURES = {
     ),
     "torch.compare": "model loader kernels * layers reduce activation depth tangent samples seed split",
     "torch.empirical_ntk": "model inputs * projection seed",
+    "torch.agop": "model inputs * layer",
     "torch.Callback": "loader layers * epochs decide path history **options",
     "plots.over_epochs": "history * metrics axes",
     "plots.over_layers": "record * metrics axes",
@@ -139,6 +151,13 @@ ATTRIBUTES = {
     "reason to_frame",
     "AdaptiveSolution": "gram output_gram weight_covariance free_energy prior_free_energy residual status iterations "
     "evaluations path",
+    "DeepRFM": "layers status labels gram nc1 round_off condition training_error held_out",
+    "rfm.FeatureAnsatz": "correlation cosine reason",
+    "rfm.RFMLayer": "gram gram_input gram_agop nc1 nc1_input nc1_agop round_off condition training_error accuracy "
+    "predictions status reason collapse",
+    "rfm.HeldOut": "layers",
+    "rfm.HeldOutLayer": "cross cross_input cross_agop diagonal diagonal_agop nc1 nc1_input nc1_agop accuracy "
+    "predictions reason",
     "networks.Training": "nc1 nc3 nc3_cosine epochs seeds loss accuracy networks status",
     "networks.Posterior": "gram grams layers nc1 ratio ratio_error rhat ess status",
     "networks.PosteriorLayer": "gram gram_error ratio ratio_error rhat ess",
@@ -171,7 +190,7 @@ def test_a_result_has_what_it_had(name):
 
 
 def test_every_public_name_exists_and_is_documented():
-    modules = ("activations", "data", "kernels", "networks", "plots", "theory", "torch")
+    modules = ("activations", "data", "kernels", "networks", "plots", "rfm", "theory", "torch")
     listed = {name.split(".")[0] for name in (*SIGNATURES, *ATTRIBUTES)} | {"AdaptiveError"}
     assert set(kc.__all__) == listed | set(modules)
     for name in (*SIGNATURES, *ATTRIBUTES):
@@ -179,7 +198,7 @@ def test_every_public_name_exists_and_is_documented():
 
 
 PACKAGES = ["activations", "adaptive", "collapse", "data", "kernels", "networks", "recording", "theory"]
-PACKAGES += ["plots", "torch"]
+PACKAGES += ["plots", "rfm", "torch"]
 PACKAGES += ["cli", "cluster", "compare", "report"]
 
 

@@ -27,6 +27,7 @@ def solutions():
     yield kc.networks.sample_posterior(SMALL, noise_variance=1e-2, draws=50, warmup=50, **NETWORK)
     yield kc.networks.train(SMALL, epochs=3, seeds=2, learning_rate=1e6, **NETWORK)
     yield kc.theory.expected_nc1(kc.theory.gaussian_mixture(4))
+    yield kc.deep_rfm(np.ones((4, 2)), [1.0, 1.0, 1.0, 1.0], raise_on_failure=False)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def found():
 
 
 def test_every_result_is_a_solution(found):
-    assert len({type(solution) for solution in found}) == 5
+    assert len({type(solution) for solution in found}) == 6
     assert {type(solution) for solution in found} == set(Solution.__subclasses__())
     for solution in found:
         fields = {field.name for field in dataclasses.fields(solution)}
@@ -49,11 +50,12 @@ def test_every_result_is_a_solution(found):
 
 
 def test_the_value_is_the_attribute_of_its_kind(found):
-    adaptive, field, sampled, trained, expected = found
+    adaptive, field, sampled, trained, expected, machine = found
     for solution in (adaptive, field, sampled):
         assert solution.value is solution.gram
     assert trained.value is trained.networks
     assert expected.value == expected.ratio
+    assert machine.value is machine.layers
     assert adaptive.certificate["residual"] == adaptive.residual
     assert sampled.cost["draws"] == 50
 
@@ -65,10 +67,10 @@ def test_a_failure_is_a_value_or_one_kind_of_error(found):
             continue
         with pytest.raises(SolutionError) as raised:
             solution.raise_for_status()
-        assert raised.type is kc.networks.NetworkError
+        assert raised.type is (SolutionError if solution is found[5] else kc.networks.NetworkError)
         assert str(raised.value) == solution.explanation
         assert raised.value.status == solution.status
-    assert [bool(solution.failures) for solution in found] == [False, True, True, True, False]
+    assert [bool(solution.failures) for solution in found] == [False, True, True, True, False, True]
     assert found[3].failures == (Status.DIVERGED, Status.DIVERGED)
     assert issubclass(kc.AdaptiveError, SolutionError)
     assert issubclass(SolutionError, RuntimeError)
@@ -96,7 +98,9 @@ def test_a_status_is_its_string(status):
 def test_there_is_one_status():
     assert {of.Status for of in (kc.adaptive, mean_field, posterior, training)} == {Status}
     stored = "converged precision_limit max_iterations not_finite too_few_samples too_few_draws not_mixed"
-    assert {*stored.split(), "divergences", "trained", "diverged", "max_points"} == {*map(str, Status)}
+    assert {*stored.split(), "divergences", "trained", "diverged", "max_points", "resolved", "singular"} == {
+        *map(str, Status)
+    }
 
 
 @given(n=st.integers(2, 6), dim=st.integers(1, 9), variance=st.floats(0.1, 10.0), seed=st.integers(0, 99))

@@ -42,10 +42,11 @@ from kernel_collapse.collapse import (
 from kernel_collapse.kernels import nngp, ntk
 
 if TYPE_CHECKING:
-    from kernel_collapse import data, networks, plots, theory, torch
+    from kernel_collapse import data, networks, plots, rfm, theory, torch
     from kernel_collapse.adaptive import AdaptiveError, AdaptiveSolution, solve_adaptive
     from kernel_collapse.data import Dataset
     from kernel_collapse.recording import History, Record, record
+    from kernel_collapse.rfm import DeepRFM, deep_rfm
     from kernel_collapse.runs.run import results
     from kernel_collapse.runs.tidy import describe_columns
 
@@ -60,6 +61,7 @@ __all__ = [
     "BlockStructure",
     "Collapse",
     "Dataset",
+    "DeepRFM",
     "Geometry",
     "History",
     "InputError",
@@ -74,6 +76,7 @@ __all__ = [
     "collapse",
     "collapse_from_features",
     "data",
+    "deep_rfm",
     "describe_columns",
     "geometry",
     "geometry_from_features",
@@ -94,6 +97,7 @@ __all__ = [
     "regression_collapse",
     "regression_collapse_from_features",
     "results",
+    "rfm",
     "sampled_nc1",
     "solve_adaptive",
     "streamed_collapse",
@@ -103,13 +107,15 @@ __all__ = [
 ]
 
 #: Packages that are imported when they are first asked for, and names with the module that has each.
-_PACKAGES = ("data", "networks", "plots", "theory", "torch")
+_PACKAGES = ("data", "networks", "plots", "rfm", "theory", "torch")
 _HOMES = {
     "AdaptiveError": "adaptive",
     "AdaptiveSolution": "adaptive",
     "Dataset": "data",
+    "DeepRFM": "rfm",
     "History": "recording",
     "Record": "recording",
+    "deep_rfm": "rfm",
     "describe_columns": "runs.tidy",
     "record": "recording",
     "results": "runs.run",

@@ -151,6 +151,13 @@ class Cholesky:
         """Diagonal of the factor; their squares are the pivots of the elimination."""
         return np.diag(self._factor).copy()
 
+    def condition(self, norm: float) -> float:
+        """Return the condition number in the 1-norm, as LAPACK estimates it, given the norm of the matrix."""
+        from scipy.linalg import lapack
+
+        reciprocal, _ = lapack.dpocon(self._factor, norm, uplo="L")
+        return 1.0 / float(reciprocal) if reciprocal > 0 else float("inf")
+
     def solve(self, right: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
         """Return the solution of matrix @ solution = right."""
         from scipy.linalg import lapack

@@ -9,12 +9,13 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import Weighting
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import Kernel
+from kernel_collapse.runs.deep_rfm import DeepRFMNC1
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
 
 __all__ = ["FEATURES", "METHODS", "Measurement", "choose_method", "cost", "needed"]
 
 #: What is measured: a specification, or a kernel as it is.
-Measurement = KernelNC1 | AdaptiveNC1 | Kernel
+Measurement = KernelNC1 | AdaptiveNC1 | DeepRFMNC1 | Kernel
 
 METHODS = ("auto", "dense", "streamed", "sampled")
 #: How features alone are measured, and why.
@@ -56,6 +57,7 @@ def choose_method(
         for what, asked in (
             ("held-out samples", held_out),
             ("the adaptive kernel", any(isinstance(m, AdaptiveNC1) for m in measurements)),
+            ("the deep RFM", any(isinstance(m, DeepRFMNC1) for m in measurements)),
         )
         if asked
     ]

@@ -9,6 +9,7 @@ KERNEL_NAMES = {
     "ntk-published": "NTK, published code",
     "adaptive": "adaptive",
     "adaptive-published": "adaptive, published code",
+    "deep-rfm": "deep RFM",
     "mean-field": "mean field",
     "posterior": "posterior",
     "network": "trained network",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +10,10 @@ from jaxtyping import Int
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
+from kernel_collapse._grams import made
 from kernel_collapse._input_error import InputError
 from kernel_collapse._methods import FEATURES, METHODS, Measurement, choose_method, cost, needed
 from kernel_collapse._names import NAMES
-from kernel_collapse.adaptive import Status
 from kernel_collapse.collapse import (
     Collapse,
     Weighting,
@@ -32,7 +31,8 @@ from kernel_collapse.kernels import Kernel
 from kernel_collapse.kernels.named import resolve
 from kernel_collapse.readout import Readout, of_features
 from kernel_collapse.runs import trials
-from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solve
+from kernel_collapse.runs.deep_rfm import DeepRFMNC1
+from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,11 +95,16 @@ def specify(
     width: float | Sequence[float] = 500.0,
     readout_variance: float = 1 / 128,
     noise_variance: float = 1e-6,
+    fitted: str = "laplace",
+    bandwidth: float = 2.0,
+    ridge: float = 0.0,
+    fits: int = 1,
 ) -> list[Measurement]:
     """Return the measurements of every kernel with every activation, the data themselves first.
 
     A `Kernel` has its own parameters: it is measured as it is, after those that are named.
-    `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has no bias.
+    `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has no bias; `fitted`,
+    `bandwidth`, `ridge` and `fits` are the deep RFM's, which has no prior variances.
 
     Raises
     ------
@@ -107,19 +112,15 @@ def specify(
         If a name is unknown or a parameter is out of range.
     """
     own = [resolve(kernel) for kernel in kernels if isinstance(kernel, Kernel | type)]
-    kernels = [kernel for kernel in kernels if not isinstance(kernel, Kernel)]
-    for kernel in kernels:
-        _validate.choice(kernel, ("nngp", "ntk", "adaptive"), "kernel")
+    named = [
+        _validate.choice(kernel, ("nngp", "ntk", "adaptive", "deep-rfm"), "kernel")
+        for kernel in kernels
+        if not isinstance(kernel, Kernel)
+    ]
     for activation in activations:
         duals.get(activation)
     _validate.count(depth, "depth")
-    if "adaptive" in kernels and bias_variance != 0:
-        raise InputError(
-            "the adaptive kernel",
-            f"asked for with bias_variance {bias_variance:g}",
-            "no bias, which the equations of state do not have",
-            "measure the other kernels in a run of their own",
-        )
+    _require_none_of_the_others(named, weight_variance, bias_variance)
     from pydantic import ValidationError
 
     shared = {"weight_variance": weight_variance}
@@ -130,20 +131,46 @@ def specify(
         "readout_variance": readout_variance,
         "noise_variance": noise_variance,
     }
+    machine = {"depth": depth, "fitted": fitted, "bandwidth": bandwidth, "ridge": ridge, "fits": fits}
+    kinds: dict[str, tuple[type[AdaptiveNC1 | DeepRFMNC1 | KernelNC1], dict[str, Any]]] = {
+        "nngp": (KernelNC1, fixed),
+        "ntk": (KernelNC1, fixed),
+        "adaptive": (AdaptiveNC1, adaptive),
+        "deep-rfm": (DeepRFMNC1, machine),
+    }
     try:
         return [
             KernelNC1(kernel="data"),
             *(
-                AdaptiveNC1.model_validate({"activation": activation} | adaptive)
-                if kernel == "adaptive"
-                else KernelNC1.model_validate({"kernel": kernel, "activation": activation} | fixed)
+                kinds[kernel][0].model_validate(
+                    {"kernel": kernel, "activation": activation} | kinds[kernel][1]
+                )
                 for activation in dict.fromkeys(activations)
-                for kernel in dict.fromkeys(kernels)
+                for kernel in dict.fromkeys(named)
             ),
             *dict.fromkeys(own),
         ]
     except ValidationError as error:
         raise trials.refusal(error) from None
+
+
+def _require_none_of_the_others(kernels: Sequence[str], weight_variance: float, bias_variance: float) -> None:
+    """Refuse variances of the prior beside a kernel that does not have them."""
+    hint = "measure the other kernels in a run of their own"
+    if "adaptive" in kernels and bias_variance != 0:
+        raise InputError(
+            "the adaptive kernel",
+            f"asked for with bias_variance {bias_variance:g}",
+            "no bias, which the equations of state do not have",
+            hint,
+        )
+    if "deep-rfm" in kernels and (weight_variance, bias_variance) != (1.0, 0.0):
+        raise InputError(
+            "the deep RFM",
+            f"asked for with weight_variance {weight_variance:g} and bias_variance {bias_variance:g}",
+            "neither, for it has no prior",
+            hint,
+        )
 
 
 def measure(
@@ -253,8 +280,8 @@ def _one(
     """Return the metrics of training and held-out samples under one kernel, and why some are not a number."""
     if method == "dense":
         return _dense(what, dataset, test, codes, weighting)
-    if isinstance(what, AdaptiveNC1):
-        raise AssertionError("choose_method gives the adaptive kernel a whole Gram matrix")
+    if isinstance(what, AdaptiveNC1 | DeepRFMNC1):
+        raise AssertionError("choose_method gives what is solved a whole Gram matrix")
     if method == "streamed":
         return {"training": _streamed(what, dataset, weighting)}, ""
     values, reason = _sampled(what, dataset, weighting)
@@ -265,21 +292,10 @@ def _dense(
     what: Measurement, dataset: Dataset, test: Dataset | None, codes: Any, weighting: Weighting
 ) -> tuple[dict[str, dict[str, float]], str]:
     """Return the metrics of training and held-out samples, and why some are not a number."""
-    reason = ""
-    between: Callable[[Any, Any], Any]
-    if isinstance(what, AdaptiveNC1):
-        solution = solve(what, dataset, raise_on_failure=False)
-        if solution.status is not Status.CONVERGED:
-            reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
-            reason += solution.sentence
-        if not np.isfinite(solution.gram).all():
-            nothing = dict.fromkeys(METRICS, float("nan"))
-            return {"training": nothing} | ({} if test is None else {"held-out": nothing}), reason
-        kernel, between = solution.gram, solution.kernel
-    elif isinstance(what, Kernel):
-        kernel, between = what(dataset.x), what
-    else:
-        kernel, between = gram(what, dataset.x), partial(gram, what)
+    kernel, others, reason = made(what, dataset)
+    if kernel is None:
+        nothing = dict.fromkeys(METRICS, float("nan"))
+        return {"training": nothing} | ({} if test is None else {"held-out": nothing}), reason
     # No ridge in proportion to it makes a kernel of zeros definite; the rest can be said without a classifier.
     targets = dataset.targets if kernel.diagonal().any() else None
     found = collapse(kernel, dataset.labels, targets=targets, weighting=weighting)
@@ -288,14 +304,7 @@ def _dense(
         sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
         values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
     if test is not None:
-        cross = between(test.x, dataset.x)
-        diagonal = (
-            what._diagonal(test.x)[0]
-            if isinstance(what, Kernel)
-            else np.concatenate(
-                [np.diag(between(rows, rows)) for rows in np.array_split(test.x, -(-len(test.x) // 256))]
-            )
-        )
+        cross, diagonal = others(test.x)
         held_out = held_out_collapse(
             kernel,
             dataset.labels,

@@ -52,6 +52,11 @@ class Status(StrEnum):
         "divergences",
         "many trajectories diverged; raise acceptance or warmup, give a smaller step_size, or raise noise_variance.",
     )
+    RESOLVED = "resolved", "every number is resolved in float64."
+    SINGULAR = (
+        "singular",
+        "the kernel is singular to round-off; raise ridge, lower bandwidth, or drop samples of one direction.",
+    )
     MAX_POINTS = "max_points", "the error asked for is not reached with the points allowed; raise max_points."
     TRAINED = "trained", "the loss was in proportion to the last epoch."
     DIVERGED = "diverged", "the loss was not finite or out of all proportion; lower learning_rate."

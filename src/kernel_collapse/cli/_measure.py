@@ -53,7 +53,7 @@ def measure(
     kernel: Annotated[
         list[str] | None,
         typer.Option(
-            help="nngp, ntk, adaptive; repeat for several (default: nngp, ntk).", show_default=False
+            help="nngp, ntk, adaptive, deep-rfm; repeat for several (default: nngp, ntk).", show_default=False
         ),
     ] = None,
     activation: Annotated[
@@ -63,7 +63,7 @@ def measure(
             show_default=False,
         ),
     ] = None,
-    depth: Annotated[int, typer.Option(help="Number of hidden layers.")] = 1,
+    depth: Annotated[int, typer.Option(help="Number of hidden layers, or of those of deep-rfm.")] = 1,
     weight_variance: Annotated[float, typer.Option(help="Prior variance of weights, times fan-in.")] = 1.0,
     bias_variance: Annotated[float, typer.Option(help="Prior variance of biases.")] = 0.0,
     width: Annotated[
@@ -77,6 +77,12 @@ def measure(
         float, typer.Option(help="Prior variance of the readout times width, for the adaptive kernel.")
     ] = 1 / 128,
     noise_variance: Annotated[float, typer.Option(help="Of the targets, for the adaptive kernel.")] = 1e-6,
+    fitted: Annotated[
+        str, typer.Option(help="Kernel that each layer of deep-rfm fits: laplace or gaussian.")
+    ] = "laplace",
+    bandwidth: Annotated[float, typer.Option(help="Of that kernel, for rows of unit length.")] = 2.0,
+    ridge: Annotated[float, typer.Option(help="Added to the diagonal of that kernel.")] = 0.0,
+    fits: Annotated[int, typer.Option(help="Fits of each layer of deep-rfm.")] = 1,
     weighting: Annotated[
         str, typer.Option(help="How unequal classes are weighted: paper, sample, class or published.")
     ] = "paper",
@@ -124,6 +130,10 @@ def measure(
                 "width": (width[0] if len(width) == 1 else tuple(width)) if width else 500.0,
                 "readout_variance": readout_variance,
                 "noise_variance": noise_variance,
+                "fitted": fitted,
+                "bandwidth": bandwidth,
+                "ridge": ridge,
+                "fits": fits,
             },
             weighting=weighting,
             standardize=standardize,

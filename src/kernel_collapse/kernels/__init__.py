@@ -29,8 +29,21 @@ from kernel_collapse.kernels._kernel import Kernel
 from kernel_collapse.kernels._linear import Linear
 from kernel_collapse.kernels._network import NNGP, NTK
 from kernel_collapse.kernels._precomputed import Precomputed
+from kernel_collapse.kernels._products import Gaussian, Laplace, ProductKernel
 
-__all__ = ["NNGP", "NTK", "Kernel", "Linear", "Precomputed", "nngp", "ntk", "ntk_published"]
+__all__ = [
+    "NNGP",
+    "NTK",
+    "Gaussian",
+    "Kernel",
+    "Laplace",
+    "Linear",
+    "Precomputed",
+    "ProductKernel",
+    "nngp",
+    "ntk",
+    "ntk_published",
+]
 
 
 def __dir__() -> list[str]:

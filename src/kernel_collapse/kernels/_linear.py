@@ -9,15 +9,16 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
-from kernel_collapse.kernels._kernel import Kernel, described
+from kernel_collapse.kernels._kernel import described
 from kernel_collapse.kernels._layers import NOT_FINITE
+from kernel_collapse.kernels._products import ProductKernel
 
 __all__ = ["Linear"]
 
 
 @final
 @dataclass(frozen=True, repr=False)
-class Linear(Kernel):
+class Linear(ProductKernel):
     r"""The inner product of two samples over their number of features, weight_variance x.x'/d + bias_variance.
 
     It is the covariance G^1 of the pre-activations of the first layer, and what `NNGP("identity")` is without a bias.
@@ -46,6 +47,7 @@ class Linear(Kernel):
 
     _not_finite = NOT_FINITE
     _ours = True
+    per_feature = True
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
@@ -68,6 +70,14 @@ class Linear(Kernel):
         """Return the kernel of each row of `left` with the same row of `right`."""
         rows, others = self._paired(left, right)
         return self._of(_arrays.namespace(rows).sum(rows * others, axis=1), rows.shape[1])
+
+    def of_products(self, q1: Any, q2: Any, c: Any) -> Any:
+        """Return the kernel of rows with inner products `c`, which are taken for means over the features."""
+        return self.weight_variance * c + self.bias_variance
+
+    def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
+        """Return the derivatives of `of_products` in `q1` and in `c`."""
+        return 0.0 * c, self.weight_variance + 0.0 * c
 
     def _of(self, products: Any, dim: int) -> Any:
         values = products * (self.weight_variance / dim) + self.bias_variance

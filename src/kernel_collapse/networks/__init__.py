@@ -8,6 +8,7 @@ from kernel_collapse import _extras
 _extras.require("networks", "networks")
 
 from kernel_collapse.networks._types import NetworkError
+from kernel_collapse.networks.agop import agop
 from kernel_collapse.networks.empirical import empirical_nngp, empirical_ntk
 from kernel_collapse.networks.mean_field import MeanField, MeanFieldLayer, solve_mean_field
 from kernel_collapse.networks.model import Network, initialise
@@ -22,6 +23,7 @@ __all__ = [
     "Posterior",
     "PosteriorLayer",
     "Training",
+    "agop",
     "empirical_nngp",
     "empirical_ntk",
     "initialise",

@@ -25,7 +25,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks.model import Network, Parameters, Scales
 
-__all__ = ["empirical_nngp", "empirical_ntk"]
+__all__ = ["activity_and_slopes", "empirical_nngp", "empirical_ntk"]
 
 
 def empirical_nngp(
@@ -128,7 +128,7 @@ def empirical_ntk(
 
 @partial(jax.jit, static_argnames=("phi",))
 def _tangent(parameters: Parameters, scales: Scales, left: Any, right: Any, output: Any, *, phi: Phi) -> Any:
-    pair = [_activity_and_slopes(parameters, scales, columns, output, phi) for columns in (left, right)]
+    pair = [activity_and_slopes(parameters, scales, columns, output, phi) for columns in (left, right)]
     gram = 0.0
     for below, other_below, slope, other_slope, scale, bias_scale in zip(
         *(part for side in zip(*pair, strict=True) for part in side), *scales, strict=True
@@ -137,7 +137,7 @@ def _tangent(parameters: Parameters, scales: Scales, left: Any, right: Any, outp
     return gram
 
 
-def _activity_and_slopes(
+def activity_and_slopes(
     parameters: Parameters, scales: Scales, columns: Any, output: Any, phi: Phi
 ) -> tuple[list[Any], list[Any]]:
     """Return what each layer is given, h^{l-1}, and the derivative of an output in z^l, the readout's last."""

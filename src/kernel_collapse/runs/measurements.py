@@ -28,11 +28,13 @@ from kernel_collapse._specification import Results, Specification, flat
 from kernel_collapse.collapse import WEIGHTINGS, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels.named import resolve
+from kernel_collapse.runs.deep_rfm import DeepRFMNC1
 
 __all__ = [
     "KERNELS",
     "SPECIFICATIONS",
     "AdaptiveNC1",
+    "DeepRFMNC1",
     "EmpiricalNC1",
     "KernelNC1",
     "MeanFieldNC1",
@@ -392,7 +394,7 @@ class EmpiricalNC1(_Trained):
 
 
 Measurement = Annotated[
-    KernelNC1 | AdaptiveNC1 | MeanFieldNC1 | PosteriorNC1 | NetworkNC1 | EmpiricalNC1,
+    KernelNC1 | AdaptiveNC1 | DeepRFMNC1 | MeanFieldNC1 | PosteriorNC1 | NetworkNC1 | EmpiricalNC1,
     Field(discriminator="kernel"),
 ]
 #: The specification of each name.

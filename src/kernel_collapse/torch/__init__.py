@@ -7,12 +7,22 @@ from kernel_collapse import _extras
 
 _extras.require("torch", "kernel_collapse.torch")
 
+from kernel_collapse.torch._agop import agop
 from kernel_collapse.torch._callback import Callback
 from kernel_collapse.torch._compare import Compared, Comparison, compare
 from kernel_collapse.torch._record import record
 from kernel_collapse.torch._tangent import TangentKernel, empirical_ntk
 
-__all__ = ["Callback", "Compared", "Comparison", "TangentKernel", "compare", "empirical_ntk", "record"]
+__all__ = [
+    "Callback",
+    "Compared",
+    "Comparison",
+    "TangentKernel",
+    "agop",
+    "compare",
+    "empirical_ntk",
+    "record",
+]
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ from kernel_collapse.adaptive import solve_adaptive
 from kernel_collapse.collapse import block_structure, cka, kernel_target_alignment, nc1
 from kernel_collapse.kernels import Kernel
 from kernel_collapse.kernels.named import resolve
+from kernel_collapse.rfm import deep_rfm
 from kernel_collapse.torch._batches import Split, called, device_of, mapped, moved
 from kernel_collapse.torch._features import Reduce
 from kernel_collapse.torch._hooks import Taps, evaluating
@@ -145,8 +146,9 @@ def compare(
         As for `kernel_collapse.torch.record`. Inputs are tensors of one shape.
     kernels : sequence or mapping from names
         Of the inputs, flattened to one row a sample: "nngp", "ntk", "adaptive" (the equations of state with one-hot
-        targets, `kernel_collapse.solve_adaptive`), any `kernel_collapse.kernels.Kernel`, or a function of the inputs
-        (n, d) in float64 that returns a Gram matrix.
+        targets, `kernel_collapse.solve_adaptive`), "deep-rfm" (the features of the last layer of
+        `kernel_collapse.deep_rfm`, with the same targets), any `kernel_collapse.kernels.Kernel`, or a function of the
+        inputs (n, d) in float64 that returns a Gram matrix.
     activation, depth
         Of the kernels that are given as names.
     tangent : bool or int
@@ -234,10 +236,12 @@ def _named(given: Any, activation: Any, depth: int) -> dict[str, Callable[[Any, 
 def _one(kernel: Any, activation: Any, depth: int) -> tuple[str, Callable[[Any, Any], Any]]:
     called_ = activation if isinstance(activation, str) else getattr(activation, "__name__", "activation")
     if isinstance(kernel, str):
-        _validate.choice(kernel, ("nngp", "ntk", "adaptive"), "a kernel by name")
+        _validate.choice(kernel, ("nngp", "ntk", "adaptive", "deep-rfm"), "a kernel by name")
         deep = f", depth {depth}" if depth != 1 else ""
         if kernel == "adaptive":
             return f"adaptive ({called_}{deep})", lambda x, labels: _adaptive(x, labels, activation, depth)
+        if kernel == "deep-rfm":
+            return f"deep RFM ({called_}{deep})", lambda x, labels: _deep_rfm(x, labels, activation, depth)
         named = resolve(kernel, activation=activation, depth=depth)
         return f"{kernel.upper()} ({called_}{deep})", lambda x, _: named(x)
     if isinstance(kernel, Kernel):
@@ -245,13 +249,23 @@ def _one(kernel: Any, activation: Any, depth: int) -> tuple[str, Callable[[Any, 
     if callable(kernel) and not isinstance(kernel, type):
         return getattr(kernel, "__name__", "kernel"), lambda x, _: kernel(x)
     raise InputError.of(
-        "a kernel", kernel, "'nngp', 'ntk', 'adaptive', a Kernel, or a function of the inputs"
+        "a kernel", kernel, "'nngp', 'ntk', 'adaptive', 'deep-rfm', a Kernel, or a function of the inputs"
     )
 
 
+def _one_hot(labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n C"]:
+    return np.eye(int(labels.max()) + 1)[labels][:, np.unique(labels)]
+
+
 def _adaptive(x: Any, labels: Any, activation: Any, depth: int) -> Any:
-    targets = np.eye(int(labels.max()) + 1)[labels][:, np.unique(labels)]
-    return solve_adaptive(x, targets, activation=activation, depth=depth).gram
+    return solve_adaptive(x, _one_hot(labels), activation=activation, depth=depth).gram
+
+
+def _deep_rfm(x: Any, labels: Any, activation: Any, depth: int) -> Any:
+    found = deep_rfm(x, _one_hot(labels), activation=activation, depth=depth, labels=labels)
+    if not np.isfinite(found.gram).all():
+        raise InputError("'deep-rfm'", found.explanation.rstrip("."), "fewer layers", "lower depth")
+    return found.gram
 
 
 def _rows_of(inputs: Any) -> Float[np.ndarray, "n d"]:

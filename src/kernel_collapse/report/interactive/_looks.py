@@ -26,6 +26,7 @@ SYMBOLS = {
     "P": "cross",
     "*": "star",
     "h": "hexagon",
+    "p": "pentagon",
 }
 #: In widths of the line, as matplotlib has them: dash, gap, dash, gap.
 DASHES: dict[str, tuple[float, ...]] = {"-": (), "--": (3.7, 1.6), ":": (1, 1.65), "-.": (6.4, 1.6, 1, 1.6)}

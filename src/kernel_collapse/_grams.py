@@ -1,0 +1,73 @@
+"""The Gram matrix of a measurement on samples, and the kernel of others with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from kernel_collapse._methods import Measurement
+from kernel_collapse.data import Dataset
+from kernel_collapse.kernels import Kernel
+from kernel_collapse.runs.deep_rfm import DeepRFMNC1, machine
+from kernel_collapse.runs.measurements import AdaptiveNC1, gram, solve
+from kernel_collapse.solution import Status
+
+__all__ = ["Made", "made"]
+
+#: Rows of which a block is made for its diagonal.
+ROWS = 256
+#: The kernel of other inputs with the samples, and with themselves one by one.
+Others = Callable[[Any], tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]]
+
+
+class Made(NamedTuple):
+    """A Gram matrix, None where there is none that is resolved; what gives the kernel of others; what is to be said."""
+
+    gram: Float[np.ndarray, "n n"] | None
+    others: Others
+    reason: str = ""
+
+
+def made(what: Measurement, dataset: Dataset) -> Made:
+    """Return the Gram matrix of a measurement on a data set."""
+    if isinstance(what, AdaptiveNC1):
+        return _adaptive(what, dataset)
+    if isinstance(what, DeepRFMNC1):
+        return _deep_rfm(what, dataset)
+    if isinstance(what, Kernel):
+        return Made(what(dataset.x), lambda x: (what(x, dataset.x), what._diagonal(x)[0]))
+    return Made(gram(what, dataset.x), _by_blocks(partial(gram, what), dataset))
+
+
+def _adaptive(what: AdaptiveNC1, dataset: Dataset) -> Made:
+    solution, reason = solve(what, dataset, raise_on_failure=False), ""
+    if solution.status is not Status.CONVERGED:
+        reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
+        reason += solution.sentence
+    finite = np.isfinite(solution.gram).all()
+    return Made(solution.gram if finite else None, _by_blocks(solution.kernel, dataset), reason)
+
+
+def _deep_rfm(what: DeepRFMNC1, dataset: Dataset) -> Made:
+    found = machine(what, dataset, raise_on_failure=False)
+
+    def others(x: Any) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+        last = found.held_out(x).layers[-1]
+        return last.cross, last.diagonal
+
+    resolved = found.status is Status.RESOLVED
+    return Made(found.gram if resolved else None, others, "" if resolved else found.explanation)
+
+
+def _by_blocks(between: Callable[[Any, Any], Any], dataset: Dataset) -> Others:
+    """Return what gives the kernel of others from that of any two sets of inputs."""
+
+    def others(x: Any) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+        parts = np.array_split(x, -(-len(x) // ROWS))
+        return between(x, dataset.x), np.concatenate([np.diag(between(rows, rows)) for rows in parts])
+
+    return others

@@ -1,0 +1,88 @@
+"""The average gradient outer product of a network, in its inputs or in what a layer is given."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
+from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks.empirical import activity_and_slopes
+from kernel_collapse.networks.model import Network, Parameters, Scales
+
+__all__ = ["agop"]
+
+
+def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray, "d d"]:
+    r"""Return the average gradient outer product of a network, (1/n) sum_ak grad f_k(x_a) grad f_k(x_a)'.
+
+    The gradient is in what layer l + 1 is given, h^l; with delta the derivatives in its pre-activations it is W' delta.
+
+    Parameters
+    ----------
+    network : Network
+    x : array_like, shape (n, d)
+        Inputs, over which the mean is taken.
+    layer : int
+        l: 0 for the inputs themselves, 1 for the features of the first hidden layer, and so on to the last.
+
+    Returns
+    -------
+    ndarray, shape (N_l, N_l)
+        To be set beside W'W of the weights (N_{l+1}, N_l) of that layer: `kernel_collapse.rfm.feature_ansatz`.
+
+    Raises
+    ------
+    ValueError
+        If inputs do not have the network's number of features, or there is no such layer.
+
+    References
+    ----------
+    Radhakrishnan et al. (2024), "Mechanism for feature learning in neural networks and backpropagation-free machine
+    learning models", Science 383.
+
+    Examples
+    --------
+    >>> import numpy as np, kernel_collapse as kc
+    >>> network = kc.networks.initialise(dim=3, width=50)
+    >>> x = np.random.default_rng(0).normal(size=(20, 3))
+    >>> m = kc.networks.agop(network, x)
+    >>> first = network.weights[0]
+    >>> kc.rfm.feature_ansatz(first.T @ first, m).reason
+    ''
+    """
+    _validate.instance(
+        network, Network, "network", "make one with kernel_collapse.networks.initialise or train"
+    )
+    inputs = network.clean(x)
+    number = _validate.count(layer, "layer", least=0)
+    if number >= len(network.weights):
+        raise InputError(
+            "layer",
+            f"{number}",
+            f"0 to {len(network.weights) - 1}",
+            f"the network has {len(network.weights) - 1} hidden layers",
+        )
+    weights = network.scales.weights[number] * network.weights[number]
+    with jax.enable_x64(True):
+        columns = jnp.asarray(inputs.T)
+        call = partial(
+            _outer, network.parameters, network.scales, columns, layer=number, phi=network.activation
+        )
+        slopes = sum(np.asarray(call(k)) for k in range(len(network.weights[-1])))
+    found = weights.T @ slopes @ weights / len(inputs)
+    return 0.5 * (found + found.T)
+
+
+@partial(jax.jit, static_argnames=("layer", "phi"))
+def _outer(parameters: Parameters, scales: Scales, columns: Any, output: Any, *, layer: int, phi: Phi) -> Any:
+    """Return the sum over samples of delta delta' of one output."""
+    _, slopes = activity_and_slopes(parameters, scales, columns, output, phi)
+    return slopes[layer] @ slopes[layer].T

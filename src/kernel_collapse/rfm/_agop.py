@@ -1,0 +1,182 @@
+r"""The average gradient outer product (AGOP) of kernel predictors, and the neural feature ansatz.
+
+With f_k(x) = sum_j alpha_jk k(x, x_j), k a function of the products x'S y, the gradient at a sample is
+S X' times row a of C~_k (`kernel_collapse.rfm._gradients`), so that no derivative is taken but those of the kernel::
+
+    M = (1/n) sum_ak grad f_k(x_a) grad f_k(x_a)' = (1/n) sum_k (C~_k X S)' (C~_k X S)
+
+The neural feature ansatz says that W'W of a layer is in proportion to a power of the AGOP of the network in what the
+layer is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from kernel_collapse import _validate
+from kernel_collapse._input_error import InputError
+from kernel_collapse._linalg import eigh, product, symmetric
+from kernel_collapse.kernels import ProductKernel
+from kernel_collapse.rfm._fit import fit, gradients_of
+
+__all__ = ["FeatureAnsatz", "feature_ansatz", "kernel_agop"]
+
+
+def kernel_agop(
+    x: ArrayLike,
+    targets: ArrayLike,
+    *,
+    kernel: ProductKernel,
+    ridge: float = 0.0,
+    metric: ArrayLike | None = None,
+) -> Float[np.ndarray, "d d"]:
+    r"""Return the AGOP of kernel ridge regression, M = (1/n) sum_a J_a' J_a with J_a the gradients of all outputs.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, d)
+        Inputs as they are: nothing is scaled to unit length.
+    targets : array_like, shape (n,) or (n, k)
+        What is fitted.
+    kernel : ProductKernel
+        `kernels.NNGP`, `kernels.Linear`, `kernels.Laplace`, `kernels.Gaussian` or one of your own; of the first two
+        products are means over the features.
+    ridge : float
+        Zero or more.
+    metric : array_like, shape (d, d), optional
+        S of the products x'S y in the place of I (or I/d for means). With the `weight_covariance` of
+        `kernel_collapse.solve_adaptive` in one hidden layer, the kernel NNGP of its activation and the ridge
+        noise_variance / readout_variance it is the AGOP of the adaptive kernel.
+
+    Returns
+    -------
+    ndarray, shape (d, d)
+
+    Raises
+    ------
+    ValueError
+        If an input is not finite or out of its range, the kernel has no slopes, or is singular to round-off with
+        this ridge.
+
+    References
+    ----------
+    Radhakrishnan et al. (2024), "Mechanism for feature learning in neural networks and backpropagation-free machine
+    learning models", Science 383.
+
+    Examples
+    --------
+    >>> import numpy as np, kernel_collapse as kc
+    >>> x = np.random.default_rng(0).normal(size=(50, 3))
+    >>> m = kc.rfm.kernel_agop(x, np.sign(x[:, 0]), kernel=kc.kernels.NNGP("relu"), ridge=1e-2)
+    >>> bool(m[0, 0] > 5 * max(m[1, 1], m[2, 2]))
+    True
+    """
+    rows = np.asarray(_validate.squarable(_validate.matrix(x, "x", numpy=True), "x"))
+    y = np.asarray(_validate.squarable(_validate.columns(targets, "targets", numpy=True), "targets"))
+    if len(y) != len(rows):
+        raise InputError("x", f"{len(rows)} rows and targets {len(y)}", "as many targets as rows", verb="has")
+    ridge = _validate.positive(ridge, "ridge", zero_allowed=True)
+    if not isinstance(kernel, ProductKernel):
+        raise InputError.of("kernel", kernel, "a kernels.ProductKernel", "those have slopes")
+    n, dim = rows.shape
+    moved = rows / dim if kernel.per_feature else rows
+    if metric is not None:
+        moved = product(rows, _definite(metric, "metric", dim))
+    products = symmetric(product(moved, rows.T))
+    found = fit(products, y, kernel, ridge)
+    if not found.solved:
+        raise InputError(
+            "the kernel with ridge on its diagonal", "singular to round-off", "one that is not", "raise ridge"
+        )
+    gradients = gradients_of(products, found.alpha, kernel)
+    total = np.zeros((dim, dim))
+    for k in range(y.shape[1]):
+        jacobian = gradients.images(k, moved)
+        total += product(jacobian.T, jacobian)
+    return symmetric(total) / n
+
+
+def _definite(value: ArrayLike, what: str, dim: int | None = None) -> Float[np.ndarray, "d d"]:
+    """Return a symmetric matrix of that size."""
+    given = np.asarray(_validate.matrix(value, what, numpy=True))
+    size = given.shape[0] if dim is None else dim
+    if given.shape != (size, size):
+        raise InputError(what, f"shape {given.shape}", f"({size}, {size})", verb="has")
+    if np.abs(given - given.T).max() > 1e-6 * np.abs(given).max():
+        raise InputError(what, "not symmetric", "a symmetric matrix")
+    return symmetric(given)
+
+
+@dataclass(frozen=True)
+class FeatureAnsatz:
+    """How far W'W is in proportion to a power of an AGOP.
+
+    Attributes
+    ----------
+    correlation : float
+        Pearson correlation of the entries; NaN where either matrix has one value throughout.
+    cosine : float
+        Cosine of the entries, not centred; NaN where either matrix is 0.
+    reason : str
+        Empty, or why a number is NaN.
+    """
+
+    correlation: float
+    cosine: float
+    reason: str = ""
+
+
+def feature_ansatz(weight_gram: ArrayLike, agop: ArrayLike, *, power: float = 0.5) -> FeatureAnsatz:
+    """Return how well W'W of a layer, or the covariance of its weights, matches a power of the AGOP.
+
+    Parameters
+    ----------
+    weight_gram : array_like, shape (d, d)
+        W'W, W of shape (units, d); or Sigma of the adaptive kernel.
+    agop : array_like, shape (d, d)
+        AGOP in what the layer is given: `kernel_agop`, `kernel_collapse.networks.agop`, `kernel_collapse.torch.agop`.
+    power : float
+        Of the AGOP, more than zero.
+
+    Returns
+    -------
+    FeatureAnsatz
+        Two conventions, by two names.
+
+    Raises
+    ------
+    ValueError
+        If the matrices are not finite, square, symmetric and of one size.
+
+    References
+    ----------
+    Radhakrishnan et al. (2024), as for `kernel_agop`; they correlate W'W with the root.
+
+    Examples
+    --------
+    >>> import numpy as np, kernel_collapse as kc
+    >>> found = kc.rfm.feature_ansatz(np.diag([2.0, 1.0]), np.diag([4.0, 1.0]))
+    >>> round(found.correlation, 12), round(found.cosine, 12)
+    (1.0, 1.0)
+    """
+    left = _definite(weight_gram, "weight_gram")
+    right = _definite(agop, "agop", len(left))
+    values, vectors = eigh(right)
+    right = (vectors * np.maximum(values, 0.0) ** _validate.positive(power, "power")) @ vectors.T
+    cosine = _cosine(left, right)
+    correlation = _cosine(left - left.mean(), right - right.mean())
+    reason = "either matrix is 0 or has one value throughout" if np.isnan(cosine + correlation) else ""
+    return FeatureAnsatz(correlation, cosine, reason)
+
+
+def _cosine(left: Any, right: Any) -> float:
+    """Return the cosine of two matrices as vectors; NaN where one is no more than round-off."""
+    sizes = [float(np.linalg.norm(matrix)) for matrix in (left, right)]
+    if min(sizes) == 0.0:
+        return float("nan")
+    return float(np.sum((left / sizes[0]) * (right / sizes[1])))

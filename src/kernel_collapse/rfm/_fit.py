@@ -1,0 +1,117 @@
+"""Kernel ridge regression on inner products, with its gradients and what round-off may have made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from kernel_collapse._linalg import Cholesky
+from kernel_collapse.kernels import ProductKernel
+from kernel_collapse.rfm._gradients import EPS, Gradients
+
+__all__ = ["Fit", "coincident", "fit", "gradient_error", "gradients_of", "values_between"]
+
+#: Two samples coincide where their squared distance is no more than this share of their squared lengths.
+COINCIDENT = 4.0 * EPS
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted kernel: its condition, dual weights, and outputs at the samples.
+
+    `condition` is the condition number of k + ridge in the 1-norm, as LAPACK estimates it, inf where the matrix is
+    singular to round-off: then the other two are NaN.
+    """
+
+    condition: float
+    alpha: Float[np.ndarray, "n k"]
+    outputs: Float[np.ndarray, "n k"]
+
+    @property
+    def solved(self) -> bool:
+        """Whether there is a fit."""
+        return bool(np.isfinite(self.condition))
+
+
+def moments(
+    products: Float[np.ndarray, "n n"],
+) -> tuple[Float[np.ndarray, "n 1"], Float[np.ndarray, " n"], Float[np.ndarray, "n n"]]:
+    """Return squared lengths of rows and columns, and inner products; those of samples that coincide as of equals."""
+    lengths = np.diag(products)
+    same = coincident(products, lengths, lengths)
+    middle = 0.5 * (lengths[:, None] + lengths)
+    return lengths[:, None], lengths, np.where(same, middle, products)
+
+
+def coincident(
+    products: Float[np.ndarray, "m n"], of_rows: Float[np.ndarray, " m"], of_columns: Float[np.ndarray, " n"]
+) -> Bool[np.ndarray, "m n"]:
+    """Tell which samples coincide to within round-off."""
+    lengths = of_rows[:, None] + of_columns
+    return lengths - 2.0 * products <= COINCIDENT * lengths
+
+
+def fit(
+    products: Float[np.ndarray, "n n"], targets: Float[np.ndarray, "n k"], kernel: ProductKernel, ridge: float
+) -> Fit:
+    """Return the fit of the kernel to the targets, alpha = (k + ridge I)^{-1} Y."""
+    values = np.asarray(kernel.of_products(*moments(products)))
+    matrix = values.copy()
+    matrix[np.diag_indices(len(matrix))] += ridge
+    condition, alpha = _solved(matrix, targets)
+    return Fit(condition, alpha, values @ alpha)
+
+
+def gradients_of(
+    products: Float[np.ndarray, "n n"], alpha: Float[np.ndarray, "n k"], kernel: ProductKernel
+) -> Gradients:
+    """Return the gradients of the kernel with these dual weights."""
+    given = moments(products)
+    of_lengths, slope = map(np.asarray, kernel.slopes(*given))
+    if kernel.radial:
+        own = -(slope @ alpha)
+        return Gradients(products, slope, alpha, own, np.zeros_like(own))
+    return Gradients(products, slope, alpha, 2.0 * of_lengths @ alpha, (2.0 * of_lengths + slope) @ alpha)
+
+
+def _solved(
+    matrix: Float[np.ndarray, "n n"], targets: Float[np.ndarray, "n k"]
+) -> tuple[float, Float[np.ndarray, "n k"]]:
+    """Return the condition number and the solution, NaN where there is none; the matrix is used up."""
+    norm = float(np.abs(matrix).sum(axis=0).max())
+    factor = Cholesky(matrix) if np.isfinite(norm) else None
+    if factor is not None and factor.ok:
+        condition, alpha = factor.condition(norm), factor.solve(targets)
+        if condition < 1.0 / EPS and np.isfinite(alpha).all():
+            return condition, alpha
+    return np.inf, np.full_like(targets, np.nan)
+
+
+def gradient_error(kernel: ProductKernel, found: Gradients) -> float:
+    """Return the root mean square error of the gradients that the last digit of the inner products makes.
+
+    The errors of a sample's terms add up as independent ones do, to sum_j alpha_j^2 (dv_aj D_aj)^2.
+    """
+    of_rows, of_columns, inner = moments(found.products)
+    step = 4.0 * EPS * np.sqrt(of_rows * of_columns)
+    moved = np.asarray(kernel.slopes(of_rows, of_columns, inner - step)[1]) - found.slope
+    moved *= 0.25  # a step of four last digits is not lost in rounding
+    squares = of_rows + of_columns - 2.0 * inner if kernel.radial else of_columns + 0.0 * inner
+    moved[squares <= 0.0] = 0.0
+    moved *= moved
+    moved *= squares
+    return float(np.sqrt((moved @ (found.alpha * found.alpha)).sum(axis=1).mean()))
+
+
+def values_between(
+    kernel: ProductKernel,
+    cross: Float[np.ndarray, "m n"],
+    of_rows: Float[np.ndarray, " m"],
+    of_columns: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, "m n"]:
+    """Return the kernel of other inputs with the samples, from their inner products."""
+    same = coincident(cross, of_rows, of_columns)
+    inner = np.where(same, 0.5 * (of_rows[:, None] + of_columns), cross)
+    return np.asarray(kernel.of_products(of_rows[:, None], of_columns, inner))

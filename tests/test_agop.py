@@ -1,0 +1,226 @@
+"""Average gradient outer products in closed form, of kernels and networks, against derivatives of what they predict."""
+
+import jax
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import kernel_collapse as kc
+from kernel_collapse.kernels import NNGP, Gaussian, Laplace, Linear
+
+
+def outer(f, x, step=1e-3):
+    """The AGOP of a function of rows, by differences of fourth order."""
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for row in x:
+        around = row + step * np.array([-2, -1, 1, 2])[:, None, None] * np.eye(x.shape[1])
+        values = np.array([f(points) for points in around])
+        jacobian = np.tensordot([1, -8, 8, -1], values, axes=1) / (12 * step)
+        total += jacobian @ jacobian.T / len(x)
+    return total
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(4)
+    return rng.normal(size=(14, 4)), rng.normal(size=(14, 2))
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        *(Laplace(2.0), Gaussian(1.5), Linear(bias_variance=0.2), NNGP("erf"), NNGP("relu", depth=2)),
+        NNGP("gelu", depth=3, bias_variance=0.1, weight_variance=1.3),
+    ],
+    ids=str,
+)
+def test_kernels(kernel, data):
+    x, y = data
+    alpha = np.linalg.solve(kernel(x) + 0.1 * np.eye(14), y)
+    found = kc.rfm.kernel_agop(x, y, kernel=kernel, ridge=0.1)
+    expected = outer(lambda points: kernel(points, x) @ alpha, x)
+    # ReLU and the Laplace kernel are smooth at samples to second order alone: their differences know less.
+    accuracy = 1e-4 if kernel in (NNGP("relu", depth=2), Laplace(2.0)) else 1e-8
+    np.testing.assert_allclose(found, expected, atol=accuracy * np.abs(expected).max())
+
+
+def test_a_deep_rfm_is_made_of_it():
+    data = kc.data.gaussian_classes(n=30, dim=4, seed=0)
+    x = data.x / np.linalg.norm(data.x, axis=1, keepdims=True)
+    m = kc.rfm.kernel_agop(x, data.targets, kernel=Laplace(2.0), ridge=1e-3)
+    layer = kc.deep_rfm(data.x, data.targets, depth=1, ridge=1e-3).layers[0]
+    np.testing.assert_allclose(layer.gram_agop, x @ m @ x.T, atol=1e-11 * layer.gram_agop.max())
+
+
+@pytest.mark.parametrize("activation", ["erf", "gelu"])
+def test_the_adaptive_kernel(activation):
+    data = kc.data.gaussian_classes(n=16, dim=3, seed=1)
+    ridge, readout = 1e-2, 1 / 128
+    solution = kc.solve_adaptive(
+        data.x, data.targets, activation=activation, width=100, noise_variance=ridge, readout_variance=readout
+    )
+    alpha = np.linalg.solve(readout * solution.gram + ridge * np.eye(16), data.targets)
+    found = kc.rfm.kernel_agop(
+        data.x,
+        data.targets,
+        kernel=NNGP(activation),
+        ridge=ridge / readout,
+        metric=solution.weight_covariance,
+    )
+    expected = outer(lambda points: readout * solution.kernel(points, data.x) @ alpha, data.x)
+    np.testing.assert_allclose(found, expected, atol=1e-7 * np.abs(expected).max())
+
+
+def test_of_a_linear_kernel_it_is_beta_beta(data):
+    x, y = data
+    beta = np.linalg.solve(x.T @ x / 4 + 0.1 * np.eye(4), x.T @ y / 4)
+    found = kc.rfm.kernel_agop(x, y, kernel=Linear(), ridge=0.1)
+    np.testing.assert_allclose(found, beta @ beta.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("parameterisation", ["standard", "ntk"])
+def test_networks(layer, parameterisation, data):
+    x, _ = data
+    network = kc.networks.initialise(
+        4, width=(6, 5), outputs=3, parameterisation=parameterisation, bias_variance=0.3, activation="tanh"
+    )
+
+    def above(features):
+        for number in range(layer, 3):
+            z = features @ (network.scales.weights[number] * network.weights[number]).T
+            features = z + network.scales.biases[number] * network.biases[number]
+            features = np.tanh(features) if number < 2 else features
+        return features
+
+    given = x if layer == 0 else network.features(x, layer=layer - 1)
+    np.testing.assert_allclose(above(given), network(x), atol=1e-13)
+    expected = outer(above, given)
+    found = kc.networks.agop(network, x, layer=layer)
+    np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
+    with pytest.raises(kc.InputError, match="layer is 3, expected 0 to 2"):
+        kc.networks.agop(network, x, layer=3)
+
+
+def test_training_brings_the_first_layer_to_the_ansatz():
+    """One of eight features decides: its weights grow, and so does the gradient along it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 8))
+    data = kc.data.from_arrays(x, x[:, 0] > 0)
+    options = {"width": 100, "activation": "relu", "learning_rate": 0.1, "weight_decay": 1e-3, "seeds": [0]}
+    found = []
+    for epochs in (0, 2000):
+        network = kc.networks.train(data, epochs=epochs, readout_variance=0.01, **options).networks[0]
+        weights = network.weights[0]
+        found.append(kc.rfm.feature_ansatz(weights.T @ weights, kc.networks.agop(network, x)).correlation)
+    assert found[1] > max(0.9, found[0])
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.other, self.unused = nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.other(self.fc(self.fc(x)))
+
+
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Dropout(0.5), nn.Linear(6, 3)).double()
+
+
+def test_torch_models(data):
+    x = torch.tensor(data[0])
+    model = small()
+    flags = [module.training for module in model.modules()]
+    for layer, part, given in ((None, model, x), ("0", model, x), ("3", model[3:], model[1](model[0](x)))):
+        found = kc.torch.agop(model, x, layer=layer)
+        part.eval()
+        jacobian = np.array([torch.autograd.functional.jacobian(part, row[None])[0, :, 0] for row in given])
+        part.train()
+        expected = np.einsum("aki,akj->ij", jacobian, jacobian) / 14
+        np.testing.assert_allclose(found, expected, atol=1e-13)
+    assert [module.training for module in model.modules()] == flags
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert x.requires_grad is False
+    last = model[3].weight.detach().numpy()
+    np.testing.assert_allclose(kc.torch.agop(model, x, layer="3"), last.T @ last, atol=1e-13)
+    frozen = small().requires_grad_(False)
+    np.testing.assert_allclose(kc.torch.agop(frozen, x), kc.torch.agop(model, x), atol=1e-13)
+
+
+def test_torch_and_jax_agree(data):
+    x = data[0]
+    network = kc.networks.initialise(4, width=6, outputs=3, bias_variance=0.1, activation="erf")
+    model = nn.Sequential(nn.Linear(4, 6), Erf(), nn.Linear(6, 3)).double()
+    with torch.no_grad():
+        for module, weights, biases in zip(
+            (model[0], model[2]), network.weights, network.biases, strict=True
+        ):
+            module.weight.copy_(torch.tensor(weights))
+            module.bias.copy_(torch.tensor(biases))
+    for layer, name in ((0, None), (1, "2")):
+        np.testing.assert_allclose(
+            kc.torch.agop(model, torch.tensor(x), layer=name),
+            kc.networks.agop(network, x, layer=layer),
+            atol=1e-13,
+        )
+
+
+class Erf(nn.Module):
+    def forward(self, x):
+        return torch.erf(x)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (lambda x: kc.torch.agop(small(), x, layer="fc"), "layer is 'fc'"),
+        (lambda x: kc.torch.agop(small(), x, layer="*"), "expected the name of one module"),
+        (lambda x: kc.torch.agop(small(), x.long()), "no floating-point tensor"),
+        (lambda x: kc.torch.agop(small(), (x,)), "no floating-point tensor"),
+        (lambda x: kc.torch.agop(Twice().double(), x, layer="fc"), "called 2 times"),
+        (lambda x: kc.torch.agop(Twice().double(), x, layer="unused"), "never called"),
+        (lambda x: kc.torch.agop(nn.Flatten(0), x), "output"),
+        (lambda x: kc.torch.agop(small(), x * float("nan")), "a gradient is not finite"),
+        (lambda x: kc.torch.agop(3, x), "torch.nn.Module"),
+        (lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(3), kernel=Linear()), "x has 14 rows and targets 3"),
+        (lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(14), kernel=kc.kernels.NTK()), "kernel is NTK"),
+        (lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(14), kernel=Linear()), "singular to round-off"),
+        (lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(14), kernel=Linear(), ridge=-1), "ridge is -1"),
+        (
+            lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(14), kernel=Linear(), metric=np.eye(3)),
+            "metric has shape",
+        ),
+        (lambda x: kc.rfm.feature_ansatz(np.eye(2), np.eye(3)), "agop has shape|shape"),
+        (
+            lambda x: kc.rfm.feature_ansatz([[1.0, 2.0], [0.0, 1.0]], np.eye(2)),
+            "weight_gram is not symmetric",
+        ),
+        (lambda x: kc.rfm.feature_ansatz(np.eye(2), np.eye(2), power=0), "power is 0"),
+        (lambda x: kc.networks.agop(3, x.numpy()), "network"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_input_is_refused(attempt, message):
+    with pytest.raises(kc.InputError, match=message):
+        attempt(torch.tensor(np.random.default_rng(0).normal(size=(14, 4))))
+
+
+def test_the_ansatz_of_powers(rng):
+    a = rng.normal(size=(5, 5))
+    m = a @ a.T
+    for power in (0.5, 1.0, 2.0):
+        values, vectors = np.linalg.eigh(m)
+        root = (vectors * values**power) @ vectors.T
+        found = kc.rfm.feature_ansatz(3.0 * root, m, power=power)
+        assert (found.correlation, found.cosine) == pytest.approx((1.0, 1.0), abs=1e-12)
+    other = rng.normal(size=(5, 5))
+    found = kc.rfm.feature_ansatz(other + other.T, m, power=1.0)
+    assert found.correlation == pytest.approx(np.corrcoef((other + other.T).ravel(), m.ravel())[0, 1])
+    nothing = kc.rfm.feature_ansatz(np.zeros((2, 2)), np.eye(2))
+    assert np.isnan(nothing.cosine)
+    assert nothing.reason
+    assert jax.config.jax_enable_x64 is False

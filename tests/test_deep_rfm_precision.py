@@ -1,0 +1,215 @@
+"""Deep RFM where float64 ends: extended precision, the estimate of round-off, statuses, bad input."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import kernel_collapse as kc
+import naive_rfm
+import problems
+from kernel_collapse.kernels import Linear
+from kernel_collapse.solution import SolutionError, Status
+
+SETTINGS = {
+    "laplace": {"kernel": "laplace", "bandwidth": 2.0, "ridge": 0.0},
+    "narrow": {"kernel": "laplace", "bandwidth": 0.5, "ridge": 1e-3},
+    "gaussian": {"kernel": "gaussian", "bandwidth": 1.5, "ridge": 1e-2},
+    "stiff": {"kernel": "gaussian", "bandwidth": 0.7, "ridge": 1e-6},
+}
+
+
+def problem(law, dim, n=12):
+    x, targets = problems.problem(law, n, dim, 1)
+    values, labels = np.unique(targets, return_inverse=True)
+    return x, 2.0 * np.eye(len(values))[labels.ravel()] - 1.0, labels.ravel()
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(("law", "dim"), tuple(itertools.product(problems.LAWS, (2, 8))))
+def test_forty_digits(law, dim, settings):
+    """NC1 of four layers is known to 1e-7 where it is above 1e-8, and its error is below the estimate everywhere."""
+    x, y, labels = problem(law, dim)
+    options = SETTINGS[settings]
+    exact = naive_rfm.deep_rfm(x, y, labels, depth=4, digits=40, **options)
+    found = kc.deep_rfm(x, y, depth=4, labels=labels, **options)
+    for layer, known in zip(found.layers, exact, strict=True):
+        values = np.array([layer.nc1_input, layer.nc1_agop, layer.nc1])
+        given = np.isfinite(values)
+        if layer.status is Status.RESOLVED:
+            assert given.all()
+        else:
+            assert layer.reason
+        errors = np.abs(values / known - 1)[given]
+        assert (errors <= layer.round_off).all()
+        assert (errors[known[given] > 1e-8] < 1e-7).all()
+
+
+def test_what_limits_nc1_is_the_rounding_of_inner_products():
+    """The error grows as eps / NC1 while NC1 falls by four orders, in the naive computation in float64 no less."""
+    x, y, labels = problem("D1", 3)
+    exact = naive_rfm.deep_rfm(x, y, labels, depth=5, bandwidth=8.0, digits=40)[:, 1]
+    assert exact[0] > 1e-3
+    assert exact[-1] < 1e-6
+    for values in (
+        naive_rfm.deep_rfm(x, y, labels, depth=5, bandwidth=8.0),
+        kc.deep_rfm(x, y, depth=5, bandwidth=8.0).nc1,
+    ):
+        units = np.abs(values[:, 1] - exact) / np.finfo(float).eps
+        assert (units < 10).all()
+        assert (units > 1e-3).all()
+
+
+def test_the_end_of_float64_is_a_status():
+    data = kc.data.gaussian_classes(n=64, dim=8, class_means=(-0.3, 0.3), seed=0)
+    options = {"kernel": "gaussian", "bandwidth": 1.5, "ridge": 0.01, "depth": 7}
+    machine = kc.deep_rfm(data.x, data.targets, **options)
+    assert machine.status is Status.PRECISION_LIMIT
+    resolved = [layer.status is Status.RESOLVED for layer in machine.layers]
+    assert resolved == [True] * 4 + [False] * 3
+    assert machine.nc1[3, 1] < 1e-8
+    assert np.isnan(machine.nc1[4:, 1:]).all()
+    assert np.isfinite(machine.layers[4].gram).all()
+    assert np.isnan(machine.layers[5].gram).all()
+    assert machine.layers[5].reason == "a layer below is not resolved"
+    assert "in layer 5 of 7" in machine.explanation
+    assert machine.raise_for_status() is machine
+    seen = machine.held_out(data.x, data.targets)
+    assert len(seen.layers) == 5
+    with pytest.raises(kc.InputError, match="the layer is precision_limit"):
+        machine.layers[5].collapse()
+
+
+@pytest.fixture
+def duplicated():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 3)), np.array([1.0, -1.0] * 6)
+    return np.vstack([x, 3.0 * x[:2]]), np.r_[y, y[:2]]
+
+
+def test_samples_of_one_direction(duplicated):
+    x, y = duplicated
+    with pytest.raises(SolutionError, match="samples 0 and 12 are of one direction") as raised:
+        kc.deep_rfm(x, y)
+    assert raised.value.status is Status.SINGULAR
+    machine = kc.deep_rfm(x, y, raise_on_failure=False)
+    assert machine.status is Status.SINGULAR
+    assert machine.failures == (Status.SINGULAR,)
+    assert np.isnan(machine.nc1).all()
+    assert [layer.status for layer in machine.layers] == [Status.SINGULAR] * 5
+    assert machine.held_out(x).layers == ()
+    assert kc.deep_rfm(x, y, ridge=1e-3).status is Status.RESOLVED
+    with pytest.raises(kc.InputError, match="rows 0 and 12 of one direction, whose targets differ"):
+        kc.deep_rfm(x, np.r_[y[:12], -y[:2]])
+    differing = kc.deep_rfm(x, np.r_[y[:12], -y[:2]], ridge=1e-3)
+    assert differing.status is Status.RESOLVED
+    assert differing.layers[0].training_error > 0.1
+
+
+def test_a_kernel_that_is_singular_to_round_off():
+    x, y, _ = problem("overlap", 2, n=40)
+    machine = kc.deep_rfm(x, y, kernel="gaussian", bandwidth=30.0, raise_on_failure=False)
+    assert machine.status is Status.SINGULAR
+    assert machine.layers[0].reason == "the kernel is singular to round-off"
+    assert machine.layers[0].condition == np.inf
+    stiff = kc.deep_rfm(x, y, kernel="gaussian", bandwidth=30.0, ridge=1e-14, raise_on_failure=False)
+    assert stiff.status in (Status.SINGULAR, Status.PRECISION_LIMIT)
+
+
+def test_a_constant_target_and_targets_without_classes(rng):
+    x = rng.normal(size=(20, 3))
+    for targets in (np.ones(20), rng.normal(size=20)):
+        machine = kc.deep_rfm(x, targets, depth=2)
+        assert machine.status is Status.RESOLVED
+        assert np.isnan(machine.nc1).all()
+        assert machine.labels is None
+        assert machine.layers[0].reason == "the targets tell no classes: give labels"
+        with pytest.raises(kc.InputError, match="the samples have no classes"):
+            machine.layers[0].collapse()
+        with pytest.raises(kc.InputError, match="the samples have no classes"):
+            machine.held_out(x, np.ones(20))
+    labelled = kc.deep_rfm(x, targets, depth=2, labels=np.arange(20) % 2)
+    assert np.isfinite(labelled.nc1).all()
+
+
+@pytest.mark.parametrize("dim", [1, 3, 40])
+def test_many_dimensions_and_one(dim):
+    data = kc.data.gaussian_classes(n=24, dim=dim, seed=0)
+    machine = kc.deep_rfm(data.x, data.targets, depth=2, ridge=1e-3)
+    if dim > 1:
+        assert machine.status is Status.RESOLVED
+    else:  # on a line there are two directions
+        assert machine.layers[0].reason.startswith("the samples of each class coincide")
+
+
+X, Y = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]), np.array([1.0, -1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bandwidth": 0}, "bandwidth is 0"),
+        ({"bandwidth": -1.0}, "bandwidth is -1.0"),
+        ({"ridge": -1e-3}, "ridge is -0.001"),
+        ({"ridge": np.nan}, "ridge is nan"),
+        ({"depth": 0}, "depth is 0"),
+        ({"iterations": 1.5}, "iterations is 1.5"),
+        ({"x": np.vstack([X[:2], [[0.0, 0.0]]])}, "x holds zeros alone in row 2"),
+        ({"x": X[:1], "targets": [1.0]}, "x has 1 row"),
+        ({"targets": [1.0, -1.0]}, "x has 3 rows and targets 2"),
+        ({"targets": np.zeros(3)}, "targets are zeros alone"),
+        ({"labels": [0, 1]}, "x have 3 rows and there are 2 labels"),
+        ({"kernel": kc.kernels.NTK("relu")}, r"kernel is NTK\('relu'\), expected one with a derivative"),
+        ({"kernel": "laplac"}, "did you mean 'laplace'"),
+        ({"kernel": 3}, "kernel is 3, expected one with a derivative"),
+        ({"kernel": Linear(), "bandwidth": 2.0}, "bandwidth is given beside a kernel"),
+        ({"inputs": "kernel"}, "inputs is 'kernel'"),
+        ({"inputs": "gram"}, "the Gram matrix has shape"),
+        ({"x": [[1, 2, 0], [2, 1, 0], [0, 0, 1]], "inputs": "gram"}, "x holds an entry beyond"),
+        (
+            {"x": [[1, 0, 0], [0, 0, 0], [0, 0, 1]], "inputs": "gram"},
+            "the diagonal of x holds zeros alone in row 1",
+        ),
+        ({"activation": "reluu"}, "did you mean"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_input_is_refused(arguments, message):
+    with pytest.raises(kc.InputError, match=message):
+        kc.deep_rfm(**{"x": X, "targets": Y} | arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": [[1.0]]}, "x has 1 features, expected the 2 of the samples"),
+        ({"x": [[0.0, 0.0]]}, "x holds zeros alone in row 0"),
+        ({"x": X, "labels": [3.0, 1.0, 1.0]}, "the held-out class"),
+        ({"x": X, "labels": [1.0]}, "x have 3 rows and there are 1 labels"),
+        ({"x": X, "diagonal": np.ones(3)}, "diagonal is given beside features"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_held_out_input_is_refused(arguments, message):
+    machine = kc.deep_rfm(X, Y, depth=1)
+    with pytest.raises(kc.InputError, match=message):
+        machine.held_out(**arguments)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_bad_held_out_inner_products_are_refused():
+    machine = kc.deep_rfm(X @ X.T, Y, depth=1, inputs="gram")
+    for arguments, message in (
+        ({"x": X @ X.T}, "diagonal is left out"),
+        ({"x": X, "diagonal": np.ones(3)}, "x has 2 columns"),
+        ({"x": X @ X.T, "diagonal": np.zeros(3)}, "x holds zeros alone in row 0"),
+        ({"x": 9 * X @ X.T, "diagonal": np.ones(3)}, "x holds an inner product beyond"),
+    ):
+        with pytest.raises(kc.InputError, match=message):
+            machine.held_out(**arguments)
+
+
+def test_memory_is_refused_beforehand(monkeypatch):
+    monkeypatch.setattr("kernel_collapse._memory.available", lambda: 1e5)
+    with pytest.raises(kc.InputError, match="the deep RFM of 40 samples in 5 layers takes"):
+        kc.deep_rfm(np.eye(40), np.ones(40))
