@@ -24,13 +24,31 @@ of nearly collinear rows is lost below 3e-4, which is as much of the entry. (The
 libraries other than NumPy have, for which no pair is looked at by itself.)
 """
 
+from kernel_collapse.kernels._convolutional import ConvNNGP, ConvNTK
 from kernel_collapse.kernels._functions import nngp, ntk, ntk_published
+from kernel_collapse.kernels._image_layers import Activation, AvgPool, Conv, Flatten, GlobalAvgPool
 from kernel_collapse.kernels._kernel import Kernel
 from kernel_collapse.kernels._linear import Linear
 from kernel_collapse.kernels._network import NNGP, NTK
 from kernel_collapse.kernels._precomputed import Precomputed
 
-__all__ = ["NNGP", "NTK", "Kernel", "Linear", "Precomputed", "nngp", "ntk", "ntk_published"]
+__all__ = [
+    "NNGP",
+    "NTK",
+    "Activation",
+    "AvgPool",
+    "Conv",
+    "ConvNNGP",
+    "ConvNTK",
+    "Flatten",
+    "GlobalAvgPool",
+    "Kernel",
+    "Linear",
+    "Precomputed",
+    "nngp",
+    "ntk",
+    "ntk_published",
+]
 
 
 def __dir__() -> list[str]:
