@@ -198,17 +198,15 @@ def images(
     shape = tuple(array.shape)
     if len(shape) != 4:
         hint = {
-            2: f"reshape it by {what}.reshape(-1, height, width, channels), of a Dataset give dataset.images, or use the "
-            "dense kernels, nngp and ntk",
+            2: f"reshape it by {what}.reshape(-1, height, width, channels), of a Dataset give dataset.images, or "
+            "use the dense kernels, nngp and ntk",
             3: f"give {what}[..., None] for images of one channel, or {what}[None] for a single image",
         }.get(len(shape), "")
         raise InputError(
             what, f"shape {shape}", "four dimensions (samples, height, width, channels)", hint, verb="has"
         )
     if 0 in shape:
-        raise InputError(
-            what, f"shape {shape}", "at least one sample, row, column and channel", verb="has"
-        )
+        raise InputError(what, f"shape {shape}", "at least one sample, row, column and channel", verb="has")
     xp = _arrays.namespace(array)
     flat = _finite(xp.reshape(array, (shape[0], -1)), what, None, row_numbers, dtype)
     return xp.reshape(flat, shape)

@@ -29,7 +29,7 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.kernels.named import resolve
+from kernel_collapse.kernels.named import OF_IMAGES, resolve
 from kernel_collapse.readout import Readout, of_features
 from kernel_collapse.runs import trials
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, gram, solve
@@ -98,7 +98,8 @@ def specify(
 ) -> list[Measurement]:
     """Return the measurements of every kernel with every activation, the data themselves first.
 
-    A `Kernel` has its own parameters: it is measured as it is, after those that are named.
+    A `Kernel` has its own parameters: it is measured as it is, after those that are named. The kernels of convolutional
+    networks, "conv-nngp" and so on, are made into such ones, with `depth` convolutions.
     `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has no bias.
 
     Raises
@@ -109,7 +110,7 @@ def specify(
     own = [resolve(kernel) for kernel in kernels if isinstance(kernel, Kernel | type)]
     kernels = [kernel for kernel in kernels if not isinstance(kernel, Kernel)]
     for kernel in kernels:
-        _validate.choice(kernel, ("nngp", "ntk", "adaptive"), "kernel")
+        _validate.choice(kernel, ("nngp", "ntk", "adaptive", *OF_IMAGES), "kernel")
     for activation in activations:
         duals.get(activation)
     _validate.count(depth, "depth")
@@ -122,6 +123,22 @@ def specify(
         )
     from pydantic import ValidationError
 
+    own = [
+        *(
+            resolve(
+                kernel,
+                activation=activation,
+                depth=depth,
+                weight_variance=weight_variance,
+                bias_variance=bias_variance,
+            )
+            for activation in dict.fromkeys(activations)
+            for kernel in dict.fromkeys(kernels)
+            if kernel in OF_IMAGES
+        ),
+        *own,
+    ]
+    kernels = [kernel for kernel in kernels if kernel not in OF_IMAGES]
     shared = {"weight_variance": weight_variance}
     fixed = shared | {"depth": depth, "bias_variance": bias_variance}
     adaptive = shared | {
@@ -190,6 +207,10 @@ def measure(
         chosen, _ = choose_method(
             len(dataset.x), measurements, method, held_out=test is not None, weighting=weighting
         )
+    for what in measurements:
+        for each in (dataset, test):
+            if isinstance(what, Kernel) and each is not None:
+                _samples(what, each)
     codes = None
     if test is not None:
         test = aligned(test, dataset)
@@ -277,7 +298,7 @@ def _dense(
             return {"training": nothing} | ({} if test is None else {"held-out": nothing}), reason
         kernel, between = solution.gram, solution.kernel
     elif isinstance(what, Kernel):
-        kernel, between = what(dataset.x), what
+        kernel, between = what(_samples(what, dataset)), what
     else:
         kernel, between = gram(what, dataset.x), partial(gram, what)
     # No ridge in proportion to it makes a kernel of zeros definite; the rest can be said without a classifier.
@@ -288,9 +309,9 @@ def _dense(
         sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
         values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
     if test is not None:
-        cross = between(test.x, dataset.x)
+        cross = between(_samples(what, test), _samples(what, dataset))
         diagonal = (
-            what._diagonal(test.x)[0]
+            what._diagonal(_samples(what, test))[0]
             if isinstance(what, Kernel)
             else np.concatenate(
                 [np.diag(between(rows, rows)) for rows in np.array_split(test.x, -(-len(test.x) // 256))]
@@ -307,6 +328,11 @@ def _dense(
         )
         values["held-out"] = _values(held_out)
     return values, reason or found.reason
+
+
+def _samples(what: Measurement, dataset: Dataset) -> Any:
+    """Return the samples as a kernel takes them."""
+    return dataset.images if isinstance(what, Kernel) and what._of_images else dataset.x
 
 
 def _is_data(what: Measurement) -> bool:
@@ -329,7 +355,8 @@ def _features(
 
 def _streamed(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) -> dict[str, float]:
     if isinstance(what, Kernel):
-        return _values(streamed_collapse(dataset.x, dataset.labels, kernel=what, weighting=weighting))
+        found = streamed_collapse(_samples(what, dataset), dataset.labels, kernel=what, weighting=weighting)
+        return _values(found)
     if what.kernel == "data":
         return _values(collapse_from_features(dataset.x, dataset.labels, weighting=weighting))
     return _values(streamed_collapse(dataset.x, dataset.labels, weighting=weighting, **what.model_dump()))
@@ -344,7 +371,7 @@ def _sampled(
         found = {"NC1": exact.ratio, "tr S_W": exact.within, "tr S_B": exact.between}
         return nothing | found | {"NC1 low": exact.ratio, "NC1 high": exact.ratio}, exact.reason
     options: dict[str, Any] = {"kernel": what} if isinstance(what, Kernel) else what.model_dump()
-    value = sampled_nc1(dataset.x, dataset.labels, weighting=weighting, **options)
+    value = sampled_nc1(_samples(what, dataset), dataset.labels, weighting=weighting, **options)
     found = {"NC1": value.ratio, "tr S_W": value.within, "tr S_B": value.between}
     return nothing | found | {"NC1 low": value.low, "NC1 high": value.high}, value.reason
 

@@ -20,17 +20,17 @@ class ConvNNGP(ConvNetwork):
 
         G_{ip,jr} = sigma_b^2 + sigma_w^2/|F| sum_{delta in F} Q_{i p+delta, j r+delta},    Q' = kappa(G),
 
-    an average pool takes the mean over two windows, and the kernel is the mean of Q over p = r (`Flatten`) or over all p
-    and r (`GlobalAvgPool`). With `Flatten` and no pool only p = r is needed, O(positions) a pair of images; with a pool
-    all pairs of positions, O(positions^2). With filters of 1 x 1 images of 1 x 1 have
-    the kernel `NNGP` of their channels.
+    an average pool takes the mean over two windows, and the kernel is the mean of Q over p = r (`Flatten`) or over all
+    p and r (`GlobalAvgPool`). With `Flatten` and no pool only p = r is needed, O(positions) a pair of images; with a
+    pool all pairs of positions, O(positions^2). With filters of 1 x 1, images of 1 x 1 have the kernel `NNGP` of their
+    channels.
 
     Parameters
     ----------
     layers : int, str or sequence
-        `Conv`, `Activation` and `AvgPool` in any sensible order, and `Flatten` or `GlobalAvgPool` as the last; or a number
-        of 3 x 3 convolutions with padding "same", each with `activation`; or "myrtle-5", "myrtle-7" or "myrtle-10",
-        networks of 4, 6 and 9 convolutions with two pools between them and global average pooling.
+        `Conv`, `Activation` and `AvgPool` in any sensible order, and `Flatten` or `GlobalAvgPool` as the last; or a
+        number of 3 x 3 convolutions with padding "same", each with `activation`; or "myrtle-5", "myrtle-7" or
+        "myrtle-10", networks of 4, 6 and 9 convolutions with two pools between them and global average pooling.
     activation : str, Activation or callable, optional
         Of a number of layers or a named network, as for `kernel_collapse.nngp`; "erf" by default.
     readout : {"flatten", "gap"}, optional
@@ -49,8 +49,8 @@ class ConvNNGP(ConvNetwork):
     References
     ----------
     Novak et al. (2019), "Bayesian deep convolutional networks with many channels are Gaussian processes", arXiv
-    1810.05148; Garriga-Alonso et al. (2019), arXiv 1808.05587; the named networks: Shankar et al. (2020), "Neural kernels
-    without tangents", arXiv 2003.02237.
+    1810.05148; Garriga-Alonso et al. (2019), arXiv 1808.05587; the named networks: Shankar et al. (2020), "Neural
+    kernels without tangents", arXiv 2003.02237.
 
     Examples
     --------
@@ -76,8 +76,8 @@ class ConvNTK(ConvNetwork):
     r"""The neural tangent kernel of a whole convolutional network, a dense readout included.
 
     T = G after the first convolution, T kappa_c(G) through an activation, G' + sigma_w^2/|F| sum_delta T_{p+delta,
-    r+delta} through the next convolution, with G' its own covariance; pools average it as they do Q. The readout has the
-    same variances: the kernel is sigma_b^2 + sigma_w^2 (mean of Q + mean of T), over p = r or over all p and r.
+    r+delta} through the next convolution, with G' its own covariance; pools average it as they do Q. The readout has
+    the same variances: the kernel is sigma_b^2 + sigma_w^2 (mean of Q + mean of T), over p = r or over all p and r.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Covariances of positions, as arrays of any library: windows that move over them, pools, and equal positions.
 
-The axes of positions come first, those of images last: (p_y, p_x, ...) of equal positions, and (p_y, r_y, p_x, r_x, ...)
-of all pairs of them. What moves along height or width moves p and r alike.
+The axes of positions come first, those of images last: (p_y, p_x, ...) of equal positions, and
+(p_y, r_y, p_x, r_x, ...) of all pairs of them. What moves along height or width moves p and r alike.
 """
 
 from __future__ import annotations
@@ -11,10 +11,20 @@ from typing import Any
 import array_api_compat
 
 from kernel_collapse import _arrays
-from kernel_collapse.kernels._image_plan import Stage, Windows
 from kernel_collapse.kernels._image_layers import Window
+from kernel_collapse.kernels._image_plan import Stage, Windows
 
-__all__ = ["axes_of", "equal_positions", "inputs", "mean", "of_left", "of_right", "pooled", "pooled_images", "summed"]
+__all__ = [
+    "axes_of",
+    "equal_positions",
+    "inputs",
+    "mean",
+    "of_left",
+    "of_right",
+    "pooled",
+    "pooled_images",
+    "summed",
+]
 
 
 def axes_of(full: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -37,7 +47,7 @@ CHANNELS = 32
 
 
 def inputs(x: Any, y: Any, full: bool) -> Any:
-    """Return K^0, the inner products of pixels over the number of channels, of images (height, width, channels, ...)."""
+    """Return K^0, products of pixels over the number of channels, of images (height, width, channels, ...)."""
     channels = x.shape[2]
     if channels > CHANNELS and x.ndim == 5 and int(x.shape[4]) == 1 and int(y.shape[3]) == 1:
         return _products(x, y, full)
@@ -62,17 +72,17 @@ def _products(x: Any, y: Any, full: bool) -> Any:
     return xp.permute_dims(products, (0, 3, 1, 4, 2, 5)) / channels
 
 
-def summed(values: Any, axes: tuple[int, ...], window: Window) -> Any:
-    """Return the sums over a window that moves along some axes at once.
+def summed(values: Any, axes: tuple[int, ...], window: Window, *, padded: bool = False) -> Any:
+    """Return the sums over a window that moves along some axes at once; `padded` says that there is room around them.
 
     A window of any size takes about twice its binary digits of additions an entry: sums of two, four, eight positions
     are made of one another. Nothing is subtracted, so that a sum of equal numbers is the same wherever it is taken.
     """
     xp = _arrays.namespace(values)
-    for axis in axes:
+    for axis in () if padded else axes:
         values = _padded(xp, values, axis, window)
     total, power, width, offset, left = None, values, 1, 0, window.size
-    length = (window.count - 1) * window.stride + 1
+    length = (window.outputs - 1) * window.stride + 1
     while left:
         if left % 2:
             part = _cut(power, axes, slice(offset, offset + length, window.stride))
@@ -87,7 +97,7 @@ def summed(values: Any, axes: tuple[int, ...], window: Window) -> Any:
 
 def _padded(xp: Any, values: Any, axis: int, window: Window) -> Any:
     """Return an axis from the first input of the first window to the last of the last."""
-    length, wanted = int(values.shape[axis]), (window.count - 1) * window.stride + window.size
+    length, wanted = int(values.shape[axis]), (window.outputs - 1) * window.stride + window.size
     if window.wrap:
         places = (xp.arange(wanted, device=array_api_compat.device(values)) - window.low) % length
         return xp.take(values, places, axis=axis)

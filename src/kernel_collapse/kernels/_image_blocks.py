@@ -41,7 +41,9 @@ class _Layer(NamedTuple):
     number: int
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite is refused by whoever asked
+@np.errstate(
+    over="ignore", invalid="ignore", divide="ignore"
+)  # what is not finite is refused by whoever asked
 def through(
     x: np.ndarray, y: np.ndarray, plan: Plan, prior: Variances, of_x: Seen, of_y: Seen, *, tangent: bool
 ) -> tuple[Any, Any]:
@@ -69,7 +71,7 @@ def through(
             row.know(of_x.q[number], of_y.q[number], of_x.prints[number], of_y.prints[number])
         keep = _wanted_next(plan, place)
         gram, theta, kept = row.run(keep)
-        before = None if kept is None or stage.phi is None else _Layer(stage.phi, *kept, number)
+        before = None if kept is None or stage.phi is None else _Layer(stage.phi, kept[0], kept[1], number)
         number += stage.phi is not None
         first = False
     return mean(gram, plan.full), None if theta is None else mean(theta, plan.full)
@@ -135,7 +137,8 @@ class _Rows:
             return row, None if self.theta is None else self.theta[k]
         g = self._filtered(self.gram, k)
         g *= self.share
-        g += g.dtype.type(self.prior.biases)
+        if self.prior.biases > 0:
+            g += g.dtype.type(self.prior.biases)
         if not self.tangent:
             return g, None
         if self.theta is None:
@@ -154,21 +157,26 @@ class _Rows:
             for p in rows.inputs(k, len(values)):
                 total = values[p].copy() if total is None else np.add(total, values[p], out=total)
             return summed(total, (0,), columns)
-        length = values.shape[1]
-        total = np.zeros((rows.count, *values.shape[2:]), dtype=values.dtype)
+        length, width = values.shape[1], values.shape[2]
+        # With room for the zeros around it, so that no padded copy is made.
+        wide = width if columns.wrap else (columns.outputs - 1) * columns.stride + columns.size
+        low = 0 if columns.wrap else columns.low
+        used = min(width, wide - low)
+        room = np.zeros((rows.outputs, wide, wide, *values.shape[4:]), dtype=values.dtype)
+        total = room[:, low : low + used, low : low + used]
         for a in range(rows.size):
             p = rows.stride * k - rows.low + a
             if rows.wrap:
-                places = (rows.stride * np.arange(rows.count) - rows.low + a) % length
-                total += values[p % length][places]
+                places = (rows.stride * np.arange(rows.outputs) - rows.low + a) % length
+                total += values[p % length][places][:, :used, :used]
             elif 0 <= p < length:
-                start = a - rows.low
-                low = max(0, -(start // rows.stride))
-                high = min(rows.count, (length - 1 - start) // rows.stride + 1)
-                if low < high:
-                    from_, to = start + rows.stride * low, start + rows.stride * (high - 1) + 1
-                    total[low:high] += values[p][from_ : to : rows.stride]
-        return summed(total, (1, 2), columns)
+                first = a - rows.low
+                start = max(0, -(first // rows.stride))
+                stop = min(rows.outputs, (length - 1 - first) // rows.stride + 1)
+                if start < stop:
+                    of = slice(first + rows.stride * start, first + rows.stride * (stop - 1) + 1, rows.stride)
+                    total[start:stop] += values[p][of, :used, :used]
+        return summed(room, (1, 2), columns, padded=not columns.wrap)
 
     def _moments(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         if self.stage.full:
@@ -182,20 +190,17 @@ class _Rows:
         det = g * g
         np.subtract(product, det, out=det)
         np.maximum(det, 0.0, out=det)
-        prints = self.same[0], self.same[1]
-        if self.stage.full:
-            same = prints[0][k][None, :, None] == prints[1][:, None, :]
-        else:
-            same = prints[0][k] == prints[1][k]
+        one, other = self.same
+        same = one[k][None, :, None] == other[:, None, :] if self.stage.full else one[k] == other[k]
         if same.any():
             np.copyto(g, np.broadcast_to(q1, g.shape), where=same)
-            det[same] = 0.0
+            np.copyto(det, 0.0, where=same)
+            np.copyto(product, 0.0, where=same)  # none of them is looked at again
         assert self.stage.phi is not None
         if self.stage.phi.needs_determinant:
-            product[same] = 0.0  # none of them is looked at again
             at = nearly_collinear(product, det, self.stage.phi)
-            if len(at[0]):
-                det[at] = self._looked_at(k, at, g, q1, q2)
+            if len(at):
+                det.ravel()[at] = self._looked_at(k, np.unravel_index(at, det.shape), g, q1, q2)
         return det
 
     def _looked_at(
@@ -238,17 +243,24 @@ def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.n
     ValueError
         If a variance is so small or large that products of two are no numbers.
     """
-    gram, found = inputs(x, x, plan.stages[0].full), []
+    gram = inputs(x, x, plan.stages[0].full)
+    found: list[np.ndarray] = []
     for stage in plan.stages:
         if stage.pool is not None:
             gram = pooled(gram, stage)
             continue
         # The variances first, from equal positions alone, in the order in which a block adds.
         here = stage if not stage.full else _of_equal(stage)
-        row = _Rows(here, prior, AfterPool(), equal_positions(gram) if stage.full else gram, None, tangent=False)
+        row = _Rows(
+            here, prior, AfterPool(), equal_positions(gram) if stage.full else gram, None, tangent=False
+        )
         q = np.stack([row._convolved(k)[0] for k in range(stage.after[0])])
         if stage.phi is None:
-            gram = q if not stage.full else _Rows(stage, prior, AfterPool(), gram, None, tangent=False).run(False)[0]
+            gram = (
+                q
+                if not stage.full
+                else _Rows(stage, prior, AfterPool(), gram, None, tangent=False).run(False)[0]
+            )
             continue
         _require_in_range(q, len(found) + 1)
         number = len(found)

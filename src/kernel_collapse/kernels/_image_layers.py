@@ -34,7 +34,7 @@ class Window(NamedTuple):
     size: int
     stride: int
     low: int
-    count: int
+    outputs: int
     wrap: bool
 
     def inputs(self, k: int, length: int) -> list[int]:
@@ -95,7 +95,9 @@ class Conv:
 
     def __repr__(self) -> str:
         more = "" if self.stride == 1 else f", stride={self.stride}"
-        return f"Conv({self.filter_size}{more}{'' if self.padding == 'same' else f', padding={self.padding!r}'})"
+        return (
+            f"Conv({self.filter_size}{more}{'' if self.padding == 'same' else f', padding={self.padding!r}'})"
+        )
 
     @property
     def positions(self) -> int:
@@ -155,7 +157,9 @@ class Activation:
 
     def __post_init__(self) -> None:
         phi = activations.get(self.activation)
-        object.__setattr__(self, "activation", phi.name if isinstance(self.activation, str) else self.activation)
+        object.__setattr__(
+            self, "activation", phi.name if isinstance(self.activation, str) else self.activation
+        )
         object.__setattr__(self, "phi", phi)
 
     def __repr__(self) -> str:
@@ -291,12 +295,18 @@ def as_layers(given: Any) -> tuple[Layer, ...]:
     layers = tuple(_validate.several(given, "layers", "[Conv(3), Activation('relu'), Flatten()]"))
     for place, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            hint = "make one, as in Conv(3)" if isinstance(layer, type) else "see kernel_collapse.kernels.Conv"
-            raise InputError.of(f"layer {place}", layer, "Conv, Activation, AvgPool, Flatten or GlobalAvgPool", hint)
+            hint = (
+                "make one, as in Conv(3)" if isinstance(layer, type) else "see kernel_collapse.kernels.Conv"
+            )
+            raise InputError.of(
+                f"layer {place}", layer, "Conv, Activation, AvgPool, Flatten or GlobalAvgPool", hint
+            )
     ends = [isinstance(layer, Flatten | GlobalAvgPool) for layer in layers]
     if sum(ends) != 1 or not ends[-1]:
         given = f"{'no' if not sum(ends) else 'an'} end {'' if not sum(ends) else 'before the last'}".strip()
-        raise InputError("layers", given, "Flatten() or GlobalAvgPool() as the last one, and there alone", verb="have")
+        raise InputError(
+            "layers", given, "Flatten() or GlobalAvgPool() as the last one, and there alone", verb="have"
+        )
     gaussian = False
     for place, layer in enumerate(layers):
         if isinstance(layer, Activation):

@@ -1,14 +1,17 @@
 """Pairs of patches that are nearly collinear: their angle is taken from the patches, and from layer to layer.
 
 The determinant q1 q2 - c^2 of two nearly collinear patches cancels, as in `kernel_collapse._collinear`. With
-a = sqrt(q1 / q2) and the sign s of c it is E (sqrt(q1 q2) + |c|), where E = (q1 / a + a q2) / 2 - s c does not cancel: it
-is linear, so that it adds up over the filter,
+a = sqrt(q1 / q2) and the sign s of c it is E (sqrt(q1 q2) + |c|), where E = (q1 / a + a q2) / 2 - s c does not cancel:
+it is linear, so that it adds up over the filter,
 
     E(G) = sigma_b^2 (a^{1/2} - s a^{-1/2})^2 / 2 + sigma_w^2/|F| sum_delta E(Q_delta),
 
-and of each term, with the determinant D of kappa, E(Q) = ((k1/a)^{1/2} - (a k2)^{1/2})^2 / 2 + D / (sqrt(k1 k2) + s k12).
-All are positive. Two averages of neighbours have no such sum, and after a pool the subtraction is what there is: what is
-no more than its round-off is taken for 0.
+and of each term, with the determinant D of kappa,
+
+    E(Q) = ((k1/a)^{1/2} - (a k2)^{1/2})^2 / 2 + D / (sqrt(k1 k2) + s k12).
+
+All are positive. Two averages of neighbours have no such sum, and after a pool the subtraction is what there is: what
+is no more than its round-off is taken for 0.
 """
 
 from __future__ import annotations
@@ -19,7 +22,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kernel_collapse import _collinear, activations
-from kernel_collapse.kernels._image_layers import Window
 from kernel_collapse.kernels._image_plan import Windows
 
 __all__ = ["AfterPool", "Hidden", "Near", "OfPatches", "Where", "nearly_collinear"]
@@ -41,7 +43,7 @@ class Where(NamedTuple):
 
     def part(self, of: Any) -> Where:
         """Return some of the pairs."""
-        return Where(*(tuple(i if isinstance(i, int) else i[of] for i in each) for each in self))
+        return Where(*(tuple(i[of] for i in each) for each in self))
 
 
 class Near(Protocol):
@@ -52,10 +54,12 @@ class Near(Protocol):
         ...
 
 
-def nearly_collinear(product: np.ndarray, det: np.ndarray, phi: activations.Activation) -> tuple[np.ndarray, ...]:
-    """Return the places whose determinant the subtraction does not give."""
-    share = _collinear.NEARLY_COLLINEAR[product.dtype] * (JUMPS if phi.jumps else 1.0)
-    return np.nonzero(det < share * product)
+def nearly_collinear(
+    product: np.ndarray, det: np.ndarray, phi: activations.Activation
+) -> Int[np.ndarray, " m"]:
+    """Return the places, counted through, whose determinant the subtraction does not give; the product is used up."""
+    product *= _collinear.NEARLY_COLLINEAR[product.dtype] * (JUMPS if phi.jumps else 1.0)
+    return np.flatnonzero(det < product)
 
 
 class AfterPool:
@@ -93,24 +97,23 @@ def _patches(
     x: np.ndarray, places: tuple[np.ndarray, np.ndarray], images: tuple[Any, ...], conv: Windows
 ) -> Float[np.ndarray, "m e"]:
     """Return the numbers that the filter sees at these places, a row each, zeros where it leaves the image."""
-    found = np.zeros((len(places[0]), conv[0].size * conv[1].size, x.shape[2]), dtype=x.dtype)
-    number = 0
-    for i in range(conv[0].size):
-        rows, inside = _moved(places[0], i, conv[0], x.shape[0])
-        for j in range(conv[1].size):
-            columns, inside_too = _moved(places[1], j, conv[1], x.shape[1])
-            both = inside & inside_too
-            values = np.moveaxis(x, 2, -1)[(rows, columns, *images)]
-            found[:, number] = np.where(both[:, None], values, 0.0)
-            number += 1
-    return found.reshape(len(found), -1)
+    (rows, columns), inside = _seen_by(places, conv, x.shape[:2])
+    found = np.moveaxis(x, 2, -1)[(rows, columns, *(i[:, None] for i in images))]
+    return np.where(inside[..., None], found, 0.0).reshape(len(found), -1)
 
 
-def _moved(place: np.ndarray, k: int, window: Window, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k-th inputs of windows along an axis, and which are there."""
-    found = window.stride * place - window.low + k
-    inside = np.full(len(found), window.wrap) | ((found >= 0) & (found < length))
-    return found % length, inside
+def _seen_by(
+    places: tuple[np.ndarray, np.ndarray], conv: Windows, shape: tuple[int, ...]
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the inputs of the filter at these places, (m, |F|), and which of them are there."""
+    found, inside = [], np.ones((len(places[0]), conv[0].size * conv[1].size), dtype=bool)
+    steps = np.divmod(np.arange(inside.shape[1]), conv[1].size)
+    for place, window, step, length in zip(places, conv, steps, shape, strict=True):
+        at = window.stride * place[:, None] - window.low + step
+        if not window.wrap:
+            inside &= (at >= 0) & (at < length)
+        found.append(at % length)
+    return (found[0], found[1]), inside
 
 
 class Hidden:
@@ -132,38 +135,35 @@ class Hidden:
 
     def determinants(self, where: Where, q1: Any, q2: Any, c: Any) -> Float[np.ndarray, " m"]:
         """Return E (sqrt(q1 q2) + |c|)."""
+        apart = np.empty(len(q1), dtype=q1.dtype)
         sign = np.where(c < 0, -1.0, 1.0).astype(q1.dtype)
         scale = np.sqrt(np.sqrt(q1 / q2))  # a^{1/2}
-        apart = 0.5 * self._biases * (scale - sign / scale) ** 2
         share = self._weights / (self._conv[0].size * self._conv[1].size)
-        height, width = self._q[0].shape[:2]
-        for i in range(self._conv[0].size):
-            rows = [_moved(at[0], i, self._conv[0], height) for at in (where.p, where.r)]
-            for j in range(self._conv[1].size):
-                columns = [_moved(at[1], j, self._conv[1], width) for at in (where.p, where.r)]
-                inside = rows[0][1] & rows[1][1] & columns[0][1] & columns[1][1]
-                at = np.nonzero(inside)[0]
-                p, r = ((rows[k][0][at], columns[k][0][at]) for k in (0, 1))
-                some = Where(p, r, *where.part(at)[2:])
-                apart[at] += share * self._apart(some, scale[at], sign[at])
-                for one, other in ((0, 1), (1, 0)):  # what one of the two sees beyond the edge of the other
-                    edge = np.nonzero(rows[one][1] & columns[one][1] & ~(rows[other][1] & columns[other][1]))[0]
-                    if len(edge):
-                        place = rows[one][0][edge], columns[one][0][edge]
-                        images = where.part(edge)[2 + one]
-                        alone = self._squares[one][(*place, *images)]
-                        apart[edge] += 0.5 * share * alone * scale[edge] ** (4 * one - 2)
+        step = max(1, CHUNK // (self._conv[0].size * self._conv[1].size))
+        for top in range(0, len(q1), step):
+            part = slice(top, top + step)
+            some, s, of = where.part(part), scale[part, None], sign[part, None]
+            apart[part] = share * self._apart(some, s, of).sum(axis=1)
+        apart += 0.5 * self._biases * (scale - sign / scale) ** 2
         return apart * (np.sqrt(q1) * np.sqrt(q2) + np.abs(c))
 
-    def _apart(self, where: Where, scale: np.ndarray, sign: np.ndarray) -> Float[np.ndarray, " m"]:
-        """Return E of one position of the filter."""
-        place = (where.p[0], where.r[0], where.p[1], where.r[1]) if self._full else where.p
-        place = (*place, *where.images)
-        left, right = (*where.p, *where.left), (*where.r, *where.right)
-        k1, k2, k12 = self._squares[0][left], self._squares[1][right], sign * self._kappa[place]
+    def _apart(self, where: Where, scale: np.ndarray, sign: np.ndarray) -> Float[np.ndarray, "m f"]:
+        """Return E of every position of the filter; of one that a patch alone has it is half of its square."""
+        shape = self._q[0].shape[:2]
+        p, inside = _seen_by(where.p, self._conv, shape)
+        r, inside_too = _seen_by(where.r, self._conv, shape)
+        images = tuple(i[:, None] for i in where.images)
+        place = (p[0], r[0], p[1], r[1], *images) if self._full else (*p, *images)
+        left, right = ((*at, *(i[:, None] for i in of)) for at, of in ((p, where.left), (r, where.right)))
+        k1, k2 = (
+            np.where(inside, self._squares[0][left], 0.0),
+            np.where(inside_too, self._squares[1][right], 0.0),
+        )
+        both = inside & inside_too
+        k12 = np.where(both, sign * self._kappa[place], 0.0)
         det = self._phi.kappa_det(self._q[0][left], self._q[1][right], self._gram[place], self._det[place])
         roots = np.sqrt(k1), np.sqrt(k2)
         total = roots[0] * roots[1] + np.maximum(k12, 0.0)
         gap = 0.5 * (roots[0] / scale - scale * roots[1]) ** 2
-        gap = gap + det / np.where(total > 0, total, 1.0)
+        gap = gap + np.where(both, det, 0.0) / np.where(total > 0, total, 1.0)
         return np.where(k12 > 0, gap, 0.5 * (k1 / scale**2 + scale**2 * k2) - k12)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,16 +13,15 @@ from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.kernels import _image_blocks, _image_whole
-from kernel_collapse.kernels._image_arrays import pooled_images
 from kernel_collapse.kernels._image_blocks import ROW, Seen
 from kernel_collapse.kernels._image_layers import Layer, LayersLike, as_layers, stacked
+from kernel_collapse.kernels._image_pieces import cut, inside, pieces, seen_of, spread
 from kernel_collapse.kernels._image_plan import Plan, plan_of
 from kernel_collapse.kernels._image_prints import fingerprints
 from kernel_collapse.kernels._image_whole import Variances
-from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, described
+from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, _whole, described
 from kernel_collapse.kernels._layers import NOT_FINITE
 
 __all__ = ["ConvNetwork"]
@@ -53,7 +50,7 @@ class ConvNetwork(Kernel):
     def __post_init__(self) -> None:
         if self._precision() is not None:
             _validate.choice(self._precision(), ("float64", "float32"), "dtype")
-        clean = {
+        clean: dict[str, Any] = {
             "weight_variance": _validate.positive(self.weight_variance, "weight_variance"),
             "bias_variance": _validate.positive(self.bias_variance, "bias_variance", zero_allowed=True),
         }
@@ -61,7 +58,9 @@ class ConvNetwork(Kernel):
             _validate.choice(self.readout, ("flatten", "gap"), "readout")
         if isinstance(self.layers, int | str | np.integer):
             if isinstance(self.layers, str) and self.readout == "flatten":
-                raise InputError("readout", "'flatten'", "none", f"{self.layers!r} ends with global average pooling")
+                raise InputError(
+                    "readout", "'flatten'", "none", f"{self.layers!r} ends with global average pooling"
+                )
             stack = stacked(self.layers, self.activation or "erf", self.readout or "flatten")
         else:
             for name in ("activation", "readout"):
@@ -109,16 +108,20 @@ class ConvNetwork(Kernel):
         """Return variances and, of NumPy's images, prints of every activation, an entry (height, width) an image."""
         if not isinstance(x, np.ndarray):
             images, plan = self._cast(x), self._plan(x, for_variances=True)
-            found = _image_whole.variances(_inside(images, plan), plan, self._prior)
+            found = _image_whole.variances(inside(images, plan), plan, self._prior)
             return [_arrays.namespace(q).moveaxis(q, -1, 0) for q in found]
         step = max(1, ROW // self._plan(x, for_variances=True).row)
         parts = [self._seen(x[top : top + step]) for top in range(0, len(x), step)]
         every = zip(*((*seen.q, *seen.prints) for seen in parts), strict=True)
         return [np.concatenate([np.moveaxis(v, -1, 0) for v in arrays]) for arrays in every]
 
+    def _prepared_by_threads(self, x: np.ndarray) -> list[np.ndarray]:
+        parts = spread(lambda part: self._prepared(x[part]), pieces(len(x), 16 * self._step(x)))
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
     def _seen(self, x: np.ndarray) -> Seen:
         plan = self._plan(x, for_variances=True)
-        images = _inside(self._cast(x), plan)
+        images = inside(self._cast(x), plan)
         return _image_blocks.of_images(images, plan, self._prior, fingerprints(images, plan))
 
     def _blocks(
@@ -136,11 +139,11 @@ class ConvNetwork(Kernel):
         if not isinstance(x, np.ndarray):
             found = self._whole(x, y, of_x, of_y, plan, tangent=tangent, diagonal=diagonal)
             return [(kernel._of(*found), self._eps()) for kernel in wanted]
-        images = [_inside(self._cast(side), plan) for side in (x, y)]
+        images = [inside(self._cast(side), plan) for side in (x, y)]
         blocks = [np.empty((len(x), len(y)), dtype=images[0].dtype) for _ in wanted]
-        for rows, columns in _cut(len(x), len(y), max(1, ROW // plan.row)):
-            left = _seen_of(of_x, rows, (slice(None), None))
-            right = _seen_of(of_y, columns, (None, slice(None)))
+        for rows, columns in cut(len(x), len(y), max(1, ROW // plan.row)):
+            left = seen_of(of_x, rows, (slice(None), None))
+            right = seen_of(of_y, columns, (None, slice(None)))
             features, theta = _image_blocks.through(
                 images[0][..., rows, None],
                 images[1][..., None, columns],
@@ -159,9 +162,11 @@ class ConvNetwork(Kernel):
     ) -> tuple[Any, Any]:
         """Return features and T of arrays of another library, some rows at a time."""
         xp = _arrays.namespace(x)
-        left, right = _inside(self._cast(x), plan), _inside(self._cast(y), plan)
+        left, right = inside(self._cast(x), plan), inside(self._cast(y), plan)
         step = max(1, WHOLE // (plan.row * plan.shape[0] * int(y.shape[0])))
-        itself = xp.eye(int(x.shape[0]), dtype=xp.bool, device=array_api_compat.device(x)) if diagonal else None
+        itself = (
+            xp.eye(int(x.shape[0]), dtype=xp.bool, device=array_api_compat.device(x)) if diagonal else None
+        )
         parts = []
         for top in range(0, int(x.shape[0]), step):
             rows = slice(top, top + step)
@@ -188,7 +193,7 @@ class ConvNetwork(Kernel):
             seen = self._seen(left[part]), self._seen(right[part])
             return self._of_pairs(left[part], right[part], *seen)
 
-        return self._finite(np.concatenate(_spread(some, _pieces(len(left), step)))), max(self._eps(), EPS)
+        return self._finite(np.concatenate(spread(some, pieces(len(left), step)))), max(self._eps(), EPS)
 
     def _diagonal(self, x: Any) -> Evaluated:
         if not isinstance(x, np.ndarray):
@@ -198,26 +203,29 @@ class ConvNetwork(Kernel):
             seen = self._seen(x[part])
             return self._of_pairs(x[part], x[part], seen, seen)
 
-        return self._finite(np.concatenate(_spread(some, _pieces(len(x), self._step(x))))), max(self._eps(), EPS)
+        return self._finite(np.concatenate(spread(some, pieces(len(x), self._step(x))))), max(
+            self._eps(), EPS
+        )
 
     def _pairs_among(self, x: Any, left: Any, right: Any) -> tuple[Any, Any, float]:
         """Return the kernel of each image with itself and of pairs of them, whose images are looked at once."""
-        of_x = list(zip(*_spread(lambda part: tuple(self._prepared(x[part])), _pieces(len(x), self._step(x))), strict=True))
-        of_x = [np.concatenate(parts) for parts in of_x]
+        of_x = self._prepared_by_threads(x)
 
         def among(i: Any, j: Any) -> Float[np.ndarray, " m"]:
             def some(part: slice) -> Float[np.ndarray, " m"]:
-                seen = (_seen_of(of_x, at[part], (slice(None),)) for at in (i, j))
+                seen = (seen_of(of_x, at[part], (slice(None),)) for at in (i, j))
                 return self._of_pairs(x[i[part]], x[j[part]], *seen)
 
-            return self._finite(np.concatenate(_spread(some, _pieces(len(i), self._step(x)))))
+            return self._finite(np.concatenate(spread(some, pieces(len(i), self._step(x)))))
 
         every = np.arange(len(x))
         return among(every, every), among(left, right), max(self._eps(), EPS)
 
-    def _of_pairs(self, left: np.ndarray, right: np.ndarray, of_left: Seen, of_right: Seen) -> Float[np.ndarray, " m"]:
+    def _of_pairs(
+        self, left: np.ndarray, right: np.ndarray, of_left: Seen, of_right: Seen
+    ) -> Float[np.ndarray, " m"]:
         plan = self._plan(left)
-        x, y = (_inside(self._cast(side), plan) for side in (left, right))
+        x, y = (inside(self._cast(side), plan) for side in (left, right))
         return self._of(
             *_image_blocks.through(x, y, plan, self._prior, of_left, of_right, tangent=self._tangent)
         )
@@ -226,10 +234,8 @@ class ConvNetwork(Kernel):
         xp, plan = _arrays.namespace(left), self._plan(left)
         q, q_other = ([xp.moveaxis(v, 0, -1) for v in self._prepared(side)] for side in (left, right))
         same = xp.all(xp.reshape(left == right, (int(left.shape[0]), -1)), axis=1)
-        x, y = (_inside(self._cast(side), plan) for side in (left, right))
-        found = _image_whole.through(
-            x, y, plan, self._prior, q, q_other, tangent=self._tangent, itself=same
-        )
+        x, y = (inside(self._cast(side), plan) for side in (left, right))
+        found = _image_whole.through(x, y, plan, self._prior, q, q_other, tangent=self._tangent, itself=same)
         return self._finite(self._of(*found)), max(self._eps(), EPS)
 
     def _gram(self, x: Any, y: Any, what: str = "y") -> Float[Any, "n m"]:
@@ -237,8 +243,6 @@ class ConvNetwork(Kernel):
         columns = None if y is None else self._rows(x, y, what)[1]
         if isinstance(rows, np.ndarray):
             return self._in_tiles(rows, columns)
-        from kernel_collapse.kernels._kernel import _whole
-
         return _whole(self, rows, columns)
 
     def _in_tiles(self, x: np.ndarray, other: np.ndarray | None) -> Float[np.ndarray, "n m"]:
@@ -250,8 +254,8 @@ class ConvNetwork(Kernel):
             f"the Gram matrix of {len(x)} by {len(y)} images",
             "use streamed_nc1 or sampled_nc1",
         )
-        of_x = _prepared_by_threads(self, x)
-        of_y = of_x if symmetric else _prepared_by_threads(self, y)
+        of_x = self._prepared_by_threads(x)
+        of_y = of_x if symmetric else self._prepared_by_threads(y)
         side = int(np.ceil(np.sqrt(max(1, ROW // self._plan(x).row)))) * 4
         gram = np.empty((len(x), len(y)), dtype=self._cast(x[:1]).dtype)
 
@@ -269,14 +273,19 @@ class ConvNetwork(Kernel):
 
         tiles = (
             (rows, columns)
-            for rows in _pieces(len(x), side)
-            for columns in _pieces(len(y), side)
+            for rows in pieces(len(x), side)
+            for columns in pieces(len(y), side)
             if not symmetric or columns.start >= rows.start
         )
-        _spread(put, tiles)
+        spread(put, tiles)
         return gram
 
     # -- images
+
+    def _seconds_a_pair(self, x: Any) -> float:
+        stages = self._plan(x).stages
+        entries = sum((s.before[0] * s.before[1]) ** (2 if s.full else 1) for s in stages)
+        return 1e-7 * entries
 
     def _rows(self, x: Any, y: Any, what: str = "y") -> tuple[Any, Any]:
         _arrays.same_kind(x, "x", y, what)
@@ -304,7 +313,11 @@ class ConvNetwork(Kernel):
         self._alike(rows, "left", others, "right")
         if len(rows) != len(others):
             raise InputError(
-                "left", f"{len(rows)} images and right has {len(others)}", "as many", "a pair a row", verb="has"
+                "left",
+                f"{len(rows)} images and right has {len(others)}",
+                "as many",
+                "a pair a row",
+                verb="has",
             )
         return rows, others
 
@@ -332,45 +345,3 @@ class ConvNetwork(Kernel):
             xp = _arrays.namespace(values)
             self._require_finite(xp.all(xp.isfinite(values)))
         return values
-
-
-def _inside(x: Any, plan: Plan) -> Any:
-    """Return images (n, height, width, channels) as (height, width, channels, n), pooled as before the first filter."""
-    moved = _arrays.namespace(x).moveaxis(x, 0, -1)
-    if isinstance(moved, np.ndarray):
-        moved = np.ascontiguousarray(moved)
-    return pooled_images(moved, plan.lead)
-
-
-def _seen_of(prepared: Sequence[np.ndarray], samples: Any, axes: tuple[Any, ...]) -> Seen:
-    """Return what a block needs of some images, with their axis beside that of the others."""
-    arrays = [np.ascontiguousarray(np.moveaxis(v[samples], 0, -1))[(..., *axes)] for v in prepared]
-    return Seen(arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :])
-
-
-def _cut(rows: int, columns: int, pairs: int) -> Iterator[tuple[slice, slice]]:
-    """Yield blocks of about so many pairs, which are as square as they can be."""
-    side = max(1, int(np.sqrt(pairs)))
-    wide = min(columns, max(1, pairs // min(rows, side)))
-    for down in _pieces(rows, side):
-        for across in _pieces(columns, wide):
-            yield down, across
-
-
-def _pieces(count: int, size: int) -> list[slice]:
-    return [slice(top, min(top + size, count)) for top in range(0, count, size)]
-
-
-def _spread(function: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
-    """Return what a function gives of each part, on as many threads as there are cores; NumPy lets them run at once."""
-    parts = list(parts)
-    cores = min(os.cpu_count() or 1, len(parts))
-    if cores <= 1:
-        return [function(part) for part in parts]
-    with one_blas_thread(), ThreadPoolExecutor(cores) as threads:
-        return list(threads.map(function, parts))
-
-
-def _prepared_by_threads(kernel: ConvNetwork, x: np.ndarray) -> list[np.ndarray]:
-    parts = _spread(lambda part: kernel._prepared(x[part]), _pieces(len(x), 16 * kernel._step(x)))
-    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]

@@ -77,7 +77,7 @@ def plan_of(layers: tuple[Layer, ...], shape: tuple[int, int], *, for_variances:
     for layer in layers[:-1]:
         windows = layer.windows(sizes[-1]) if isinstance(layer, Conv | AvgPool) else None
         moves.append(windows)
-        sizes.append(sizes[-1] if windows is None else (windows[0].count, windows[1].count))
+        sizes.append(sizes[-1] if windows is None else (windows[0].outputs, windows[1].outputs))
     lead = next(k for k, layer in enumerate(layers) if isinstance(layer, Conv))
     end = isinstance(layers[-1], GlobalAvgPool) and sizes[-1] != (1, 1)
     stages: list[Stage] = []

@@ -39,13 +39,13 @@ def _summed(seen: Prints, axis: int, window: Window, number: int) -> Prints:
     """Return the prints of the windows along an axis."""
     factors = _factors(window.size, number)
     length = seen.shape[axis]
-    total = np.zeros([*seen.shape[:axis], window.count, *seen.shape[axis + 1 :]], dtype=np.uint64)
+    total = np.zeros([*seen.shape[:axis], window.outputs, *seen.shape[axis + 1 :]], dtype=np.uint64)
     for k in range(window.size):
-        places = window.stride * np.arange(window.count) - window.low + k
-        inside = np.ones(window.count, dtype=bool) if window.wrap else (places >= 0) & (places < length)
+        places = window.stride * np.arange(window.outputs) - window.low + k
+        inside = np.ones(window.outputs, dtype=bool) if window.wrap else (places >= 0) & (places < length)
         terms = np.take(seen, places % length, axis=axis) * factors[k]
         shape = [1] * seen.ndim
-        shape[axis] = window.count
+        shape[axis] = window.outputs
         total += np.where(inside.reshape(shape), terms, np.uint64(0))
     return _mixed(total)
 

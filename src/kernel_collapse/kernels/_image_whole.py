@@ -8,8 +8,16 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from kernel_collapse import _arrays
-from kernel_collapse.kernels._image_arrays import axes_of, equal_positions, inputs, mean, of_left, of_right
-from kernel_collapse.kernels._image_arrays import pooled, summed
+from kernel_collapse.kernels._image_arrays import (
+    axes_of,
+    equal_positions,
+    inputs,
+    mean,
+    of_left,
+    of_right,
+    pooled,
+    summed,
+)
 from kernel_collapse.kernels._image_plan import Plan, Stage
 from kernel_collapse.kernels._layers import _dual
 
@@ -79,9 +87,7 @@ def _convolved(gram: Any, theta: Any, stage: Stage, prior: Variances) -> tuple[A
     return gram, None if theta is None else gram + theta * share
 
 
-def _activated(
-    gram: Any, theta: Any, stage: Stage, q: tuple[Any, Any], itself: Any
-) -> tuple[Any, Any]:
+def _activated(gram: Any, theta: Any, stage: Stage, q: tuple[Any, Any], itself: Any) -> tuple[Any, Any]:
     """Return kappa, and T times the slopes."""
     xp = _arrays.namespace(gram)
     q1, q2 = of_left(q[0], stage.full), of_right(q[1], stage.full)

@@ -127,6 +127,10 @@ class Kernel(ABC):
 
     # -- what the library calls; what tiles have in common is computed once where a kernel can
 
+    def _seconds_a_pair(self, x: Any) -> float:
+        """Return about how long one core takes for a pair, beyond what any kernel does."""
+        return 0.0
+
     def _kin(self, other: Kernel) -> bool:
         """Tell whether the blocks of the other come out of the same computation."""
         return False
