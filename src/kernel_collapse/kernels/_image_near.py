@@ -16,7 +16,8 @@ is no more than its round-off is taken for 0.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -46,12 +47,12 @@ class Where(NamedTuple):
         return Where(*(tuple(i[of] for i in each) for each in self))
 
 
-class Near(Protocol):
+class Near(ABC):
     """Where the determinants of nearly collinear pairs come from."""
 
+    @abstractmethod
     def determinants(self, where: Where, q1: Any, q2: Any, c: Any) -> Float[np.ndarray, " m"]:
         """Return q1 q2 - c^2."""
-        ...
 
 
 def nearly_collinear(
@@ -62,7 +63,7 @@ def nearly_collinear(
     return np.flatnonzero(det < product)
 
 
-class AfterPool:
+class AfterPool(Near):
     """Of pairs of means over positions: round-off is 0, and the rest is as the subtraction has it."""
 
     def determinants(self, where: Where, q1: Any, q2: Any, c: Any) -> Float[np.ndarray, " m"]:
@@ -72,7 +73,7 @@ class AfterPool:
         return np.where(det > 16.0 * np.finfo(det.dtype).eps * product, det, np.zeros_like(det))
 
 
-class OfPatches:
+class OfPatches(Near):
     """Of the first convolution: from the patches of pixels themselves."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, conv: Windows, weights: float, biases: float) -> None:
@@ -116,7 +117,7 @@ def _seen_by(
     return (found[0], found[1]), inside
 
 
-class Hidden:
+class Hidden(Near):
     """Of a convolution of the outputs of an activation: from what is known of the layer before."""
 
     def __init__(
