@@ -121,13 +121,13 @@ def definition(layers, x, weight, bias, number=float):
                 kappa, slopes = dual(layer.activation, q1, q2, values[key], number, same=key[0] == key[1] and key[2] == key[3])
                 values[key], tangents[key] = kappa, tangents[key] * slopes
         elif isinstance(layer, Conv | AvgPool):
-            windows = layer.windows(shape)
+            windows, before = layer.windows(shape), shape
             pool, size = isinstance(layer, AvgPool), windows[0].size * windows[1].size
             shape = windows[0].outputs, windows[1].outputs
             where = [(p, q) for p in range(shape[0]) for q in range(shape[1])]
             moved = [
                 {
-                    (i, j, p, r): gathered(of, i, j, p, r, windows, pool, number)
+                    (i, j, p, r): gathered(of, (i, j), (p, r), windows, before, pool, number)
                     * (1 / number(size * size) if pool else number(weight) / size)
                     for i in range(len(x))
                     for j in range(len(x))
@@ -140,7 +140,7 @@ def definition(layers, x, weight, bias, number=float):
                 values, tangents = moved
             else:
                 values = {key: value + number(bias) for key, value in moved[0].items()}
-                tangents = values if first else {key: values[key] + moved[1][key] for key in values}
+                tangents = dict(values) if first else {key: values[key] + moved[1][key] for key in values}
                 first = False
         else:
             pairs = [(p, r) for p in where for r in where if isinstance(layer, GlobalAvgPool) or p == r]
@@ -152,24 +152,22 @@ def definition(layers, x, weight, bias, number=float):
     return mean[0], weight * (mean[0] + mean[1]) + bias
 
 
-def gathered(of, i, j, p, r, windows, pool, number):
+def gathered(of, images, positions, windows, shape, pool, number):
     """The sum over a filter, of both positions at once, or over the pairs of positions of two pools."""
-    rows, columns = windows
-    steps = [(a, b) for a in range(rows.size) for b in range(columns.size)]
-    height, width = 1 + max(k[2][0] for k in of), 1 + max(k[2][1] for k in of)
+    steps = [(a, b) for a in range(windows[0].size) for b in range(windows[1].size)]
 
     def place(at, step):
         found = [w.stride * k - w.low + s for w, k, s in zip(windows, at, step, strict=True)]
-        if rows.wrap:
-            return found[0] % height, found[1] % width
-        return (found[0], found[1]) if 0 <= found[0] < height and 0 <= found[1] < width else None
+        if windows[0].wrap:
+            return found[0] % shape[0], found[1] % shape[1]
+        return tuple(found) if 0 <= found[0] < shape[0] and 0 <= found[1] < shape[1] else None
 
     total = number(0)
     for step in steps:
         for other in steps if pool else [step]:
-            a, b = place(p, step), place(r, other)
-            if a is not None and b is not None:
-                total += of[i, j, a, b]
+            p, r = place(positions[0], step), place(positions[1], other)
+            if p is not None and r is not None:
+                total += of[(*images, p, r)]
     return total
 
 
@@ -357,16 +355,19 @@ def test_arrays_of_other_libraries(name, images, unchecked):
         kernel = kind(NETWORKS[name], bias_variance=0.1)
         expected = kernel(images)
         accuracy = (1e-14 if kind is ConvNNGP else 3e-8) * expected.max()
-        with jax.enable_x64(True):
-            for x in (torch.asarray(images), jax.numpy.asarray(images)):
-                for found, value in (
-                    (kernel(x), expected),
-                    (kernel(x[:2], x), expected[:2]),
-                    (kernel.pairs(x[:-1], x[1:]), np.diag(expected, 1)),
-                    (kernel.diagonal(x), np.diag(expected)),
-                ):
-                    assert type(found) is type(x)
-                    np.testing.assert_allclose(np.asarray(found), value, rtol=0, atol=accuracy)
+        x = torch.asarray(images)
+        for found, value in (
+            (kernel(x), expected),
+            (kernel(x[:2], x), expected[:2]),
+            (kernel.pairs(x[:-1], x[1:]), np.diag(expected, 1)),
+            (kernel.diagonal(x), np.diag(expected)),
+        ):
+            assert isinstance(found, torch.Tensor)
+            np.testing.assert_allclose(found.numpy(), value, rtol=0, atol=accuracy)
+    with jax.enable_x64(True):  # of the NTK, compiled in one piece
+        found = jax.jit(kernel)(jax.numpy.asarray(images))
+        assert isinstance(found, jax.Array)
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=0, atol=accuracy)
 
 
 @pytest.mark.parametrize("name", ["pool and flatten", "circular"])
