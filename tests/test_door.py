@@ -254,6 +254,8 @@ RESULTS = {
     *("theory.GaussianMixture", "networks.Training", "networks.Posterior", "networks.MeanField"),
     *("History", "Record"),
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
+    *("kernels.ConvNNGP", "kernels.ConvNTK"),  # of images, which tests/test_convolutional.py gives
+    *(f"kernels.{name}" for name in ("Conv", "Activation", "AvgPool", "Flatten", "GlobalAvgPool")),
     *(
         "networks.Network",
         "InputError",
