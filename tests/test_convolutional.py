@@ -42,6 +42,13 @@ NETWORKS = {
         Activation("erf"),
         GlobalAvgPool(),
     ],
+    "tall": [
+        Conv((7, 6)),
+        Activation("relu"),
+        Conv((5, 1), padding="circular"),
+        Activation("relu"),
+        GlobalAvgPool(),
+    ],
     "pool first": [
         AvgPool(2),
         Conv(2),

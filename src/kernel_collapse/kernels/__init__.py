@@ -1,4 +1,4 @@
-r"""Kernels as values: those of infinitely wide fully connected networks, of any depth, and a user's own.
+r"""Kernels as values: those of infinitely wide networks, fully connected or convolutional, and a user's own.
 
 ==================  =====================================================================
 on paper            in code

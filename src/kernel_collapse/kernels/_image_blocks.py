@@ -23,6 +23,8 @@ __all__ = ["Seen", "of_images", "through"]
 
 #: Numbers of a row of positions that are worked on at once: their few temporaries stay in the cache.
 ROW = 2**15
+#: Tallest filter whose rows are added one by one: of taller ones sums of two, four, eight rows are made of one another.
+TALL = 4
 
 
 class Seen(NamedTuple):
@@ -101,6 +103,7 @@ class _Rows:
         self.tangent = tangent
         self.share = gram.dtype.type(prior.weights / stage.filter_positions)
         self.q: Any = None
+        self._of_rows: dict[int, np.ndarray] = {}
         self.same: Any = None
 
     def know(self, q: np.ndarray, q_other: np.ndarray, prints: np.ndarray, prints_other: np.ndarray) -> None:
@@ -152,6 +155,10 @@ class _Rows:
         """Return the sums over the filter in row k of the output."""
         assert self.stage.conv is not None
         rows, columns = self.stage.conv
+        if rows.size > TALL:
+            if id(values) not in self._of_rows:
+                self._of_rows[id(values)] = summed(values, (0, 1) if self.stage.full else (0,), rows)
+            return summed(self._of_rows[id(values)][k], (1, 2) if self.stage.full else (0,), columns)
         if not self.stage.full:
             total = None
             for p in rows.inputs(k, len(values)):
