@@ -15,6 +15,7 @@ from kernel_collapse import activations
 from kernel_collapse._input_error import InputError
 from kernel_collapse.activations._base import SAFE_POWERS
 from kernel_collapse.kernels._image_arrays import equal_positions, inputs, mean, pooled, summed
+from kernel_collapse.kernels._image_layers import Window
 from kernel_collapse.kernels._image_near import AfterPool, Hidden, Near, OfPatches, Where, nearly_collinear
 from kernel_collapse.kernels._image_plan import Plan, Stage
 from kernel_collapse.kernels._image_whole import Variances
@@ -160,17 +161,15 @@ class _Rows:
                 self._of_rows[id(values)] = summed(values, (0, 1) if self.stage.full else (0,), rows)
             return summed(self._of_rows[id(values)][k], (1, 2) if self.stage.full else (0,), columns)
         if not self.stage.full:
-            total = None
-            for p in rows.inputs(k, len(values)):
-                total = values[p].copy() if total is None else np.add(total, values[p], out=total)
-            return summed(total, (0,), columns)
-        length, width = values.shape[1], values.shape[2]
-        # With room for the zeros around it, so that no padded copy is made.
-        wide = width if columns.wrap else (columns.outputs - 1) * columns.stride + columns.size
-        low = 0 if columns.wrap else columns.low
-        used = min(width, wide - low)
-        room = np.zeros((rows.outputs, wide, wide, *values.shape[4:]), dtype=values.dtype)
-        total = room[:, low : low + used, low : low + used]
+            room, total = _room((), values.shape[1:], 1, columns, values.dtype)
+            first, *others = rows.inputs(k, len(values))
+            np.copyto(total, values[first][: total.shape[0]])
+            for p in others:
+                total += values[p][: total.shape[0]]
+            return summed(room, (0,), columns, padded=not columns.wrap)
+        length = values.shape[1]
+        room, total = _room((rows.outputs,), values.shape[2:], 2, columns, values.dtype)
+        used = total.shape[1]
         for a in range(rows.size):
             p = rows.stride * k - rows.low + a
             if rows.wrap:
@@ -239,6 +238,17 @@ class _Rows:
             return phi.kappa(q1, q2, g, det), None
         kappa, slopes = phi.kappa_and_slopes(q1, q2, g, det)
         return kappa, slopes * t
+
+
+def _room(
+    before: tuple[int, ...], shape: tuple[int, ...], axes: int, window: Window, dtype: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return zeros for axes of positions with what a window reaches beyond them, and the place of the positions."""
+    wide = shape[0] if window.wrap else (window.outputs - 1) * window.stride + window.size
+    low = 0 if window.wrap else window.low
+    room = np.zeros((*before, *(wide,) * axes, *shape[axes:]), dtype=dtype)
+    here = slice(low, low + min(shape[0], wide - low))
+    return room, room[(*(slice(None) for _ in before), *(here,) * axes)]
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # as above
