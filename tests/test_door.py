@@ -285,6 +285,8 @@ RESULTS = {
     *("kernels.Kernel", "kernels.NNGP", "kernels.NTK", "kernels.Linear"),
     *("rfm.RFMLayer", "rfm.HeldOut", "rfm.HeldOutLayer", "rfm.FeatureAnsatz"),
     *("DeepRFM", "kernels.ProductKernel", "kernels.Gaussian", "kernels.Laplace"),
+    *("kernels.ConvNNGP", "kernels.ConvNTK"),  # of images, which tests/test_convolutional.py gives
+    *(f"kernels.{name}" for name in ("Conv", "Activation", "AvgPool", "Flatten", "GlobalAvgPool")),
     *(
         "networks.Network",
         "InputError",

@@ -30,6 +30,13 @@ SIGNATURES = {
     "kernels.NTK": "activation * depth weight_variance bias_variance dtype",
     "kernels.Linear": "* weight_variance bias_variance dtype",
     "kernels.Precomputed": "gram",
+    "kernels.ConvNNGP": "layers * activation readout weight_variance bias_variance dtype",
+    "kernels.ConvNTK": "layers * activation readout weight_variance bias_variance dtype",
+    "kernels.Conv": "filter_size stride padding",
+    "kernels.Activation": "activation",
+    "kernels.AvgPool": "size stride",
+    "kernels.Flatten": "",
+    "kernels.GlobalAvgPool": "",
     "kernels.Kernel.__call__": "self x y",
     "kernels.Kernel.tile": "self x y",
     "kernels.Kernel.pairs": "self left right",
@@ -130,7 +137,7 @@ SIGNATURES = {
 #: What is read off each result.
 ATTRIBUTES = {
     "InputError": "what given expected hint",
-    "Dataset": "x labels targets name",
+    "Dataset": "x labels targets name image_shape images",
     "Accumulator": "class_means update decide merge collapse geometry save load",
     "Alignment": "value reason to_frame",
     "BlockStructure": "diagonal within between residual reason to_frame",

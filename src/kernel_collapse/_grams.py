@@ -16,12 +16,12 @@ from kernel_collapse.runs.deep_rfm import DeepRFMNC1, machine
 from kernel_collapse.runs.measurements import AdaptiveNC1, gram, solve
 from kernel_collapse.solution import Status
 
-__all__ = ["Made", "made"]
+__all__ = ["Made", "made", "samples_of"]
 
 #: Rows of which a block is made for its diagonal.
 ROWS = 256
-#: The kernel of other inputs with the samples, and with themselves one by one.
-Others = Callable[[Any], tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]]
+#: The kernel of other samples with those that it was made of, and with themselves one by one.
+Others = Callable[[Dataset], tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]]
 
 
 class Made(NamedTuple):
@@ -39,8 +39,23 @@ def made(what: Measurement, dataset: Dataset) -> Made:
     if isinstance(what, DeepRFMNC1):
         return _deep_rfm(what, dataset)
     if isinstance(what, Kernel):
-        return Made(what(dataset.x), lambda x: (what(x, dataset.x), what._diagonal(x)[0]))
+        return _plain(what, dataset)
     return Made(gram(what, dataset.x), _by_blocks(partial(gram, what), dataset))
+
+
+def samples_of(what: Measurement, dataset: Dataset) -> Any:
+    """Return the samples as a kernel takes them: rows, or images."""
+    return dataset.images if isinstance(what, Kernel) and what._of_images else dataset.x
+
+
+def _plain(kernel: Kernel, dataset: Dataset) -> Made:
+    samples = samples_of(kernel, dataset)
+
+    def others(test: Dataset) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+        x = samples_of(kernel, test)
+        return kernel(x, samples), kernel._diagonal(x)[0]
+
+    return Made(kernel(samples), others)
 
 
 def _adaptive(what: AdaptiveNC1, dataset: Dataset) -> Made:
@@ -55,8 +70,8 @@ def _adaptive(what: AdaptiveNC1, dataset: Dataset) -> Made:
 def _deep_rfm(what: DeepRFMNC1, dataset: Dataset) -> Made:
     found = machine(what, dataset, raise_on_failure=False)
 
-    def others(x: Any) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-        last = found.held_out(x).layers[-1]
+    def others(test: Dataset) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+        last = found.held_out(test.x).layers[-1]
         return last.cross, last.diagonal
 
     resolved = found.status is Status.RESOLVED
@@ -66,8 +81,8 @@ def _deep_rfm(what: DeepRFMNC1, dataset: Dataset) -> Made:
 def _by_blocks(between: Callable[[Any, Any], Any], dataset: Dataset) -> Others:
     """Return what gives the kernel of others from that of any two sets of inputs."""
 
-    def others(x: Any) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-        parts = np.array_split(x, -(-len(x) // ROWS))
-        return between(x, dataset.x), np.concatenate([np.diag(between(rows, rows)) for rows in parts])
+    def others(test: Dataset) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+        parts = np.array_split(test.x, -(-len(test.x) // ROWS))
+        return between(test.x, dataset.x), np.concatenate([np.diag(between(rows, rows)) for rows in parts])
 
     return others

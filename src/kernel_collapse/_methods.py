@@ -86,14 +86,25 @@ def choose_method(
 def cost(what: Measurement, dataset: Dataset, method: str, test: Dataset | None = None) -> float:
     """Return the estimated seconds that `measure` takes for one measurement."""
     (n, dim), classes = dataset.x.shape, len(dataset.classes)
+    if isinstance(what, Kernel) and what._of_images:
+        pair = what._seconds_a_pair(dataset.images)
+        if method == "sampled":
+            return 0.05 + 2 * pair * min(20_000, n**2 / 2)
+        dim = 0
+    else:
+        pair = 0.0
     if method == "sampled":
         return min(2.0, 0.05 + 1e-6 * n**2)  # of all pairs, where there are few
-    made = 2e-3 + n**2 * (3e-8 + 1e-9 * dim) if isinstance(what, Kernel) else what.cost(n, dim, classes)
+    made = (
+        2e-3 + n**2 * (3e-8 + 1e-9 * dim + pair / 2)
+        if isinstance(what, Kernel)
+        else what.cost(n, dim, classes)
+    )
     if method == "streamed":
         data = isinstance(what, KernelNC1) and what.kernel == "data"
         return 2 * made + (2e-8 * n * dim if data else 0.0)
     held_out = 0 if test is None else len(test.x)
-    made += 5e-8 * held_out * n
+    made += (5e-8 + pair) * held_out * n
     return made + 1.2e-7 * n**2 + 4e-11 * n**3
 
 

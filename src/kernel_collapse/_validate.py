@@ -64,6 +64,7 @@ __all__ = [
     "flag",
     "function",
     "gram",
+    "images",
     "in_numpy",
     "instance",
     "matrix",
@@ -133,11 +134,25 @@ def matrix(
         array = _floating(array, what)
     if array.ndim != 2:
         hint = f"try {what}.reshape(-1, 1) for a single column" if array.ndim == 1 else ""
+        if array.ndim == 4:
+            hint = "for images there are kernel_collapse.kernels.ConvNNGP and ConvNTK, and for vectors "
+            hint += f"{what}.reshape(len({what}), -1)"
         raise InputError(
             what, f"shape {tuple(array.shape)}", "two dimensions (samples, features)", hint, verb="has"
         )
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise InputError(what, f"shape {tuple(array.shape)}", "at least one row and one column", verb="has")
+    return _finite(array, what, columns, row_numbers, dtype)
+
+
+def _finite(
+    array: Float[Any, "n d"],
+    what: str,
+    columns: Sequence[str] | None,
+    row_numbers: Sequence[int] | Int[np.ndarray, " n"] | None,
+    dtype: str | None,
+) -> Float[Any, "n d"]:
+    """Return a matrix in its precision, or name its first entry that is not finite."""
     if _arrays.traced(array):  # the values are not known yet
         return array if dtype is None else _in_precision(array, dtype)
     xp = _arrays.namespace(array)
@@ -162,6 +177,39 @@ def matrix(
             "scale it down, or leave dtype out",
         )
     return array if dtype is None else _in_precision(array, dtype)
+
+
+def images(
+    value: ArrayLike,
+    what: str,
+    *,
+    row_numbers: Sequence[int] | Int[np.ndarray, " n"] | None = None,
+    dtype: str | None = None,
+    numpy: bool = False,
+) -> Float[Any, "n h w c"]:
+    """Return finite images of one size, channels last, as `matrix` does; an entry is named by its image."""
+    if dtype is not None:
+        choice(dtype, ("float64", "float32"), "dtype")
+    if isinstance(value, list | tuple) and len({np.shape(one) for one in value if hasattr(one, "shape")}) > 1:
+        raise InputError(what, "images of several sizes", "one size", "crop or resize them", verb="holds")
+    array = numbers(in_numpy(value, what) if numpy else value, what)
+    if _arrays.is_foreign(array):
+        array = _floating(array, what)
+    shape = tuple(array.shape)
+    if len(shape) != 4:
+        hint = {
+            2: f"reshape it by {what}.reshape(-1, height, width, channels), of a Dataset give dataset.images, or "
+            "use the dense kernels, nngp and ntk",
+            3: f"give {what}[..., None] for images of one channel, or {what}[None] for a single image",
+        }.get(len(shape), "")
+        raise InputError(
+            what, f"shape {shape}", "four dimensions (samples, height, width, channels)", hint, verb="has"
+        )
+    if 0 in shape:
+        raise InputError(what, f"shape {shape}", "at least one sample, row, column and channel", verb="has")
+    xp = _arrays.namespace(array)
+    flat = _finite(xp.reshape(array, (shape[0], -1)), what, None, row_numbers, dtype)
+    return xp.reshape(flat, shape)
 
 
 def _in_precision(array: Float[Any, "n d"], dtype: str) -> Float[Any, "n d"]:

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
-from kernel_collapse._grams import made
+from kernel_collapse._grams import made, samples_of
 from kernel_collapse._input_error import InputError
 from kernel_collapse._methods import FEATURES, METHODS, Measurement, choose_method, cost, needed
 from kernel_collapse._names import NAMES
@@ -28,7 +28,7 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.kernels.named import resolve
+from kernel_collapse.kernels.named import OF_IMAGES, resolve
 from kernel_collapse.readout import Readout, of_features
 from kernel_collapse.runs import trials
 from kernel_collapse.runs.deep_rfm import DeepRFMNC1
@@ -102,7 +102,8 @@ def specify(
 ) -> list[Measurement]:
     """Return the measurements of every kernel with every activation, the data themselves first.
 
-    A `Kernel` has its own parameters: it is measured as it is, after those that are named.
+    A `Kernel` has its own parameters: it is measured as it is, after those that are named. The kernels of convolutional
+    networks, "conv-nngp" and so on, are made into such ones, with `depth` convolutions.
     `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has no bias; `fitted`,
     `bandwidth`, `ridge` and `fits` are the deep RFM's, which has no prior variances.
 
@@ -113,7 +114,7 @@ def specify(
     """
     own = [resolve(kernel) for kernel in kernels if isinstance(kernel, Kernel | type)]
     named = [
-        _validate.choice(kernel, ("nngp", "ntk", "adaptive", "deep-rfm"), "kernel")
+        _validate.choice(kernel, ("nngp", "ntk", "adaptive", "deep-rfm", *OF_IMAGES), "kernel")
         for kernel in kernels
         if not isinstance(kernel, Kernel)
     ]
@@ -123,6 +124,22 @@ def specify(
     _require_none_of_the_others(named, weight_variance, bias_variance)
     from pydantic import ValidationError
 
+    own = [
+        *(
+            resolve(
+                kernel,
+                activation=activation,
+                depth=depth,
+                weight_variance=weight_variance,
+                bias_variance=bias_variance,
+            )
+            for activation in dict.fromkeys(activations)
+            for kernel in dict.fromkeys(named)
+            if kernel in OF_IMAGES
+        ),
+        *own,
+    ]
+    named = [kernel for kernel in named if kernel not in OF_IMAGES]
     shared = {"weight_variance": weight_variance}
     fixed = shared | {"depth": depth, "bias_variance": bias_variance}
     adaptive = shared | {
@@ -217,6 +234,10 @@ def measure(
         chosen, _ = choose_method(
             len(dataset.x), measurements, method, held_out=test is not None, weighting=weighting
         )
+    for what in measurements:
+        for each in (dataset, test):
+            if isinstance(what, Kernel) and each is not None:
+                samples_of(what, each)
     codes = None
     if test is not None:
         test = aligned(test, dataset)
@@ -304,7 +325,7 @@ def _dense(
         sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
         values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
     if test is not None:
-        cross, diagonal = others(test.x)
+        cross, diagonal = others(test)
         held_out = held_out_collapse(
             kernel,
             dataset.labels,
@@ -338,7 +359,8 @@ def _features(
 
 def _streamed(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) -> dict[str, float]:
     if isinstance(what, Kernel):
-        return _values(streamed_collapse(dataset.x, dataset.labels, kernel=what, weighting=weighting))
+        found = streamed_collapse(samples_of(what, dataset), dataset.labels, kernel=what, weighting=weighting)
+        return _values(found)
     if what.kernel == "data":
         return _values(collapse_from_features(dataset.x, dataset.labels, weighting=weighting))
     return _values(streamed_collapse(dataset.x, dataset.labels, weighting=weighting, **what.model_dump()))
@@ -353,7 +375,7 @@ def _sampled(
         found = {"NC1": exact.ratio, "tr S_W": exact.within, "tr S_B": exact.between}
         return nothing | found | {"NC1 low": exact.ratio, "NC1 high": exact.ratio}, exact.reason
     options: dict[str, Any] = {"kernel": what} if isinstance(what, Kernel) else what.model_dump()
-    value = sampled_nc1(dataset.x, dataset.labels, weighting=weighting, **options)
+    value = sampled_nc1(samples_of(what, dataset), dataset.labels, weighting=weighting, **options)
     found = {"NC1": value.ratio, "tr S_W": value.within, "tr S_B": value.between}
     return nothing | found | {"NC1 low": value.low, "NC1 high": value.high}, value.reason
 

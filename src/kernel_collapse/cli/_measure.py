@@ -53,7 +53,9 @@ def measure(
     kernel: Annotated[
         list[str] | None,
         typer.Option(
-            help="nngp, ntk, adaptive, deep-rfm; repeat for several (default: nngp, ntk).", show_default=False
+            help="nngp, ntk, adaptive, deep-rfm; of images conv-nngp, conv-ntk, conv-nngp-gap, conv-ntk-gap; repeat "
+            "for several (default: nngp, ntk).",
+            show_default=False,
         ),
     ] = None,
     activation: Annotated[
@@ -63,7 +65,9 @@ def measure(
             show_default=False,
         ),
     ] = None,
-    depth: Annotated[int, typer.Option(help="Number of hidden layers, or of those of deep-rfm.")] = 1,
+    depth: Annotated[
+        int, typer.Option(help="Number of hidden layers, of those of deep-rfm, or of convolutions.")
+    ] = 1,
     weight_variance: Annotated[float, typer.Option(help="Prior variance of weights, times fan-in.")] = 1.0,
     bias_variance: Annotated[float, typer.Option(help="Prior variance of biases.")] = 0.0,
     width: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,17 +126,18 @@ def student_quantile(confidence: float, freedom: float) -> float:
 
 
 class Rows:
-    """The rows of data of any size, read and checked block by block as they are asked for."""
+    """The rows of data of any size, read and checked block by block as they are asked for; images where `images`."""
 
-    def __init__(self, x: Any, n_labels: int) -> None:
+    def __init__(self, x: Any, n_labels: int, *, images: bool = False) -> None:
         _validate.ordered(x, "x", "an array of numbers, samples in rows")
         x = _validate.in_numpy(x, "x")
         # The brackets of a table take columns; what has no shape is no array yet.
         by_rows = hasattr(x, "shape") and not hasattr(x, "columns") and not isinstance(x, memoryview)
-        self._x = x if by_rows else _validate.matrix(x, "x")
+        self._checked = _validate.images if images else _validate.matrix
+        self._x = x if by_rows else self._checked(x, "x")
         shape = _shape_of(self._x)
-        if len(shape) != 2 or shape[1] == 0:
-            raise InputError("x", f"shape {shape}", "two dimensions (samples, features)", verb="has")
+        if len(shape) != (4 if images else 2) or 0 in shape[1:]:
+            self._checked(np.broadcast_to(0.0, shape), "x")  # which says what shape it must have
         if shape[0] != n_labels:
             raise InputError(
                 "x",
@@ -144,17 +146,18 @@ class Rows:
                 "give the label of every sample, in the order of the rows",
                 verb="has",
             )
-        self.dim = int(shape[1])
+        self.shape = shape[1:]
+        self.dim = math.prod(self.shape)
         self.read = 0
 
-    def __getitem__(self, rows: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+    def __getitem__(self, rows: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m ..."]:
         """Return the rows of those numbers, which ascend."""
-        block = _validate.matrix(self._taken(rows), "x", row_numbers=rows, numpy=True)
-        if block.shape != (len(rows), self.dim):
+        block = self._checked(self._taken(rows), "x", row_numbers=rows, numpy=True)
+        if block.shape != (len(rows), *self.shape):
             raise InputError(
                 "x",
                 f"an array of shape {block.shape} for {len(rows)} of its rows",
-                f"({len(rows)}, {self.dim})",
+                f"({', '.join(map(str, (len(rows), *self.shape)))})",
                 "x[rows] must take an array of row numbers, as NumPy's arrays do",
                 verb="gave",
             )

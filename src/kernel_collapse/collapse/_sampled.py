@@ -88,13 +88,13 @@ def sampled_nc1(
 
     Parameters
     ----------
-    x : array_like, shape (n, d)
-        Inputs, one sample a row: an array, a memory map, or anything else with `shape` that takes an ascending array
-        of row numbers in brackets. Only the rows drawn are read.
-        Arrays of PyTorch, JAX and CuPy are read into NumPy's, in which all is computed, without derivatives.
+    x : array_like, shape (n, d) or (n, height, width, channels)
+        Inputs, one sample a row, or images for the kernels of convolutional networks: an array, a memory map, or
+        anything else with `shape` that takes an ascending array of row numbers in brackets. Only the rows drawn are
+        read. Arrays of PyTorch, JAX and CuPy are read into NumPy's, in which all is computed, without derivatives.
     labels : sequence, length n
         Class of each sample: any hashable values, in any order.
-    kernel : {"nngp", "ntk"}, Kernel or callable
+    kernel : {"nngp", "ntk", "conv-nngp", ...}, Kernel or callable
         `kernel_collapse.nngp` or `kernel_collapse.ntk`; a `kernel_collapse.kernels.Kernel`, which has its own
         parameters; or a function of two arrays of shape (m, d) that returns the m values of the kernel of each row of
         the first with the same row of the second.
@@ -167,7 +167,14 @@ def sampled_nc1(
         bias_variance=bias_variance,
     )
     codes, _ = _validate.encode_labels(labels)
-    sampler = _Sampler(Rows(x, len(codes)), codes, chosen, weighting, confidence, np.random.default_rng(seed))
+    sampler = _Sampler(
+        Rows(x, len(codes), images=chosen._of_images),
+        codes,
+        chosen,
+        weighting,
+        confidence,
+        np.random.default_rng(seed),
+    )
     totals = sampler.strata.totals
     most = min(limit, int(totals.sum()))
     _validate.fits(most, f"{_validate.shown(most)} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
@@ -308,9 +315,8 @@ class _Sampler:
         numbers, inverse = np.unique(np.concatenate([i, j]), return_inverse=True)
         block = self.rows[numbers]
         left, right = inverse[: len(i)], inverse[len(i) :]
-        squares, eps = self.kernel._diagonal(block)
-        values, other_eps = self.kernel._pairs(block[left], block[right])
-        self.eps = max(self.eps, eps, other_eps)
+        squares, values, eps = self.kernel._pairs_among(block, left, right)
+        self.eps = max(self.eps, eps)
         distances = 0.5 * ((squares[left] - values) + (squares[right] - values))
         largest = np.maximum(np.abs(squares[left]), np.abs(squares[right]))
         self.unit = self.unit or float(2.0 ** np.round(np.log2(float(largest.max()) or 1.0)))
@@ -323,7 +329,8 @@ class _Sampler:
                 verb="gives",
             )
         self.largest = max(self.largest, float(largest.max()))
-        distances[(block[left] == block[right]).all(axis=1)] = 0.0
+        equal = block[left] == block[right]
+        distances[equal.reshape(len(left), -1).all(axis=1)] = 0.0
         return distances / self.unit
 
     def estimate(self, sample: _Sample) -> tuple[NC1Estimate, Float[np.ndarray, " S"]]:

@@ -31,7 +31,7 @@ from kernel_collapse.collapse._round_off import GIVEN, UNITS
 from kernel_collapse.collapse._threads import in_order
 from kernel_collapse.collapse._tiles import STRIP, Panel, Part, Prepared, Tiles, classes_of, pieces
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.kernels.named import KernelLike, OfBlocks, resolve, resolve_all
+from kernel_collapse.kernels.named import KernelLike, OfBlocks, of_images, resolve, resolve_all
 
 __all__ = ["streamed_collapse", "streamed_nc1"]
 
@@ -63,16 +63,16 @@ def streamed_nc1(
 
     Parameters
     ----------
-    x : array, shape (n, d)
-        Inputs. NumPy's, a memory map, or whatever has a shape and gives rows for an array of row numbers: they are
-        read tile by tile, and need not fit into memory. Arrays of PyTorch, JAX and CuPy are read into NumPy's, in
-        which all is computed and returned, without derivatives.
+    x : array, shape (n, d) or (n, height, width, channels)
+        Inputs; images for the kernels of convolutional networks. NumPy's, a memory map, or whatever has a shape and
+        gives rows for an array of row numbers: they are read tile by tile, and need not fit into memory. Arrays of
+        PyTorch, JAX and CuPy are read into NumPy's, in which all is computed and returned, without derivatives.
     labels : sequence, length n
         Class of each sample.
-    kernel : {"nngp", "ntk"}, Kernel, callable, or sequence of these
-        Several share one pass. A `kernel_collapse.kernels.Kernel` has its own parameters. A callable takes the rows of
-        a tile (r, d) and of its columns (s, d) and returns the block (r, s) of a symmetric kernel; it must be safe to
-        call from several threads.
+    kernel : {"nngp", "ntk", "conv-nngp", ...}, Kernel, callable, or sequence of these
+        See `kernel_collapse.kernels.named` for the names. Several share one pass. A `kernel_collapse.kernels.Kernel`
+        has its own parameters. A callable takes the rows of a tile (r, d) and of its columns (s, d) and returns the
+        block (r, s) of a symmetric kernel; it must be safe to call from several threads.
     weighting
         As for `kernel_collapse.nc1`.
     tile : int, optional
@@ -86,7 +86,7 @@ def streamed_nc1(
     progress : callable, optional
         Called as progress(done, total) with the number of tiles.
     activation, depth, weight_variance, bias_variance
-        Of "nngp" and "ntk", as for `kernel_collapse.nngp`, by default too.
+        Of kernels that are given by name, as for `kernel_collapse.nngp`, by default too.
 
     Returns
     -------
@@ -241,7 +241,7 @@ class _Stream:
     ) -> None:
         if not kernels:
             raise InputError("kernel", "empty", "'nngp', 'ntk', both, or a callable")
-        self.x = Rows(x, len(codes))
+        self.x = Rows(x, len(codes), images=of_images(kernels))
         side = min(TILE if tile is None else _validate.count(tile, "tile"), len(codes))
         self.tiles = Tiles(tuple(kernels), side)
         if executor is not None:
@@ -399,6 +399,6 @@ class _Stream:
         """Read rows of x."""
         numbers = self.order[samples]
         ascending = np.argsort(numbers)
-        x = np.empty((len(numbers), self.x.dim))
+        x = np.empty((len(numbers), *self.x.shape))
         x[ascending] = self.x[numbers[ascending]]
         return Panel(samples.start, x, self.codes[samples], self.alpha[samples])

@@ -183,19 +183,27 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
 
 
 def _table(x: Any, labels: Any, targets: Any, notes: tuple[str, ...], path: Path, other: Path) -> RawTable:
-    x, flattened = _flat(x)
+    x, flattened, image_shape = _flat(x)
     labels, told = _one_a_row(labels, other)
-    return RawTable(_validate.matrix(x, "x"), labels, (), (*notes, *flattened, *told), targets)
+    return RawTable(_validate.matrix(x, "x"), labels, (), (*notes, *flattened, *told), targets, image_shape)
 
 
-def _flat(x: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return images as rows of features."""
+#: Numbers of channels by which the axis of channels is known: grey, colours, and colours with transparency.
+CHANNELS = (1, 3, 4)
+
+
+def _flat(x: np.ndarray) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...]]:
+    """Return images as rows of features, a note, and their height, width and channels, which come last."""
     if x.ndim < 3 or 0 in x.shape:
-        return x, ()
+        return x, (), ()
     shape = " x ".join(map(str, x.shape[1:]))
     kind = "images" if x.ndim in (3, 4) else "arrays"
-    said = f"{len(x)} {kind} of {shape} flattened to {prod(x.shape[1:])} features."
-    return x.reshape(len(x), -1), (said,)
+    said = f"{len(x)} {kind} of {shape} flattened to {prod(x.shape[1:])} features"
+    if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] not in CHANNELS:
+        x = np.moveaxis(x, 1, 3)
+        said += ", their channels first in the file and last here"
+    image_shape = (*x.shape[1:], 1)[:3] if x.ndim in (3, 4) else ()
+    return x.reshape(len(x), -1), (f"{said}.",), image_shape
 
 
 def _one_a_row(labels: np.ndarray, path: Path) -> tuple[list[Any], tuple[str, ...]]:

@@ -53,6 +53,7 @@ class RawTable:
     features: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     targets: object = None
+    image_shape: tuple[int, ...] = ()
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Dataset:
     Attributes
     ----------
     x : ndarray, shape (n, d)
-        Inputs, one sample a row.
+        Inputs, one sample a row; of images (n, height, width, channels) their numbers in that order.
     labels : ndarray of int, shape (n,)
         Class of each sample, 0..C-1.
     targets : ndarray, shape (n, k)
@@ -41,6 +42,9 @@ class Dataset:
         Names of the columns of `x`; empty where they have none.
     notes : tuple of str
         Sentences on how the data were read, which belong beside every number that comes of them.
+    image_shape : tuple of int, length 3
+        Height, width and channels of the samples where they are images, whose numbers are a row of `x` in that order;
+        empty where they are none.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -50,10 +54,11 @@ class Dataset:
     classes: tuple[Any, ...] = ()
     features: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    image_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Hold every data set to what is said above, whoever made it."""
-        x = _validate.matrix(self.x, "x", numpy=True)
+        x, image_shape = _rows_of(self.x, self.image_shape)
         targets = column(self.targets, "targets")
         labels = _validate.codes(self.labels)
         _validate.text(self.name, "name")
@@ -62,11 +67,31 @@ class Dataset:
                 raise InputError(
                     "x", f"{len(x)} rows and {name} {len(array)}", f"as many {name} as rows", verb="has"
                 )
-        clean: dict[str, Any] = {"x": x, "labels": labels, "targets": targets}
+        clean: dict[str, Any] = {"x": x, "labels": labels, "targets": targets, "image_shape": image_shape}
         for name in ("classes", "features"):
             clean[name] = tuple(_validate.several(getattr(self, name), name, "('a', 'b')"))
         for name, value in clean.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def images(self) -> Float[np.ndarray, "n h w c"]:
+        """The samples as images, channels last: what the kernels of convolutional networks take.
+
+        Raises
+        ------
+        ValueError
+            If they are none.
+        """
+        if not self.image_shape:
+            raise InputError(
+                f"the data set {named(self.name)}",
+                f"rows of {self.x.shape[1]} numbers",
+                "images",
+                "make one of images, as in kernel_collapse.data.from_arrays(images, labels) with images of shape "
+                "(n, height, width, channels)",
+                verb="holds",
+            )
+        return self.x.reshape(len(self.x), *self.image_shape)
 
     @property
     def class_sizes(self) -> tuple[int, ...]:
@@ -76,7 +101,25 @@ class Dataset:
     def __repr__(self) -> str:
         n, d = self.x.shape
         sizes = ", ".join(map(str, self.class_sizes))
-        return f"<Dataset {named(self.name)}: {n} samples, {d} features, classes of {sizes}>"
+        what = f"images of {' x '.join(map(str, self.image_shape))}" if self.image_shape else f"{d} features"
+        return f"<Dataset {named(self.name)}: {n} samples, {what}, classes of {sizes}>"
+
+
+def _rows_of(x: Any, image_shape: Any) -> tuple[Float[np.ndarray, "n d"], tuple[int, ...]]:
+    """Return samples as rows of numbers, and the height, width and channels of those that are images."""
+    if _validate.dimensions(x) == 4:
+        images = _validate.images(x, "x", numpy=True)
+        return images.reshape(len(images), -1), images.shape[1:]
+    rows = _validate.matrix(x, "x", numpy=True)
+    given = _validate.several(image_shape, "image_shape", "(28, 28, 1)")
+    shape = tuple(_validate.count(length, "a length in image_shape") for length in given)
+    if shape and (len(shape) != 3 or math.prod(shape) != rows.shape[1]):
+        raise InputError.of(
+            "image_shape",
+            shape,
+            f"height, width and channels, whose product is the {rows.shape[1]} columns of x",
+        )
+    return rows, shape
 
 
 def from_arrays(
@@ -91,9 +134,10 @@ def from_arrays(
 
     Parameters
     ----------
-    x : array_like or DataFrame, shape (n, d)
-        Inputs, one sample a row. The columns of a DataFrame of pandas or polars keep their names; arrays of PyTorch,
-        JAX and CuPy are read into NumPy's.
+    x : array_like or DataFrame, shape (n, d) or (n, height, width, channels)
+        Inputs, one sample a row; images are kept as rows of numbers, and are `Dataset.images` as they were. The
+        columns of a DataFrame of pandas or polars keep their names; arrays of PyTorch, JAX and CuPy are read into
+        NumPy's.
     labels : sequence, length n
         Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order. Labels that
         are equal are one class, as 1 and 1.0 are; truth values beside numbers are refused, for True equals 1.
@@ -128,7 +172,7 @@ def from_arrays(
     )
     for given in named:
         _validate.text(given, "a name in features")
-    array = _validate.matrix(x, "x", numpy=True)
+    array, image_shape = _rows_of(x, ())
     if named and len(named) != array.shape[1]:
         raise InputError(
             "features",
@@ -137,7 +181,7 @@ def from_arrays(
             verb="has",
         )
     refuse_twice(named, "x")
-    return dataset_of(array, labels, targets, name, named)
+    return dataset_of(array, labels, targets, name, named, image_shape=image_shape)
 
 
 def refuse_twice(names: Iterable[str], where: str) -> None:
@@ -172,6 +216,8 @@ def dataset_of(
     name: str,
     features: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
+    *,
+    image_shape: tuple[int, ...] = (),
 ) -> Dataset:
     codes, classes = _validate.encode_labels(labels)
     if len(codes) != len(x):
@@ -181,4 +227,4 @@ def dataset_of(
     _validate.squarable(x, "x")
     if targets is None:
         targets = default_targets(len(classes), len(codes))[codes]
-    return Dataset(x, codes, targets, name, classes, features, notes)
+    return Dataset(x, codes, targets, name, classes, features, notes, image_shape)

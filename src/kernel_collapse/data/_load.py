@@ -76,7 +76,7 @@ def load(
     ========== ========================================================================================
     .csv, .tsv a header and one sample a row, between commas, semicolons, tabs or bars
     .parquet   one sample a row; an index of pandas is left out
-    .npz       arrays of features and labels, and perhaps `targets`; images are flattened
+    .npz       arrays of features and labels, and perhaps `targets`; of images `Dataset.images` is set
     .npy       features alone; `label` is the path of a second .npy file with the classes
     ========== ========================================================================================
 
@@ -152,7 +152,15 @@ def load(
             verb="does not",
         ) from None
     if like is None:
-        return dataset_of(table.x, table.labels, table.targets, path.stem, table.features, table.notes)
+        return dataset_of(
+            table.x,
+            table.labels,
+            table.targets,
+            path.stem,
+            table.features,
+            table.notes,
+            image_shape=table.image_shape,
+        )
     return _held_out(table, path, like)
 
 
@@ -246,6 +254,7 @@ def _held_out(table: RawTable, path: Path, like: Dataset) -> Dataset:
     if set(first) == set(range(len(like.classes))):
         of_class = like.targets[[first[code] for code in range(len(like.classes))]]
     targets = np.asarray(of_class)[codes]
-    return aligned(
-        Dataset(table.x, codes, targets, path.stem, like.classes, table.features, table.notes), like
+    read = Dataset(
+        table.x, codes, targets, path.stem, like.classes, table.features, table.notes, table.image_shape
     )
+    return aligned(read, like)

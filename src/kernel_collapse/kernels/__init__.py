@@ -1,4 +1,4 @@
-r"""Kernels as values: those of infinitely wide fully connected networks, of any depth, and a user's own.
+r"""Kernels as values: those of infinitely wide networks, fully connected or convolutional, and a user's own.
 
 ==================  =====================================================================
 on paper            in code
@@ -24,7 +24,9 @@ of nearly collinear rows is lost below 3e-4, which is as much of the entry. (The
 libraries other than NumPy have, for which no pair is looked at by itself.)
 """
 
+from kernel_collapse.kernels._convolutional import ConvNNGP, ConvNTK
 from kernel_collapse.kernels._functions import nngp, ntk, ntk_published
+from kernel_collapse.kernels._image_layers import Activation, AvgPool, Conv, Flatten, GlobalAvgPool
 from kernel_collapse.kernels._kernel import Kernel
 from kernel_collapse.kernels._linear import Linear
 from kernel_collapse.kernels._network import NNGP, NTK
@@ -34,7 +36,14 @@ from kernel_collapse.kernels._products import Gaussian, Laplace, ProductKernel
 __all__ = [
     "NNGP",
     "NTK",
+    "Activation",
+    "AvgPool",
+    "Conv",
+    "ConvNNGP",
+    "ConvNTK",
+    "Flatten",
     "Gaussian",
+    "GlobalAvgPool",
     "Kernel",
     "Laplace",
     "Linear",

@@ -74,6 +74,8 @@ class Kernel(ABC):
 
     #: Whether the kernel is the library's, which says itself what is wrong with its samples.
     _ours = False
+    #: Whether its samples are images (height, width, channels) in place of vectors.
+    _of_images = False
 
     @abstractmethod
     def tile(self, x: Float[Any, "r d"], y: Float[Any, "s d"]) -> Float[Any, "r s"]:
@@ -110,7 +112,8 @@ class Kernel(ABC):
         ValueError
             If an input or the kernel of it is not finite, not two-dimensional, or the two do not fit one another.
         """
-        if y is not None and _validate.dimensions(x) == 1 and _validate.dimensions(y) == 1:
+        one = 3 if self._of_images else 1
+        if y is not None and _validate.dimensions(x) == one and _validate.dimensions(y) == one:
             _known_to_scikit_learn()  # which may have called; the next time it need not do so pair by pair
             return float(self._pairs(*self._rows(_row(x), _row(y)))[0][0])
         return self._gram(x, y)
@@ -123,6 +126,10 @@ class Kernel(ABC):
         return self  # it does not change; so a clone of an estimator has the same kernel
 
     # -- what the library calls; what tiles have in common is computed once where a kernel can
+
+    def _seconds_a_pair(self, x: Any) -> float:
+        """Return about how long one core takes for a pair, beyond what any kernel does."""
+        return 0.0
 
     def _kin(self, other: Kernel) -> bool:
         """Tell whether the blocks of the other come out of the same computation."""
@@ -162,6 +169,12 @@ class Kernel(ABC):
     def _diagonal(self, x: Any) -> Evaluated:
         """Return the values of rows with themselves, or refuse them."""
         return self._values(self.diagonal, x)
+
+    def _pairs_among(self, x: Any, left: Any, right: Any) -> tuple[Any, Any, float]:
+        """Return the values of rows with themselves and of pairs of them, whose numbers are given."""
+        squares, eps = self._diagonal(x)
+        values, other_eps = self._pairs(x[left], x[right])
+        return squares, values, max(eps, other_eps)
 
     def _values(self, method: Any, *rows: Any) -> Evaluated:
         values, eps = self._call(method, "kernel", *rows)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from kernel_collapse import _arrays, _validate, activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse.kernels._convolutional import ConvNNGP, ConvNTK
 from kernel_collapse.kernels._kernel import Evaluated, Kernel
 from kernel_collapse.kernels._network import NNGP, NTK
 
-__all__ = ["KernelLike", "OfBlocks", "OfPairs", "resolve", "resolve_all"]
+__all__ = ["OF_IMAGES", "KernelLike", "OfBlocks", "OfPairs", "of_images", "resolve", "resolve_all"]
 
 #: What a user may give for a kernel.
 KernelLike = str | Kernel | Callable[[Any, Any], Any]
 
 _NAMED: dict[str, type[NNGP | NTK]] = {"nngp": NNGP, "ntk": NTK}
+#: Kernels of images by name: so many 3 x 3 convolutions, then every position by itself or their mean.
+_OF_IMAGES: dict[str, tuple[type[ConvNNGP | ConvNTK], Literal["flatten", "gap"]]] = {
+    "conv-nngp": (ConvNNGP, "flatten"),
+    "conv-ntk": (ConvNTK, "flatten"),
+    "conv-nngp-gap": (ConvNNGP, "gap"),
+    "conv-ntk-gap": (ConvNTK, "gap"),
+}
+#: The names.
+OF_IMAGES = tuple(_OF_IMAGES)
 
 
 @dataclass(frozen=True)
@@ -95,4 +105,28 @@ def _one(kernel: Any, function: type[OfBlocks | OfPairs] | None, known: dict[str
         return kernel
     if function is not None and callable(kernel):
         return function(kernel)
-    return _NAMED[_validate.choice(kernel, tuple(_NAMED), "kernel")](**known)
+    if isinstance(kernel, str) and kernel in _OF_IMAGES:
+        kind, readout = _OF_IMAGES[kernel]
+        rest = dict(known)
+        return kind(rest.pop("depth", 1), readout=readout, **rest)
+    return _NAMED[_validate.choice(kernel, (*_NAMED, *_OF_IMAGES), "kernel")](**known)
+
+
+def of_images(kernels: Sequence[Kernel]) -> bool:
+    """Tell whether the samples of kernels are images; those of all of them must be.
+
+    Raises
+    ------
+    ValueError
+        If some are kernels of images and some of vectors.
+    """
+    found = {kernel._of_images for kernel in kernels}
+    if len(found) > 1:
+        raise InputError(
+            "kernel",
+            "kernels of images beside kernels of vectors",
+            "one kind, for one x",
+            "call it once with images and once with images.reshape(len(images), -1)",
+            verb="holds",
+        )
+    return True in found

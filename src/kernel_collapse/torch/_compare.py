@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.adaptive import solve_adaptive
 from kernel_collapse.collapse import block_structure, cka, kernel_target_alignment, nc1
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.kernels.named import resolve
+from kernel_collapse.kernels.named import OF_IMAGES, resolve
 from kernel_collapse.rfm import deep_rfm
 from kernel_collapse.torch._batches import Split, called, device_of, mapped, moved
 from kernel_collapse.torch._features import Reduce
@@ -148,7 +149,9 @@ def compare(
         Of the inputs, flattened to one row a sample: "nngp", "ntk", "adaptive" (the equations of state with one-hot
         targets, `kernel_collapse.solve_adaptive`), "deep-rfm" (the features of the last layer of
         `kernel_collapse.deep_rfm`, with the same targets), any `kernel_collapse.kernels.Kernel`, or a function of the
-        inputs (n, d) in float64 that returns a Gram matrix.
+        inputs (n, d) in float64 that returns a Gram matrix. Kernels of images, "conv-nngp" and the others that
+        `kernel_collapse.kernels.ConvNNGP` makes, are given inputs (n, channels, height, width), as PyTorch has them,
+        with their channels last.
     activation, depth
         Of the kernels that are given as names.
     tangent : bool or int
@@ -194,9 +197,9 @@ def compare(
     grams: dict[str, Any] = {}
     sources: dict[str, str] = {}
     if wanted:
-        x = _rows_of(inputs)
+        forms = _Forms(inputs)
         for name, kernel in wanted.items():
-            grams[name], sources[name] = np.asarray(kernel(x, labels)), "data"
+            grams[name], sources[name] = np.asarray(kernel(forms, labels)), "data"
     with evaluating(plain):
         for layer, features in _features(plain, inputs, layers, reduce).items():
             name = f"features: {layer}"
@@ -210,6 +213,36 @@ def compare(
         for name, gram in grams.items()
     }
     return Comparison(found, grams, labels)
+
+
+class _Forms:
+    """The inputs of a model as kernels take them."""
+
+    def __init__(self, inputs: Any) -> None:
+        self._inputs = inputs
+
+    @cached_property
+    def rows(self) -> Float[np.ndarray, "n d"]:
+        """Rows of numbers."""
+        return _rows_of(self._inputs)
+
+    @cached_property
+    def images(self) -> Float[np.ndarray, "n h w c"]:
+        """Images, channels last."""
+        if isinstance(self._inputs, torch.Tensor) and self._inputs.ndim != 4:
+            raise InputError(
+                "inputs of the loader",
+                f"of shape {tuple(self._inputs.shape)}",
+                "images (n, channels, height, width), for a kernel of images",
+                "give kernels of vectors, nngp and ntk",
+                verb="are",
+            )
+        shape = self._inputs.shape if isinstance(self._inputs, torch.Tensor) else ()
+        return np.ascontiguousarray(np.moveaxis(self.rows.reshape(tuple(shape)), 1, 3))
+
+    def of(self, kernel: Kernel) -> Float[np.ndarray, "n ..."]:
+        """Return what a kernel takes."""
+        return self.images if kernel._of_images else self.rows
 
 
 def _named(given: Any, activation: Any, depth: int) -> dict[str, Callable[[Any, Any], Any]]:
@@ -236,18 +269,23 @@ def _named(given: Any, activation: Any, depth: int) -> dict[str, Callable[[Any, 
 def _one(kernel: Any, activation: Any, depth: int) -> tuple[str, Callable[[Any, Any], Any]]:
     called_ = activation if isinstance(activation, str) else getattr(activation, "__name__", "activation")
     if isinstance(kernel, str):
-        _validate.choice(kernel, ("nngp", "ntk", "adaptive", "deep-rfm"), "a kernel by name")
+        _validate.choice(kernel, ("nngp", "ntk", "adaptive", "deep-rfm", *OF_IMAGES), "a kernel by name")
         deep = f", depth {depth}" if depth != 1 else ""
         if kernel == "adaptive":
-            return f"adaptive ({called_}{deep})", lambda x, labels: _adaptive(x, labels, activation, depth)
+            return f"adaptive ({called_}{deep})", lambda x, labels: _adaptive(
+                x.rows, labels, activation, depth
+            )
         if kernel == "deep-rfm":
-            return f"deep RFM ({called_}{deep})", lambda x, labels: _deep_rfm(x, labels, activation, depth)
+            return f"deep RFM ({called_}{deep})", lambda x, labels: _deep_rfm(
+                x.rows, labels, activation, depth
+            )
         named = resolve(kernel, activation=activation, depth=depth)
-        return f"{kernel.upper()} ({called_}{deep})", lambda x, _: named(x)
+        shown = kernel.upper() if kernel not in OF_IMAGES else kernel
+        return f"{shown} ({called_}{deep})", lambda x, _: named(x.of(named))
     if isinstance(kernel, Kernel):
-        return str(kernel), lambda x, _: kernel(x)
+        return str(kernel), lambda x, _: kernel(x.of(kernel))
     if callable(kernel) and not isinstance(kernel, type):
-        return getattr(kernel, "__name__", "kernel"), lambda x, _: kernel(x)
+        return getattr(kernel, "__name__", "kernel"), lambda x, _: kernel(x.rows)
     raise InputError.of(
         "a kernel", kernel, "'nngp', 'ntk', 'adaptive', 'deep-rfm', a Kernel, or a function of the inputs"
     )
