@@ -10,7 +10,7 @@ import kernel_collapse as kc
 import problems
 from conftest import DATA
 from kernel_collapse import activations
-from kernel_collapse.adaptive import Status, _minimise
+from kernel_collapse.adaptive import Status, _point
 from kernel_collapse.adaptive._free_energy import FreeEnergy
 
 with (DATA / "deep_adaptive.csv").open() as file:
@@ -60,20 +60,20 @@ def deep_problem(activation, rng, n=12, outputs=2):
     for size in (3, n, n):
         h = 0.3 * rng.normal(size=(size, size))
         blocks.append(h + h.T)
-    return energy, _minimise.Blocks(blocks)
+    return energy, _point.Blocks(blocks)
 
 
 @pytest.mark.parametrize("activation", ["erf", "relu", "gelu", "tanh", "identity"])
 def test_the_gradient_is_that_of_finite_differences(activation, rng):
     energy, h = deep_problem(activation, rng)
-    point = _minimise._Point(energy, h)
+    point = _point.Point(energy, h)
     for layer in range(3):
         d = rng.normal(size=h[layer].shape)
-        step = _minimise.Blocks(d + d.T if i == layer else 0 * b for i, b in enumerate(h))
-        f = [_minimise._Point(energy, h + t * 1e-3 * step).value for t in (-2, -1, 1, 2)]
+        step = _point.Blocks(d + d.T if i == layer else 0 * b for i, b in enumerate(h))
+        f = [_point.Point(energy, h + t * 1e-3 * step).value for t in (-2, -1, 1, 2)]
         slope = (8 * (f[2] - f[1]) - (f[3] - f[0])) / 12e-3
         # A kernel of low rank has eigenvalues that are projected out, and the root of those next to them is rough.
-        assert slope == pytest.approx(_minimise._dot(point.gradient, step), rel=1e-6)
+        assert slope == pytest.approx(_point.dot(point.gradient, step), rel=1e-6)
 
 
 def test_linear_identities():

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kernel_collapse._linalg import eigh, product, symmetric
+from kernel_collapse.adaptive._algebra import congruence
 
 __all__ = ["Between", "Spectrum"]
 
@@ -71,11 +72,13 @@ class Between:
         self, slope: Float[np.ndarray, "n n"]
     ) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
         """Return the gradient in S, in the eigenbasis of S, and that in K, of a gradient in G."""
-        bent = product(product(self.vectors.T, slope), self.vectors)
-        half = self.root[:, None] * bent
-        in_layer = product(product(self.turned.T, half * self.root), self.turned)
-        moved = product(self.change, half)
-        total = self.root[:, None] + self.root[None, :]
+        bent = congruence(self.vectors, slope)
+        down = self.root[:, None] * self.turned
+        half = product(bent, down)
+        in_layer = product(down.T, half)
+        # (S - I) diag(c) B~ without S - I itself, whose eigenvectors are already in `half`.
+        moved = product(self.turned * np.expm1(self.above.values), half.T)
+        total = self.root[:, None] + self.root
         moved = np.divide(moved + moved.T, total, out=np.zeros_like(moved), where=total > 0)
-        below = product(product(self.vectors, bent + moved), self.vectors.T)
-        return symmetric(in_layer), symmetric(below)
+        moved += bent
+        return symmetric(in_layer), congruence(self.vectors.T, moved)

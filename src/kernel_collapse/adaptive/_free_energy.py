@@ -56,6 +56,15 @@ class Evaluation:
         return bool(np.isfinite(self.value))
 
 
+@dataclass(frozen=True)
+class Room:
+    """Memory for the kernel of a layer, its derivative, and where kappa_q follows from these the covariances."""
+
+    kappa: Float[np.ndarray, "n n"]
+    kappa_c: np.ndarray
+    covariances: np.ndarray | None
+
+
 NOT_FINITE = Evaluation(np.inf, np.empty((0, 0)), (), np.nan, np.nan, np.nan, np.nan)
 
 
@@ -119,7 +128,7 @@ class FreeEnergy:
         found: list[tuple[np.ndarray, Float[np.ndarray, "n n"], Between | None]] = []
         between = None
         for above in (*deeper, None):
-            kappa = mirror(self._kappas(rows, np.empty((len(rows),) * 2))[0])
+            kappa = mirror(self._kappas(rows, self._rooms[len(found)])[0].copy())
             found.append((rows, kappa, between))
             if above is not None:
                 between = Between(self.weight_variance * kappa, above)
@@ -146,14 +155,14 @@ class FreeEnergy:
             except np.linalg.LinAlgError:  # S is so ill-conditioned that it is indefinite in float64
                 return NOT_FINITE
             rows, below = w, []
-            for above in deeper:
-                kernel, *slopes = self._kappas(rows, np.empty((n, n)), self.weight_variance, keep=True)
+            for room, above in zip(self._rooms, deeper, strict=False):
+                kernel, *slopes = self._kappas(rows, room, self.weight_variance)
                 if not np.isfinite(np.triu(kernel)).all():
                     return NOT_FINITE
                 between = Between(self._rounded(mirror(kernel)), above)
                 below.append((slopes, rows, between))
                 rows = between.rows
-            matrix, kappa_c, kappa_q, q = self._kappas(rows, self._memory[0], self.readout_variance)
+            matrix, kappa_c, kappa_q, q = self._kappas(rows, self._rooms[-1], self.readout_variance)
         self._rounded(matrix)
         diagonal = np.diag_indices(n)
         linear = 0.0
@@ -176,7 +185,7 @@ class FreeEnergy:
         squares = np.einsum("ij,ij->i", solved, solved)
         slope_q = float(np.sum(squares * np.asarray(q * kappa_c[diagonal], dtype=np.float64)))
         round_off = scale * slope_q * max(float(np.finfo(self.dtype).eps), self.activation.accuracy)
-        if certify:
+        if certify and not deeper:
             change = self._solve_error(factor, solved, squares, variances)
             tilt = -product(change, solved.T) - product(solved, change.T)
             round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q, w, root))
@@ -210,10 +219,17 @@ class FreeEnergy:
         )
 
     @cached_property
-    def _memory(self) -> tuple[Float[np.ndarray, "n n"], np.ndarray]:
-        """Room for kappa and kappa_c, kept from one evaluation to the next: the pages of new arrays cost time."""
+    def _rooms(self) -> list[Room]:
+        """One for each layer, kept from one evaluation to the next: the pages of new arrays cost time."""
+        return [self.room(deeper=layer > 0) for layer in range(len(self.shares))]
+
+    def room(self, *, deeper: bool) -> Room:
+        """Return room for the kernel of a layer."""
         shape = (len(self.z),) * 2
-        return np.zeros(shape), np.zeros(shape, dtype=self.dtype)
+        follows = deeper and self.activation.kappa_q_ratio(np.ones(1)) is not None
+        return Room(
+            np.zeros(shape), np.zeros(shape, self.dtype), np.zeros(shape, self.dtype) if follows else None
+        )
 
     @cached_property
     def _inputs(self) -> np.ndarray:
@@ -225,17 +241,19 @@ class FreeEnergy:
         return product(self._inputs, root), root
 
     def _kappas(
-        self, w: np.ndarray, out: Float[np.ndarray, "n n"], factor: float = 1.0, *, keep: bool = False
+        self, w: np.ndarray, room: Room, factor: float = 1.0
     ) -> tuple[Float[np.ndarray, "n n"], np.ndarray, np.ndarray | None, np.ndarray]:
-        """Return factor * kappa (in `out`, in float64), kappa_c and kappa_q of w w', and its diagonal.
+        """Return factor * kappa, kappa_c and kappa_q of w w' in that room, and the diagonal of w w'.
 
-        Of the first two the upper triangles are made, by tiles; kappa_q is None where it follows from kappa_c. With
-        `keep` kappa_c is in memory of its own.
+        Of the first two the upper triangles are made, by tiles; kappa_q is None where it follows from kappa_c, and of
+        deeper layers the upper triangle of the covariances, from which it follows.
         """
+        out = room.kappa
         q = np.einsum("ij,ij->i", w, w)
-        kappa_c = gram(
-            w, out=np.zeros_like(self._memory[1]) if keep else self._memory[1]
-        )  # it takes the place of the covariances
+        kappa_c = gram(w, out=room.kappa_c)  # it takes the place of the covariances
+        covariances = room.covariances
+        if covariances is not None:
+            np.copyto(covariances, kappa_c)
         kappa_q = np.empty_like(kappa_c) if self.activation.kappa_q_ratio(q) is None else None
         few = w.shape[1] <= LAGRANGE_DIMENSIONS  # of deeper layers w is n x n
         units = None if few or not self.activation.needs_determinant else _collinear.unit(w, 0.0)
@@ -255,23 +273,34 @@ class FreeEnergy:
                 kappa_q[columns, rows] = self.activation.kappa_q(q2, q1, c, det).T
             kappa, kappa_c[rows, columns] = self.activation.kappa_and_c(q1, q2, c, det)
             np.multiply(kappa, factor, out=out[rows, columns], casting="same_kind")
-        return out, kappa_c, kappa_q, q
+        return out, kappa_c, covariances if kappa_q is None else kappa_q, q
 
     def _slope(
         self,
         weights: Float[np.ndarray, "n n"],
         kappa_c: Float[np.ndarray, "n n"],
-        kappa_q: Float[np.ndarray, "n n"] | None,
+        kappa_q: Float[np.ndarray, "n n"],
         w: Float[np.ndarray, "n m"],
     ) -> Float[np.ndarray, "n n"]:
-        """Return d/dG tr(A kappa(G)) at G = w w', of which the upper triangles of A and kappa_c are read."""
-        slope = mirror(weights * kappa_c)
-        if kappa_q is None:
-            ratio = self.activation.kappa_q_ratio(np.einsum("ij,ij->i", w, w))
-            v = ratio * np.einsum("ij,ij->i", product(slope, w), w)
-        else:
-            v = np.einsum("ij,ij->i", mirror(weights), kappa_q)
-        slope[np.diag_indices(len(slope))] += 2.0 * v
+        """Return d/dG tr(A kappa(G)) at G = w w', of a deeper layer; of A the upper triangle is read."""
+        ratio = self.activation.kappa_q_ratio(np.einsum("ij,ij->i", w, w))
+        slope, v = np.empty_like(weights), np.zeros(len(weights), dtype=weights.dtype)
+        if ratio is None:
+            v += np.einsum("ij,ij->i", mirror(weights), kappa_q)
+        for rows, columns in upper_tiles(len(weights)):
+            tile = weights[rows, columns] * kappa_c[rows, columns]
+            slope[rows, columns] = tile
+            if rows == columns:
+                tile = mirror(slope[rows, columns])
+            else:
+                slope[columns, rows] = tile.T
+            if ratio is not None:  # v_i is that times sum_j W_ij c_ij
+                part = kappa_q[rows, columns]
+                part = mirror(part) if rows == columns else part
+                v[rows] += np.einsum("ij,ij->i", tile, part)
+                if rows != columns:
+                    v[columns] += np.einsum("ij,ij->j", tile, part)
+        slope[np.diag_indices(len(slope))] += 2.0 * (v if ratio is None else ratio * v)
         return slope
 
     def _rounded(self, matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:

@@ -18,7 +18,6 @@ from kernel_collapse.adaptive._minimise import (
     MEMORY as PAIRS,
 )
 from kernel_collapse.adaptive._minimise import (
-    Blocks,
     Run,
     exponential,
     logarithm,
@@ -27,6 +26,7 @@ from kernel_collapse.adaptive._minimise import (
     smallest_curvature,
     spectra_of,
 )
+from kernel_collapse.adaptive._point import Blocks
 from kernel_collapse.adaptive._solution import AdaptiveSolution, Layer, PathPoint, Start
 
 __all__ = ["START_NAMES", "solve_adaptive"]
