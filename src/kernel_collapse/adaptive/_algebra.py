@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse._linalg import mirror, product, symmetric
+from kernel_collapse._linalg import mirror, product
 
 __all__ = ["congruence", "differences_and_curvature", "norm_at_least"]
 
@@ -23,14 +23,14 @@ POWERS = 4
 
 
 def congruence(x: Float[np.ndarray, "n r"], b: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "r r"]:
-    """Return x' b x of a symmetric b, symmetric to the last bit.
+    """Return x' b x of a symmetric b, symmetric to round-off; of large ones to the last bit.
 
     With b = l + l' and l lower triangular it is x' (l x) and its transpose: three quarters of the work of two products.
     """
     from scipy.linalg import blas
 
     if len(b) < BY_TRIANGLES or x.dtype != np.float64 or b.dtype != np.float64:
-        return symmetric(product(product(x.T, b), x))
+        return product(product(x.T, b), x)
     half = b.copy()
     half[np.diag_indices(len(b))] *= 0.5
     # In the order BLAS works in, the transpose of a lower triangle is an upper one.

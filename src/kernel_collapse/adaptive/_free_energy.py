@@ -157,9 +157,9 @@ class FreeEnergy:
             rows, below = w, []
             for room, above in zip(self._rooms, deeper, strict=False):
                 kernel, *slopes = self._kappas(rows, room, self.weight_variance)
-                if not np.isfinite(np.triu(kernel)).all():
+                if not np.isfinite(mirror(kernel)).all():
                     return NOT_FINITE
-                between = Between(self._rounded(mirror(kernel)), above)
+                between = Between(self._rounded(kernel), above)
                 below.append((slopes, rows, between))
                 rows = between.rows
             matrix, kappa_c, kappa_q, q = self._kappas(rows, self._rooms[-1], self.readout_variance)

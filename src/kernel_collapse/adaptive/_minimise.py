@@ -192,8 +192,12 @@ class _Descent:
         certified = self.evaluate(self.best.h, certify=True)
         finer = self.energy.extended()
         if finer is not None:
-            self.energy = finer
-            self.point = self.best = self.evaluate(self.best.h)
+            coarse, self.energy = self.energy, finer
+            point = self.evaluate(self.best.h)
+            if not point.finite:
+                self.energy = coarse
+                return False
+            self.point = self.best = point
             if not moved:
                 self.history = _History()
         elif certified.residual <= 10.0 * certified.data.round_off:

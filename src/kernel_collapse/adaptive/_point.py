@@ -112,9 +112,8 @@ def _to_eigenbasis(matrix: Float[np.ndarray, "r r"], of: Spectrum, *, alone: boo
 
 def _from_eigenbasis(matrix: Float[np.ndarray, "r r"], of: Spectrum, *, alone: bool) -> Float[np.ndarray, "r r"]:
     """Return V m V'."""
-    if alone:
-        return symmetric(product(product(of.vectors, matrix), of.vectors.T))
-    return congruence(of.vectors.T, matrix)
+    back = product(product(of.vectors, matrix), of.vectors.T) if alone else congruence(of.vectors.T, matrix)
+    return symmetric(back)
 
 
 def _of_one_layer(
