@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse._linalg import mirror, product
+from kernel_collapse._linalg import mirror
+from kernel_collapse.adaptive._extended import product
 
 __all__ = ["congruence", "differences_and_curvature", "norm_at_least"]
 

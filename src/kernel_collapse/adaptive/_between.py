@@ -18,12 +18,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse._linalg import eigh, product, symmetric
+from kernel_collapse import _linalg
+from kernel_collapse._linalg import symmetric
 from kernel_collapse.adaptive._algebra import congruence
+from kernel_collapse.adaptive._extended import eigh, product
 
 __all__ = ["Between", "Spectrum"]
-
-EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Spectrum:
     @classmethod
     def of(cls, h: Float[np.ndarray, "r r"]) -> Spectrum:
         """Return that of exp(h)."""
-        return cls(*eigh(h))
+        return cls(*_linalg.eigh(h))
 
     @cached_property
     def scale(self) -> Float[np.ndarray, " r"]:
@@ -46,19 +46,19 @@ class Spectrum:
     @property
     def scaled(self) -> Float[np.ndarray, "r r"]:
         """S itself."""
-        return symmetric(product(self.vectors * self.scale, self.vectors.T))
+        return symmetric(_linalg.product(self.vectors * self.scale, self.vectors.T))
 
 
 class Between:
-    """The way from a kernel to the layer above it."""
+    """The way from a kernel to the layer above it, in the precision of the kernel."""
 
     def __init__(self, kernel: Float[np.ndarray, "n n"], above: Spectrum) -> None:
         self.above = above
         values, self.vectors = eigh(kernel)
-        resolved = values > len(values) * EPS * values[-1]
+        resolved = values > len(values) * float(np.finfo(kernel.dtype).eps) * values[-1]
         self.rank = int(resolved.sum())
         self.root = np.sqrt(np.where(resolved, values, 0.0))
-        self.turned = product(self.vectors.T, above.vectors)
+        self.turned = product(self.vectors.T, above.vectors.astype(kernel.dtype, copy=False))
         inner = self.root[:, None] * self.turned * np.sqrt(above.scale)
         #: Rows w with w w' = G.
         self.rows = product(self.vectors, inner)

@@ -24,9 +24,10 @@ from kernel_collapse._linalg import (
     upper_tiles,
 )
 from kernel_collapse.activations import Activation, determinant
+from kernel_collapse.adaptive import _extended
 from kernel_collapse.adaptive._between import Between, Spectrum
 
-__all__ = ["Evaluation", "FreeEnergy", "published_label_term"]
+__all__ = ["NOT_FINITE", "Evaluation", "FreeEnergy", "norm_of_upper", "published_label_term"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -34,6 +35,9 @@ EPS = float(np.finfo(np.float64).eps)
 #: cancel: with few dimensions and strong adaptation the variances reach 1e5, where the subtraction would lose
 #: what the kernel needs next to its diagonal.
 LAGRANGE_DIMENSIONS = 3
+
+#: Up to this many samples several layers go on in extended precision: an evaluation takes twenty times as long.
+EXTENDED_SAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Room:
     kappa: Float[np.ndarray, "n n"]
     kappa_c: np.ndarray
     covariances: np.ndarray | None
+    deeper: bool = False
 
 
 NOT_FINITE = Evaluation(np.inf, np.empty((0, 0)), (), np.nan, np.nan, np.nan, np.nan)
@@ -73,7 +78,8 @@ class FreeEnergy:
     """(1/N) [ 1/2 tr Y'T + (k/2) logdet M ] as a function of S, for inputs z whose prior is S = I.
 
     `dtype` is that of the kernel's entries and of the sums over them; the factorisation is in float64. In extended
-    precision the rounding of the entries, which is what ends a descent first, is 2000 times smaller.
+    precision the rounding of the entries, which is what ends a descent first, is 2000 times smaller; of several layers all
+    else is in it as well.
     """
 
     z: Float[np.ndarray, "n r"]
@@ -103,7 +109,7 @@ class FreeEnergy:
 
     def extended(self) -> FreeEnergy | None:
         """Return the same in extended precision, where the machine has it."""
-        if self.lower_widths:  # LAPACK, which makes the root of a kernel, has float64 alone
+        if self.lower_widths and len(self.z) > EXTENDED_SAMPLES:
             return None
         better = np.finfo(np.longdouble).eps < np.finfo(self.dtype).eps and not self.activation.accuracy
         return replace(self, dtype=np.longdouble) if better else None
@@ -128,7 +134,7 @@ class FreeEnergy:
         found: list[tuple[np.ndarray, Float[np.ndarray, "n n"], Between | None]] = []
         between = None
         for above in (*deeper, None):
-            kappa = mirror(self._kappas(rows, self._rooms[len(found)])[0].copy())
+            kappa = mirror(self._kappas(rows, self.rooms[len(found)])[0].copy())
             found.append((rows, kappa, between))
             if above is not None:
                 between = Between(self.weight_variance * kappa, above)
@@ -147,6 +153,10 @@ class FreeEnergy:
 
         With `certify` the round-off includes that of the solve. Of everything n x n the upper triangle alone is made.
         """
+        if deeper:
+            from kernel_collapse.adaptive._layered import evaluate_layers  # made of this class
+
+            return evaluate_layers(self, scaled, deeper, certify=certify)
         n, k = self.targets.shape
         scale = self.readout_variance / self.width
         with np.errstate(over="ignore", invalid="ignore"):
@@ -154,16 +164,7 @@ class FreeEnergy:
                 w, root = self._scale(scaled)
             except np.linalg.LinAlgError:  # S is so ill-conditioned that it is indefinite in float64
                 return NOT_FINITE
-            rows, below = w, []
-            for room, above in zip(self._rooms, deeper, strict=False):
-                kernel, *slopes = self._kappas(rows, room, self.weight_variance)
-                if not np.isfinite(mirror(kernel)).all():
-                    return NOT_FINITE
-                between = Between(self._rounded(kernel), above)
-                below.append((slopes, rows, between))
-                rows = between.rows
-            matrix, kappa_c, kappa_q, q = self._kappas(rows, self._rooms[-1], self.readout_variance)
-        self._rounded(matrix)
+            matrix, kappa_c, kappa_q, q = self._kappas(w, self.rooms[0], self.readout_variance)
         diagonal = np.diag_indices(n)
         linear = 0.0
         if self.linear_term is not None:
@@ -185,33 +186,21 @@ class FreeEnergy:
         squares = np.einsum("ij,ij->i", solved, solved)
         slope_q = float(np.sum(squares * np.asarray(q * kappa_c[diagonal], dtype=np.float64)))
         round_off = scale * slope_q * max(float(np.finfo(self.dtype).eps), self.activation.accuracy)
-        if certify and not deeper:
+        if certify:
             change = self._solve_error(factor, solved, squares, variances)
             tilt = -product(change, solved.T) - product(solved, change.T)
             round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q, w, root))
         weights = factor.upper_inverse()
         # The rounding of the entries of M, of random sign, moves y'T / 2 and k logdet M / 2.
-        moved = float(squares @ variances) + k * _norm_of_upper(weights, variances)
+        moved = float(squares @ variances) + k * norm_of_upper(weights, variances)
         if self.linear_term is not None:
             weights -= self.linear_term / k
         weights = less_gram(k, weights.astype(self.dtype, copy=False), solved.astype(self.dtype, copy=False))
-        pulls = []
-        for (slopes, low_rows, between), share in zip(
-            reversed(below), reversed(self.shares[1:]), strict=True
-        ):
-            pull, weights = between.back(self._slope(weights, kappa_c, kappa_q, rows))
-            pulls.append(scale / share * pull)
-            scale *= self.weight_variance
-            (kappa_c, kappa_q, _), rows = slopes, low_rows
-        gradient = scale / self.shares[0] * self._pull_back(weights, kappa_c, kappa_q, w, root)
-        pulls.reverse()
-        if certify and deeper:
-            other = replace(self, shaken=True).evaluate(scaled, deeper)
-            round_off = self._moved(scaled, deeper, gradient, pulls, other) if other.finite else np.inf
+        gradient = scale * self._pull_back(weights, kappa_c, kappa_q, w, root)
         return Evaluation(
             value / self.width,
             gradient,
-            tuple(pulls),
+            (),
             max(EPS, self.activation.accuracy) / (2.0 * self.width) * moved,
             round_off,
             float(pivots.min() ** 2),
@@ -219,7 +208,7 @@ class FreeEnergy:
         )
 
     @cached_property
-    def _rooms(self) -> list[Room]:
+    def rooms(self) -> list[Room]:
         """One for each layer, kept from one evaluation to the next: the pages of new arrays cost time."""
         return [self.room(deeper=layer > 0) for layer in range(len(self.shares))]
 
@@ -228,7 +217,11 @@ class FreeEnergy:
         shape = (len(self.z),) * 2
         follows = deeper and self.activation.kappa_q_ratio(np.ones(1)) is not None
         return Room(
-            np.zeros(shape), np.zeros(shape, self.dtype), np.zeros(shape, self.dtype) if follows else None
+            # At depth 1 the factorisation is in float64, and so is what it takes.
+            np.zeros(shape, self.dtype if self.lower_widths else np.float64),
+            np.zeros(shape, self.dtype),
+            np.zeros(shape, self.dtype) if follows else None,
+            deeper,
         )
 
     @cached_property
@@ -250,7 +243,8 @@ class FreeEnergy:
         """
         out = room.kappa
         q = np.einsum("ij,ij->i", w, w)
-        kappa_c = gram(w, out=room.kappa_c)  # it takes the place of the covariances
+        kappa_c = gram(w, out=room.kappa_c) if w.dtype == np.float64 or not room.deeper else _extended.product(w, w.T)
+        # The derivative takes the place of the covariances.
         covariances = room.covariances
         if covariances is not None:
             np.copyto(covariances, kappa_c)
@@ -303,28 +297,6 @@ class FreeEnergy:
         slope[np.diag_indices(len(slope))] += 2.0 * (v if ratio is None else ratio * v)
         return slope
 
-    def _rounded(self, matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-        """Round the entries otherwise, with signs drawn at random, where this is `shaken`."""
-        if self.shaken:
-            signs = np.random.default_rng(len(matrix)).choice([-1.0, 1.0], size=matrix.shape)
-            matrix *= 1.0 + max(EPS, self.activation.accuracy) * (np.triu(signs) + np.triu(signs, 1).T)
-        return matrix
-
-    def _moved(
-        self,
-        scaled: Float[np.ndarray, "r r"],
-        deeper: Sequence[Spectrum],
-        gradient: Float[np.ndarray, "r r"],
-        pulls: Sequence[Float[np.ndarray, "n n"]],
-        other: Evaluation,
-    ) -> float:
-        """Return the largest of S^{1/2} (difference of two gradients) S^{1/2} over the layers."""
-        norms = [self._norm(scaled, symmetric(gradient - other.gradient))]
-        for above, pull, shaken in zip(deeper, pulls, other.deeper, strict=True):
-            root = np.sqrt(above.scale)
-            norms.append(float(np.abs(eigvalsh(root[:, None] * (pull - shaken) * root)).max()))
-        return max(norms)
-
     def _pull_back(
         self,
         weights: np.ndarray,
@@ -369,7 +341,7 @@ class FreeEnergy:
         return float(np.abs(eigvalsh(product(product(root.T, gradient), root))).max())
 
 
-def _norm_of_upper(upper: Float[np.ndarray, "n n"], v: Float[np.ndarray, " n"]) -> float:
+def norm_of_upper(upper: Float[np.ndarray, "n n"], v: Float[np.ndarray, " n"]) -> float:
     """Return the Frobenius norm of sqrt(v_i v_j) A_ij, of a symmetric A of which the upper triangle is read."""
     total = -float(np.sum((v * np.diag(upper)) ** 2))  # the diagonal is in twice the upper triangle twice
     for rows, columns in upper_tiles(len(upper)):

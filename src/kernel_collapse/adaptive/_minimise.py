@@ -190,7 +190,10 @@ class _Descent:
     def _goes_on(self, moved: bool) -> bool:
         """Return whether the descent goes on where it is stuck: in extended precision, or as it is only slow."""
         certified = self.evaluate(self.best.h, certify=True)
-        finer = self.energy.extended()
+        limited = certified.residual <= 10.0 * certified.data.round_off
+        lost = not moved and not self.history.pairs  # not even the gradient goes down
+        alone = len(self.best.h) == 1
+        finer = self.energy.extended() if alone or limited or lost else None
         if finer is not None:
             coarse, self.energy = self.energy, finer
             point = self.evaluate(self.best.h)
@@ -200,10 +203,10 @@ class _Descent:
             self.point = self.best = point
             if not moved:
                 self.history = _History()
-        elif certified.residual <= 10.0 * certified.data.round_off:
+        elif limited:
             return False
         elif not moved:
-            if len(self.best.h) == 1 or not self.history.pairs:
+            if alone or lost:
                 return False
             self.history, self.point = _History(), self.best
         self.flat = self.idle = 0
