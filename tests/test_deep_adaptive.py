@@ -185,16 +185,20 @@ def test_paths_and_starts():
     assert several.same_minimum
 
 
-#: A sample of the cheap ones.
-DEEP = [key for key in problems.DEEP_GRID if key[4] == (50, 1e-2)][::2][:40]
-
-
-@pytest.mark.parametrize("key", DEEP, ids=str)
-def test_convergence(key):
-    s = problems.solve_deep(*key)
-    assert s.status in (Status.CONVERGED, Status.PRECISION_LIMIT)
-    assert s.residual <= (1e-6 if s.status is Status.CONVERGED else 20 * s.round_off)
-    assert s.free_energy < s.prior_free_energy
+def test_a_readout_too_small_to_adapt_to_is_said():
+    data = kc.data.gaussian_classes(24, 4)
+    for depth in (1, 3):
+        still = kc.solve_adaptive(data.x, data.targets, depth=depth, readout_variance=1e-12, noise_variance=1.0)
+        assert still.status is Status.CONVERGED
+        assert max(still.adaptation) <= 1e-6
+        assert still.remark.startswith("No layer adapts")
+        assert still.explanation.endswith(still.remark)
+        limit = kc.nngp(data.x, depth=depth)
+        np.testing.assert_allclose(still.gram, limit, rtol=1e-5, atol=1e-5 * np.abs(limit).max())
+        moved = kc.solve_adaptive(data.x, data.targets, depth=depth, width=50, noise_variance=1e-2)
+        assert len(moved.adaptation) == depth
+        assert min(moved.adaptation) > 0.01
+        assert moved.remark == ""
 
 
 @pytest.mark.parametrize(
