@@ -1,8 +1,8 @@
 """Time and memory of the deep adaptive kernel over the number of samples and of layers.
 
 D1 in d = min(n, 128) dimensions, erf, width 100, noise variance 1e-2, one thread; processor time, the median of three
-solves up to n = 256. The bound is as many times (potrf + potri and, for each deeper layer, two eigendecompositions and 12
-products) as there were evaluations, in the same run and each evaluation beside it. `--figure FILE` draws the times.
+solves up to n = 256. The bound is as many times (potrf + potri and, for each deeper layer, two eigendecompositions and
+12 products) as there were evaluations, in the same run. `--figure FILE` draws the times.
 """
 
 import sys
@@ -25,7 +25,16 @@ def seconds(function):
     return time.process_time() - start, found
 
 
-def attempt(n, depth, *, memory):
+def peak_of(function):
+    """Seconds, what is returned, and the peak memory in bytes."""
+    tracemalloc.start()
+    taken, found = seconds(function)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return taken, found, peak
+
+
+def attempt(n, depth):
     data = kc.data.gaussian_classes(n, min(n, 128))
     options = {"depth": depth, "width": 100, "noise_variance": 1e-2}
 
@@ -37,15 +46,10 @@ def attempt(n, depth, *, memory):
     if n <= 256:
         solve()
     for _ in range(3 if n <= 256 else 1):
-        taken, solution = seconds(solve)
+        taken, solution, peak = peak_of(solve)  # of the few large arrays; what is traced costs no time
         times.append(taken)
-        bounds.append(seconds(lambda: [work() for _ in range(solution.evaluations)])[0])
-    peak = float("nan")
-    if memory:
-        tracemalloc.start()
-        solve()
-        peak = tracemalloc.get_traced_memory()[1] / (8 * n * n)
-        tracemalloc.stop()
+        bounds.append(seconds(lambda count=solution.evaluations: [work() for _ in range(count)])[0])
+    peak /= 8 * n * n
     row = (n, depth, solution.evaluations, float(np.median(times)), float(np.median(bounds)), peak)
     print(
         f"{n:>5} {depth:>6} {row[2]:>11} {row[3]:>8.2f}s {row[4]:>8.2f}s {row[3] / row[4]:>6.2f} {peak:>8.0f} "
@@ -72,7 +76,11 @@ def draw(over_n, over_depth, path):
             for name, rows in parts:
                 (line,) = axes.loglog(rows[:, column], rows[:, 3] / rows[:, 2], marker="o", label=name)
                 axes.loglog(
-                    rows[:, column], rows[:, 4] / rows[:, 2], ":", color=line.get_color(), label=f"bound, {name}"
+                    rows[:, column],
+                    rows[:, 4] / rows[:, 2],
+                    ":",
+                    color=line.get_color(),
+                    label=f"bound, {name}",
                 )
             ticks = np.unique(np.concatenate([rows[:, column] for _, rows in parts]))
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -87,10 +95,11 @@ def draw(over_n, over_depth, path):
 def main():
     with threadpool_limits(1):
         print(
-            f"{'n':>5} {'depth':>6} {'evaluations':>11} {'solve':>9} {'bound':>9} {'ratio':>6} {'n x n':>8} {'peak':>10}"
+            f"{'n':>5} {'depth':>6} {'evaluations':>11} {'solve':>9} {'bound':>9} {'ratio':>6} "
+            f"{'n x n':>8} {'peak':>10}"
         )
-        over_n = [attempt(n, depth, memory=n >= 256) for n, depth in OVER_N]
-        over_depth = [attempt(n, depth, memory=False) for n, depth in OVER_DEPTH]
+        over_n = [attempt(n, depth) for n, depth in OVER_N]
+        over_depth = [attempt(n, depth) for n, depth in OVER_DEPTH]
         for depth in (2, 3):
             rows = np.array([row for row in over_n if row[1] == depth and row[0] >= 256])
             slope = np.polyfit(np.log(rows[:, 0]), np.log(rows[:, 3] / rows[:, 2]), 1)[0]

@@ -109,9 +109,7 @@ def test_gradient_in_the_logarithm(activation, rng):
     for _ in range(4):
         d = rng.normal(size=(3, 3))
         d = d + d.T
-        f = [
-            _point.Point(energy, _point.Blocks([h + step * 1e-3 * d])).value for step in (-2, -1, 1, 2)
-        ]
+        f = [_point.Point(energy, _point.Blocks([h + step * 1e-3 * d])).value for step in (-2, -1, 1, 2)]
         slope = (8 * (f[2] - f[1]) - (f[3] - f[0])) / 12e-3
         assert slope == pytest.approx(np.sum(point.gradient[0] * d), rel=1e-8)
 

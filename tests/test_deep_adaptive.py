@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import kernel_collapse as kc
-import problems
 from conftest import DATA
 from kernel_collapse import activations
 from kernel_collapse.adaptive import Status, _point
@@ -188,7 +187,9 @@ def test_paths_and_starts():
 def test_a_readout_too_small_to_adapt_to_is_said():
     data = kc.data.gaussian_classes(24, 4)
     for depth in (1, 3):
-        still = kc.solve_adaptive(data.x, data.targets, depth=depth, readout_variance=1e-12, noise_variance=1.0)
+        still = kc.solve_adaptive(
+            data.x, data.targets, depth=depth, readout_variance=1e-12, noise_variance=1.0
+        )
         assert still.status is Status.CONVERGED
         assert max(still.adaptation) <= 1e-6
         assert still.remark.startswith("No layer adapts")
@@ -199,6 +200,20 @@ def test_a_readout_too_small_to_adapt_to_is_said():
         assert len(moved.adaptation) == depth
         assert min(moved.adaptation) > 0.01
         assert moved.remark == ""
+
+
+@pytest.mark.parametrize("key", problems.DEEP_SAMPLE, ids=str)
+def test_convergence(key):
+    """Problems of every regime, easy and hard: the equations hold, or round-off is shown to be why not."""
+    s = problems.solve_deep(*key)
+    assert s.status in (Status.CONVERGED, Status.PRECISION_LIMIT)
+    if s.status is Status.CONVERGED:
+        assert s.residual <= 1e-6
+    else:
+        assert s.residual <= 20 * s.round_off
+        assert "round-off" in s.explanation
+    assert s.free_energy < s.prior_free_energy
+    assert all(np.isfinite(gram).all() for gram in s.grams)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Several linear layers against their exact posterior, by quadrature over the two lengths that are left to integrate."""
+"""Several linear layers against their exact posterior, by quadrature over the two lengths left to integrate."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,9 @@ def lengths(width, points=160):
 def exact_kernels(g0, y, widths, readout, noise, points=160):
     """E[Q_1 | y] and E[Q_2 | y] of f = a'W_2 W_1 x with one output.
 
-    f = sqrt(s) v, with s = readout g_1 g_2 and v ~ N(0, g0) one of N_1 orthogonal combinations of the units of the first
-    layer, and f = sqrt(readout g_2) u with u one of N_2 of the second; the other combinations never see the targets.
+    f = sqrt(s) v, with s = readout g_1 g_2 and v ~ N(0, g0) one of N_1 orthogonal combinations of the units of the
+    first layer, and f = sqrt(readout g_2) u with u one of N_2 of the second; the other combinations never see the
+    targets.
     """
     values, vectors = np.linalg.eigh(g0)
     z = vectors.T @ y
@@ -30,7 +31,9 @@ def exact_kernels(g0, y, widths, readout, noise, points=160):
     s = readout * np.multiply.outer(a, b).ravel()
     second = np.broadcast_to(b, (len(a), len(b))).ravel()
     m = s[:, None] * values + noise
-    log = -0.5 * np.log(m).sum(axis=1) - 0.5 * (z**2 / m).sum(axis=1) + np.log(np.multiply.outer(p, q).ravel())
+    log = (
+        -0.5 * np.log(m).sum(axis=1) - 0.5 * (z**2 / m).sum(axis=1) + np.log(np.multiply.outer(p, q).ravel())
+    )
     weight = np.exp(log - log.max())
     weight /= weight.sum()
     # E[f f' | g, y] in the eigenbasis of g0.
@@ -52,7 +55,7 @@ def problem(n=12, dim=3):
 
 
 def test_the_quadrature_is_that_of_networks_drawn_from_the_prior():
-    """Importance weighting of 400,000 small networks, within four standard errors; and twice the points change nothing."""
+    """Importance weighting of 400,000 small networks, within four standard errors; twice the points change nothing."""
     rng = np.random.default_rng(0)
     data, g0, y = problem(n=4)
     widths, draws, readout, noise = (3, 5), 400_000, 1.0, 4.0

@@ -1,4 +1,4 @@
-r"""What a descent over several layers does with n x n matrices besides their decompositions, in as few passes as can be.
+r"""What a descent over several layers does with n x n matrices besides their decompositions, in few passes.
 
 At depth 1 the matrices are d x d and none of this matters: there the descent keeps to `kernel_collapse._linalg`.
 """

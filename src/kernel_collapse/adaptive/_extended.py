@@ -1,8 +1,8 @@
 r"""Products, eigenvectors and inverses with the 64-bit mantissas of NumPy's `longdouble`, which LAPACK and BLAS lack.
 
-A product is made of six float64 products of matrices of small whole numbers, each of which is exact (Ozaki, Ogita, Oishi and
-Rump, 2012, "Error-free transformations of matrix multiplication"). Eigenvectors and inverses are those of float64, which
-are then corrected: by perturbation theory, and by Newton's iteration X <- X (2 - M X).
+A product is made of six float64 products of matrices of small whole numbers, each of which is exact (Ozaki, Ogita,
+Oishi and Rump, 2012, "Error-free transformations of matrix multiplication"). Eigenvectors and inverses are those of
+float64, which are then corrected: by perturbation theory, and by Newton's iteration X <- X (2 - M X).
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ class FreeEnergy:
     """(1/N) [ 1/2 tr Y'T + (k/2) logdet M ] as a function of S, for inputs z whose prior is S = I.
 
     `dtype` is that of the kernel's entries and of the sums over them; the factorisation is in float64. In extended
-    precision the rounding of the entries, which is what ends a descent first, is 2000 times smaller; of several layers all
-    else is in it as well.
+    precision the rounding of the entries, which is what ends a descent first, is 2000 times smaller; of several layers
+    all else is in it as well.
     """
 
     z: Float[np.ndarray, "n r"]
@@ -243,7 +243,11 @@ class FreeEnergy:
         """
         out = room.kappa
         q = np.einsum("ij,ij->i", w, w)
-        kappa_c = gram(w, out=room.kappa_c) if w.dtype == np.float64 or not room.deeper else _extended.product(w, w.T)
+        kappa_c = (
+            gram(w, out=room.kappa_c)
+            if w.dtype == np.float64 or not room.deeper
+            else _extended.product(w, w.T)
+        )
         # The derivative takes the place of the covariances.
         covariances = room.covariances
         if covariances is not None:

@@ -15,8 +15,6 @@ from kernel_collapse.adaptive._free_energy import NOT_FINITE, Evaluation, FreeEn
 
 __all__ = ["evaluate_layers"]
 
-EPS = float(np.finfo(np.float64).eps)
-
 
 def evaluate_layers(
     energy: FreeEnergy, scaled: Float[np.ndarray, "r r"], deeper: Sequence[Spectrum], *, certify: bool
@@ -57,7 +55,7 @@ def evaluate_layers(
         solve.value / energy.width,
         gradient,
         tuple(reversed(pulls)),
-        max(EPS, energy.activation.accuracy) / (2.0 * energy.width) * solve.moved,
+        _eps(energy) / (2.0 * energy.width) * solve.moved,
         np.nan,
         float(solve.pivots.min() ** 2),
         float((solve.pivots.max() / solve.pivots.min()) ** 2),
@@ -75,12 +73,17 @@ class _Solve:
         self.solved = factor.solve(targets)
         variances = np.diag(matrix).astype(np.float64)
         self.inverse = factor.upper_inverse()
+        half_logdet = np.log(self.pivots).sum()
         if energy.dtype != np.float64:
             self.inverse = extended_inverse(matrix, mirror(self.inverse))
             self.solved = product(self.inverse, targets.astype(energy.dtype))
+            # logdet M - logdet L L' is tr M^{-1} (M - L L') to first order in what float64 loses.
+            lower = np.linalg.cholesky(matrix.astype(np.float64)).astype(energy.dtype)
+            lost = matrix - product(lower, lower.T)
+            half_logdet = np.log(np.diag(lower)).sum() + 0.5 * np.einsum("ij,ij->", self.inverse, lost)
         squares = np.einsum("ij,ij->i", self.solved, self.solved)
-        misfit = 0.5 * float(np.einsum("ij,ij->", targets, self.solved))
-        self.value = misfit + k * float(np.log(self.pivots).sum())
+        misfit = 0.5 * np.einsum("ij,ij->", targets, self.solved)
+        self.value = float(misfit + k * half_logdet)
         # The rounding of the entries of M, of random sign, moves y'T / 2 and k logdet M / 2.
         self.moved = float(squares @ variances) + k * norm_of_upper(self.inverse, variances)
 
@@ -98,12 +101,18 @@ class _Solve:
         return less_gram(k, self.inverse, self.solved)
 
 
+def _eps(energy: FreeEnergy) -> float:
+    """Return the relative round-off of the entries of a kernel."""
+    return max(float(np.finfo(energy.dtype).eps), energy.activation.accuracy)
+
+
 def _rounded(energy: FreeEnergy, matrix: np.ndarray) -> np.ndarray:
     """Round the entries otherwise, with signs drawn at random, where the energy is `shaken`."""
     if energy.shaken:
         signs = np.random.default_rng(len(matrix)).choice([-1.0, 1.0], size=matrix.shape)
-        eps = max(float(np.finfo(energy.dtype).eps), energy.activation.accuracy)
-        matrix *= energy.dtype(1.0) + eps * (np.triu(signs) + np.triu(signs, 1).T).astype(energy.dtype)
+        matrix *= energy.dtype(1.0) + _eps(energy) * (np.triu(signs) + np.triu(signs, 1).T).astype(
+            energy.dtype
+        )
     return matrix
 
 

@@ -190,10 +190,11 @@ class _Descent:
     def _goes_on(self, moved: bool) -> bool:
         """Return whether the descent goes on where it is stuck: in extended precision, or as it is only slow."""
         certified = self.evaluate(self.best.h, certify=True)
+        alone = len(self.best.h) == 1
         limited = certified.residual <= 10.0 * certified.data.round_off
         lost = not moved and not self.history.pairs  # not even the gradient goes down
-        alone = len(self.best.h) == 1
-        finer = self.energy.extended() if alone or limited or lost else None
+        # If there was a step that goes down, changes of F drown in round-off.
+        finer = self.energy.extended() if alone or limited or lost or moved else None
         if finer is not None:
             coarse, self.energy = self.energy, finer
             point = self.evaluate(self.best.h)

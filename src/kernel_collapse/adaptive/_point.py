@@ -1,8 +1,8 @@
 r"""One place on a descent: F, its gradient in H = log S, the residual of the equations of state, the preconditioner.
 
-In the eigenbasis of S, with Phi the divided differences of exp and psi = Phi / sqrt(s_i s_j), the Kullback-Leibler part
-of F has the Hessian Phi/2 far from a stationary point and psi^2/2 at one (elementwise); the initial Hessian of L-BFGS is
-sqrt(psi^4 + Phi^2) / 2.
+In the eigenbasis of S, with Phi the divided differences of exp and psi = Phi / sqrt(s_i s_j), the Kullback-Leibler
+part of F has the Hessian Phi/2 far from a stationary point and psi^2/2 at one (elementwise); the initial Hessian of
+L-BFGS is sqrt(psi^4 + Phi^2) / 2.
 """
 
 from __future__ import annotations
@@ -53,11 +53,13 @@ def spectral_norm(h: Blocks) -> float:
 class Point:
     """F, its gradient in H, the residual of the equations of state and the preconditioner at one H.
 
-    Of several layers `residual` is a lower bound where that is above `enough`, else exact, for its eigenvalues cost as much
-    as two products.
+    Of several layers `residual` is a lower bound where that is above `enough`, else exact, for its eigenvalues cost as
+    much as two products.
     """
 
-    def __init__(self, energy: FreeEnergy, h: Blocks, *, certify: bool = False, enough: float = np.inf) -> None:
+    def __init__(
+        self, energy: FreeEnergy, h: Blocks, *, certify: bool = False, enough: float = np.inf
+    ) -> None:
         self.h = h
         self.shares = energy.shares
         self.spectra = [Spectrum.of(block) for block in h]
@@ -80,7 +82,9 @@ class Point:
             equation = root[:, None] * pull * root[None, :]
             equation[diagonal] += scale - 1.0
             equations.append(equation)
-            phi, curvature = _of_one_layer(values, root) if alone else differences_and_curvature(values, scale)
+            phi, curvature = (
+                _of_one_layer(values, root) if alone else differences_and_curvature(values, scale)
+            )
             slope = 0.5 * phi * pull
             slope[diagonal] += 0.5 * (scale - 1.0)
             slopes.append(share * _from_eigenbasis(slope, spectrum, alone=alone))
@@ -105,12 +109,16 @@ class Point:
         return dot(turned, Blocks(m / h for m, h in zip(turned, self._hessian, strict=True)))
 
 
-def _to_eigenbasis(matrix: Float[np.ndarray, "r r"], of: Spectrum, *, alone: bool) -> Float[np.ndarray, "r r"]:
+def _to_eigenbasis(
+    matrix: Float[np.ndarray, "r r"], of: Spectrum, *, alone: bool
+) -> Float[np.ndarray, "r r"]:
     """Return V' m V."""
     return product(product(of.vectors.T, matrix), of.vectors) if alone else congruence(of.vectors, matrix)
 
 
-def _from_eigenbasis(matrix: Float[np.ndarray, "r r"], of: Spectrum, *, alone: bool) -> Float[np.ndarray, "r r"]:
+def _from_eigenbasis(
+    matrix: Float[np.ndarray, "r r"], of: Spectrum, *, alone: bool
+) -> Float[np.ndarray, "r r"]:
     """Return V m V'."""
     back = product(product(of.vectors, matrix), of.vectors.T) if alone else congruence(of.vectors.T, matrix)
     return symmetric(back)
