@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import kernel_collapse as kc
+import problems
 from conftest import DATA
 from kernel_collapse import activations
 from kernel_collapse.adaptive import Status, _point

@@ -98,16 +98,16 @@ class _History:
 
     def direction(self, point: Point) -> Blocks:
         """Return minus the approximate inverse Hessian times the gradient."""
-        q, coefficients = point.gradient, []
+        q, coefficients = point.gradient.copy(), []
         for step, change, inner in reversed(self.pairs):
             coefficients.append(dot(step, q) / inner)
-            q = q - coefficients[-1] * change
+            q.add(-coefficients[-1], change)
         direction = point.precondition(q)
         if self.pairs:
             _, change, inner = self.pairs[-1]
             direction = (inner / point.preconditioned_square(change)) * direction
         for (step, change, inner), a in zip(self.pairs, reversed(coefficients), strict=True):
-            direction = direction + (a - dot(change, direction) / inner) * step
+            direction.add(a - dot(change, direction) / inner, step)
         return -direction
 
 

@@ -39,9 +39,29 @@ class Blocks(tuple[np.ndarray, ...]):
     def __neg__(self) -> Blocks:
         return Blocks(-a for a in self)
 
+    def copy(self) -> Blocks:
+        """Return the same in memory of its own."""
+        return Blocks(a.copy() for a in self)
+
+    def add(self, factor: float, other: Blocks) -> None:
+        """Add a multiple of others in place: of several layers in one pass."""
+        from scipy.linalg import blas
+
+        for a, b in zip(self, other, strict=True):
+            if len(self) == 1:
+                a += factor * b
+            else:  # the order of memory does not matter to what is symmetric
+                blas.daxpy(b.ravel(order="K"), a.ravel(order="K"), a=factor)
+
 
 def dot(a: Blocks, b: Blocks) -> float:
     """Return the sum of tr(a'b) over layers, without waking the threads of NumPy's BLAS."""
+    from scipy.linalg import blas
+
+    if len(a) > 1:
+        return sum(
+            float(blas.ddot(x.ravel(order="K"), y.ravel(order="K"))) for x, y in zip(a, b, strict=True)
+        )
     return sum(float(np.einsum("ij,ij->", x, y)) for x, y in zip(a, b, strict=True))
 
 
