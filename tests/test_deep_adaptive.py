@@ -203,7 +203,13 @@ def test_a_readout_too_small_to_adapt_to_is_said():
         assert moved.remark == ""
 
 
-@pytest.mark.parametrize("key", problems.DEEP_SAMPLE, ids=str)
+SAMPLE = [
+    pytest.param(key, marks=pytest.mark.nightly) if key in problems.DEEP_LONG else key
+    for key in problems.DEEP_SAMPLE
+]
+
+
+@pytest.mark.parametrize("key", SAMPLE, ids=str)
 def test_convergence(key):
     """Problems of every regime, easy and hard: the equations hold, or round-off is shown to be why not."""
     s = problems.solve_deep(*key)

@@ -277,10 +277,11 @@ class FreeEnergy:
         self,
         weights: Float[np.ndarray, "n n"],
         kappa_c: Float[np.ndarray, "n n"],
-        kappa_q: Float[np.ndarray, "n n"],
+        kappa_q: Float[np.ndarray, "n n"] | None,
         w: Float[np.ndarray, "n m"],
     ) -> Float[np.ndarray, "n n"]:
         """Return d/dG tr(A kappa(G)) at G = w w', of a deeper layer; of A the upper triangle is read."""
+        assert kappa_q is not None, "a deeper layer has it, or the covariances in its place"
         ratio = self.activation.kappa_q_ratio(np.einsum("ij,ij->i", w, w))
         slope, v = np.empty_like(weights), np.zeros(len(weights), dtype=weights.dtype)
         if ratio is None:
