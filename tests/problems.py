@@ -60,6 +60,20 @@ def solve(law, n, dim, imbalance, regime, **options):
 DEEP_REGIMES = ((500, 1e-6), (50, 1e-2), (100, 1e-4))
 DEEP_GRID = tuple(itertools.product(LAWS, (1, 2, 8, 32), ("erf", "relu", "gelu"), (2, 3), DEEP_REGIMES))
 
+#: Of each pair of (width, noise variance), depth and activation two, over all laws and dimensions; and four hard ones.
+_STRATA = tuple(itertools.product(("erf", "relu", "gelu"), (2, 3), DEEP_REGIMES))
+_PLACES = tuple(itertools.product(LAWS, (1, 2, 8, 32)))
+DEEP_SAMPLE = tuple(
+    (*_PLACES[5 * place % len(_PLACES)], *_STRATA[place % len(_STRATA)]) for place in range(2 * len(_STRATA))
+) + (
+    ("overlap", 2, "erf", 2, (100, 1e-4)),
+    ("overlap", 2, "relu", 2, (500, 1e-6)),
+    ("overlap", 2, "relu", 2, (100, 1e-4)),
+    ("xor", 2, "relu", 2, (500, 1e-6)),
+)
+#: What takes more than 700 evaluations, most of a minute.
+DEEP_LONG = (("overlap", 2, "erf", 3, (500, 1e-6)), ("overlap", 2, "erf", 3, (100, 1e-4)))
+
 
 def solve_deep(law, dim, activation, depth, regime, **options):
     """The solution of one problem of the grid of several layers."""

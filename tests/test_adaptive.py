@@ -19,7 +19,7 @@ from kernel_collapse._linalg import (
     product,
     symmetric_product,
 )
-from kernel_collapse.adaptive import Status, _minimise
+from kernel_collapse.adaptive import Status, _point
 from kernel_collapse.adaptive._free_energy import FreeEnergy, published_label_term
 
 with (DATA / "adaptive_erf.csv").open() as file:
@@ -105,13 +105,11 @@ def test_gradient_in_the_logarithm(activation, rng):
     energy = FreeEnergy(x, y, activations.get(activation), 20.0, 0.5, 0.1)
     h = rng.normal(size=(3, 3))
     h = h + h.T
-    point = _minimise._Point(energy, _minimise.Blocks([h]))
+    point = _point.Point(energy, _point.Blocks([h]))
     for _ in range(4):
         d = rng.normal(size=(3, 3))
         d = d + d.T
-        f = [
-            _minimise._Point(energy, _minimise.Blocks([h + step * 1e-3 * d])).value for step in (-2, -1, 1, 2)
-        ]
+        f = [_point.Point(energy, _point.Blocks([h + step * 1e-3 * d])).value for step in (-2, -1, 1, 2)]
         slope = (8 * (f[2] - f[1]) - (f[3] - f[0])) / 12e-3
         assert slope == pytest.approx(np.sum(point.gradient[0] * d), rel=1e-8)
 

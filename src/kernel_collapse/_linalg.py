@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 __all__ = [
     "Cholesky",
@@ -183,9 +183,15 @@ def mirror(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
     for rows, columns in upper_tiles(len(matrix)):
         tile = matrix[rows, columns]
         if rows == columns:
-            tile = np.triu(tile) + np.triu(tile, 1).T
+            tile = np.where(_below(len(tile)), tile.T, tile) + 0.0
         matrix[columns, rows] = tile.T
     return matrix
+
+
+@lru_cache(maxsize=8)
+def _below(n: int) -> Bool[np.ndarray, "n n"]:
+    """Return which entries are below the diagonal."""
+    return np.tri(n, k=-1, dtype=bool)
 
 
 def symmetric(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:

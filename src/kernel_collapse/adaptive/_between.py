@@ -18,11 +18,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse._linalg import eigh, product, symmetric
+from kernel_collapse import _linalg
+from kernel_collapse._linalg import symmetric
+from kernel_collapse.adaptive._algebra import congruence
+from kernel_collapse.adaptive._extended import eigh, product
 
 __all__ = ["Between", "Spectrum"]
-
-EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Spectrum:
     @classmethod
     def of(cls, h: Float[np.ndarray, "r r"]) -> Spectrum:
         """Return that of exp(h)."""
-        return cls(*eigh(h))
+        return cls(*_linalg.eigh(h))
 
     @cached_property
     def scale(self) -> Float[np.ndarray, " r"]:
@@ -45,19 +46,19 @@ class Spectrum:
     @property
     def scaled(self) -> Float[np.ndarray, "r r"]:
         """S itself."""
-        return symmetric(product(self.vectors * self.scale, self.vectors.T))
+        return symmetric(_linalg.product(self.vectors * self.scale, self.vectors.T))
 
 
 class Between:
-    """The way from a kernel to the layer above it."""
+    """The way from a kernel to the layer above it, in the precision of the kernel."""
 
     def __init__(self, kernel: Float[np.ndarray, "n n"], above: Spectrum) -> None:
         self.above = above
         values, self.vectors = eigh(kernel)
-        resolved = values > len(values) * EPS * values[-1]
+        resolved = values > len(values) * float(np.finfo(kernel.dtype).eps) * values[-1]
         self.rank = int(resolved.sum())
         self.root = np.sqrt(np.where(resolved, values, 0.0))
-        self.turned = product(self.vectors.T, above.vectors)
+        self.turned = product(self.vectors.T, above.vectors.astype(kernel.dtype, copy=False))
         inner = self.root[:, None] * self.turned * np.sqrt(above.scale)
         #: Rows w with w w' = G.
         self.rows = product(self.vectors, inner)
@@ -71,11 +72,13 @@ class Between:
         self, slope: Float[np.ndarray, "n n"]
     ) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
         """Return the gradient in S, in the eigenbasis of S, and that in K, of a gradient in G."""
-        bent = product(product(self.vectors.T, slope), self.vectors)
-        half = self.root[:, None] * bent
-        in_layer = product(product(self.turned.T, half * self.root), self.turned)
-        moved = product(self.change, half)
-        total = self.root[:, None] + self.root[None, :]
+        bent = congruence(self.vectors, slope)
+        down = self.root[:, None] * self.turned
+        half = product(bent, down)
+        in_layer = product(down.T, half)
+        # (S - I) diag(c) B~ without S - I itself, whose eigenvectors are already in `half`.
+        moved = product(self.turned * np.expm1(self.above.values), half.T)
+        total = self.root[:, None] + self.root
         moved = np.divide(moved + moved.T, total, out=np.zeros_like(moved), where=total > 0)
-        below = product(product(self.vectors, bent + moved), self.vectors.T)
-        return symmetric(in_layer), symmetric(below)
+        moved += bent
+        return symmetric(in_layer), congruence(self.vectors.T, moved)

@@ -24,9 +24,10 @@ from kernel_collapse._linalg import (
     upper_tiles,
 )
 from kernel_collapse.activations import Activation, determinant
+from kernel_collapse.adaptive import _extended
 from kernel_collapse.adaptive._between import Between, Spectrum
 
-__all__ = ["Evaluation", "FreeEnergy", "published_label_term"]
+__all__ = ["NOT_FINITE", "Evaluation", "FreeEnergy", "norm_of_upper", "published_label_term"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -34,6 +35,9 @@ EPS = float(np.finfo(np.float64).eps)
 #: cancel: with few dimensions and strong adaptation the variances reach 1e5, where the subtraction would lose
 #: what the kernel needs next to its diagonal.
 LAGRANGE_DIMENSIONS = 3
+
+#: Up to this many samples several layers go on in extended precision: an evaluation takes twenty times as long.
+EXTENDED_SAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,16 @@ class Evaluation:
         return bool(np.isfinite(self.value))
 
 
+@dataclass(frozen=True)
+class Room:
+    """Memory for the kernel of a layer, its derivative, and where kappa_q follows from these the covariances."""
+
+    kappa: Float[np.ndarray, "n n"]
+    kappa_c: np.ndarray
+    covariances: np.ndarray | None
+    deeper: bool = False
+
+
 NOT_FINITE = Evaluation(np.inf, np.empty((0, 0)), (), np.nan, np.nan, np.nan, np.nan)
 
 
@@ -64,7 +78,8 @@ class FreeEnergy:
     """(1/N) [ 1/2 tr Y'T + (k/2) logdet M ] as a function of S, for inputs z whose prior is S = I.
 
     `dtype` is that of the kernel's entries and of the sums over them; the factorisation is in float64. In extended
-    precision the rounding of the entries, which is what ends a descent first, is 2000 times smaller.
+    precision the rounding of the entries, which is what ends a descent first, is 2000 times smaller; of several layers
+    all else is in it as well.
     """
 
     z: Float[np.ndarray, "n r"]
@@ -94,7 +109,7 @@ class FreeEnergy:
 
     def extended(self) -> FreeEnergy | None:
         """Return the same in extended precision, where the machine has it."""
-        if self.lower_widths:  # LAPACK, which makes the root of a kernel, has float64 alone
+        if self.lower_widths and len(self.z) > EXTENDED_SAMPLES:
             return None
         better = np.finfo(np.longdouble).eps < np.finfo(self.dtype).eps and not self.activation.accuracy
         return replace(self, dtype=np.longdouble) if better else None
@@ -119,7 +134,7 @@ class FreeEnergy:
         found: list[tuple[np.ndarray, Float[np.ndarray, "n n"], Between | None]] = []
         between = None
         for above in (*deeper, None):
-            kappa = mirror(self._kappas(rows, np.empty((len(rows),) * 2))[0])
+            kappa = mirror(self._kappas(rows, self.rooms[len(found)])[0].copy())
             found.append((rows, kappa, between))
             if above is not None:
                 between = Between(self.weight_variance * kappa, above)
@@ -138,6 +153,10 @@ class FreeEnergy:
 
         With `certify` the round-off includes that of the solve. Of everything n x n the upper triangle alone is made.
         """
+        if deeper:
+            from kernel_collapse.adaptive._layered import evaluate_layers  # made of this class
+
+            return evaluate_layers(self, scaled, deeper, certify=certify)
         n, k = self.targets.shape
         scale = self.readout_variance / self.width
         with np.errstate(over="ignore", invalid="ignore"):
@@ -145,16 +164,7 @@ class FreeEnergy:
                 w, root = self._scale(scaled)
             except np.linalg.LinAlgError:  # S is so ill-conditioned that it is indefinite in float64
                 return NOT_FINITE
-            rows, below = w, []
-            for above in deeper:
-                kernel, *slopes = self._kappas(rows, np.empty((n, n)), self.weight_variance, keep=True)
-                if not np.isfinite(np.triu(kernel)).all():
-                    return NOT_FINITE
-                between = Between(self._rounded(mirror(kernel)), above)
-                below.append((slopes, rows, between))
-                rows = between.rows
-            matrix, kappa_c, kappa_q, q = self._kappas(rows, self._memory[0], self.readout_variance)
-        self._rounded(matrix)
+            matrix, kappa_c, kappa_q, q = self._kappas(w, self.rooms[0], self.readout_variance)
         diagonal = np.diag_indices(n)
         linear = 0.0
         if self.linear_term is not None:
@@ -182,27 +192,15 @@ class FreeEnergy:
             round_off += self._norm(scaled, scale * self._pull_back(tilt, kappa_c.copy(), kappa_q, w, root))
         weights = factor.upper_inverse()
         # The rounding of the entries of M, of random sign, moves y'T / 2 and k logdet M / 2.
-        moved = float(squares @ variances) + k * _norm_of_upper(weights, variances)
+        moved = float(squares @ variances) + k * norm_of_upper(weights, variances)
         if self.linear_term is not None:
             weights -= self.linear_term / k
         weights = less_gram(k, weights.astype(self.dtype, copy=False), solved.astype(self.dtype, copy=False))
-        pulls = []
-        for (slopes, low_rows, between), share in zip(
-            reversed(below), reversed(self.shares[1:]), strict=True
-        ):
-            pull, weights = between.back(self._slope(weights, kappa_c, kappa_q, rows))
-            pulls.append(scale / share * pull)
-            scale *= self.weight_variance
-            (kappa_c, kappa_q, _), rows = slopes, low_rows
-        gradient = scale / self.shares[0] * self._pull_back(weights, kappa_c, kappa_q, w, root)
-        pulls.reverse()
-        if certify and deeper:
-            other = replace(self, shaken=True).evaluate(scaled, deeper)
-            round_off = self._moved(scaled, deeper, gradient, pulls, other) if other.finite else np.inf
+        gradient = scale * self._pull_back(weights, kappa_c, kappa_q, w, root)
         return Evaluation(
             value / self.width,
             gradient,
-            tuple(pulls),
+            (),
             max(EPS, self.activation.accuracy) / (2.0 * self.width) * moved,
             round_off,
             float(pivots.min() ** 2),
@@ -210,10 +208,21 @@ class FreeEnergy:
         )
 
     @cached_property
-    def _memory(self) -> tuple[Float[np.ndarray, "n n"], np.ndarray]:
-        """Room for kappa and kappa_c, kept from one evaluation to the next: the pages of new arrays cost time."""
+    def rooms(self) -> list[Room]:
+        """One for each layer, kept from one evaluation to the next: the pages of new arrays cost time."""
+        return [self.room(deeper=layer > 0) for layer in range(len(self.shares))]
+
+    def room(self, *, deeper: bool) -> Room:
+        """Return room for the kernel of a layer."""
         shape = (len(self.z),) * 2
-        return np.zeros(shape), np.zeros(shape, dtype=self.dtype)
+        follows = deeper and self.activation.kappa_q_ratio(np.ones(1)) is not None
+        return Room(
+            # At depth 1 the factorisation is in float64, and so is what it takes.
+            np.zeros(shape, self.dtype if self.lower_widths else np.float64),
+            np.zeros(shape, self.dtype),
+            np.zeros(shape, self.dtype) if follows else None,
+            deeper,
+        )
 
     @cached_property
     def _inputs(self) -> np.ndarray:
@@ -225,17 +234,24 @@ class FreeEnergy:
         return product(self._inputs, root), root
 
     def _kappas(
-        self, w: np.ndarray, out: Float[np.ndarray, "n n"], factor: float = 1.0, *, keep: bool = False
+        self, w: np.ndarray, room: Room, factor: float = 1.0
     ) -> tuple[Float[np.ndarray, "n n"], np.ndarray, np.ndarray | None, np.ndarray]:
-        """Return factor * kappa (in `out`, in float64), kappa_c and kappa_q of w w', and its diagonal.
+        """Return factor * kappa, kappa_c and kappa_q of w w' in that room, and the diagonal of w w'.
 
-        Of the first two the upper triangles are made, by tiles; kappa_q is None where it follows from kappa_c. With
-        `keep` kappa_c is in memory of its own.
+        Of the first two the upper triangles are made, by tiles; kappa_q is None where it follows from kappa_c, and of
+        deeper layers the upper triangle of the covariances, from which it follows.
         """
+        out = room.kappa
         q = np.einsum("ij,ij->i", w, w)
-        kappa_c = gram(
-            w, out=np.zeros_like(self._memory[1]) if keep else self._memory[1]
-        )  # it takes the place of the covariances
+        kappa_c = (
+            gram(w, out=room.kappa_c)
+            if w.dtype == np.float64 or not room.deeper
+            else _extended.product(w, w.T)
+        )
+        # The derivative takes the place of the covariances.
+        covariances = room.covariances
+        if covariances is not None:
+            np.copyto(covariances, kappa_c)
         kappa_q = np.empty_like(kappa_c) if self.activation.kappa_q_ratio(q) is None else None
         few = w.shape[1] <= LAGRANGE_DIMENSIONS  # of deeper layers w is n x n
         units = None if few or not self.activation.needs_determinant else _collinear.unit(w, 0.0)
@@ -255,7 +271,7 @@ class FreeEnergy:
                 kappa_q[columns, rows] = self.activation.kappa_q(q2, q1, c, det).T
             kappa, kappa_c[rows, columns] = self.activation.kappa_and_c(q1, q2, c, det)
             np.multiply(kappa, factor, out=out[rows, columns], casting="same_kind")
-        return out, kappa_c, kappa_q, q
+        return out, kappa_c, covariances if kappa_q is None else kappa_q, q
 
     def _slope(
         self,
@@ -264,37 +280,27 @@ class FreeEnergy:
         kappa_q: Float[np.ndarray, "n n"] | None,
         w: Float[np.ndarray, "n m"],
     ) -> Float[np.ndarray, "n n"]:
-        """Return d/dG tr(A kappa(G)) at G = w w', of which the upper triangles of A and kappa_c are read."""
-        slope = mirror(weights * kappa_c)
-        if kappa_q is None:
-            ratio = self.activation.kappa_q_ratio(np.einsum("ij,ij->i", w, w))
-            v = ratio * np.einsum("ij,ij->i", product(slope, w), w)
-        else:
-            v = np.einsum("ij,ij->i", mirror(weights), kappa_q)
-        slope[np.diag_indices(len(slope))] += 2.0 * v
+        """Return d/dG tr(A kappa(G)) at G = w w', of a deeper layer; of A the upper triangle is read."""
+        assert kappa_q is not None, "a deeper layer has it, or the covariances in its place"
+        ratio = self.activation.kappa_q_ratio(np.einsum("ij,ij->i", w, w))
+        slope, v = np.empty_like(weights), np.zeros(len(weights), dtype=weights.dtype)
+        if ratio is None:
+            v += np.einsum("ij,ij->i", mirror(weights), kappa_q)
+        for rows, columns in upper_tiles(len(weights)):
+            tile = weights[rows, columns] * kappa_c[rows, columns]
+            slope[rows, columns] = tile
+            if rows == columns:
+                tile = mirror(slope[rows, columns])
+            else:
+                slope[columns, rows] = tile.T
+            if ratio is not None:  # v_i is that times sum_j W_ij c_ij
+                part = kappa_q[rows, columns]
+                part = mirror(part) if rows == columns else part
+                v[rows] += np.einsum("ij,ij->i", tile, part)
+                if rows != columns:
+                    v[columns] += np.einsum("ij,ij->j", tile, part)
+        slope[np.diag_indices(len(slope))] += 2.0 * (v if ratio is None else ratio * v)
         return slope
-
-    def _rounded(self, matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-        """Round the entries otherwise, with signs drawn at random, where this is `shaken`."""
-        if self.shaken:
-            signs = np.random.default_rng(len(matrix)).choice([-1.0, 1.0], size=matrix.shape)
-            matrix *= 1.0 + max(EPS, self.activation.accuracy) * (np.triu(signs) + np.triu(signs, 1).T)
-        return matrix
-
-    def _moved(
-        self,
-        scaled: Float[np.ndarray, "r r"],
-        deeper: Sequence[Spectrum],
-        gradient: Float[np.ndarray, "r r"],
-        pulls: Sequence[Float[np.ndarray, "n n"]],
-        other: Evaluation,
-    ) -> float:
-        """Return the largest of S^{1/2} (difference of two gradients) S^{1/2} over the layers."""
-        norms = [self._norm(scaled, symmetric(gradient - other.gradient))]
-        for above, pull, shaken in zip(deeper, pulls, other.deeper, strict=True):
-            root = np.sqrt(above.scale)
-            norms.append(float(np.abs(eigvalsh(root[:, None] * (pull - shaken) * root)).max()))
-        return max(norms)
 
     def _pull_back(
         self,
@@ -340,7 +346,7 @@ class FreeEnergy:
         return float(np.abs(eigvalsh(product(product(root.T, gradient), root))).max())
 
 
-def _norm_of_upper(upper: Float[np.ndarray, "n n"], v: Float[np.ndarray, " n"]) -> float:
+def norm_of_upper(upper: Float[np.ndarray, "n n"], v: Float[np.ndarray, " n"]) -> float:
     """Return the Frobenius norm of sqrt(v_i v_j) A_ij, of a symmetric A of which the upper triangle is read."""
     total = -float(np.sum((v * np.diag(upper)) ** 2))  # the diagonal is in twice the upper triangle twice
     for rows, columns in upper_tiles(len(upper)):

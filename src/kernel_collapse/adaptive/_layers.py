@@ -100,7 +100,7 @@ def root_free_residual(energy: FreeEnergy, layers: Sequence[tuple[np.ndarray, Be
     n, k = energy.targets.shape
     kappas = []
     for rows, _ in layers:
-        kappa, kappa_c, kappa_q, _ = energy._kappas(rows, np.empty((n, n)), keep=True)
+        kappa, kappa_c, kappa_q, _ = energy._kappas(rows, energy.room(deeper=True))
         kappas.append((mirror(kappa), kappa_c, kappa_q))
     matrix = energy.readout_variance * kappas[-1][0] + energy.noise_variance * np.eye(n)
     inverse = np.linalg.inv(matrix)

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from kernel_collapse._linalg import divided_differences, eigh, eigvalsh, product, symmetric
+from kernel_collapse._linalg import eigh, eigvalsh, product, symmetric
 from kernel_collapse.adaptive._between import Spectrum
 from kernel_collapse.adaptive._free_energy import Evaluation, FreeEnergy
+from kernel_collapse.adaptive._point import Blocks, Point, dot, spectral_norm
 from kernel_collapse.solution import Status
 
 __all__ = [
-    "Blocks",
     "Run",
     "exponential",
     "logarithm",
@@ -35,26 +35,7 @@ __all__ = [
 MEMORY = 100  # pairs of steps and gradients; each is of the size of S of all layers
 FIRST_STEP, LONGEST_STEP = 1.0, 2.0  # in log S: a factor of e and of e^2
 LIMIT = 20.0  # a residual within so many times the round-off estimated ends at the precision limit
-ROOTS = 20.0  # how much more the roots of kernels move F than the rounding of the entries, as measured
 PATIENCE = 10  # steps without progress after which round-off is suspected
-
-
-class Blocks(tuple[np.ndarray, ...]):
-    """One symmetric matrix for each layer, with the arithmetic of vectors."""
-
-    __slots__ = ()
-
-    def __add__(self, other: Blocks) -> Blocks:  # type: ignore[override]
-        return Blocks(a + b for a, b in zip(self, other, strict=True))
-
-    def __sub__(self, other: Blocks) -> Blocks:
-        return Blocks(a - b for a, b in zip(self, other, strict=True))
-
-    def __rmul__(self, factor: float) -> Blocks:  # type: ignore[override]
-        return Blocks(factor * a for a in self)
-
-    def __neg__(self) -> Blocks:
-        return Blocks(-a for a in self)
 
 
 @dataclass(frozen=True)
@@ -103,70 +84,6 @@ def prior_term(h: Blocks, shares: Sequence[float] = (1.0,)) -> float:
     return total
 
 
-def _dot(a: Blocks, b: Blocks) -> float:
-    """Return the sum of tr(a'b) over layers, without waking the threads of NumPy's BLAS."""
-    return sum(float(np.einsum("ij,ij->", x, y)) for x, y in zip(a, b, strict=True))
-
-
-def spectral_norm(h: Blocks) -> float:
-    """Return the largest of the spectral norms."""
-    return max(float(np.abs(eigvalsh(block)).max()) for block in h)
-
-
-class _Point:
-    """F, its gradient in H, the residual of the equations of state and the preconditioner at one H."""
-
-    def __init__(self, energy: FreeEnergy, h: Blocks, *, certify: bool = False) -> None:
-        self.h = h
-        self.shares = energy.shares
-        self.spectra = [Spectrum.of(block) for block in h]
-        first, *deeper = self.spectra
-        self.data: Evaluation = energy.evaluate(first.scaled, deeper, certify=certify)
-        self.finite = self.data.finite
-        if not self.finite:
-            self.value = np.inf
-            return
-        self.value = self.data.value
-        self.residual = 0.0
-        slopes, self._hessian = [], []
-        pulls = (_to_eigenbasis(self.data.gradient, first), *self.data.deeper)
-        for spectrum, pull, share in zip(self.spectra, pulls, self.shares, strict=True):
-            values, scale = spectrum.values, spectrum.scale
-            self.value += share * (0.5 * float(scale.sum() - values.sum()))
-            root = np.sqrt(scale)
-            diagonal = np.diag_indices(len(scale))
-            equations = root[:, None] * pull * root[None, :]
-            equations[diagonal] += scale - 1.0
-            self.residual = max(self.residual, float(np.abs(eigvalsh(equations)).max()))
-            phi = divided_differences(values)
-            psi = phi / (root[:, None] * root[None, :])
-            slope = 0.5 * phi * pull
-            slope[diagonal] += 0.5 * (scale - 1.0)
-            slopes.append(share * _from_eigenbasis(slope, spectrum))
-            self._hessian.append(share * (0.5 * np.hypot(psi**2, phi)))
-        self.gradient = Blocks(slopes)
-        entries = 30.0 if len(h) == 1 else 30.0 * ROOTS
-        self.noise = max(2.0 * np.finfo(float).eps * abs(self.value), entries * self.data.noise)
-
-    def precondition(self, matrix: Blocks) -> Blocks:
-        """Divide by the Kullback-Leibler Hessian."""
-        parts = zip(matrix, self._hessian, self.spectra, strict=True)
-        return Blocks(_from_eigenbasis(_to_eigenbasis(m, s) / h, s) for m, h, s in parts)
-
-    def preconditioned_square(self, matrix: Blocks) -> float:
-        """Return the inner product of a matrix with itself preconditioned."""
-        turned = Blocks(_to_eigenbasis(m, s) for m, s in zip(matrix, self.spectra, strict=True))
-        return _dot(turned, Blocks(m / h for m, h in zip(turned, self._hessian, strict=True)))
-
-
-def _to_eigenbasis(matrix: Float[np.ndarray, "r r"], of: Spectrum) -> Float[np.ndarray, "r r"]:
-    return product(product(of.vectors.T, matrix), of.vectors)
-
-
-def _from_eigenbasis(matrix: Float[np.ndarray, "r r"], of: Spectrum) -> Float[np.ndarray, "r r"]:
-    return symmetric(product(product(of.vectors, matrix), of.vectors.T))
-
-
 class _History:
     """The pairs of L-BFGS."""
 
@@ -175,40 +92,40 @@ class _History:
 
     def add(self, step: Blocks, change: Blocks) -> None:
         """Keep a pair if the slope rose along it, as in a convex function."""
-        inner = _dot(step, change)
-        if inner > 1e-10 * np.sqrt(_dot(step, step) * _dot(change, change)):
+        inner = dot(step, change)
+        if inner > 1e-10 * np.sqrt(dot(step, step) * dot(change, change)):
             self.pairs.append((step, change, inner))
 
-    def direction(self, point: _Point) -> Blocks:
+    def direction(self, point: Point) -> Blocks:
         """Return minus the approximate inverse Hessian times the gradient."""
-        q, coefficients = point.gradient, []
+        q, coefficients = point.gradient.copy(), []
         for step, change, inner in reversed(self.pairs):
-            coefficients.append(_dot(step, q) / inner)
-            q = q - coefficients[-1] * change
+            coefficients.append(dot(step, q) / inner)
+            q.add(-coefficients[-1], change)
         direction = point.precondition(q)
         if self.pairs:
             _, change, inner = self.pairs[-1]
             direction = (inner / point.preconditioned_square(change)) * direction
         for (step, change, inner), a in zip(self.pairs, reversed(coefficients), strict=True):
-            direction = direction + (a - _dot(change, direction) / inner) * step
+            direction.add(a - dot(change, direction) / inner, step)
         return -direction
 
 
 class _Descent:
     """A descent on its way: where it is, the best point so far, and for how many steps nothing was gained."""
 
-    def __init__(self, energy: FreeEnergy, start: Blocks) -> None:
-        self.energy, self.history = energy, _History()
+    def __init__(self, energy: FreeEnergy, start: Blocks, enough: float) -> None:
+        self.energy, self.history, self.enough = energy, _History(), enough
         self.evaluations = self.iterations = 0
         self.flat = self.idle = (
             0  # steps within the round-off of F; and those that did not lower the residual either
         )
         self.point = self.best = self.evaluate(start)
 
-    def evaluate(self, h: Blocks, *, certify: bool = False) -> _Point:
+    def evaluate(self, h: Blocks, *, certify: bool = False) -> Point:
         """Return the point at H, and count it."""
         self.evaluations += 1
-        return _Point(self.energy, h, certify=certify)
+        return Point(self.energy, h, certify=certify, enough=np.inf if certify else self.enough)
 
     def run(self, tolerance: float, limit: int) -> Status:
         """Descend to the end; return how it ended."""
@@ -224,7 +141,7 @@ class _Descent:
     def _step(self, limit: int) -> bool:
         """Take a step; return whether there was one that goes down."""
         before = self.point
-        trial, used = _line_search(self.energy, before, self.history, limit)
+        trial, used = self._line_search(limit)
         self.evaluations += used
         if trial is None:
             return False
@@ -238,19 +155,59 @@ class _Descent:
         self.point = trial
         return True
 
+    def _line_search(self, limit: int) -> tuple[Point | None, int]:
+        """Return the next point, or None where there is no descent left; and the evaluations that took."""
+        point, history = self.point, self.history
+        direction = history.direction(point)
+        slope = dot(point.gradient, direction)
+        if slope >= 0:
+            history.pairs.clear()
+            direction = -point.precondition(point.gradient)
+            slope = dot(point.gradient, direction)
+        longest = LONGEST_STEP if history.pairs else FIRST_STEP
+        t = 1.0
+        if (
+            dot(direction, direction) > longest**2
+        ):  # else the spectral norm, which is smaller, is not too long either
+            t = min(t, longest / spectral_norm(direction))
+        for used in range(1, min(20, limit) + 1):
+            trial = Point(self.energy, point.h + t * direction, enough=self.enough)
+            if not trial.finite:
+                t *= 0.2
+                continue
+            rise = trial.value - point.value
+            end_slope = dot(trial.gradient, direction)
+            # Within the round-off of F only the slope says whether the step was too long.
+            if rise <= 1e-4 * t * slope or (rise <= point.noise and end_slope <= 0.8 * abs(slope)):
+                return trial, used
+            if rise > 10.0 * point.noise:
+                shorter = -slope * t * t / (2.0 * (rise - slope * t))
+            else:
+                shorter = t * slope / (slope - end_slope)
+            t *= min(max(shorter / t, 0.1), 0.5)
+        return None, min(20, limit)
+
     def _goes_on(self, moved: bool) -> bool:
         """Return whether the descent goes on where it is stuck: in extended precision, or as it is only slow."""
         certified = self.evaluate(self.best.h, certify=True)
-        finer = self.energy.extended()
+        alone = len(self.best.h) == 1
+        limited = certified.residual <= 10.0 * certified.data.round_off
+        lost = not moved and not self.history.pairs  # not even the gradient goes down
+        # If there was a step that goes down, changes of F drown in round-off.
+        finer = self.energy.extended() if alone or limited or lost or moved else None
         if finer is not None:
-            self.energy = finer
-            self.point = self.best = self.evaluate(self.best.h)
+            coarse, self.energy = self.energy, finer
+            point = self.evaluate(self.best.h)
+            if not point.finite:
+                self.energy = coarse
+                return False
+            self.point = self.best = point
             if not moved:
                 self.history = _History()
-        elif self.best.residual <= 10.0 * certified.data.round_off:
+        elif limited:
             return False
         elif not moved:
-            if len(self.best.h) == 1 or not self.history.pairs:
+            if alone or lost:
                 return False
             self.history, self.point = _History(), self.best
         self.flat = self.idle = 0
@@ -259,62 +216,30 @@ class _Descent:
 
 def minimise(energy: FreeEnergy, start: Blocks, *, tolerance: float, limit: int) -> Run:
     """Descend from `start` until the residual is below `tolerance`, round-off, or `limit` evaluations."""
-    descent = _Descent(energy, start)
+    descent = _Descent(energy, start, tolerance)
     if not descent.point.finite:
         return Run(Status.NOT_FINITE, start, np.inf, np.inf, np.nan, 0, 1, np.inf, descent.point.data)
     start_energy = descent.point.value
     status = descent.run(tolerance, limit)
     best = descent.best
     round_off = best.data.round_off
+    residual = best.residual
     if status is not Status.CONVERGED:
-        round_off = descent.evaluate(best.h, certify=True).data.round_off
-    if status is Status.PRECISION_LIMIT and len(best.h) > 1 and best.residual > LIMIT * round_off:
+        certified = descent.evaluate(best.h, certify=True)
+        round_off, residual = certified.data.round_off, certified.residual
+    if status is Status.PRECISION_LIMIT and len(best.h) > 1 and residual > LIMIT * round_off:
         status = Status.MAX_ITERATIONS  # there is no way down that the search finds, and round-off is not why
     return Run(
         status,
         best.h,
         best.value,
-        best.residual,
+        residual,
         round_off,
         descent.iterations,
         descent.evaluations,
         start_energy,
         best.data,
     )
-
-
-def _line_search(
-    energy: FreeEnergy, point: _Point, history: _History, limit: int
-) -> tuple[_Point | None, int]:
-    """Return the next point, or None where there is no descent left; and the evaluations that took."""
-    direction = history.direction(point)
-    slope = _dot(point.gradient, direction)
-    if slope >= 0:
-        history.pairs.clear()
-        direction = -point.precondition(point.gradient)
-        slope = _dot(point.gradient, direction)
-    longest = LONGEST_STEP if history.pairs else FIRST_STEP
-    t = 1.0
-    if (
-        _dot(direction, direction) > longest**2
-    ):  # else the spectral norm, which is smaller, is not too long either
-        t = min(t, longest / spectral_norm(direction))
-    for used in range(1, min(20, limit) + 1):
-        trial = _Point(energy, point.h + t * direction)
-        if not trial.finite:
-            t *= 0.2
-            continue
-        rise = trial.value - point.value
-        end_slope = _dot(trial.gradient, direction)
-        # Within the round-off of F only the slope says whether the step was too long.
-        if rise <= 1e-4 * t * slope or (rise <= point.noise and end_slope <= 0.8 * abs(slope)):
-            return trial, used
-        if rise > 10.0 * point.noise:
-            shorter = -slope * t * t / (2.0 * (rise - slope * t))
-        else:
-            shorter = t * slope / (slope - end_slope)
-        t *= min(max(shorter / t, 0.1), 0.5)
-    return None, min(20, limit)
 
 
 def smallest_curvature(energy: FreeEnergy, h: Float[np.ndarray, "r r"]) -> float:

@@ -17,7 +17,10 @@ from kernel_collapse.adaptive._free_energy import FreeEnergy
 from kernel_collapse.adaptive._layers import Inputs, energy_terms, kernel_between, root_free_residual
 from kernel_collapse.solution import Solution, SolutionError, Status
 
-__all__ = ["AdaptiveError", "AdaptiveSolution", "PathPoint", "Start"]
+__all__ = ["TOLERANCE", "AdaptiveError", "AdaptiveSolution", "PathPoint", "Start"]
+
+#: Residual of the equations of state below which a solution counts as converged.
+TOLERANCE = 1e-6
 
 
 class AdaptiveError(SolutionError):
@@ -134,9 +137,32 @@ class AdaptiveSolution(Solution):
     @property
     def explanation(self) -> str:
         """The status with its numbers, and what to try."""
-        return (
+        said = (
             f"{'no ' if self.failures else ''}solution of the equations of state ({self.status.value}, residual "
             f"{self.residual:.3g} after {self.evaluations} evaluations): {self.sentence}"
+        )
+        return f"{said} {self.remark}".rstrip()
+
+    @property
+    def adaptation(self) -> tuple[float, ...]:
+        """How far each hidden layer is from its prior: the largest ``|log s|`` of the eigenvalues s of its covariance.
+
+        They are in units of the prior, and all 1 at the NNGP.
+        """
+        if self.status is Status.NOT_FINITE:
+            return (float("nan"),) * len(self.grams)
+        first = np.log(np.linalg.eigvalsh(self._scaled))
+        return tuple(float(np.abs(log).max()) for log in (first, *(above.values for above in self._deeper)))
+
+    @property
+    def remark(self) -> str:
+        """A sentence where no layer adapts by more than the tolerance, so that the kernel is the NNGP; else empty."""
+        if not max(self.adaptation) <= TOLERANCE:
+            return ""
+        return (
+            "No layer adapts: the kernel is the NNGP to the tolerance, since the output is too small beside the noise "
+            f"(readout_variance {self.readout_variance:.3g}, noise_variance {self._energy.noise_variance:.3g}) or the "
+            "width too large; raise readout_variance, or lower noise_variance or width."
         )
 
     @property

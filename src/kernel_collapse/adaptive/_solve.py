@@ -18,7 +18,6 @@ from kernel_collapse.adaptive._minimise import (
     MEMORY as PAIRS,
 )
 from kernel_collapse.adaptive._minimise import (
-    Blocks,
     Run,
     exponential,
     logarithm,
@@ -27,12 +26,10 @@ from kernel_collapse.adaptive._minimise import (
     smallest_curvature,
     spectra_of,
 )
-from kernel_collapse.adaptive._solution import AdaptiveSolution, Layer, PathPoint, Start
+from kernel_collapse.adaptive._point import Blocks
+from kernel_collapse.adaptive._solution import TOLERANCE, AdaptiveSolution, Layer, PathPoint, Start
 
 __all__ = ["START_NAMES", "solve_adaptive"]
-
-#: Residual of the equations of state below which a solution counts as converged.
-TOLERANCE = 1e-6
 
 #: Hidden layers: each takes matrices of n x n, and the round-off of a kernel grows from one to the next.
 MOST_LAYERS = 100
