@@ -11,8 +11,6 @@ from sources import parsed
 LIBRARY, PAPER = "kernel_collapse", "kernel_collapse_paper"
 #: Imports into another package's private module that are borne with for now, and why. This list only shrinks.
 ALLOWANCE = {
-    ("kernel_collapse._collinear", "kernel_collapse.activations._base"): "in_units is ground",
-    ("kernel_collapse.kernels._layers", "kernel_collapse.activations._base"): "in_units is ground",
     ("kernel_collapse.cli._app", "kernel_collapse.runs._database"): "the store costs --help its models",
     ("kernel_collapse.cli.trials", "kernel_collapse.runs._pool"): "the sweep costs --help its models",
     ("kernel_collapse.cli.trials", "kernel_collapse.runs._snapshot"): "a run is to say whether it changed",

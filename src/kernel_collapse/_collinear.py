@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
+from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation
-from kernel_collapse.activations._base import Array, in_units
 
 __all__ = ["NearPairs", "equal_rows", "nearly_collinear", "next_root", "sine", "sines_of", "unit"]
 

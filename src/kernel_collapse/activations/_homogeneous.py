@@ -14,14 +14,8 @@ from typing import Any
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
-from kernel_collapse.activations._base import (
-    Activation,
-    Array,
-    called,
-    degree,
-    determinant,
-    in_units,
-)
+from kernel_collapse._units import Array, in_units
+from kernel_collapse.activations._base import Activation, called, degree, determinant
 
 __all__ = ["ABReLU", "Abs", "LeakyReLU", "ReLU", "RectifiedMonomial", "Sign", "Step", "rectified_moments"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from kernel_collapse import activations
 from kernel_collapse._input_error import InputError
-from kernel_collapse.activations._base import SAFE_POWERS
+from kernel_collapse._units import SAFE_POWERS
 from kernel_collapse.kernels._image_arrays import equal_positions, inputs, mean, pooled, summed
 from kernel_collapse.kernels._image_layers import Window
 from kernel_collapse.kernels._image_near import AfterPool, Hidden, Near, OfPatches, Where, nearly_collinear
