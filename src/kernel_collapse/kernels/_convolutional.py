@@ -98,7 +98,7 @@ class ConvNTK(ConvNetwork):
     >>> import numpy as np, kernel_collapse as kc
     >>> kernel = kc.kernels.ConvNTK([kc.kernels.Conv(1), kc.kernels.Activation("relu"), kc.kernels.Flatten()])
     >>> pixels = np.random.default_rng(0).normal(size=(4, 1, 1, 8))
-    >>> abs(kernel(pixels) - kc.ntk(pixels[:, 0, 0], activation="relu")).max() < 1e-14
+    >>> bool(abs(kernel(pixels) - kc.ntk(pixels[:, 0, 0], activation="relu")).max() < 1e-14)
     True
     """
 
