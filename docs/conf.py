@@ -40,6 +40,9 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
+#: Classes whose name means another one wherever a docstring says it.
+HOMONYMS = {"kernel_collapse.kernels.Activation"}
+
 _PAGE = re.compile(r"([\w-]+)\.md\b")
 _ELSEWHERE = re.compile(r"\[([^\]]+)\]\(\.\./[\w/]+\.md\)")
 _NAME = re.compile(r"^- `(kernel_collapse[\w.]*)`.*$", re.M)
@@ -74,6 +77,7 @@ def documented(path: str) -> str:
         what = getattr(getattr(import_module(parent), owner), last)
     kind = "module" if inspect.ismodule(what) else "class" if inspect.isclass(what) else "function"
     members = ["   :members:"] if kind == "class" else []
+    members += ["   :no-index:"] if path in HOMONYMS else []
     return "\n".join(["", "```{eval-rst}", f".. auto{kind}:: {path}", *members, "```"])
 
 

@@ -210,3 +210,21 @@ def test_a_model_is_compared_with_kernels_of_its_images(images, unchecked):
     dense = torch.nn.Sequential(torch.nn.Linear(40, 3))
     with pytest.raises(kc.InputError, match="images \\(n, channels, height, width\\)"):
         kc.torch.compare(dense, flat, ["conv-nngp"], tangent=False)
+
+
+def test_every_road_has_the_shapes_that_it_says(images):
+    """Types are checked here, which the other tests go without."""
+    x, labels = images[0][:4], [0, 1, 0, 1]
+    for readout in ("flatten", "gap"):
+        kernel = ConvNTK(2, activation="relu", readout=readout)
+        for given in (x, torch.asarray(x)):
+            for found, shape in (
+                (kernel(given), (4, 4)),
+                (kernel(given, given[:2]), (4, 2)),
+                (kernel.tile(given[:1], given), (1, 4)),
+                (kernel.pairs(given, given), (4,)),
+                (kernel.diagonal(given), (4,)),
+            ):
+                assert tuple(found.shape) == shape
+            kc.sampled_nc1(given, labels, kernel=kernel)
+            kc.streamed_nc1(given, labels, kernel=kernel)

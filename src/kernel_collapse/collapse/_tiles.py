@@ -23,7 +23,7 @@ class Panel(NamedTuple):
     """Some samples, side by side in the order of their classes."""
 
     start: int
-    x: Float[np.ndarray, "r d"]
+    x: Float[np.ndarray, "r ..."]
     codes: Int[np.ndarray, " r"]
     alpha: Float[np.ndarray, "r k"]
 
@@ -65,7 +65,7 @@ class Tiles(NamedTuple):
     kernels: tuple[Kernel, ...]
     side: int
 
-    def prepared(self, x: Float[np.ndarray, "r d"]) -> Prepared:
+    def prepared(self, x: Float[np.ndarray, "r ..."]) -> Prepared:
         """Return what tiles need of each sample by itself."""
         return [self.kernels[kin[0]]._prepared(x) for kin in self._families()]
 
@@ -109,8 +109,8 @@ class Tiles(NamedTuple):
 
     def _blocks(
         self,
-        x: Float[np.ndarray, "r d"],
-        x_columns: Float[np.ndarray, "s d"],
+        x: Float[np.ndarray, "r ..."],
+        x_columns: Float[np.ndarray, "s ..."],
         of_rows: Prepared,
         of_columns: Prepared,
     ) -> tuple[list[Float[np.ndarray, "r s"]], float]:

@@ -15,10 +15,10 @@ __all__ = ["ConvNNGP", "ConvNTK"]
 class ConvNNGP(ConvNetwork):
     r"""The kernel of a wide convolutional network at initialisation: of the features that enter its readout.
 
-    Images are x (n, height, width, channels); p, r are positions, F a filter of |F| of them, Q^0_{ip,jr} the inner
+    Images are x (n, height, width, channels); p, r are positions, F a filter of f of them, Q^0_{ip,jr} the inner
     product of two pixels over the number of channels. Through a convolution and an activation::
 
-        G_{ip,jr} = sigma_b^2 + sigma_w^2/|F| sum_{delta in F} Q_{i p+delta, j r+delta},    Q' = kappa(G),
+        G_{ip,jr} = sigma_b^2 + sigma_w^2/f sum_{delta in F} Q_{i p+delta, j r+delta},    Q' = kappa(G),
 
     an average pool takes the mean over two windows, and the kernel is the mean of Q over p = r (`Flatten`) or over all
     p and r (`GlobalAvgPool`). With `Flatten` and no pool only p = r is needed, O(positions) a pair of images; with a
@@ -75,7 +75,7 @@ class ConvNNGP(ConvNetwork):
 class ConvNTK(ConvNetwork):
     r"""The neural tangent kernel of a whole convolutional network, a dense readout included.
 
-    T = G after the first convolution, T kappa_c(G) through an activation, G' + sigma_w^2/|F| sum_delta T_{p+delta,
+    T = G after the first convolution, T kappa_c(G) through an activation, G' + sigma_w^2/f sum_delta T_{p+delta,
     r+delta} through the next convolution, with G' its own covariance; pools average it as they do Q. The readout has
     the same variances: the kernel is sigma_b^2 + sigma_w^2 (mean of Q + mean of T), over p = r or over all p and r.
 
@@ -98,7 +98,7 @@ class ConvNTK(ConvNetwork):
     >>> import numpy as np, kernel_collapse as kc
     >>> kernel = kc.kernels.ConvNTK([kc.kernels.Conv(1), kc.kernels.Activation("relu"), kc.kernels.Flatten()])
     >>> pixels = np.random.default_rng(0).normal(size=(4, 1, 1, 8))
-    >>> abs(kernel(pixels) - kc.ntk(pixels[:, 0, 0], activation="relu")).max() < 1e-14
+    >>> bool(abs(kernel(pixels) - kc.ntk(pixels[:, 0, 0], activation="relu")).max() < 1e-14)
     True
     """
 

@@ -65,7 +65,7 @@ class Conv:
     Parameters
     ----------
     filter_size : int or (int, int)
-        Positions of the filter, |F| of which the covariance is a mean: its height and width.
+        Height and width of the filter, in positions; the covariance is a mean over all of them.
     stride : int or (int, int)
         Positions from one output to the next.
     padding : {"same", "valid", "circular"}

@@ -18,7 +18,7 @@ from kernel_collapse.kernels._image_plan import Plan
 
 __all__ = ["fingerprints"]
 
-Prints = UInt64[np.ndarray, "h w n"]
+Prints = UInt64[np.ndarray, "_ _ n"]
 
 
 def fingerprints(x: np.ndarray, plan: Plan) -> list[Prints]:

@@ -268,7 +268,7 @@ def _tiled(
     return gram
 
 
-def _whole(kernel: Kernel, x: Float[Any, "n d"], other: Float[Any, "m d"] | None) -> Float[Any, "n m"]:
+def _whole(kernel: Kernel, x: Float[Any, "n ..."], other: Float[Any, "m ..."] | None) -> Float[Any, "n m"]:
     """Return the Gram matrix of arrays of another library, which may be compiled or differentiated: in one piece."""
     xp = _arrays.namespace(x)
     of_x = kernel._prepared(x)
