@@ -7,8 +7,8 @@ from layer to layer by its square root, q1^{1/2} q2^{1/2} sin t, which is a numb
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
 
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation
 

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._methods import Measurement
+from kernel_collapse._shapes import Float
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import Kernel
 from kernel_collapse.runs.deep_rfm import DeepRFMNC1, machine

@@ -11,12 +11,12 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from kernel_collapse import _arrays
 from kernel_collapse._input_error import InputError, shown
 from kernel_collapse._numbers import count, fits, positive
 from kernel_collapse._objects import in_numpy, is_missing, is_table, ordered, several, verb_of
+from kernel_collapse._shapes import Int
 
 __all__ = ["as_many", "class_sizes", "codes", "codes_among", "encode_labels"]
 

@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+
+from kernel_collapse._shapes import Bool, Float
 
 __all__ = [
     "Cholesky",

@@ -14,10 +14,10 @@ from numbers import Real
 from typing import Any, NoReturn
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays
 from kernel_collapse._input_error import InputError, shown
+from kernel_collapse._shapes import Float
 
 __all__ = ["in_numpy", "is_missing", "is_table", "numbers", "ordered", "several", "verb_of"]
 

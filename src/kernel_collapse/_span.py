@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+
+from kernel_collapse._shapes import Float
 
 __all__ = ["Span", "span_of"]
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _arrays, _frames
@@ -42,6 +41,7 @@ from kernel_collapse._numbers import (
     text,
 )
 from kernel_collapse._objects import in_numpy, numbers, ordered, several
+from kernel_collapse._shapes import Float, Int
 
 __all__ = [
     "MOST_LAYERS",

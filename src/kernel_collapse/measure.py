@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse import activations as duals
@@ -14,6 +13,7 @@ from kernel_collapse._grams import made, samples_of
 from kernel_collapse._input_error import InputError
 from kernel_collapse._methods import FEATURES, METHODS, Measurement, choose_method, cost, needed
 from kernel_collapse._names import NAMES
+from kernel_collapse._shapes import Int
 from kernel_collapse.collapse import (
     Collapse,
     Weighting,

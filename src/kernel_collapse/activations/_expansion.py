@@ -26,10 +26,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from kernel_collapse import _arrays
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Bool, Float
 from kernel_collapse.activations import _kinks
 from kernel_collapse.activations._base import Activation, Array, angle, determinant
 from kernel_collapse.activations._hermite import (

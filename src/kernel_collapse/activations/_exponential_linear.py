@@ -19,9 +19,9 @@ from math import factorial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations._base import Activation, Array, angle, called
 from kernel_collapse.activations._homogeneous import rectified_moments
 

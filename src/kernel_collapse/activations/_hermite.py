@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import array_api_compat
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations._base import Array
 from kernel_collapse.activations._truncated import density
 

@@ -11,8 +11,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from numpy.polynomial import Polynomial
+
+from kernel_collapse._shapes import Float
 
 __all__ = ["Kink", "find"]
 

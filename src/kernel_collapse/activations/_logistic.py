@@ -20,9 +20,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations._base import Array, determinant
 from kernel_collapse.activations._homogeneous import ReLU, Sign
 

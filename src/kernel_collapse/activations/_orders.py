@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations._base import Array
 from kernel_collapse.activations._hermite import nodes_for, polynomials, rule_for
 from kernel_collapse.activations._truncated import density

@@ -6,8 +6,8 @@ from math import factorial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations._base import Array
 from kernel_collapse.activations._kinks import Kink
 from kernel_collapse.activations._truncated import Truncated, density, moments_above

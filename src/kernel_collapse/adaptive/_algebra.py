@@ -6,9 +6,9 @@ At depth 1 the matrices are d x d and none of this matters: there the descent ke
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._linalg import mirror
+from kernel_collapse._shapes import Float
 from kernel_collapse.adaptive._extended import product
 
 __all__ = ["congruence", "differences_and_curvature", "norm_at_least"]

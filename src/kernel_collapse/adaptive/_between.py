@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _linalg
 from kernel_collapse._linalg import symmetric
+from kernel_collapse._shapes import Float
 from kernel_collapse.adaptive._algebra import congruence
 from kernel_collapse.adaptive._extended import eigh, product
 

@@ -11,9 +11,9 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _linalg
+from kernel_collapse._shapes import Float
 
 __all__ = ["eigh", "extended_inverse", "product"]
 

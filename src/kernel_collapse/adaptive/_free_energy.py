@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _collinear
 from kernel_collapse._linalg import (
@@ -23,6 +22,7 @@ from kernel_collapse._linalg import (
     symmetric_product,
     upper_tiles,
 )
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation, determinant
 from kernel_collapse.adaptive import _extended
 from kernel_collapse.adaptive._between import Between, Spectrum

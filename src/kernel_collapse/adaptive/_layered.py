@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._linalg import Cholesky, eigvalsh, less_gram, mirror
+from kernel_collapse._shapes import Float
 from kernel_collapse.adaptive._between import Between, Spectrum
 from kernel_collapse.adaptive._extended import extended_inverse, product
 from kernel_collapse.adaptive._free_energy import NOT_FINITE, Evaluation, FreeEnergy, norm_of_upper

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import kernels
 from kernel_collapse._linalg import Cholesky, mirror, product
+from kernel_collapse._shapes import Float
 from kernel_collapse.adaptive._between import Between
 from kernel_collapse.adaptive._free_energy import FreeEnergy
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._linalg import eigh, eigvalsh, product, symmetric
+from kernel_collapse._shapes import Float
 from kernel_collapse.adaptive._between import Spectrum
 from kernel_collapse.adaptive._free_energy import Evaluation, FreeEnergy
 from kernel_collapse.adaptive._point import Blocks, Point, dot, spectral_norm

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._linalg import divided_differences, eigvalsh, product, symmetric
+from kernel_collapse._shapes import Float
 from kernel_collapse.adaptive._algebra import congruence, differences_and_curvature, norm_at_least
 from kernel_collapse.adaptive._between import Spectrum
 from kernel_collapse.adaptive._free_energy import Evaluation, FreeEnergy

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate, activations, kernels
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse._span import Span
 from kernel_collapse.adaptive._between import Between, Spectrum
 from kernel_collapse.adaptive._free_energy import FreeEnergy

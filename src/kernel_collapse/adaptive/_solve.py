@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _memory, _validate, activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.adaptive._free_energy import FreeEnergy, published_label_term
 from kernel_collapse.adaptive._minimise import (

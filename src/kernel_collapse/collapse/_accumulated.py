@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import _geometry_parts as parts
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Shares, shares_of

@@ -10,11 +10,11 @@ import zipfile
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _memory, _objects, _validate
 from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._accumulated import TALLIES, collapse_of, geometry_of
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Nearest

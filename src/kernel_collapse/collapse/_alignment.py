@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _results, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._gram import read_gram
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._round_off import FEATURES, LEAST, UNITS, Measured, Source, of_gram, settle

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float
-
 from kernel_collapse import _results
+from kernel_collapse._shapes import Float
 
 __all__ = ["MEANINGS", "Collapse"]
 

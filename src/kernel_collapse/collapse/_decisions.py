@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
 __all__ = ["Nearest", "Shares", "Votes", "decide", "shares", "shares_of", "smallest", "tally"]

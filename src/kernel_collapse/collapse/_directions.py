@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float
-
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._round_off import Measured
 
 __all__ = ["directions", "measured_pinv", "weighted_error"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import Cholesky
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
 from kernel_collapse.collapse._metrics import class_targets_of, columns_of
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Float
-
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._round_off import LEAST, Measured
 from kernel_collapse.collapse._simplex import cosines_of, measured_nc2, to_simplex
 

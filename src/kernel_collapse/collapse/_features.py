@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays
 from kernel_collapse._linalg import one_blas_thread
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._threads import in_order
 
 __all__ = ["ClassMeans", "by_part"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest, tally
 from kernel_collapse.collapse._directions import directions, measured_pinv, weighted_error

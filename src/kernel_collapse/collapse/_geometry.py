@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _results, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import _geometry_parts as parts
 from kernel_collapse.collapse._directions import measured_pinv
 from kernel_collapse.collapse._features import ClassMeans, by_part

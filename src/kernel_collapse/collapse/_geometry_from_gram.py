@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import _geometry_parts as parts
 from kernel_collapse.collapse._from_gram import seen_of, sums_of, training_moments
 from kernel_collapse.collapse._geometry import Elsewhere, Geometry, assemble_geometry, spreadless

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._metrics import centred, centred_error
 from kernel_collapse.collapse._moments import EPS, Moments
 from kernel_collapse.collapse._round_off import GIVEN, LEAST, UNITS, Measured

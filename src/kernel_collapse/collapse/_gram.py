@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._round_off import UNITS
 
 __all__ = ["Halves", "coincident", "halves_of", "read_cross", "read_gram", "require_definite"]

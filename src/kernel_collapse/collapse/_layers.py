@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _results, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._collapse import Collapse
 
 __all__ = ["LawOfSeparation", "law_of_separation"]

@@ -40,10 +40,10 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Shares
 from kernel_collapse.collapse._duality import OF_CLASSIFIER, Classifier, measured_duality

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._gram import Halves, coincident, halves_of
 from kernel_collapse.collapse._round_off import FEATURES, GIVEN, UNITS, Source, of_gram
 

@@ -26,9 +26,9 @@ from typing import Any, Literal, NamedTuple
 
 import array_api_compat
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays, _results, _validate
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._features import ClassMeans
 from kernel_collapse.collapse._gram import read_gram, require_definite
 from kernel_collapse.collapse._moments import EPS, Moments, class_moments, gram_moments

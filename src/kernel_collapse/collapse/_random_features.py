@@ -33,10 +33,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import (
     NC1Estimate,

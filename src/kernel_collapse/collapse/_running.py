@@ -8,9 +8,9 @@ lose no digits.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float, Int
 
 __all__ = ["Running"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat
-from jaxtyping import Float
 
 from kernel_collapse import _arrays
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._round_off import LEAST, Measured
 
 __all__ = ["cosines_of", "measured_nc2", "nc2", "to_simplex"]

@@ -14,11 +14,11 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._dual import dual_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse._linalg import one_blas_thread
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.kernels import Kernel
 
 __all__ = ["STRIP", "Panel", "Part", "Tiles", "classes_of", "pieces"]

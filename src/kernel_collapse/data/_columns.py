@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 
 __all__ = ["MISSING", "Cells", "RawTable", "large_integers", "number", "refuse_label_column"]
 

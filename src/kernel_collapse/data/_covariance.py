@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 
 __all__ = ["STRUCTURES", "covariance", "root", "scaled"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.data.law import (
     Checked,
     Columns,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _frames, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse._text import named
 
 #: What to try where a data set is expected.

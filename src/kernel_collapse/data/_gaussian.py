@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.data import _covariance
 from kernel_collapse.data._dataset import Dataset, column, default_targets
 from kernel_collapse.data.law import D2_TARGETS, Checked, Columns, Law, Placed, Scale, function, line, titled

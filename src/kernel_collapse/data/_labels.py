@@ -10,9 +10,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Int
 
 __all__ = ["alike", "as_written", "codes_like", "folded"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Int
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Int
 from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset
 from kernel_collapse.data._names import aligned
 

@@ -25,9 +25,9 @@ from typing import (
 )
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _validate
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.data._dataset import Dataset, default_targets
 
 __all__ = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.kernels._layers import NOT_FINITE
 from kernel_collapse.kernels._network import NNGP, NTK

@@ -20,9 +20,9 @@ from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _collinear, activations
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.kernels._image_plan import Windows
 
 __all__ = ["AfterPool", "Hidden", "Near", "OfPatches", "Where", "nearly_collinear"]

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import array_api_compat
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.kernels import _image_blocks, _image_whole
 from kernel_collapse.kernels._image_blocks import ROW, Seen

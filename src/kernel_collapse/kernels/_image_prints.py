@@ -11,8 +11,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import UInt64
 
+from kernel_collapse._shapes import UInt64
 from kernel_collapse.kernels._image_layers import Window
 from kernel_collapse.kernels._image_plan import Plan
 

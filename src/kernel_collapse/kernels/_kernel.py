@@ -9,10 +9,10 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 
 __all__ = ["Kernel", "described"]
 

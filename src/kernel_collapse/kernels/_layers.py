@@ -18,10 +18,10 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays, _collinear, _validate, activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation, ActivationLike
 from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, described

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._shapes import Float
 from kernel_collapse.kernels._kernel import described
 from kernel_collapse.kernels._layers import NOT_FINITE
 from kernel_collapse.kernels._products import ProductKernel

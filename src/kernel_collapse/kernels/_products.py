@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._shapes import Float
 from kernel_collapse.kernels._kernel import Kernel, described
 from kernel_collapse.kernels._layers import NOT_FINITE
 

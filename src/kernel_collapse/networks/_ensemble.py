@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 from scipy.special import logsumexp
 
 from kernel_collapse._linalg import Cholesky, mirror, product, symmetric
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation
 from kernel_collapse.networks._particles import Gaussian, Particles, forms, log_gaussian
 from kernel_collapse.networks._roots import Closed, Root, root_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
+from kernel_collapse._shapes import Float
 from kernel_collapse.networks._anderson import descend
 from kernel_collapse.networks._ensemble import Ensemble, Problem, State
 from kernel_collapse.networks._particles import POPULATIONS, Gaussian, Particles, draw

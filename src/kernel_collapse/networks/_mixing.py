@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse import Weighting, nc1
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _chains

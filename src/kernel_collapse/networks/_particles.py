@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import ndtri
 from scipy.stats import qmc
 
 from kernel_collapse._linalg import eigh, product, symmetric
+from kernel_collapse._shapes import Float
 
 __all__ = ["POPULATIONS", "Gaussian", "Particles", "draw", "forms", "log_gaussian", "systematic"]
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._linalg import eigh, product, symmetric
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation, determinant
 
 __all__ = ["Closed", "Root", "root_of"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse import _results
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import NC1, Weighting
 from kernel_collapse.networks._types import NetworkError
 from kernel_collapse.networks.model import Network

@@ -24,10 +24,10 @@ from typing import ClassVar
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _validate, activations
 from kernel_collapse._linalg import one_blas_thread, symmetric
+from kernel_collapse._shapes import Float
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.activations import Activation
 from kernel_collapse.adaptive import layer_widths, solve_adaptive

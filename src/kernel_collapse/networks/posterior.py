@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import WEIGHTINGS, Weighting

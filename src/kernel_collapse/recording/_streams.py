@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from jaxtyping import Float
 from numpy import ndarray
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse import Accumulator, Collapse, Weighting
 
 __all__ = ["Streams"]

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import eigh, product, symmetric
+from kernel_collapse._shapes import Float
 from kernel_collapse.kernels import ProductKernel
 from kernel_collapse.rfm._fit import fit, gradients_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from kernel_collapse._linalg import Cholesky
+from kernel_collapse._shapes import Bool, Float
 from kernel_collapse.kernels import ProductKernel
 from kernel_collapse.rfm._gradients import EPS, Gradients
 

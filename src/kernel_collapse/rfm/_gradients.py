@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from kernel_collapse._linalg import gram, mirror, product, symmetric
+from kernel_collapse._shapes import Float, Int
 
 __all__ = ["Gradients", "groups_of"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import held_out_collapse
 from kernel_collapse.rfm._layer import SHORTEST, Machine, kappa_between
 

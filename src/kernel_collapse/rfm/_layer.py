@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._linalg import TILE, mirror, upper_tiles
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation
 from kernel_collapse.kernels import ProductKernel
 from kernel_collapse.rfm._fit import Fit, fit, gradient_error, gradients_of, values_between

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _collinear, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import Collapse, collapse
 from kernel_collapse.rfm._held_out import HeldOut, carried
 from kernel_collapse.rfm._layer import Machine, unit

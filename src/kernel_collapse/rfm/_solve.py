@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _collinear, _memory, _validate, activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.kernels import Gaussian, Kernel, Laplace, ProductKernel
 from kernel_collapse.rfm._fit import coincident
 from kernel_collapse.rfm._gradients import EPS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import nc1
 from kernel_collapse.rfm._fit import coincident
 from kernel_collapse.rfm._gradients import EPS

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 
 from kernel_collapse import activations, rfm
+from kernel_collapse._shapes import Float
 from kernel_collapse._specification import Results, Specification, flat
 from kernel_collapse.collapse import NC1, WEIGHTINGS, nc1_weightings
 from kernel_collapse.data import Dataset

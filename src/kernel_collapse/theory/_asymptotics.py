@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting
 from kernel_collapse.kernels import NNGP, NTK

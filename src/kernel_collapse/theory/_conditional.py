@@ -23,12 +23,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import erf as _erf
 from scipy.special import ndtr
 
 from kernel_collapse import activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation
 
 __all__ = ["Conditional", "closed", "conditional"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse import WEIGHTINGS, Weighting
 from kernel_collapse.kernels import NNGP, NTK

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import NC1, Weighting
 from kernel_collapse.collapse._moments import Moments

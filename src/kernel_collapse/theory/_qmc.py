@@ -10,10 +10,10 @@ classes the first coordinates of the sequence, which are its most even ones, are
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.theory._mixture import basis
 from kernel_collapse.theory._moments import Problem, Sizes, add_up, traces
 

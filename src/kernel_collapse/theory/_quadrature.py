@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from scipy.linalg import eigh_tridiagonal
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.theory import _conditional
 from kernel_collapse.theory._moments import Problem, Sizes, add_up, traces
 

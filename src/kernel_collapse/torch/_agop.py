@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import nn
 
 from kernel_collapse import _memory
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.torch._batches import called, device_of, moved
 from kernel_collapse.torch._hooks import called_times, evaluating
 from kernel_collapse.torch._names import matching, unwrapped

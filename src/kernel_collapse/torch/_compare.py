@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import nn
 
 from kernel_collapse import _results, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.adaptive import solve_adaptive
 from kernel_collapse.collapse import block_structure, cka, kernel_target_alignment, nc1
 from kernel_collapse.kernels import Kernel

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Int
 from kernel_collapse.torch._batches import Split, mapped, split_batch
 
 __all__ = ["drawn"]

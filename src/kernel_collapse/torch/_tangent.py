@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.torch._batches import called, device_of, mapped, moved
 from kernel_collapse.torch._hooks import evaluating
 from kernel_collapse.torch._names import unwrapped

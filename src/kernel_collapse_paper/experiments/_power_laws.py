@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
+from kernel_collapse._shapes import Float
 from kernel_collapse.report.intervals import half_width
 
 __all__ = ["FloorFit", "fit_floor", "floor_p_value", "interval", "slope"]

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from kernel_collapse import activations
+from kernel_collapse._shapes import Float
 from kernel_collapse.activations import ActivationLike
 
 __all__ = ["PROPERTIES", "hermite_shares", "least_squares", "leave_one_out", "properties", "shuffled"]
