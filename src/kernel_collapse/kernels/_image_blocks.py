@@ -13,7 +13,6 @@ import numpy as np
 
 from kernel_collapse import activations
 from kernel_collapse._input_error import InputError
-from kernel_collapse.activations._base import SAFE_POWERS
 from kernel_collapse.kernels._image_arrays import equal_positions, inputs, mean, pooled, summed
 from kernel_collapse.kernels._image_layers import Window
 from kernel_collapse.kernels._image_near import AfterPool, Hidden, Near, OfPatches, Where, nearly_collinear
@@ -24,6 +23,8 @@ __all__ = ["Seen", "of_images", "through"]
 
 #: Numbers of a row of positions that are worked on at once: their few temporaries stay in the cache.
 ROW = 2**15
+#: Variances within these, as powers of two, have a determinant that neither overflows nor underflows.
+SAFE_POWERS = {np.dtype(np.float64): 400, np.dtype(np.float32): 40}
 #: Tallest filter whose rows are added one by one: of taller ones sums of two, four, eight rows are made of one another.
 TALL = 4
 
@@ -295,7 +296,7 @@ def _of_equal(stage: Stage) -> Stage:
 
 def _require_in_range(q: np.ndarray, layer: int) -> None:
     """Refuse variances whose products are no numbers."""
-    power = SAFE_POWERS.get(q.dtype, 400)
+    power = SAFE_POWERS[q.dtype]
     wrong = ~((q == 0) | ((q >= 2.0**-power) & (q <= 2.0**power)))
     if wrong.any():
         raise InputError(
