@@ -24,14 +24,19 @@ of nearly collinear rows is lost below 3e-4, which is as much of the entry. (The
 libraries other than NumPy have, for which no pair is looked at by itself.)
 """
 
-from kernel_collapse.kernels._convolutional import ConvNNGP, ConvNTK
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from kernel_collapse.kernels._functions import nngp, ntk, ntk_published
-from kernel_collapse.kernels._image_layers import Activation, AvgPool, Conv, Flatten, GlobalAvgPool
 from kernel_collapse.kernels._kernel import Kernel
 from kernel_collapse.kernels._linear import Linear
 from kernel_collapse.kernels._network import NNGP, NTK
 from kernel_collapse.kernels._precomputed import Precomputed
 from kernel_collapse.kernels._products import Gaussian, Laplace, ProductKernel
+
+if TYPE_CHECKING:
+    from kernel_collapse.kernels._convolutional import ConvNNGP, ConvNTK
+    from kernel_collapse.kernels._image_layers import Activation, AvgPool, Conv, Flatten, GlobalAvgPool
 
 __all__ = [
     "NNGP",
@@ -54,7 +59,19 @@ __all__ = [
     "ntk_published",
 ]
 
+#: Kernels of images are imported when they are first asked for.
+_HOMES = dict.fromkeys(("ConvNNGP", "ConvNTK"), "_convolutional") | dict.fromkeys(
+    ("Activation", "AvgPool", "Conv", "Flatten", "GlobalAvgPool"), "_image_layers"
+)
+
 
 def __dir__() -> list[str]:
     """Show public names and nothing else."""
     return __all__
+
+
+def __getattr__(name: str) -> Any:
+    """Import kernels of images."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kernel_collapse.kernels.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -295,7 +295,7 @@ def _of_equal(stage: Stage) -> Stage:
 
 def _require_in_range(q: np.ndarray, layer: int) -> None:
     """Refuse variances whose products are no numbers."""
-    power = SAFE_POWERS.get(q.dtype, 400)
+    power = SAFE_POWERS[q.dtype]
     wrong = ~((q == 0) | ((q >= 2.0**-power) & (q <= 2.0**power)))
     if wrong.any():
         raise InputError(

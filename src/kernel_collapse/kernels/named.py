@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from kernel_collapse import _arrays, _validate, activations
 from kernel_collapse._input_error import InputError
-from kernel_collapse.kernels._convolutional import ConvNNGP, ConvNTK
 from kernel_collapse.kernels._kernel import Evaluated, Kernel
 from kernel_collapse.kernels._network import NNGP, NTK
 
@@ -19,11 +18,11 @@ KernelLike = str | Kernel | Callable[[Any, Any], Any]
 
 _NAMED: dict[str, type[NNGP | NTK]] = {"nngp": NNGP, "ntk": NTK}
 #: Kernels of images by name: so many 3 x 3 convolutions, then every position by itself or their mean.
-_OF_IMAGES: dict[str, tuple[type[ConvNNGP | ConvNTK], Literal["flatten", "gap"]]] = {
-    "conv-nngp": (ConvNNGP, "flatten"),
-    "conv-ntk": (ConvNTK, "flatten"),
-    "conv-nngp-gap": (ConvNNGP, "gap"),
-    "conv-ntk-gap": (ConvNTK, "gap"),
+_OF_IMAGES: dict[str, tuple[str, Literal["flatten", "gap"]]] = {
+    "conv-nngp": ("ConvNNGP", "flatten"),
+    "conv-ntk": ("ConvNTK", "flatten"),
+    "conv-nngp-gap": ("ConvNNGP", "gap"),
+    "conv-ntk-gap": ("ConvNTK", "gap"),
 }
 #: The names.
 OF_IMAGES = tuple(_OF_IMAGES)
@@ -106,9 +105,12 @@ def _one(kernel: Any, function: type[OfBlocks | OfPairs] | None, known: dict[str
     if function is not None and callable(kernel):
         return function(kernel)
     if isinstance(kernel, str) and kernel in _OF_IMAGES:
+        from kernel_collapse.kernels import _convolutional  # a fifth of the import of everything
+
         kind, readout = _OF_IMAGES[kernel]
         rest = dict(known)
-        return kind(rest.pop("depth", 1), readout=readout, **rest)
+        made: Kernel = getattr(_convolutional, kind)(rest.pop("depth", 1), readout=readout, **rest)
+        return made
     return _NAMED[_validate.choice(kernel, (*_NAMED, *_OF_IMAGES), "kernel")](**known)
 
 
