@@ -49,22 +49,30 @@ class Experiment:
     judge: Callable[[Any], list[Verdict]]
     prepare: Callable[[pd.DataFrame], Any] = _as_they_are
 
+    def _prepared(self, rows: pd.DataFrame) -> Any:
+        """Return what is drawn, tabulated and judged.
+
+        A column that other experiments fill otherwise (a width is a number, or one for each layer) comes as one of
+        objects; here it is one of numbers again, where it has nothing else.
+        """
+        return self.prepare(rows.infer_objects())
+
     def findings(self, rows: pd.DataFrame) -> Findings:
         """Return all that the rows show; they are prepared once."""
-        prepared = self.prepare(rows)
+        prepared = self._prepared(rows)
         return Findings(self.draw(prepared), self.tabulate(prepared), self.judge(prepared))
 
     def figures(self, rows: pd.DataFrame) -> list[Figure]:
         """Return the figures of these rows."""
-        return self.draw(self.prepare(rows))
+        return self.draw(self._prepared(rows))
 
     def tables(self, rows: pd.DataFrame) -> list[Table]:
         """Return the tables of these rows."""
-        return self.tabulate(self.prepare(rows))
+        return self.tabulate(self._prepared(rows))
 
     def verdicts(self, rows: pd.DataFrame) -> list[Verdict]:
         """Return what these rows say of each claim."""
-        return self.judge(self.prepare(rows))
+        return self.judge(self._prepared(rows))
 
 
 @cache
