@@ -52,6 +52,7 @@ EVERY = CORE | of_extra("dev")
 PARTS = {
     "kernel_collapse/_arrays.py": "networks",  # of those who give JAX arrays
     "kernel_collapse/_results.py": "tables",
+    "kernel_collapse/_shapes.py": "dev",  # of those who check shapes
     "kernel_collapse/_specification.py": "cli",
     "kernel_collapse/_text.py": "cli",
     "kernel_collapse/cli": "cli",
