@@ -68,7 +68,9 @@ def test_verdicts_say_what_the_layers_were_given(deep):
     experiment, table = deep
     verdicts = {verdict.claim: verdict for verdict in experiment.judge(table)}
     falls = {
-        kernel: verdicts[f"{name}: each hidden layer is more collapsed than the one below."].status
+        kernel: verdicts[
+            f"{name[0].upper()}{name[1:]}: each hidden layer is more collapsed than the one below."
+        ].status
         for kernel, name in deep_kernels.KERNEL_NAMES.items()
         if kernel in deep_kernels.KERNELS
     }

@@ -260,7 +260,7 @@ def _by_layer(rows: pd.DataFrame, kernel: str) -> Verdict:
     deepest = rows[rows["depth"] == rows["depth"].max()]
     above, cells = deepest.assign(layer=deepest["layer"] - 1), ["data", "activation", "layer"]
     return intervals.above_zero(
-        f"{kernel}: each hidden layer is more collapsed than the one below.",
+        f"{kernel[0].upper()}{kernel[1:]}: each hidden layer is more collapsed than the one below.",
         intervals.paired(above, deepest, "log_nc1", cells),
         lambda row: (
             f"{ACTIVATION_NAMES[row['activation']]}, {row['data']}, layer {row['layer']} to {row['layer'] + 1}"
