@@ -194,6 +194,7 @@ FUNCTIONS = {
     "data.covariance": ({"structure": "isotropic", "dim": 2}, "structure"),
     "data.sample": ({"law": "xor", "n": 8, "dim": 2, "class_sizes": SIZES}, "law class_sizes"),
     "data.load": ({"path": "table.csv"}, "path label features"),
+    "data.images": ({"source": [(X[:2], k % 2) for k in range(4)]}, "source"),
     "data.shipped": ({"name": "wine"}, "name"),
     "data.split": ({"dataset": data}, "dataset"),
     "data.subset": ({"dataset": data, "n": 4}, "dataset"),

@@ -14,6 +14,7 @@ SIGNATURES = {
         "n dim * class_means class_stds class_covariances class_sizes imbalance class_targets seed"
     ),
     "data.from_arrays": "x labels targets * name features",
+    "data.images": "source labels",
     "data.load": "path * label features header like",
     "data.sample": "law * n dim seed **options",
     "data.laws": "",

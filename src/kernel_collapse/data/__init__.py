@@ -5,6 +5,7 @@ from kernel_collapse.data._covariance import covariance
 from kernel_collapse.data._curved import checkerboard, manifolds, spheres, xor
 from kernel_collapse.data._dataset import Dataset, from_arrays
 from kernel_collapse.data._gaussian import D1_MEANS, D2_MEANS, gaussian, gaussian_classes
+from kernel_collapse.data._images import images
 from kernel_collapse.data._label_noise import label_noise
 from kernel_collapse.data._load import load
 from kernel_collapse.data._parts import split, standardize, subset
@@ -24,6 +25,7 @@ __all__ = [
     "from_arrays",
     "gaussian",
     "gaussian_classes",
+    "images",
     "label_noise",
     "laplace",
     "laws",
