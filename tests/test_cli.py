@@ -226,7 +226,8 @@ def test_measure_says_why_there_is_no_number(tmp_path):
         (["--label", "cultivar", "--method", "streaming"], "the method is 'streaming'"),
         (
             ["--label", "cultivar", "--kernel", "nkt"],
-            "kernel is 'nkt', expected one of nngp, ntk, adaptive: did you mean 'ntk'",
+            "kernel is 'nkt', expected one of nngp, ntk, adaptive, deep-rfm, conv-nngp, conv-ntk, conv-nngp-gap, "
+            "conv-ntk-gap: did you mean 'ntk'",
         ),
         (["--label", "cultivar", "--weighting", "papers"], "did you mean 'paper'"),
         (["--label", "cultivar", "--weight-variance", "-1"], "weight_variance is -1.0"),

@@ -75,7 +75,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     for row in rows[rows["kernel"] != "nngp"].to_dict("records"):
         layers = np.arange(1, DEPTH + 1)
         logs = np.log10(np.asarray(row["layer_nc1"], dtype=float))
-        nngp = np.array([prior[row["seed"], layer] for layer in layers])
+        nngp = np.array([prior.get((row["seed"], layer), np.nan) for layer in layers])
         widths = row["width"] if isinstance(row["width"], list | tuple) else None
         kept = {name: row[name] for name in ("kernel", "seed")}
         kept["width"] = np.nan if widths else float(row["width"])
