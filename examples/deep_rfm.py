@@ -50,7 +50,9 @@ def draw(found, path):
 def main():
     found = measure(int(sys.argv[2]) if len(sys.argv) > 2 else 300)
     for name, (nc1, accuracy) in found.items():
-        print(f"NC1 of {name} samples\n{'layer':>6} {'input':>10} {'M^1/2 x':>10} {'features':>10} {'accuracy':>9}")
+        print(
+            f"NC1 of {name} samples\n{'layer':>6} {'input':>10} {'M^1/2 x':>10} {'features':>10} {'accuracy':>9}"
+        )
         for layer, (values, share) in enumerate(zip(nc1, accuracy, strict=True), 1):
             print(f"{layer:>6} " + " ".join(f"{value:>10.4g}" for value in values) + f" {share:>9.4f}")
     if len(sys.argv) > 1:

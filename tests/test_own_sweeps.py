@@ -373,7 +373,9 @@ def test_every_column_is_described(quick_run, quick_rows_frame):
     frame = kc.results(quick_run)
     for name in frame:
         assert frame.attrs["columns"][name]["meaning"]
-    assert set(frame["kernel"]) == set(measurements.SPECIFICATIONS) - {"deep-rfm"}  # of which there is no study yet
+    assert set(frame["kernel"]) == set(measurements.SPECIFICATIONS) - {
+        "deep-rfm"
+    }  # of which there is no study yet
     assert frame["nc1_paper"].tolist() == quick_rows_frame["nc1_paper"].tolist()
 
 
