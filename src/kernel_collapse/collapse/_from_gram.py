@@ -70,7 +70,7 @@ def collapse(
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, `gram` cannot be one of inner products (see `nc1`), or
+        If shapes do not agree, values are not finite, `gram` cannot be one of inner products (see `.nc1`), or
         K + noise_variance I is not positive definite in the precision of K.
 
     References

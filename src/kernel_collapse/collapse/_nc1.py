@@ -13,7 +13,7 @@ only diag K and R = K P, one pass over K: B = P'KP holds the inner products of t
 ``"paper"``      n_c/n  1/C    n_c/n  the definition of the neural-collapse literature (default)
 ``"sample"``     n_c/n  n_c/n  n_c/n  S_T = S_W + S_B holds
 ``"class"``      1/C    1/C    1/C    insensitive to imbalance
-``"published"``  --     --     --     what the published kernel code computes, see `nc1`
+``"published"``  --     --     --     what the published kernel code computes, see `kernel_collapse.nc1`
 ===============  =====  =====  =====  ==========================================================
 
 All four agree when the classes are of one size.
@@ -138,12 +138,12 @@ def nc1(gram: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
 
 
 def nc1_weightings(gram: Any, labels: Any) -> dict[Weighting, NC1]:
-    """Return `nc1` under every weighting, in one pass over the Gram matrix.
+    """Return `kernel_collapse.nc1` under every weighting, in one pass over the Gram matrix.
 
     Parameters
     ----------
     gram, labels
-        As for `nc1`.
+        As for `kernel_collapse.nc1`.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def nc1_weightings(gram: Any, labels: Any) -> dict[Weighting, NC1]:
     Raises
     ------
     ValueError
-        As for `nc1`.
+        As for `kernel_collapse.nc1`.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def nc1_weightings(gram: Any, labels: Any) -> dict[Weighting, NC1]:
 
 
 def nc1_from_features(features: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
-    r"""Return NC1 of explicit features, which equals `nc1` of ``features @ features.T``.
+    r"""Return NC1 of explicit features, which equals `kernel_collapse.nc1` of ``features @ features.T``.
 
     Each class is moved to one of its samples before anything is squared, so that tiny ratios keep their digits: what
     comes out is NC1 of the numbers given, however far from the origin they are. Beside the features it takes the memory
@@ -180,12 +180,12 @@ def nc1_from_features(features: Any, labels: Any, *, weighting: Weighting = "pap
     features : array_like, shape (n, p)
         Features, one sample a row.
     labels, weighting
-        As for `nc1`.
+        As for `kernel_collapse.nc1`.
 
     Returns
     -------
     NC1
-        As for `nc1`.
+        As for `kernel_collapse.nc1`.
 
     Raises
     ------

@@ -96,7 +96,7 @@ def random_feature_nc1(
     activation, depth, weight_variance, bias_variance
         As for `nngp`, by default too; an `Activation` need only be callable.
     weighting : {"paper", "sample", "class", "published"}
-        As for `nc1`.
+        As for `kernel_collapse.nc1`.
     confidence : float
         Probability with which the interval is to cover the ratio, from 0.001 to 1 - 1e-9.
     seed : int

@@ -108,7 +108,7 @@ def sampled_nc1(
     max_pairs : int
         Stop here even if the error is larger than asked for; `reason` then says so.
     weighting : {"paper", "sample", "class"}
-        As for `nc1`. "published" is not offered: it is the variance of no feature map.
+        As for `kernel_collapse.nc1`. "published" is not offered: it is the variance of no feature map.
     seed : int
         Seed of the generator.
     activation, depth, weight_variance, bias_variance

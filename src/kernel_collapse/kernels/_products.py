@@ -43,7 +43,7 @@ class ProductKernel(Kernel):
     'resolved'
     """
 
-    #: Whether f depends on the distance |x - y| alone: then 2 d/dq1 + d/dc is 0.
+    #: Whether f depends on the distance of x and y alone: then 2 d/dq1 + d/dc is 0.
     radial = False
     #: Whether products are means over the features, x.y/d.
     per_feature = False
