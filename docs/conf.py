@@ -40,9 +40,9 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
-#: Classes whose name means another one wherever a docstring says it.
-#: Fields of several results have one name (`nc1` of Posterior and DeepRFM), and a name alone may mean either.
+# Fields of several results have one name (`nc1` of Posterior and DeepRFM), and a name alone may mean either.
 suppress_warnings = ["ref.python"]
+#: Classes whose name means another one wherever a docstring says it.
 HOMONYMS = {"kernel_collapse.kernels.Activation"}
 
 _PAGE = re.compile(r"([\w-]+)\.md\b")
