@@ -65,7 +65,7 @@ def test_the_reference_documents_every_public_name(site):
     import kernel_collapse as kc
 
     anchors = Needs(site / "api.html").anchors
-    modules = ("activations", "data", "kernels", "networks", "plots", "theory", "torch")
+    modules = ("activations", "data", "kernels", "networks", "plots", "rfm", "theory", "torch")
     for name in set(kc.__all__) - set(modules):
         assert f"kernel_collapse.{name}" in anchors
     text = (site / "api.html").read_text(encoding="utf-8")
