@@ -205,7 +205,8 @@ def _power(matrix: Any, power: float) -> tuple[Any, str]:
 def _centred(matrix: Any) -> Any:
     """Return a matrix less the mean of its entries; 0 where no more than round-off is left."""
     left = matrix - matrix.mean()
-    return left if np.abs(left).max() > 4.0 * np.finfo(float).eps * np.abs(matrix).max() else np.zeros_like(matrix)
+    round_off = 4.0 * np.finfo(float).eps * np.abs(matrix).max()
+    return left if np.abs(left).max() > round_off else np.zeros_like(matrix)
 
 
 def _cosine(left: Any, right: Any) -> float:
