@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Built", "build"]
 
 FILE = "report.html"
+LEAD = (
+    "Neural Collapse, measured from the Gram matrices of kernels. NC1 is the spread of features within classes over the "
+    "spread between classes: lower is more collapsed, and a decade is a factor of ten. The NNGP is the kernel of a wide "
+    "network at initialisation, and the NTK that of a wide network in lazy training."
+)
 
 
 class Built(NamedTuple):
@@ -70,9 +75,7 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
     path = write_page(
         Path(page or Path(folder) / FILE),
         title="How collapsed are kernels?",
-        lead="Neural Collapse, measured from the Gram matrices of kernels. NC1 is the spread of features within classes over "
-        "the spread between classes: lower is more collapsed, and a decade is a factor of ten. The NNGP is the kernel of a "
-        "wide network at initialisation, and the NTK that of a wide network in lazy training.",
+        lead=LEAD,
         facts=facts,
         sections=sections,
         failures=_failures(found.rows),
