@@ -24,9 +24,9 @@ __all__ = ["Built", "build"]
 
 FILE = "report.html"
 LEAD = (
-    "Neural Collapse, measured from the Gram matrices of kernels. NC1 is the spread of features within classes over the "
-    "spread between classes: lower is more collapsed, and a decade is a factor of ten. The NNGP is the kernel of a wide "
-    "network at initialisation, and the NTK that of a wide network in lazy training."
+    "Neural Collapse, measured from the Gram matrices of kernels. NC1 is the spread of features within classes over "
+    "the spread between classes: lower is more collapsed, and a decade is a factor of ten. The NNGP is the kernel of "
+    "a wide network at initialisation, and the NTK that of a wide network in lazy training."
 )
 
 
