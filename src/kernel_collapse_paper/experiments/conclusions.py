@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kernel_collapse.report.parts import Finding, Verdict
+from kernel_collapse.report.style import ACTIVATION_NAMES
 from kernel_collapse_paper.experiments import topics
 
 __all__ = ["Conclude", "Words", "exceptions", "of_claims"]
@@ -14,18 +15,22 @@ Conclude = Callable[[list[Verdict]], Finding | None]
 
 
 class Words(NamedTuple):
-    """How the verdict on a claim is told: where it holds in every cell, and where it holds in none."""
+    """How the verdict on a claim is told: where it holds in every cell, in none, and in some; by default as it is.
+
+    "{share}" in `part` stands for "in most", "in some" or "rarely".
+    """
 
     claim: str  # how it begins
-    holds: str
-    fails: str
+    holds: str = ""
+    fails: str = ""
+    part: str = ""
 
 
 def of_claims(figure: str, *words: Words) -> Conclude:
     """Return what gives the finding of some verdicts.
 
-    A claim that holds in some cells alone is told as it is. Each sentence comes with the number of cells, so that none
-    says more than the rows do.
+    Each sentence comes with the number of cells, so that none says more than the rows do; what is undecided in every
+    cell is not told.
     """
 
     def conclude(verdicts: list[Verdict]) -> Finding | None:
@@ -41,11 +46,12 @@ def of_claims(figure: str, *words: Words) -> Conclude:
 
 
 def _sentence(verdict: Verdict, words: Words) -> str:
-    told = {"holds": words.holds, "does not hold": words.fails}.get(verdict.status)
+    told = {"holds": words.holds, "does not hold": words.fails, "holds in part": words.part}[verdict.status]
     tally = verdict.tally
     if tally is None:  # the claim is about one number, which the answer has
         return f"{told or verdict.claim.rstrip('.')}. {verdict.answer}"
     if told:
+        told = told.replace("{share}", tally.share)
         return f"{told} ({tally.holds} of {tally.total} cells)."
     return f"“{verdict.claim.rstrip('.')}”: {verdict.short} cells."
 
@@ -58,16 +64,18 @@ def exceptions(figure: str, words: str, otherwise: str) -> Conclude:
     """
 
     def conclude(verdicts: list[Verdict]) -> Finding | None:
-        (verdict,) = (verdict for verdict in verdicts if topics.KERNELS in verdict.topics)
-        tally = verdict.tally
-        if tally is None:
+        judged = [v for v in verdicts if topics.KERNELS in v.topics and v.tally is not None]
+        if not judged:
             return None
-        reverses = verdict.evidence[verdict.evidence["verdict"] == "fails"]
+        evidence = judged[0].evidence
+        reverses = evidence[evidence["verdict"] == "fails"]
         if reverses.empty:
-            return Finding(f"{otherwise} ({tally.holds} of {tally.total} cells).", figure)
+            held = int((evidence["verdict"] == "holds").sum())
+            return Finding(f"{otherwise} ({held} of {len(evidence)} cells).", figure)
         counts = reverses["data"].value_counts()
-        where = _listed([f"{law} ({count})" for law, count in counts.items()])
-        return Finding(f"{words} {where}, {tally.fails} of {tally.total} cells.", figure)
+        where = _listed([f"{law} ({count} cell{'s' if count > 1 else ''})" for law, count in counts.items()])
+        names = " or ".join(ACTIVATION_NAMES[name] for name in sorted(reverses["activation"].unique()))
+        return Finding(f"{words} {where}: {len(reverses)} of {len(evidence)} cells, all of {names}.", figure)
 
     return conclude
 

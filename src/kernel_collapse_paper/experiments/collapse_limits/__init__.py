@@ -25,8 +25,8 @@ EXPERIMENT = Experiment(
         "collapse-limits",
         Words(
             "NC1 comes down",
-            "Adaptive kernels come close to complete collapse",
-            "No adaptive kernel comes close to complete collapse",
+            "A kernel that adapts to the data can come close to complete collapse",
+            "No kernel that adapts to the data comes close to complete collapse",
         ),
     ),
 )
