@@ -175,7 +175,7 @@ QUESTIONS = (
                         "No limit was found where the classes are apart: NC1 of both adaptive kernels falls without a "
                         "floor as the width falls",
                         "Where the classes are apart, NC1 does not fall without a floor as the width falls",
-                        "Where the classes are apart, NC1 of one kernel of two falls without a floor as the width falls",
+                        "Where the classes are apart, NC1 of one of the two falls without a floor as the width falls",
                     ),
                     Words(
                         "NC1 falls without a floor as the width falls, where the classes overlap (",
