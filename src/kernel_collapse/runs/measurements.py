@@ -22,13 +22,13 @@ from pydantic import (
     model_validator,
 )
 
-from kernel_collapse import _validate, activations, adaptive, kernels
+from kernel_collapse import _validate, adaptive
 from kernel_collapse._input_error import InputError
 from kernel_collapse._specification import Results, Specification, flat
-from kernel_collapse.collapse import WEIGHTINGS, nc1_from_features, nc1_weightings
+from kernel_collapse.collapse import nc1_weightings
 from kernel_collapse.data import Dataset
-from kernel_collapse.kernels.named import resolve
 from kernel_collapse.runs.deep_rfm import DeepRFMNC1
+from kernel_collapse.runs.of_kernels import ImageNC1, KernelNC1, activation_name, gram
 
 __all__ = [
     "KERNELS",
@@ -36,6 +36,7 @@ __all__ = [
     "AdaptiveNC1",
     "DeepRFMNC1",
     "EmpiricalNC1",
+    "ImageNC1",
     "KernelNC1",
     "MeanFieldNC1",
     "Measurement",
@@ -47,13 +48,6 @@ __all__ = [
     "gram",
     "solve",
 ]
-
-KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
-
-
-def _activation_name(value: str | None) -> str | None:
-    """Return the name if it is known (None where there is none)."""
-    return value if value is None else activations.get(value).name
 
 
 def _widths(value: Any) -> Any:
@@ -74,54 +68,6 @@ def _whole_widths(value: Any) -> Any:
     return value
 
 
-class KernelNC1(Specification):
-    """NC1 of a kernel, under every weighting; kernel "data" is the inner product of the inputs."""
-
-    kernel: KernelName
-    activation: str | None = None
-    depth: PositiveInt = 1
-    weight_variance: PositiveFloat = 1.0
-    bias_variance: NonNegativeFloat = 0.0
-
-    _known = field_validator("activation")(_activation_name)
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if (self.activation is None) != (self.kernel == "data"):
-            raise InputError(
-                "kernel",
-                f"{self.kernel!r} with activation {self.activation!r}",
-                "no activation" if self.kernel == "data" else "the name of one",
-                "only 'data' has none",
-            )
-        plain = (self.activation, self.depth, self.weight_variance, self.bias_variance) == (
-            "erf",
-            1,
-            1.0,
-            0.0,
-        )
-        if self.kernel == "ntk-published" and not plain:
-            raise InputError(
-                "kernel",
-                "'ntk-published'",
-                "another, or the defaults of this one",
-                "it exists for erf at depth 1 with weight_variance 1 and no bias only",
-            )
-        return self
-
-    def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core, the others busy too."""
-        pairs = n**2 if self.kernel != "data" else n
-        layer = 0.0 if self.activation is None else activations.get(self.activation).seconds_an_entry
-        return 2e-3 + pairs * (layer * self.depth + 3e-11 * dim)
-
-    def measure(self, dataset: Dataset, seed: int) -> Results:
-        """Return NC1 under every weighting."""
-        if self.kernel == "data":
-            return flat({w: nc1_from_features(dataset.x, dataset.labels, weighting=w) for w in WEIGHTINGS})
-        return flat(nc1_weightings(gram(self, dataset.x), dataset.labels))
-
-
 class _Prior(Specification):
     """What kernels and networks alike are made of: an activation and the variances of the prior."""
 
@@ -129,7 +75,7 @@ class _Prior(Specification):
     weight_variance: PositiveFloat = 1.0
     readout_variance: PositiveFloat = 1 / 128
 
-    _known = field_validator("activation")(_activation_name)
+    _known = field_validator("activation")(activation_name)
 
 
 class _Layered(_Prior):
@@ -394,7 +340,7 @@ class EmpiricalNC1(_Trained):
 
 
 Measurement = Annotated[
-    KernelNC1 | AdaptiveNC1 | DeepRFMNC1 | MeanFieldNC1 | PosteriorNC1 | NetworkNC1 | EmpiricalNC1,
+    KernelNC1 | ImageNC1 | AdaptiveNC1 | DeepRFMNC1 | MeanFieldNC1 | PosteriorNC1 | NetworkNC1 | EmpiricalNC1,
     Field(discriminator="kernel"),
 ]
 #: The specification of each name.
@@ -428,23 +374,3 @@ def certificate(solution: adaptive.AdaptiveSolution) -> Results:
         "same_minimum": float(solution.same_minimum),
         "minima_spread": max(energies) - min(energies),
     }
-
-
-def gram(what: KernelNC1, x: Any, x_other: Any = None) -> Any:
-    """Return the Gram matrix of that kernel on these inputs, or between these and others."""
-    if what.kernel == "data":
-        return x @ (x if x_other is None else x_other).T
-    if what.kernel == "ntk-published":
-        if x_other is not None:
-            raise InputError(
-                "kernel", "'ntk-published' between two sets of inputs", "one set, of which it is made"
-            )
-        return kernels.ntk_published(x)
-    assert what.activation is not None, "the specification was validated"
-    return resolve(
-        what.kernel,
-        activation=what.activation,
-        depth=what.depth,
-        weight_variance=what.weight_variance,
-        bias_variance=what.bias_variance,
-    )(x, x_other)
