@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
@@ -78,8 +79,8 @@ class Convolutional(Architecture):
         values = activity.reshape(-1, *shape, activity.shape[1])
         for windows in self.lead if layer == 0 else ():
             values = _mean(values, windows)
-        seen = jnp.stack(list(_seen(values, self.blocks[layer].windows)))
-        return seen.reshape(seen.shape[0] * seen.shape[1], -1)
+        seen = _seen(values, self.blocks[layer].windows)
+        return seen.reshape(seen.shape[0] * seen.shape[1] * seen.shape[2], -1)
 
     def activity(self, layer: int, sums: Any) -> Any:
         """Return what activations and pools make of the sums, channel after channel."""
@@ -149,17 +150,27 @@ def _image(image: Any) -> tuple[int, int, int]:
     return sizes
 
 
-def _seen(values: Any, windows: Windows) -> Iterator[Any]:
-    """Yield for every place in a window what is there at each position of the output."""
-    for axis, window in enumerate(windows, start=1):
-        values = _reaching(values, axis, window)
-    for down in range(windows[0].size):
-        for across in range(windows[1].size):
-            yield values[:, _steps(windows[0], down), _steps(windows[1], across)]
+def _seen(values: Any, windows: Windows) -> Any:
+    """Return what is in a window at each position of the output: (rows, columns, channels, height, width, n)."""
+    for axis, window in ((-2, windows[1]), (-3, windows[0])):
+        # Those of one axis after those of the other: a large filter has few pieces then, and is compiled soon.
+        values = jnp.stack(list(_pieces(values, axis, window)))
+    return values
 
 
-def _steps(window: Any, first: int) -> slice:
-    return slice(first, first + (window.outputs - 1) * window.stride + 1, window.stride)
+def _mean(values: Any, windows: Windows) -> Any:
+    """Return the mean over windows."""
+    for axis, window in ((-3, windows[0]), (-2, windows[1])):
+        values = sum(_pieces(values, axis, window)) / window.size
+    return values
+
+
+def _pieces(values: Any, axis: int, window: Any) -> Iterator[Any]:
+    """Yield for every place in a window that moves along an axis what is there, output by output."""
+    values = _reaching(values, axis, window)
+    span = (window.outputs - 1) * window.stride + 1
+    for first in range(window.size):
+        yield jax.lax.slice_in_dim(values, first, first + span, window.stride, axis)
 
 
 def _reaching(values: Any, axis: int, window: Any) -> Any:
@@ -170,7 +181,3 @@ def _reaching(values: Any, axis: int, window: Any) -> Any:
     room = [(0, 0)] * values.ndim
     room[axis] = (window.low, max(0, wanted - window.low - length))
     return jnp.pad(values, room)
-
-
-def _mean(values: Any, windows: Windows) -> Any:
-    return sum(_seen(values, windows)) / (windows[0].size * windows[1].size)
