@@ -20,7 +20,7 @@ def jacobian(network, x, output):
         used = [scale > 0 for scale in network.scales.biases]
 
         def f(parameters, row):
-            return layers(parameters, network.scales, row[:, None], network.activation)[1][output, 0]
+            return layers(parameters, network.scales, row[:, None], network.architecture)[1][output, 0]
 
         tree = jax.vmap(jax.grad(f), in_axes=(None, 0))(
             jax.tree.map(jnp.asarray, network.parameters), jnp.asarray(x)

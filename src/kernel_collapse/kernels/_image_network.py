@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,8 +20,8 @@ from kernel_collapse.kernels._image_pieces import cut, inside, pieces, seen_of, 
 from kernel_collapse.kernels._image_plan import Plan, plan_of
 from kernel_collapse.kernels._image_prints import fingerprints
 from kernel_collapse.kernels._image_whole import Variances
-from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, _whole, described
-from kernel_collapse.kernels._layers import NOT_FINITE
+from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, _whole
+from kernel_collapse.kernels._wide import Wide
 
 __all__ = ["ConvNetwork"]
 
@@ -31,7 +30,7 @@ WHOLE = 2**23
 
 
 @dataclass(frozen=True, repr=False)
-class ConvNetwork(Kernel):
+class ConvNetwork(Wide):
     """A kernel of an infinitely wide convolutional network; abstract: `ConvNNGP` and `ConvNTK` say which."""
 
     layers: LayersLike = 1
@@ -42,18 +41,10 @@ class ConvNetwork(Kernel):
     #: The layers that `layers` stands for.
     stack: tuple[Layer, ...] = field(init=False, compare=False)
 
-    _not_finite = NOT_FINITE
     _of_images = True
-    #: Whether the kernel is made of the slopes as well.
-    _tangent = False
 
     def __post_init__(self) -> None:
-        if self._precision() is not None:
-            _validate.choice(self._precision(), ("float64", "float32"), "dtype")
-        clean: dict[str, Any] = {
-            "weight_variance": _validate.positive(self.weight_variance, "weight_variance"),
-            "bias_variance": _validate.positive(self.bias_variance, "bias_variance", zero_allowed=True),
-        }
+        clean = self._clean()
         if self.readout is not None:
             _validate.choice(self.readout, ("flatten", "gap"), "readout")
         if isinstance(self.layers, int | str | np.integer):
@@ -73,36 +64,10 @@ class ConvNetwork(Kernel):
         for name, value in (clean | {"stack": stack}).items():
             object.__setattr__(self, name, value)
 
-    def __repr__(self) -> str:
-        return described(self)
-
-    @abstractmethod
-    def _of(self, features: Any, theta: Any) -> Any:
-        """Return this kernel, of the features and of the mean of T that enters the readout."""
-
-    # -- what a user calls
-
-    def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
-        """Return the kernel of every image of `x` with every image of `y`."""
-        rows, columns = self._rows(x, y)
-        ((block, _),) = self._blocks([self], rows, columns, self._prepared(rows), self._prepared(columns))
-        return self._finite(block)
-
-    def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
-        """Return the kernel of each image of `left` with the same one of `right`."""
-        return self._pairs(*self._paired(left, right))[0]
-
-    def diagonal(self, x: Any) -> Float[Any, " n"]:
-        """Return the kernel of each image of `x` with itself."""
-        return self._diagonal(_validate.images(x, "x", dtype=self._precision()))[0]
-
     # -- what the library calls, with clean arrays (n, height, width, channels)
 
-    def _kin(self, other: Kernel) -> bool:
-        return isinstance(other, ConvNetwork) and (
-            (self.stack, self.weight_variance, self.bias_variance, self._precision())
-            == (other.stack, other.weight_variance, other.bias_variance, other._precision())
-        )
+    def _network(self) -> tuple[Any, ...]:
+        return (self.stack,)
 
     def _prepared(self, x: Any) -> list[Any]:
         """Return variances and, of NumPy's images, prints of every activation, an entry (height, width) an image."""
@@ -239,7 +204,7 @@ class ConvNetwork(Kernel):
         return self._finite(self._of(*found)), max(self._eps(), EPS)
 
     def _gram(self, x: Any, y: Any, what: str = "y") -> Float[Any, "n m"]:
-        rows = _validate.images(x, "x", dtype=self._precision())
+        rows = self._samples(x, "x")
         columns = None if y is None else self._rows(x, y, what)[1]
         if isinstance(rows, np.ndarray):
             return self._in_tiles(rows, columns)
@@ -287,10 +252,13 @@ class ConvNetwork(Kernel):
         entries = sum((s.before[0] * s.before[1]) ** (2 if s.full else 1) for s in stages)
         return 1e-7 * entries
 
+    def _samples(self, x: Any, what: str) -> Float[Any, "n h w c"]:
+        return _validate.images(x, what, dtype=self._precision())
+
     def _rows(self, x: Any, y: Any, what: str = "y") -> tuple[Any, Any]:
         _arrays.same_kind(x, "x", y, what)
-        first = _validate.images(x, "x", dtype=self._precision())
-        return first, self._alike(first, "x", _validate.images(y, what, dtype=self._precision()), what)
+        first = self._samples(x, "x")
+        return first, self._alike(first, "x", self._samples(y, what), what)
 
     def _alike(self, first: Any, what_first: str, second: Any, what: str) -> Any:
         if tuple(first.shape[1:]) != tuple(second.shape[1:]):
@@ -306,10 +274,7 @@ class ConvNetwork(Kernel):
 
     def _paired(self, left: Any, right: Any) -> tuple[Any, Any]:
         _arrays.same_kind(left, "left", right, "right")
-        rows, others = (
-            _validate.images(side, what, dtype=self._precision())
-            for side, what in ((left, "left"), (right, "right"))
-        )
+        rows, others = self._samples(left, "left"), self._samples(right, "right")
         self._alike(rows, "left", others, "right")
         if len(rows) != len(others):
             raise InputError(
@@ -330,18 +295,3 @@ class ConvNetwork(Kernel):
 
     def _step(self, x: Any) -> int:
         return max(1, ROW // self._plan(x).row)
-
-    def _eps(self) -> float:
-        """Return the eps of a precision below that of the samples; 0 where there is none."""
-        return float(np.finfo(np.float32).eps) if self._precision() == "float32" else 0.0
-
-    def _cast(self, x: Any) -> Any:
-        """Return samples in the precision that is asked for."""
-        precision, xp = self._precision(), _arrays.namespace(x)
-        return x if precision is None else xp.astype(x, getattr(xp, precision), copy=False)
-
-    def _finite(self, values: Any) -> Any:
-        if not _arrays.traced(values):
-            xp = _arrays.namespace(values)
-            self._require_finite(xp.all(xp.isfinite(values)))
-        return values
