@@ -17,6 +17,8 @@ KERNEL_NAMES = {
     "mean-field": "mean field",
     "posterior": "posterior",
     "network": "trained network",
+    "conv-network": "trained conv. network",
+    "conv-network-gap": "trained conv. network, pooled",
     "network-decayed": "trained, weight decay",
     "empirical-nngp": "NNGP of a network",
     "empirical-ntk": "NTK of a network",

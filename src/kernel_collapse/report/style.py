@@ -40,6 +40,8 @@ KERNEL_COLOURS = {
     "posterior": "#000000",
     "network": "#8B3A1A",
     "network-decayed": "#B39A00",
+    "conv-network": "#117733",
+    "conv-network-gap": "#882255",
     "empirical-nngp": "#0072B2",
     "empirical-ntk": "#D55E00",
 }
@@ -59,6 +61,8 @@ KERNEL_MARKERS = {
     "posterior": "*",
     "network": "h",
     "network-decayed": "d",
+    "conv-network": "<",
+    "conv-network-gap": ">",
     "empirical-nngp": "o",
     "empirical-ntk": "s",
 }

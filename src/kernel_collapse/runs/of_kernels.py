@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import (
@@ -25,7 +25,7 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import Kernel
 from kernel_collapse.kernels.named import resolve
 
-__all__ = ["ImageNC1", "KernelNC1", "activation_name", "gram"]
+__all__ = ["Holdout", "HoldsOut", "ImageNC1", "KernelNC1", "OfImages", "activation_name", "gram"]
 
 KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
 ImageKernelName = Literal["conv-nngp", "conv-ntk", "conv-nngp-gap", "conv-ntk-gap"]
@@ -38,23 +38,76 @@ def activation_name(value: str | None) -> str | None:
     return value if value is None else activations.get(value).name
 
 
-class _OfKernel(Specification):
-    """What is measured of a kernel: NC1 of the samples that are not held out, and of those that are."""
+class HoldsOut(Specification):
+    """What is measured of samples, of which a share may be held out and measured besides."""
+
+    #: Keys younger than the first stored rows, whose keys they must not change where they are not said.
+    young: ClassVar[tuple[str, ...]] = ("holdout",)
 
     if TYPE_CHECKING:  # a field of the subclasses, after their own
         holdout: float
 
     @model_serializer(mode="wrap")
     def _as_stored(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave a holdout of 0 out, so that the keys of trials stay what they were before there were others."""
+        """Leave out what is younger than the first stored rows, where it is at its default."""
         stored: dict[str, Any] = fields(self)
-        if self.holdout == 0:
-            stored.pop("holdout", None)
-        return stored
+        own = type(self).model_fields
+        return {k: v for k, v in stored.items() if k not in self.young or v != own[k].default}
 
-    def _parts(self, dataset: Dataset, seed: int) -> tuple[Dataset, Dataset | None]:
+    def parts(self, dataset: Dataset, seed: int) -> tuple[Dataset, Dataset | None]:
         """Return the samples that are measured, and those that are held out."""
         return data.split(dataset, self.holdout, seed=seed) if self.holdout else (dataset, None)
+
+
+class OfImages(Specification):
+    """What convolutional networks have in common, of which kernels are made, or which are trained.
+
+    Such a network has `depth` convolutions, each followed by the activation and, where `pool` is more than 1, by an
+    average pool of that side; the names in "-gap" end with global average pooling, the others are flattened.
+    """
+
+    if TYPE_CHECKING:  # fields of the subclasses, in their places
+        kernel: str
+        activation: str
+        depth: int
+        filter_size: int
+        padding: Literal["same", "valid", "circular"]
+        pool: int
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the network ends with global average pooling."""
+        return self.kernel.endswith("-gap")
+
+    @property
+    def layers(self) -> tuple[Any, ...]:
+        """The layers of the network."""
+        conv, phi = kernels.Conv(self.filter_size, padding=self.padding), kernels.Activation(self.activation)
+        block = (conv, phi) if self.pool == 1 else (conv, phi, kernels.AvgPool(self.pool))
+        return (*(block * self.depth), kernels.GlobalAvgPool() if self.pooled else kernels.Flatten())
+
+    def require(self, name: str, image_shape: tuple[int, ...]) -> None:
+        """Refuse data without images, or with images that a filter or a pool does not fit into."""
+        if not image_shape:
+            raise InputError(
+                "kernel",
+                f"{self.kernel!r} with the data {name!r}, rows of numbers",
+                "data of images",
+                "take the law 'shapes', the table 'digits', an .npz file of images, or a kernel of vectors",
+            )
+        shape = image_shape[0], image_shape[1]
+        for layer in self.layers:
+            if isinstance(layer, kernels.Conv | kernels.AvgPool):
+                height, width = layer.windows(shape)
+                shape = height.outputs, width.outputs
+
+    def entries(self, positions: int, power: int) -> float:
+        """Return the sum over layers of the number of positions to a power."""
+        left, found = float(positions), 0.0
+        for _ in range(self.depth):
+            found += left**power
+            left = max(1.0, left / self.pool**2)
+        return found
 
 
 def _held_out(
@@ -68,7 +121,7 @@ def _held_out(
     return {"held_out_nc1": found.nc1, "held_out_ncm_accuracy": found.ncm_accuracy}
 
 
-class KernelNC1(_OfKernel):
+class KernelNC1(HoldsOut):
     """NC1 of a kernel, under every weighting; kernel "data" is the inner product of the inputs."""
 
     kernel: KernelName
@@ -113,7 +166,7 @@ class KernelNC1(_OfKernel):
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, and of held-out samples about the class means of the others."""
-        train, test = self._parts(dataset, seed)
+        train, test = self.parts(dataset, seed)
         if self.kernel == "data":
             found = flat({w: nc1_from_features(train.x, train.labels, weighting=w) for w in WEIGHTINGS})
         else:
@@ -138,12 +191,8 @@ class KernelNC1(_OfKernel):
         """Refuse nothing: images are rows of numbers, too."""
 
 
-class ImageNC1(_OfKernel):
-    """NC1 of a kernel of convolutional networks, under every weighting.
-
-    The network has `depth` convolutions, each followed by the activation and, where `pool` is more than 1, by an
-    average pool of that side; the names in "-gap" end with global average pooling, the others are flattened.
-    """
+class ImageNC1(OfImages, HoldsOut):
+    """NC1 of a kernel of convolutional networks, under every weighting."""
 
     kernel: ImageKernelName
     activation: str = "erf"
@@ -158,14 +207,6 @@ class ImageNC1(_OfKernel):
     _known = field_validator("activation")(activation_name)
 
     @property
-    def layers(self) -> tuple[kernels.Conv | kernels.Activation | kernels.AvgPool | Any, ...]:
-        """The layers of the network."""
-        conv, phi = kernels.Conv(self.filter_size, padding=self.padding), kernels.Activation(self.activation)
-        block = (conv, phi) if self.pool == 1 else (conv, phi, kernels.AvgPool(self.pool))
-        end = kernels.GlobalAvgPool() if self.kernel.endswith("-gap") else kernels.Flatten()
-        return (*(block * self.depth), end)
-
-    @property
     def network(self) -> kernels.ConvNNGP | kernels.ConvNTK:
         """The kernel itself."""
         kind = kernels.ConvNTK if self.kernel.startswith("conv-ntk") else kernels.ConvNNGP
@@ -175,33 +216,15 @@ class ImageNC1(_OfKernel):
         """Return the samples as the kernel takes them: images."""
         return dataset.images
 
-    def require(self, name: str, image_shape: tuple[int, ...]) -> None:
-        """Refuse data without images, or with images that a filter or a pool does not fit into."""
-        if not image_shape:
-            raise InputError(
-                "kernel",
-                f"{self.kernel!r} with the data {name!r}, rows of numbers",
-                "data of images",
-                "take the law 'shapes', the table 'digits', an .npz file of images, or a kernel of vectors",
-            )
-        shape = image_shape[0], image_shape[1]
-        for layer in self.layers:
-            if isinstance(layer, kernels.Conv | kernels.AvgPool):
-                height, width = layer.windows(shape)
-                shape = height.outputs, width.outputs
-
     def cost(self, n: int, dim: int, classes: int) -> float:
         """Return the estimated seconds on one core, the others busy too; `dim` is taken for the positions."""
-        full, positions, entries = self.kernel.endswith("-gap") or self.pool > 1, float(dim), 0.0
-        for _ in range(self.depth):
-            entries += positions ** (2 if full else 1)
-            positions = max(1.0, positions / self.pool**2)
         entry = 3e-8 + activations.get(self.activation).seconds_an_entry
-        return 5e-3 + 0.5 * n * (n + 1) * entries * entry
+        full = self.pooled or self.pool > 1
+        return 5e-3 + 0.5 * n * (n + 1) * self.entries(dim, 2 if full else 1) * entry
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, and of held-out samples about the class means of the others."""
-        train, test = self._parts(dataset, seed)
+        train, test = self.parts(dataset, seed)
         kernel = self.network
         gram = kernel(train.images)
         found = flat(nc1_weightings(gram, train.labels))

@@ -77,6 +77,7 @@ MEASUREMENT = {
     "weight_decay": ("weight decay", ""),
     "precision": ("floating-point numbers of training", ""),
     "loss_function": ("loss that training minimises", ""),
+    "optimiser": ("method of descent", ""),
     "probes": ("epochs at which the network was looked at", "epochs"),
 }
 _NAMES = {
@@ -105,6 +106,7 @@ OUTCOME = {
         "share of the held-out samples whose nearest class mean is that of their class",
         "",
     ),
+    "held_out_accuracy": ("share of the held-out samples that the network decides as labelled", ""),
     "solver": ("how the solver, sampler or training ended", ""),
     "residual": ("relative residual of the equations that were solved", ""),
     "round_off": ("residual that float64 allows", ""),

@@ -9,20 +9,28 @@ import pandas as pd
 
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, at, means
+from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, Points, at, means
 from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_NAMES
 from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
-from kernel_collapse.runs.measurements import ImageNC1, KernelNC1
+from kernel_collapse.runs.measurements import ConvNetworkNC1, ImageNC1, KernelNC1, NetworkNC1
 from kernel_collapse.runs.trials import ShippedData, Trial
 from kernel_collapse_paper.experiments import topics
 from kernel_collapse_paper.experiments.logs import with_logs
 from kernel_collapse_paper.experiments.looks import decades
 
-#: Samples of digits and of shapes, depths, seeds, and the laws of shapes.
-GRIDS: dict[Preset, tuple[int, int, tuple[int, ...], int, tuple[str, ...]]] = {
-    "quick": (40, 40, (1, 3), 4, ("shapes in one place", "shapes anywhere")),
-    "paper": (120, 96, (1, 2, 3, 5), 6, ("shapes in one place", "shapes nearby", "shapes anywhere")),
+#: Samples of digits and of shapes, depths, seeds, the laws of shapes, and the networks that are trained: what is
+#: compiled for each takes longer than its training.
+GRIDS: dict[Preset, tuple[int, int, tuple[int, ...], int, tuple[str, ...], tuple[str, ...]]] = {
+    "quick": (40, 40, (1, 2), 3, ("shapes in one place", "shapes anywhere"), ("network", "conv-network-gap")),
+    "paper": (
+        120,
+        96,
+        (1, 2, 3, 5),
+        6,
+        ("shapes in one place", "shapes nearby", "shapes anywhere"),
+        ("network", "conv-network", "conv-network-gap"),
+    ),
 }
 HOLDOUT = 0.25
 ACTIVATION = "relu"
@@ -46,6 +54,19 @@ KINDS = {
     "conv-nngp-gap": ("pooled", "NNGP"),
     "conv-ntk-gap": ("pooled", "NTK"),
 }
+#: And networks, of how many hidden layers, and how they are trained. Their features are of order one where the weights
+#: have these variances: pixels of digits run to 16, those of shapes to 1.
+TRAINED = {"network": "dense", "conv-network": "flattened", "conv-network-gap": "pooled"}
+LAYERS = 2
+DESCENT: dict[str, Any] = {
+    "width": 32,
+    "epochs": 300,
+    "optimiser": "adam",
+    "learning_rate": 3e-3,
+    "weight_decay": 0.0,
+    "readout_variance": 1.0,
+}
+WEIGHTS = {"shipped": 0.25, "shapes": 4.0}
 COLOURS = {"dense": "#0072B2", "flattened": "#009E73", "pooled": "#D55E00"}
 MARKERS = {"dense": "o", "flattened": "^", "pooled": "s"}
 CELLS = ["data", "limit", "depth"]
@@ -53,44 +74,66 @@ CELLS = ["data", "limit", "depth"]
 VALUES = {
     "log_nc1": "NC1",
     "log_held_out": "NC1, held out",
-    "held_out_ncm_accuracy": "held out: nearest class mean",
+    "held_out_ncm_accuracy": "held out, nearest class mean",
 }
 
 
 def trials(preset: Preset) -> list[Trial]:
-    """Return every kernel of every depth on digits and on every law of shapes."""
-    *_, depths, seeds, _ = GRIDS[preset]
+    """Return every kernel of every depth, and every network, on digits and on every law of shapes."""
+    *_, depths, seeds, _, networks = GRIDS[preset]
     return [
         Trial(data=law, measurement=m, seed=seed)
-        for law in data_of(preset).values()
+        for name, law in data_of(preset).items()
         for seed in range(seeds)
-        for m in (KernelNC1(kernel="data", holdout=HOLDOUT), *_kernels(law, depths))
+        for m in (
+            KernelNC1(kernel="data", holdout=HOLDOUT),
+            *_kernels(law, depths),
+            *(_networks(law, networks) if preset == "paper" or name != "digits" else ()),
+        )
     ]
 
 
 def data_of(preset: Preset) -> dict[str, Any]:
     """Return the table of digits and every law of shapes by the name that it has in figures."""
-    digits, n, _, _, chosen = GRIDS[preset]
+    digits, n, _, _, chosen, _ = GRIDS[preset]
 
     def shapes(translation: float, noise: float) -> Any:
-        return laws.SPECIFICATIONS["shapes"](
-            n=n, dim=SIDE**2, n_classes=CLASSES, cell=1.0, translation=translation, noise=noise
+        options = {"n": n, "dim": SIDE**2, "n_classes": CLASSES, "cell": 1.0}
+        return laws.SPECIFICATIONS["shapes"].model_validate(
+            options | {"translation": translation, "noise": noise}
         )
 
     table = ShippedData(name="digits", n=digits, standardized=False)
     return {"digits": table} | {name: shapes(*SHAPES[name]) for name in chosen}
 
 
+def _padding(law: Any) -> dict[str, Any]:
+    """Return how convolutions pad images: around shapes, which leave an image on one side to enter on the other."""
+    return {"padding": "circular" if law.law == "shapes" else "same"}
+
+
 def _kernels(law: Any, depths: tuple[int, ...]) -> list[Any]:
-    """Return the kernels of every depth; convolutions go around shapes, which do so too."""
-    shared: dict[str, Any] = {"activation": ACTIVATION, "holdout": HOLDOUT}
-    padding = "circular" if law.law == "shapes" else "same"
+    """Return the kernels of every depth."""
+    found: list[Any] = []
+    for depth in depths:
+        for kernel in KINDS:
+            options = {"kernel": kernel, "activation": ACTIVATION, "depth": depth, "holdout": HOLDOUT}
+            if kernel in ("nngp", "ntk"):
+                found.append(KernelNC1.model_validate(options))
+            else:
+                found.append(ImageNC1.model_validate(options | _padding(law)))
+    return found
+
+
+def _networks(law: Any, kinds: tuple[str, ...]) -> list[Any]:
+    """Return the networks that are trained."""
+    shared = DESCENT | {"activation": ACTIVATION, "depth": LAYERS, "holdout": HOLDOUT}
+    shared |= {"weight_variance": WEIGHTS[law.law]}
     return [
-        KernelNC1(kernel=kernel, depth=depth, **shared)
-        if kernel in ("nngp", "ntk")
-        else ImageNC1(kernel=kernel, depth=depth, padding=padding, **shared)
-        for depth in depths
-        for kernel in KINDS
+        NetworkNC1.model_validate(shared)
+        if kind == "network"
+        else ConvNetworkNC1.model_validate(shared | {"kernel": kind} | _padding(law))
+        for kind in kinds
     ]
 
 
@@ -100,7 +143,8 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     of_data = rows.loc[rows["kernel"] == "data", ["data", "seed", "log_held_out"]]
     rows = with_logs(rows).astype({"depth": int})
     rows = rows.merge(of_data, on=["data", "seed"], how="left", suffixes=("", "_data"))
-    kinds = [KINDS[kernel] for kernel in rows["kernel"]]
+    known = KINDS | {kernel: (structure, "trained") for kernel, structure in TRAINED.items()}
+    kinds = [known[kernel] for kernel in rows["kernel"]]
     rows = rows.assign(structure=[kind for kind, _ in kinds], limit=[limit for _, limit in kinds])
     return rows.assign(data=[_label(row) for _, row in rows.iterrows()])
 
@@ -118,7 +162,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
         Figure(
             "images",
             "NC1 by depth of kernels of ReLU networks: dense (blue), convolutional and flattened (green), and with "
-            "global average pooling (red); NNGP solid, NTK dashed; dotted: the pixels themselves. Below: of "
+            "global average pooling (red); NNGP solid, NTK dashed; stars: trained networks; dotted: pixels. Below: of "
             f"{100 * HOLDOUT:.0f} % of the images, which are held out, about the class means of the others, and which "
             f"share of them is nearest to the mean of its class. Digits of 8 x 8 pixels; shapes of {CLASSES} classes "
             f"in {SIDE} x {SIDE}, in one place or moved about. Mean and one standard deviation over "
@@ -159,6 +203,13 @@ def _panel(of: pd.DataFrame, value: str, name: str) -> Panel:
                 dashes="-" if limit == "NNGP" else "--",
             )
         )
+    for structure, seen in of[of["limit"] == "trained"].groupby("structure"):
+        at_depth = intervals.summarise(seen, value, ["depth"])
+        mean, std = at_depth["mean"], at_depth["std"]
+        look: dict[str, Any] = {"color": COLOURS[str(structure)], "marker": "*", "size": 10.0}
+        marks.append(
+            Points(at_depth["depth"], mean, mean - std, mean + std, name=f"{structure} trained", **look)
+        )
     if f"{value}_data" in of:
         level = of.drop_duplicates("seed")[f"{value}_data"].mean()
         marks.append(Level(level, color=KERNEL_COLOURS["data"], width=1.2, dashes=":", name="pixels"))
@@ -191,58 +242,79 @@ def tables(rows: pd.DataFrame) -> list[Table]:
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     """Judge locality, pooling, depth, and the order of the two kernels."""
-    of = {structure: rows[rows["structure"] == structure] for structure in COLOURS}
-    pooled = of["pooled"]
-    first, last = (pooled[pooled["depth"] == pooled["depth"].agg(which)] for which in ("min", "max"))
+    kernels, trained = (rows[(rows["limit"] == "trained") == which] for which in (False, True))
+    of = {structure: kernels[kernels["structure"] == structure] for structure in COLOURS}
+    return [*_of_kernels(of), *_of_networks(trained, kernels), _order(kernels)]
 
-    def less(
-        claim: str, lower: pd.DataFrame, upper: pd.DataFrame, value: str, by: list[str] = CELLS
-    ) -> Verdict:
-        return intervals.above_zero(
-            claim, intervals.paired(lower, upper, value, by), _name, gap="fall of log10 NC1", by="data"
-        )
 
-    ntk, nngp = (rows[rows["limit"] == limit] for limit in ("NTK", "NNGP"))
+def _less(
+    claim: str, lower: pd.DataFrame, upper: pd.DataFrame, value: str = "log_nc1", cells: list[str] = CELLS
+) -> Verdict:
+    """Judge whether a value is lower in every cell."""
+    return intervals.above_zero(
+        claim, intervals.paired(lower, upper, value, cells), _name, gap="fall of log10 NC1", by="data"
+    )
+
+
+def _of_kernels(of: dict[str, pd.DataFrame]) -> list[Verdict]:
+    """Judge what locality, pooling and depth do to the kernels."""
+    dense, flattened, pooled = of["dense"], of["flattened"], of["pooled"]
+    shallow, deep = (pooled["depth"].agg(which) for which in ("min", "max"))
     return [
-        less(
-            "Locality collapses images: flattened convolutions have a lower NC1 than dense layers.",
-            of["flattened"],
-            of["dense"],
-            "log_nc1",
+        _less(
+            "Locality collapses images: kernels of flattened convolutions have a lower NC1 than dense ones.",
+            flattened,
+            dense,
         ),
-        less("Pooling collapses images further than flattening.", pooled, of["flattened"], "log_nc1"),
-        less(
-            "Pooling collapses held-out images further than flattening.",
-            pooled,
-            of["flattened"],
-            "log_held_out",
+        _less("Pooling collapses images further than flattening.", pooled, flattened),
+        _less(
+            "Pooling collapses held-out images further than flattening.", pooled, flattened, "log_held_out"
         ),
         *(
-            less(
+            _less(
                 f"The {structure} kernels collapse the images: NC1 is below that of the pixels.",
-                of[structure],
-                of[structure].assign(log_nc1=of[structure]["log_nc1_data"]),
-                "log_nc1",
+                rows,
+                rows.assign(log_nc1=rows["log_nc1_data"]),
             )
-            for structure in COLOURS
+            for structure, rows in of.items()
         ),
-        less(
-            f"Depth collapses the pooled kernels further: NC1 at depth {last['depth'].min()} is below that at depth "
-            f"{first['depth'].min()}.",
-            last,
-            first,
-            "log_nc1",
-            CELLS[:-1],
+        _less(
+            f"Depth collapses the pooled kernels further: NC1 at depth {deep} is below that at depth {shallow}.",
+            pooled[pooled["depth"] == deep],
+            pooled[pooled["depth"] == shallow],
+            cells=CELLS[:-1],
         ).about(topics.LAYERS),
-        intervals.above_zero(
-            "The NTK is not more collapsed than the NNGP.",
-            intervals.paired(nngp, ntk, "log_nc1", ["data", "structure", "depth"]),
-            _name,
-            gap="gap log10 NC1(NTK) − log10 NC1(NNGP)",
-            ties_hold=True,
-            by="structure",
-        ).about(topics.KERNELS),
     ]
+
+
+def _of_networks(trained: pd.DataFrame, kernels: pd.DataFrame) -> list[Verdict]:
+    """Judge what training adds, and whether it makes up for pooling."""
+    nngp, cells = kernels[kernels["limit"] == "NNGP"], ["data", "structure", "depth"]
+    dense, pooled = (trained[trained["structure"] == structure] for structure in ("dense", "pooled"))
+    said = "Trained networks are more collapsed than the NNGP of their layers"
+    return [
+        _less(f"{said}.", trained, nngp, cells=cells),
+        _less(f"{said} on held-out images, too.", trained, nngp, "log_held_out", cells),
+        _less(
+            "Trained networks that pool are more collapsed than dense ones on held-out images.",
+            pooled,
+            dense,
+            "log_held_out",
+        ),
+    ]
+
+
+def _order(kernels: pd.DataFrame) -> Verdict:
+    """Judge the order of the two kernels."""
+    nngp, ntk = (kernels[kernels["limit"] == limit] for limit in ("NNGP", "NTK"))
+    return intervals.above_zero(
+        "The NTK is not more collapsed than the NNGP.",
+        intervals.paired(nngp, ntk, "log_nc1", ["data", "structure", "depth"]),
+        _name,
+        gap="gap log10 NC1(NTK) − log10 NC1(NNGP)",
+        ties_hold=True,
+        by="structure",
+    ).about(topics.KERNELS)
 
 
 def _name(row: pd.Series[Any]) -> str:
