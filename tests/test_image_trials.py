@@ -10,7 +10,7 @@ import kernel_collapse as kc
 from kernel_collapse import cli, measure
 from kernel_collapse.kernels import Activation, AvgPool, Conv, ConvNNGP, ConvNTK, Flatten, GlobalAvgPool
 from kernel_collapse.runs import laws, tidy, trials
-from kernel_collapse.runs.measurements import DeepRFMNC1, ImageNC1, KernelNC1
+from kernel_collapse.runs.measurements import DeepRFMNC1, ImageNC1, KernelNC1, NetworkNC1
 from kernel_collapse.runs.trials import ShippedData, Trial, compute, describe_errors
 
 SHAPES = laws.SPECIFICATIONS["shapes"](n=24, dim=64, n_classes=3)
@@ -73,6 +73,34 @@ def test_held_out_samples_of_a_trial(measurement):
     plain = measurement.model_copy(update={"holdout": 0.0})
     assert "holdout" not in plain.model_dump()
     assert "held_out_nc1" not in compute(Trial(data=SHAPES, measurement=plain, seed=1))
+
+
+@pytest.mark.parametrize("kernel", ["network", "conv-network-gap"])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_held_out_samples_of_a_trained_network(kernel, loss):
+    options = {"width": 8, "depth": 1, "epochs": 40, "learning_rate": 0.01, "optimiser": "adam", "loss": loss}
+    what = {"kernel": kernel, "activation": "relu", "holdout": 0.25, "precision": "float64", **options}
+    found = compute(Trial(data=SHAPES, measurement=what, seed=1))
+    train, test = kc.data.split(SHAPES.sample(1), 0.25, seed=1)
+    if kernel == "network":
+        made, x, x_test = {"activation": "relu"}, train.x, test.x
+    else:
+        made, x, x_test = {"layers": [CONV, PHI, GlobalAvgPool()]}, train.images, test.images
+        del options["depth"]
+    training = kc.networks.train(train, seeds=[1], precision="float64", **options, **made)
+    network = training.networks[0]
+    expected = kc.held_out_collapse_from_features(
+        network.features(x), train.labels, network.features(x_test), test.labels
+    )
+    assert found["nc1_paper"] == training.nc1[0, -1, -1]
+    assert found["held_out_nc1"] == expected.nc1
+    assert found["held_out_ncm_accuracy"] == expected.ncm_accuracy
+    decided = network(x_test).argmax(
+        axis=1
+    )  # one output a class: the largest is nearest to its one-hot target
+    assert found["held_out_accuracy"] == (decided == test.labels).mean()
+    stored = NetworkNC1().model_dump()
+    assert {"optimiser", "holdout"}.isdisjoint(stored)
 
 
 def test_keys_of_rows_without_images_stay():

@@ -24,8 +24,8 @@ from kernel_collapse_paper.experiments.looks import decades
 GRIDS: dict[Preset, tuple[int, int, tuple[int, ...], int, tuple[str, ...], tuple[str, ...]]] = {
     "quick": (40, 40, (1, 2), 3, ("shapes in one place", "shapes anywhere"), ("network", "conv-network-gap")),
     "paper": (
-        120,
-        96,
+        80,
+        64,
         (1, 2, 3, 5),
         6,
         ("shapes in one place", "shapes nearby", "shapes anywhere"),
@@ -201,6 +201,7 @@ def _panel(of: pd.DataFrame, value: str, name: str) -> Panel:
                 color=COLOURS[structure],
                 marker=MARKERS[structure],
                 dashes="-" if limit == "NNGP" else "--",
+                band=0.1,
             )
         )
     for structure, seen in of[of["limit"] == "trained"].groupby("structure"):
@@ -283,7 +284,7 @@ def _of_kernels(of: dict[str, pd.DataFrame]) -> list[Verdict]:
             pooled[pooled["depth"] == deep],
             pooled[pooled["depth"] == shallow],
             cells=CELLS[:-1],
-        ).about(topics.LAYERS),
+        ),
     ]
 
 
