@@ -75,8 +75,7 @@ def test_held_out_samples_of_a_trial(measurement):
     assert "held_out_nc1" not in compute(Trial(data=SHAPES, measurement=plain, seed=1))
 
 
-@pytest.mark.parametrize("kernel", ["network", "conv-network-gap"])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize(("kernel", "loss"), [("network", "mse"), ("conv-network-gap", "cross_entropy")])
 def test_held_out_samples_of_a_trained_network(kernel, loss):
     options = {"width": 8, "depth": 1, "epochs": 40, "learning_rate": 0.01, "optimiser": "adam", "loss": loss}
     what = {"kernel": kernel, "activation": "relu", "holdout": 0.25, "precision": "float64", **options}
@@ -237,7 +236,12 @@ def test_what_has_no_images_is_refused_before_any_work(here, say, change, messag
     "data", [laws.SPECIFICATIONS["xor"](n=9, dim=2), ShippedData(name="wine", n=20), {"n": 8, "dim": 2}]
 )
 @pytest.mark.parametrize(
-    "what", [{"kernel": "conv-ntk"}, {"kernel": "deep-rfm", "base": {"kernel": "conv-ntk"}}]
+    "what",
+    [
+        {"kernel": "conv-ntk"},
+        {"kernel": "conv-network"},
+        {"kernel": "deep-rfm", "base": {"kernel": "conv-ntk"}},
+    ],
 )
 def test_trials_without_images_are_refused(data, what):
     with pytest.raises(ValidationError) as caught:
