@@ -22,7 +22,7 @@ from kernel_collapse_paper.experiments.looks import decades
 #: Samples of digits and of shapes, depths, seeds, the laws of shapes, and the networks that are trained: what is
 #: compiled for each takes longer than its training.
 GRIDS: dict[Preset, tuple[int, int, tuple[int, ...], int, tuple[str, ...], tuple[str, ...]]] = {
-    "quick": (40, 40, (1, 2), 3, ("shapes in one place", "shapes anywhere"), ("network", "conv-network-gap")),
+    "quick": (30, 40, (1, 2), 3, ("shapes in one place", "shapes anywhere"), ("network", "conv-network-gap")),
     "paper": (
         80,
         64,
