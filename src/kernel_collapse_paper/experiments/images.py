@@ -16,7 +16,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import ConvNetworkNC1, ImageNC1, KernelNC1, NetworkNC1
 from kernel_collapse.runs.trials import ShippedData, Trial
 from kernel_collapse_paper.experiments import topics
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import of_depths
 from kernel_collapse_paper.experiments.looks import decades
 
 #: Samples of digits and of shapes, depths, seeds, the laws of shapes, and the networks that are trained: what is
@@ -141,7 +141,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels with the names of data, what the network knows, and log10 NC1 of held-out images."""
     rows = rows.assign(log_held_out=np.log10(rows["held_out_nc1"].where(rows["held_out_nc1"] > 0)))
     of_data = rows.loc[rows["kernel"] == "data", ["data", "seed", "log_held_out"]]
-    rows = with_logs(rows).astype({"depth": int})
+    rows = of_depths(rows)
     rows = rows.merge(of_data, on=["data", "seed"], how="left", suffixes=("", "_data"))
     known = KINDS | {kernel: (structure, "trained") for kernel, structure in TRAINED.items()}
     kinds = [known[kernel] for kernel in rows["kernel"]]
