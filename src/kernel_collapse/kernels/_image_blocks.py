@@ -55,7 +55,8 @@ def through(
     The images are (height, width, channels, ...), and their variances and prints (height, width, ...), whose last axes
     broadcast against one another.
     """
-    gram, theta = inputs(x, y, plan.stages[0].full), None
+    pairs = np.broadcast_shapes(x.shape[3:], y.shape[3:])
+    gram, theta = inputs(_spread(x, pairs), _spread(y, pairs), plan.stages[0].full), None
     before: _Layer | None = None
     number, first = 0, True
     for place, stage in enumerate(plan.stages):
@@ -103,13 +104,15 @@ class _Rows:
         self.stage, self.prior, self.near, self.gram, self.theta = stage, prior, near, gram, theta
         self.tangent = tangent
         self.share = gram.dtype.type(prior.weights / stage.filter_positions)
-        self.q: Any = None
         self._of_rows: dict[int, np.ndarray] = {}
-        self.same: Any = None
+        self.q: Any = None
+        self._spread: Any = None
 
     def know(self, q: np.ndarray, q_other: np.ndarray, prints: np.ndarray, prints_other: np.ndarray) -> None:
         """Take the variances and the prints of the images of both sides."""
-        self.q, self.same = (q, q_other), (prints, prints_other)
+        self.q = q, q_other
+        pairs = np.broadcast_shapes(q.shape[2:], q_other.shape[2:])
+        self._spread = [_spread(of, pairs) for of in (q, q_other, prints, prints_other)]
 
     def run(self, keep: bool) -> tuple[np.ndarray, Any, Any]:
         """Return K and T after the stage, and the G and determinants of its activation if they are to be kept."""
@@ -185,9 +188,12 @@ class _Rows:
         return summed(room, (1, 2), columns, padded=not columns.wrap)
 
     def _moments(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._of_row(k, *self._spread[:2])
+
+    def _of_row(self, k: int, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.stage.full:
-            return self.q[0][k][None, :, None], self.q[1][:, None, :]
-        return self.q[0][k], self.q[1][k]
+            return left[k][None, :, None], right[:, None, :]
+        return left[k], right[k]
 
     def _angles(self, k: int, g: np.ndarray) -> np.ndarray:
         """Return the determinants of a row, and write the covariance of equal patches: it is their variance."""
@@ -195,18 +201,18 @@ class _Rows:
         product = q1 * q2
         det = g * g
         np.subtract(product, det, out=det)
-        np.maximum(det, 0.0, out=det)
-        one, other = self.same
-        same = one[k][None, :, None] == other[:, None, :] if self.stage.full else one[k] == other[k]
-        if same.any():
-            np.copyto(g, np.broadcast_to(q1, g.shape), where=same)
-            np.copyto(det, 0.0, where=same)
-            np.copyto(product, 0.0, where=same)  # none of them is looked at again
         assert self.stage.phi is not None
-        if self.stage.phi.needs_determinant:
-            at = nearly_collinear(product, det, self.stage.phi)
-            if len(at):
-                det.ravel()[at] = self._looked_at(k, np.unravel_index(at, det.shape), g, q1, q2)
+        at = np.unravel_index(nearly_collinear(product, det, self.stage.phi), det.shape)
+        if len(at[0]):
+            one, other = (np.broadcast_to(side, det.shape)[at] for side in self._of_row(k, *self._spread[2:]))
+            same = one == other
+            here = tuple(i[same] for i in at)
+            g[here], det[here] = np.broadcast_to(q1, g.shape)[here], 0.0
+            here = tuple(i[~same] for i in at)
+            if self.stage.phi.needs_determinant and len(here[0]):
+                det[here] = self._looked_at(k, here, g, q1, q2)
+            elif len(here[0]):
+                det[here] = np.maximum(det[here], 0.0)
         return det
 
     def _looked_at(
@@ -238,6 +244,11 @@ class _Rows:
             return phi.kappa(q1, q2, g, det), None
         kappa, slopes = phi.kappa_and_slopes(q1, q2, g, det)
         return kappa, slopes * t
+
+
+def _spread(of: np.ndarray, pairs: tuple[int, ...]) -> np.ndarray:
+    """Return what is known of images on one side beside every image of the other, so that loops run over pairs."""
+    return np.ascontiguousarray(np.broadcast_to(of, (*of.shape[: of.ndim - len(pairs)], *pairs)))
 
 
 def _room(
