@@ -105,8 +105,10 @@ class ConvNetwork(Wide):
             found = self._whole(x, y, of_x, of_y, plan, tangent=tangent, diagonal=diagonal)
             return [(kernel._of(*found), self._eps()) for kernel in wanted]
         images = [inside(self._cast(side), plan) for side in (x, y)]
-        blocks = [np.empty((len(x), len(y)), dtype=images[0].dtype) for _ in wanted]
+        blocks = [np.zeros((len(x), len(y)), dtype=images[0].dtype) for _ in wanted]
         for rows, columns in cut(len(x), len(y), max(1, ROW // plan.row)):
+            if diagonal and columns.stop <= rows.start:
+                continue
             left = seen_of(of_x, rows, (slice(None), None))
             right = seen_of(of_y, columns, (None, slice(None)))
             features, theta = _image_blocks.through(
@@ -120,6 +122,8 @@ class ConvNetwork(Wide):
             )
             for block, kernel in zip(blocks, wanted, strict=True):
                 block[rows, columns] = kernel._of(features, theta)
+        if diagonal:
+            blocks = [np.triu(block) + np.triu(block, 1).T for block in blocks]
         return [(block, self._eps()) for block in blocks]
 
     def _whole(
@@ -226,14 +230,18 @@ class ConvNetwork(Wide):
 
         def put(where: tuple[slice, slice]) -> None:
             rows, columns = where
+            on_diagonal = symmetric and rows.start == columns.start
             ((block, _),) = self._blocks(
-                [self], x[rows], y[columns], [v[rows] for v in of_x], [v[columns] for v in of_y]
+                [self],
+                x[rows],
+                y[columns],
+                [v[rows] for v in of_x],
+                [v[columns] for v in of_y],
+                diagonal=on_diagonal,
             )
             self._require_finite(np.isfinite(block).all())
-            if symmetric and rows.start == columns.start:
-                block = np.triu(block) + np.triu(block, 1).T
             gram[rows, columns] = block
-            if symmetric and rows.start != columns.start:
+            if symmetric and not on_diagonal:
                 gram[columns, rows] = block.T
 
         tiles = (
