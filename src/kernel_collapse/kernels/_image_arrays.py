@@ -49,14 +49,19 @@ CHANNELS = 32
 
 def inputs(x: Any, y: Any, full: bool) -> Any:
     """Return K^0, products of pixels over the number of channels, of images (height, width, channels, ...)."""
+    in_place = isinstance(x, np.ndarray)
     channels = x.shape[2]
     if channels > CHANNELS and x.ndim == 5 and int(x.shape[4]) == 1 and int(y.shape[3]) == 1:
         return _products(x, y, full)
     total = None
     for k in range(channels):
         product = of_left(x[:, :, k], full) * of_right(y[:, :, k], full)
-        total = product if total is None else total + product
-    return total / channels
+        total = product if total is None else _added(total, product, total if in_place else None)
+    return _over(total, channels, in_place)
+
+
+def _over(values: Any, count: int, in_place: bool) -> Any:
+    return np.divide(values, count, out=values) if in_place else values / count
 
 
 def _products(x: Any, y: Any, full: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -159,22 +160,22 @@ class ConvNetwork(Wide):
         step = self._step(left)
 
         def some(part: slice) -> Float[np.ndarray, " m"]:
-            seen = self._seen(left[part]), self._seen(right[part])
-            return self._of_pairs(left[part], right[part], *seen)
+            x, y = left[part], right[part]
+            of_x = self._prepared(x)
+            of_y = of_x if left is right else self._prepared(y)
+            found = []
+            for few in pieces(len(x), step):
+                seen = (seen_of(of, few, (slice(None),)) for of in (of_x, of_y))
+                found.append(self._of_pairs(x[few], y[few], *seen))
+            return np.concatenate(found)
 
-        return self._finite(np.concatenate(spread(some, pieces(len(left), step)))), max(self._eps(), EPS)
+        # Variances are far quicker of many images at once; but every core has its part.
+        share = -(-len(left) // (os.cpu_count() or 1))
+        parts = pieces(len(left), min(16 * step, max(step, share)))
+        return self._finite(np.concatenate(spread(some, parts))), max(self._eps(), EPS)
 
     def _diagonal(self, x: Any) -> Evaluated:
-        if not isinstance(x, np.ndarray):
-            return self._whole_pairs(x, x)
-
-        def some(part: slice) -> Float[np.ndarray, " m"]:
-            seen = self._seen(x[part])
-            return self._of_pairs(x[part], x[part], seen, seen)
-
-        return self._finite(np.concatenate(spread(some, pieces(len(x), self._step(x))))), max(
-            self._eps(), EPS
-        )
+        return self._pairs(x, x)
 
     def _pairs_among(self, x: Any, left: Any, right: Any) -> tuple[Any, Any, float]:
         """Return the kernel of each image with itself and of pairs of them, whose images are looked at once."""
