@@ -64,6 +64,7 @@ QUESTIONS = (
             Source("limiting-kernels-balanced", topics.KERNELS),
             Source("limiting-kernels-imbalanced", topics.KERNELS),
             Source("real-data", topics.KERNELS),
+            Source("images", topics.KERNELS),
             Source("theory-vs-samples"),
         ),
         "One law, with one cell whose simultaneous interval of log10 NC1(NTK) − log10 NC1(NNGP) is below zero, where "

@@ -60,9 +60,10 @@ class Experiment:
         """Return what is drawn, tabulated and judged.
 
         A column that other experiments fill otherwise (a width is a number, or one for each layer) comes as one of
-        objects; here it is one of numbers again, where it has nothing else.
+        objects; here it is one of numbers again, where it has nothing else. Each of these is a block of its own in
+        memory until the table is copied, and a hundred of them make pandas warn of whatever adds a column.
         """
-        return self.prepare(rows.infer_objects())
+        return self.prepare(rows.infer_objects().copy())
 
     def findings(self, rows: pd.DataFrame) -> Findings:
         """Return all that the rows show; they are prepared once."""
