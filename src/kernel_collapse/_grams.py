@@ -12,7 +12,7 @@ from kernel_collapse._methods import Measurement
 from kernel_collapse._shapes import Float
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.runs.deep_rfm import DeepRFMNC1, machine
+from kernel_collapse.runs.deep_rfm import DeepRFMNC1, inputs, machine
 from kernel_collapse.runs.measurements import AdaptiveNC1, gram, solve
 from kernel_collapse.solution import Status
 
@@ -71,7 +71,7 @@ def _deep_rfm(what: DeepRFMNC1, dataset: Dataset) -> Made:
     found = machine(what, dataset, raise_on_failure=False)
 
     def others(test: Dataset) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-        last = found.held_out(test.x).layers[-1]
+        last = found.held_out(inputs(what, test)).layers[-1]
         return last.cross, last.diagonal
 
     resolved = found.status is Status.RESOLVED

@@ -14,11 +14,15 @@ from kernel_collapse.collapse import NC1, WEIGHTINGS, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.solution import Status
 
-__all__ = ["DeepRFMNC1", "machine"]
+__all__ = ["DeepRFMNC1", "inputs", "machine"]
 
 
 class DeepRFMNC1(Specification):
-    """NC1 of the last layer of a deep RFM (`kernel_collapse.deep_rfm`), and of the three kernels of every layer."""
+    """NC1 of the last layer of a deep RFM (`kernel_collapse.deep_rfm`), and of the three kernels of every layer.
+
+    `constant` is a feature of that value beside those of the data: rows are scaled to unit length, and without it
+    samples of one direction and different lengths are the same.
+    """
 
     kernel: Literal["deep-rfm"] = "deep-rfm"
     activation: str = "relu"
@@ -28,6 +32,7 @@ class DeepRFMNC1(Specification):
     ridge: NonNegativeFloat = 0.0
     fits: PositiveInt = 1
     targets: Literal["given", "one-hot"] = "given"
+    constant: NonNegativeFloat = 0.0
 
     @field_validator("activation")
     @classmethod
@@ -60,14 +65,20 @@ class DeepRFMNC1(Specification):
         }
 
 
+def inputs(what: DeepRFMNC1, dataset: Dataset) -> Float[np.ndarray, "n d"]:
+    """Return what a deep RFM is given of a data set: its features, and the constant one beside them."""
+    x = dataset.x
+    return np.column_stack([x, np.full(len(x), what.constant)]) if what.constant else x
+
+
 def machine(what: DeepRFMNC1, dataset: Dataset, *, raise_on_failure: bool = True) -> rfm.DeepRFM:
     """Return the deep RFM of that specification on a data set."""
-    options = what.model_dump(exclude={"kernel", "fitted", "fits", "targets"})
+    options = what.model_dump(exclude={"kernel", "fitted", "fits", "targets", "constant"})
     targets: Float[np.ndarray, "n k"] = dataset.targets
     if what.targets == "one-hot":
         targets = 2.0 * np.eye(int(dataset.labels.max()) + 1)[dataset.labels] - 1.0
     return rfm.deep_rfm(
-        dataset.x,
+        inputs(what, dataset),
         targets,
         kernel=what.fitted,
         iterations=what.fits,

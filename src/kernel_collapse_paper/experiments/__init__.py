@@ -19,6 +19,7 @@ from kernel_collapse_paper.experiments import (
     deep_kernels,
     deep_widths,
     depth,
+    feature_learning,
     finite_width_ntk,
     limiting_kernels,
     real_data,
@@ -48,6 +49,7 @@ REGISTRY: dict[str, Experiment] = {
         deep_kernels.EXPERIMENT,
         deep_widths.EXPERIMENT,
         deep_data.EXPERIMENT,
+        feature_learning.EXPERIMENT,
         finite_width_ntk.EXPERIMENT,
         training_path.EXPERIMENT,
     )
