@@ -159,7 +159,7 @@ X, Y = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]), np.array([1.0, -1.0, 1.0]
         ({"targets": [1.0, -1.0]}, "x has 3 rows and targets 2"),
         ({"targets": np.zeros(3)}, "targets are zeros alone"),
         ({"labels": [0, 1]}, "x have 3 rows and there are 2 labels"),
-        ({"kernel": kc.kernels.NTK("relu")}, r"kernel is NTK\('relu'\), expected one with a derivative"),
+        ({"kernel": kc.kernels.NTK("gelu")}, "kernel is the NTK of 'gelu', whose slopes have no closed form"),
         ({"kernel": "laplac"}, "did you mean 'laplace'"),
         ({"kernel": 3}, "kernel is 3, expected one with a derivative"),
         ({"kernel": Linear(), "bandwidth": 2.0}, "bandwidth is given beside a kernel"),
