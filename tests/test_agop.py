@@ -171,6 +171,68 @@ def test_torch_models(data):
     np.testing.assert_allclose(kc.torch.agop(frozen, x), kc.torch.agop(model, x), atol=1e-13)
 
 
+def descending():
+    """A classifier one of whose eight features decides, its samples in batches of two sizes, and its training."""
+    torch.manual_seed(0)
+    x = torch.randn(120, 8, dtype=torch.float64)
+    labels = (x[:, 0] > 0).long()
+    model = nn.Sequential(
+        nn.Linear(8, 40), nn.ReLU(inplace=True), nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 2)
+    )
+    model = model.double()
+    descent = torch.optim.SGD(model.parameters(), lr=0.2, weight_decay=1e-3)
+
+    def step():
+        descent.zero_grad()
+        nn.functional.cross_entropy(model(x), labels).backward()
+        descent.step()
+
+    return model, x, [(x[:70], labels[:70]), (x[70:], labels[70:])], step
+
+
+def test_the_recorder_follows_the_ansatz_over_training(tmp_path):
+    model, x, loader, step = descending()
+    callback = kc.torch.Callback(
+        loader, "4", epochs=[0, 150, 300], ansatz="all linear layers", path=tmp_path / "history.npz"
+    )
+    for epoch in range(301):
+        found = callback(model, epoch)
+        if found is not None:
+            assert list(found.ansatz) == ["0", "2", "4"]
+            for layer in found.ansatz:
+                weight = dict(model.named_modules())[layer].weight.detach().numpy()
+                known = kc.rfm.feature_ansatz(weight.T @ weight, kc.torch.agop(model, x, layer=layer))
+                assert found.ansatz[layer].correlation == pytest.approx(known.correlation, abs=1e-9)
+                assert found.ansatz[layer].cosine == pytest.approx(known.cosine, abs=1e-9)
+        step()
+    curves = callback.history.ansatz()
+    assert curves["0"][-1] > max(0.9, curves["0"][0])
+    loaded = kc.History.load(tmp_path / "history.npz")
+    assert loaded.ansatz() == curves
+    assert loaded.ansatz("cosine") == callback.history.ansatz("cosine")
+    plain = kc.torch.record(model, loader, "4")
+    assert plain.ansatz == {}
+    assert plain["4"].nc1 == kc.torch.record(model, loader, "4", ansatz=["2", "0"])["4"].nc1
+    callback.history.append(plain, 400)
+    assert np.isnan(callback.history.ansatz()["0"][-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ansatz": "1"}, "ansatz is '1', a ReLU, expected torch.nn.Linear"),
+        ({"ansatz": "fc"}, "layers is 'fc'"),
+        ({"ansatz": "0", "decide": "none", "once": True}, "the loader is an iterator"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_what_has_no_ansatz_is_refused_before_any_pass(change, message):
+    model, _, loader, _ = descending()
+    once = change.pop("once", False)
+    with pytest.raises(kc.InputError, match=message):
+        kc.torch.record(model, iter(loader) if once else loader, "4", **change)
+
+
 def test_torch_and_jax_agree(data):
     x = data[0]
     network = kc.networks.initialise(4, width=6, outputs=3, bias_variance=0.1, activation="erf")
