@@ -34,6 +34,7 @@ VERDICTS = {
     "deep-kernels": 13,
     "deep-widths": 3,
     "deep-data": 3,
+    "feature-learning-kernels": 16,
     "finite-width-ntk": 3,
     "training-path": 3,
     "real-data": 4,
