@@ -35,6 +35,7 @@ VERDICTS = {
     "deep-widths": 3,
     "deep-data": 3,
     "images": 11,
+    "feature-learning-kernels": 16,
     "finite-width-ntk": 3,
     "training-path": 3,
     "real-data": 4,

@@ -56,6 +56,9 @@ class ProductKernel(Kernel):
     def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
         """Return the derivatives of `of_products` in `q1` and in `c`."""
 
+    def _require_slopes(self) -> None:
+        """Refuse, before any work, a kernel whose parameters leave it without slopes."""
+
     def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
         """Return the kernel of every row of `x` with every row of `y`."""
         xp = _arrays.namespace(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from kernel_collapse import _extras, _results
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import Collapse
+from kernel_collapse.rfm import FeatureAnsatz
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +49,9 @@ class Record(Mapping[str, Collapse]):
     classifier : str
         Name of the last linear layer, whose weights and bias are in the metrics of the features before it; empty if
         there is none.
+    ansatz : dict
+        Of each linear layer that was asked for a `kernel_collapse.rfm.FeatureAnsatz`: how well W'W matches the root of
+        the average gradient outer product in what it is given.
 
     Examples
     --------
@@ -67,6 +71,7 @@ class Record(Mapping[str, Collapse]):
     counts: Int[np.ndarray, " C"]
     decided: str
     classifier: str = ""
+    ansatz: dict[str, FeatureAnsatz] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> Collapse:
         """Return the metrics of a layer."""

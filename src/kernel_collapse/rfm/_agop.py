@@ -47,8 +47,10 @@ def kernel_agop(
     targets : array_like, shape (n,) or (n, k)
         What is fitted.
     kernel : ProductKernel
-        `kernels.NNGP`, `kernels.Linear`, `kernels.Laplace`, `kernels.Gaussian` or one of your own; of the first two
-        products are means over the features.
+        `kernels.NNGP`, `kernels.NTK`, `kernels.Linear`, `kernels.Laplace`, `kernels.Gaussian` or one of your own; of
+        the first three products are means over the features. The NTK has slopes where the dual of the activation's
+        derivative is known. That of ReLU has a kink at the samples, as the Laplace kernel has, whose part of the
+        gradient is taken as 0.
     ridge : float
         Zero or more.
     metric : array_like, shape (d, d), optional
@@ -86,6 +88,7 @@ def kernel_agop(
     ridge = _validate.positive(ridge, "ridge", zero_allowed=True)
     if not isinstance(kernel, ProductKernel):
         raise InputError.of("kernel", kernel, "a kernels.ProductKernel", "those have slopes")
+    kernel._require_slopes()
     n, dim = rows.shape
     moved = rows / dim if kernel.per_feature else rows
     if metric is not None:

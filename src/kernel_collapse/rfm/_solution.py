@@ -36,7 +36,8 @@ class RFMLayer:
     nc1_input, nc1_agop, nc1 : float
         tr S_W / tr S_B of the input, after M^{1/2}, and of the features.
     round_off : float
-        Estimate of the relative error of the three, added up over this layer and those below.
+        Bound of the relative error of the three: what this layer adds, and what it makes of the errors of those below.
+        It is measured, not proved: never below the error in the problems of docs/deep-rfm.md, and often far above it.
     condition : float
         Condition number of the kernel with the ridge, the largest of the iterations.
     training_error : float
@@ -157,7 +158,7 @@ class DeepRFM(Solution):
 
     @property
     def round_off(self) -> Float[np.ndarray, " layers"]:
-        """Estimate of the relative error of NC1 of every layer."""
+        """Bound of the relative error of NC1 of every layer."""
         return np.array([layer.round_off for layer in self.layers])
 
     @property

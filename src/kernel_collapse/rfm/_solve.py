@@ -155,6 +155,7 @@ def _kernel(kernel: Any, bandwidth: float | None) -> ProductKernel:
             f"one with a derivative: {', '.join(map(repr, RFM_KERNELS))}, or a kernels.ProductKernel",
             "give it the methods of_products and slopes",
         )
+    kernel._require_slopes()
     if bandwidth is not None:
         raise InputError("bandwidth", "given beside a kernel", "either", "a kernel has its own parameters")
     return kernel

@@ -64,6 +64,7 @@ MEASUREMENT = {
     "ridge": ("what is added to the diagonal of that kernel", ""),
     "fits": ("fits of each layer of a deep RFM", ""),
     "targets": ("targets of the data, or one-hot ones of -1 and 1", ""),
+    "constant": ("constant feature beside those of the data", "features"),
     "label_term": ("term of the labels in the equations of state", ""),
     "starts": ("starts of the solver", ""),
     "target_accuracy": ("relative Monte Carlo error of NC1 that was aimed at", ""),

@@ -46,7 +46,7 @@ class Callback:
         To go on with, as of a job that was stopped: ``History.load(path)``. Epochs that it has are not recorded again.
     **options
         As for `record`: `reduce`, `n_classes`, `classifier`, `metrics`, `weighting`, `split`, `autocast`, `processes`,
-        `progress`.
+        `ansatz`, `progress`.
 
     Attributes
     ----------
@@ -173,6 +173,7 @@ OPTIONS = (
     "split",
     "autocast",
     "processes",
+    "ansatz",
     "progress",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import Weighting
 from kernel_collapse.recording import Alone, Batch, Progress, Record, Wanted, collect, refuse_decide
+from kernel_collapse.torch._ansatz import ansatz_of, linear_layers
 from kernel_collapse.torch._batches import Split, called, device_of, moved, precision, split_batch
 from kernel_collapse.torch._features import Reduce
 from kernel_collapse.torch._hooks import Taps, evaluating
@@ -40,6 +42,7 @@ def record(
     split: Split | None = None,
     autocast: torch.dtype | None = None,
     processes: str = "merged",
+    ansatz: str | Sequence[str] | None = None,
     progress: bool | Callable[[int, int | None], Any] | None = None,
 ) -> Record:
     r"""Return every metric of neural collapse of layers of a PyTorch model.
@@ -84,6 +87,10 @@ def record(
     processes : {"merged", "alone"}
         Under `torch.distributed`, every process must call this with its own samples, and each gets the record of all.
         "alone": this process is the only one that calls.
+    ansatz : str or sequence of str, optional
+        Linear layers, as `layers` names them or "all linear layers", whose W'W is set beside the root of the average
+        gradient outer product in what they are given (`kernel_collapse.torch.agop`): `Record.ansatz`. It takes a pass
+        with gradients more, in the precision of the model.
     progress : bool or callable
         True draws a bar; a function is called as progress(done, total) with numbers of batches.
 
@@ -121,7 +128,9 @@ def record(
     _validate.choice(metrics, ("all", "traces"), "metrics")
     plain = unwrapped(model)
     refuse_decide(decide, loader)
-    together = Together() if processes == "merged" and are_several() else Alone()
+    several = processes == "merged" and are_several()
+    linear = [] if ansatz is None else linear_layers(plain, ansatz, loader, several)
+    together = Together() if several else Alone()
     with evaluating(plain):
         reader: _Reader | None = None
         failed: Exception | None = None
@@ -144,13 +153,14 @@ def record(
         assert reader is not None
         shown = Progress(progress, _total(loader, decide))
         try:
-            return collect(
+            found = collect(
                 lambda: reader.batches(shown),
                 Wanted(reader.n_classes, metrics, weighting, decide),
                 lambda _: reader.classifiers(),
                 together,
                 reader.plan.classifier,
             )
+            return replace(found, ansatz=ansatz_of(plain, loader, linear, split)) if linear else found
         finally:
             shown.close()
 
