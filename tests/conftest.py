@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+import checks  # noqa: F401, before any module of the library
 import quick_rows
 from kernel_collapse.cli import main
 from kernel_collapse.runs.run import Run
