@@ -40,13 +40,12 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
-# Fields of several results have one name (`nc1` of Posterior and DeepRFM), and a name alone may mean either.
-suppress_warnings = ["ref.python"]
 #: Classes whose name means another one wherever a docstring says it.
 HOMONYMS = {"kernel_collapse.kernels.Activation"}
 
 _PAGE = re.compile(r"([\w-]+)\.md\b")
 _ELSEWHERE = re.compile(r"\[([^\]]+)\]\(\.\./[\w/]+\.md\)")
+_SEVERAL = re.compile(r"(\w+(?:, \w+)+)( : .*)?")
 _NAME = re.compile(r"^- `(kernel_collapse[\w.]*)`.*$", re.M)
 
 
@@ -92,6 +91,30 @@ def extend(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] = _NAME.sub(lambda line: documented(line[1]), source[0])
 
 
+def each_by_itself(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Give each of several attributes that are described together ("a, b : float") an entry of its own.
+
+    Napoleon takes the first for the name and the others for its type, and looks for classes of their names.
+    """
+    parted: list[str] = []
+    at = 0
+    while at < len(lines):
+        found = _SEVERAL.fullmatch(lines[at])
+        indented = at + 1 < len(lines) and lines[at + 1].startswith("    ")
+        if not (found and indented):
+            parted.append(lines[at])
+            at += 1
+            continue
+        end = at + 1
+        while end < len(lines) and (lines[end].startswith("    ") or not lines[end]):
+            end += 1
+        for attribute in found[1].split(", "):
+            parted += [attribute + (found[2] or ""), *lines[at + 1 : end]]
+        at = end
+    lines[:] = parted
+
+
 def setup(app: Sphinx) -> None:
     """Register the above."""
     app.connect("source-read", extend)
+    app.connect("autodoc-process-docstring", each_by_itself, priority=400)  # before napoleon

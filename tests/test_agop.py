@@ -224,3 +224,32 @@ def test_the_ansatz_of_powers(rng):
     assert np.isnan(nothing.cosine)
     assert nothing.reason
     assert jax.config.jax_enable_x64 is False
+
+
+def test_the_ansatz_of_any_scale_and_power(rng):
+    """Neither figure sees the scale; a power may be so large that the largest eigenvalue alone counts."""
+    a, b = rng.normal(size=(2, 5, 5))
+    left, right = a @ a.T, b @ b.T
+    for power in (0.5, 2.0, 1e3):
+        plain = kc.rfm.feature_ansatz(left, right, power=power)
+        for scale in (1e-300, 1e300):
+            scaled = kc.rfm.feature_ansatz(left * scale, right / scale, power=power)
+            assert scaled.correlation == pytest.approx(plain.correlation, rel=1e-9)
+            assert scaled.cosine == pytest.approx(plain.cosine, rel=1e-9)
+    top = np.linalg.eigh(right)[1][:, -1]
+    last = kc.rfm.feature_ansatz(np.outer(top, top), right, power=1e9)
+    assert last.cosine == pytest.approx(1.0, abs=1e-12)
+
+
+def test_the_ansatz_where_round_off_decides(rng):
+    """The power 0.01 of an eigenvalue of round-off is 0.7, and of none it is 0; exact zeros are known."""
+    b = rng.normal(size=(5, 2))
+    found = kc.rfm.feature_ansatz(np.eye(5), b @ b.T, power=0.01)
+    assert np.isnan([found.correlation, found.cosine]).all()
+    assert "round-off" in found.reason
+    assert kc.rfm.feature_ansatz(np.eye(5), b @ b.T).reason == ""
+    exact = kc.rfm.feature_ansatz(np.diag([1.0, 1.0, 0.0]), np.diag([3.0, 3.0, 0.0]), power=0.01)
+    assert exact.cosine == pytest.approx(1.0, abs=1e-15)
+    constant = kc.rfm.feature_ansatz(np.full((3, 3), 0.1), np.eye(3))
+    assert np.isnan(constant.correlation)
+    assert constant.reason

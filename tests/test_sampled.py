@@ -228,7 +228,10 @@ def test_seeds_repeat_and_differ():
         ({"max_pairs": 47}, "max_pairs is 47, expected at least 48"),
         ({"pairs": 1.5}, "pairs is 1.5, expected a whole number"),
         ({"seed": -1}, "seed is -1"),
-        ({"kernel": "nntk"}, "kernel is 'nntk', expected one of nngp, ntk: did you mean 'ntk'"),
+        (
+            {"kernel": "nntk"},
+            "kernel is 'nntk', expected one of nngp, ntk, conv-nngp, conv-ntk, .*: did you mean 'ntk'",
+        ),
         ({"weighting": "published"}, "weighting is 'published', expected 'paper', 'sample' or 'class'"),
         ({"weighting": "papre"}, "weighting is 'papre'.*did you mean 'paper'"),
         ({"activation": "reul"}, "did you mean 'relu'"),

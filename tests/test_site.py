@@ -71,6 +71,7 @@ def test_the_reference_documents_every_public_name(site):
     text = (site / "api.html").read_text(encoding="utf-8")
     assert "Parameters" in text
     assert "class_sizes" in text
+    assert "<em>,</em>)" not in text  # attributes that are described together, taken for a type
 
 
 def test_a_page_that_no_heading_names_is_listed_last():

@@ -26,6 +26,9 @@ from kernel_collapse.rfm._fit import fit, gradients_of
 
 __all__ = ["FeatureAnsatz", "feature_ansatz", "kernel_agop"]
 
+#: What round-off may make of the largest entry of a power, at most.
+RESOLVED = 1e-3
+
 
 def kernel_agop(
     x: ArrayLike,
@@ -119,9 +122,10 @@ class FeatureAnsatz:
     Attributes
     ----------
     correlation : float
-        Pearson correlation of the entries; NaN where either matrix has one value throughout.
+        Pearson correlation of the entries; NaN where either matrix has one value throughout, or where round-off
+        decides the power.
     cosine : float
-        Cosine of the entries, not centred; NaN where either matrix is 0.
+        Cosine of the entries, not centred; NaN where either matrix is 0, or where round-off decides the power.
     reason : str
         Empty, or why a number is NaN.
     """
@@ -164,18 +168,49 @@ def feature_ansatz(weight_gram: ArrayLike, agop: ArrayLike, *, power: float = 0.
     >>> round(found.correlation, 12), round(found.cosine, 12)
     (1.0, 1.0)
     """
-    left = _definite(weight_gram, "weight_gram")
-    right = _definite(agop, "agop", len(left))
-    values, vectors = eigh(right)
-    right = (vectors * np.maximum(values, 0.0) ** _validate.positive(power, "power")) @ vectors.T
-    cosine = _cosine(left, right)
-    correlation = _cosine(left - left.mean(), right - right.mean())
-    reason = "either matrix is 0 or has one value throughout" if np.isnan(cosine + correlation) else ""
+    left = _scaled(_definite(weight_gram, "weight_gram"))
+    right = _scaled(_definite(agop, "agop", len(left)))
+    right, reason = _power(right, _validate.positive(power, "power"))
+    cosine, correlation = _cosine(left, right), _cosine(_centred(left), _centred(right))
+    if not reason and np.isnan(cosine + correlation):
+        reason = "either matrix is 0 or has one value throughout"
     return FeatureAnsatz(correlation, cosine, reason)
 
 
+def _scaled(matrix: Any) -> Any:
+    """Return a matrix with its largest entry at 1: neither figure sees the scale, and no power overflows."""
+    largest = np.abs(matrix).max()
+    return matrix / largest if largest > 0.0 else matrix
+
+
+def _power(matrix: Any, power: float) -> tuple[Any, str]:
+    """Return a power of a positive semidefinite matrix, or NaN with the reason where its round-off decides it.
+
+    An eigenvalue of the size of round-off may be zero as well. The power of it is then uncertain by as much as the
+    power of the round-off, which is small beside the power of the largest unless the exponent is close to zero.
+    """
+    values, vectors = eigh(matrix)
+    size = max(float(values.max()), 0.0)
+    shares = np.maximum(values, 0.0) / (size or 1.0)
+    unclear = len(matrix) * np.finfo(float).eps
+    if np.any((values != 0.0) & (shares <= unclear)) and unclear**power > RESOLVED:
+        reason = (
+            f"the AGOP has eigenvalues of the size of round-off, and their power of {power:g} is not small beside that "
+            "of the largest"
+        )
+        return np.full_like(matrix, np.nan), reason
+    return (vectors * shares**power) @ vectors.T, ""
+
+
+def _centred(matrix: Any) -> Any:
+    """Return a matrix less the mean of its entries; 0 where no more than round-off is left."""
+    left = matrix - matrix.mean()
+    round_off = 4.0 * np.finfo(float).eps * np.abs(matrix).max()
+    return left if np.abs(left).max() > round_off else np.zeros_like(matrix)
+
+
 def _cosine(left: Any, right: Any) -> float:
-    """Return the cosine of two matrices as vectors; NaN where one is no more than round-off."""
+    """Return the cosine of two matrices as vectors; NaN where one is 0."""
     sizes = [float(np.linalg.norm(matrix)) for matrix in (left, right)]
     if min(sizes) == 0.0:
         return float("nan")
