@@ -51,9 +51,9 @@ def draw(path):
 if sys.argv[1:2] == ["--figure"]:
     draw(sys.argv[2])
 else:
-    print("NC1 in 8 dimensions       data      NNGP       NTK")
+    print("NC1 in 8 dimensions       data      NNGP       NTK      (shapes: images of 8 x 8)")
     for law in kc.data.laws():
-        data = kc.data.sample(law, n=240, dim=8, seed=0)
+        data = kc.data.sample(law, n=240, dim=64 if law == "shapes" else 8, seed=0)
         ratios = [kc.nc1_from_features(data.x, data.labels).ratio]
         ratios += [kc.nc1(kernel(data.x, depth=3), data.labels).ratio for kernel in (kc.nngp, kc.ntk)]
         print(f"{law:<20}" + "".join(f"{ratio:10.3f}" for ratio in ratios))

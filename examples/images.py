@@ -4,8 +4,7 @@ import kernel_collapse as kc
 from kernel_collapse.kernels import Activation, AvgPool, Conv, ConvNNGP, ConvNTK, GlobalAvgPool
 
 digits = kc.data.shipped("digits")
-images = kc.data.from_arrays(digits.x.reshape(-1, 8, 8, 1) / 16.0, digits.labels, name="digits")
-train, test = kc.data.split(kc.data.subset(images, 120, seed=0), holdout=0.25, seed=0)
+train, test = kc.data.split(kc.data.subset(digits, 120, seed=0), holdout=0.25, seed=0)
 
 pooled = [Conv(3), Activation("relu"), AvgPool(2), Conv(3), Activation("relu"), GlobalAvgPool()]
 kernels = {
@@ -27,7 +26,14 @@ for name, kernel in kernels.items():
     )
     print(f"{name:<30} {found.nc1:>8.3f} {held_out.nc1:>8.3f} {held_out.accuracy:>8.1%}")
 
-whole = kc.data.subset(images, 400, seed=1)
+print("deep RFM on the convolutional NNGP, pooled: NC1 of training and held-out digits by layer")
+x, x_test, kernel = train.images, test.images, ConvNNGP(pooled)
+machine = kc.deep_rfm(kernel(x), train.targets, inputs="gram", depth=3, labels=train.labels, ridge=1e-4)
+seen = machine.held_out(kernel(x_test, x), test.labels, diagonal=kernel.diagonal(x_test))
+for layer, other in zip(machine.layers, seen.layers, strict=True):
+    print(f"{layer.nc1:>39.4f} {other.nc1:>8.4f} {other.accuracy:>8.1%}")
+
+whole = kc.data.subset(digits, 400, seed=1)
 exact = kc.streamed_nc1(whole.images, whole.labels, kernel=ConvNNGP(3, activation="relu"))
 estimate = kc.sampled_nc1(
     whole.images, whole.labels, kernel=ConvNNGP(3, activation="relu"), relative_error=0.05

@@ -268,10 +268,14 @@ FUNCTIONS = {
     "results": ({"folder": "nowhere"}, "folder"),
     "describe_columns": ({}, ""),
 }
-LAWS = "ball checkerboard contaminated laplace manifolds shell skewed spheres student_t subspace tree xor"
+LAWS = (
+    "ball checkerboard contaminated laplace manifolds shapes shell skewed spheres student_t subspace tree xor"
+)
 FUNCTIONS |= {
     f"data.{name}": (
-        {"n": 8, "dim": 3} | ({"depth": 1} if name == "tree" else {}) | {"class_sizes": SIZES},
+        {"n": 8, "dim": 9 if name == "shapes" else 3}
+        | ({"depth": 1} if name == "tree" else {})
+        | {"class_sizes": SIZES},
         "class_sizes",
     )
     for name in LAWS.split()

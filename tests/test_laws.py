@@ -31,6 +31,7 @@ OPTIONS = {
     },
     "laplace": {"std": 1.0, "separation": 1.0},
     "manifolds": {"shape": "swiss-roll", "turns": 1.5},
+    "shapes": {"n_classes": 3, "translation": 0.2},
     "shell": {"thickness": 0.1, "n_classes": 4},
     "skewed": {"family": "log-normal", "mirrored": False},
     "spheres": {"n_classes": 3, "radius": 1.0},
@@ -39,6 +40,8 @@ OPTIONS = {
     "tree": {"depth": 3, "shrink": 0.7},
     "xor": {"separation": 2.0},
 }
+#: Features of the examples: of images a square.
+DIM = dict.fromkeys(OPTIONS, 3) | {"shapes": 9}
 EVERY = pytest.mark.parametrize("law", sorted(OPTIONS))
 
 
@@ -75,12 +78,13 @@ def test_the_tests_know_every_law():
 @pytest.mark.parametrize("options", [{}, "other"])
 def test_samples_are_seeded_and_complete(law, options):
     options = OPTIONS[law] if options else {}
-    data = kc.data.sample(law, n=41, dim=3, seed=7, **options)
-    again = kc.data.sample(law, n=41, dim=3, seed=7, **options)
+    size = {"n": 41, "dim": DIM[law]}
+    data = kc.data.sample(law, **size, seed=7, **options)
+    again = kc.data.sample(law, **size, seed=7, **options)
     np.testing.assert_array_equal(data.x, again.x)
-    other = kc.data.sample(law, n=41, dim=3, seed=8, **options).x
+    other = kc.data.sample(law, **size, seed=8, **options).x
     assert (other != data.x).any(axis=1).all()
-    assert data.x.shape == (41, 3)
+    assert data.x.shape == (41, DIM[law])
     assert data.x.dtype == np.float64
     assert np.isfinite(data.x).all()
     assert (np.diff(data.labels) >= 0).all()
@@ -88,7 +92,7 @@ def test_samples_are_seeded_and_complete(law, options):
     assert data.classes == tuple(range(len(data.class_sizes)))
     known = (
         {2: [[-1], [1]]}
-        if law in ("spheres", "manifolds", "tree")
+        if law in ("spheres", "manifolds", "tree", "shapes")
         else {2: [[-1], [1]], 4: [[-3], [-1], [1], [3]]}
     )
     c = len(data.classes)
@@ -100,8 +104,9 @@ def test_classes_of_given_sizes(law):
     options = {k: v for k, v in OPTIONS[law].items() if k not in ("n_classes", "depth")}
     if law == "tree":
         options["depth"] = 1
-    assert kc.data.sample(law, n=50, dim=3, class_sizes=(13, 37), **options).class_sizes == (13, 37)
-    assert kc.data.sample(law, n=50, dim=3, imbalance=4, **options).class_sizes == (40, 10)
+    size = {"n": 50, "dim": DIM[law]}
+    assert kc.data.sample(law, **size, class_sizes=(13, 37), **options).class_sizes == (13, 37)
+    assert kc.data.sample(law, **size, imbalance=4, **options).class_sizes == (40, 10)
 
 
 @pytest.mark.parametrize(
@@ -122,29 +127,30 @@ def test_imbalance_is_geometric(n, count, ratio, sizes):
 
 @EVERY
 def test_a_specification_draws_what_the_law_does(law):
-    written = {"law": law, "n": 20, "dim": 3} | OPTIONS[law]
+    written = {"law": law, "n": 20, "dim": DIM[law]} | OPTIONS[law]
     trial = Trial(data=written, measurement=NNGP, seed=5)
     again = Trial.model_validate_json(trial.model_dump_json())
     assert again == trial
     assert again.key == trial.key
     assert type(trial.data) is SPECIFICATIONS[law]
-    data = kc.data.sample(law, n=20, dim=3, seed=5, **OPTIONS[law])
+    data = kc.data.sample(law, n=20, dim=DIM[law], seed=5, **OPTIONS[law])
     sampled = trial.data.sample(5)
     np.testing.assert_array_equal(sampled.x, data.x)
+    assert sampled.image_shape == data.image_shape == trial.data.image_shape
     np.testing.assert_array_equal(sampled.targets, data.targets)
     assert (trial.data.n, trial.data.dim, trial.data.n_classes) == (*data.x.shape, len(data.class_sizes))
     assert trial.data.class_sizes is None
     found = trials.compute(trial)
     assert found["nc1_paper"] == kc.nc1(kc.nngp(data.x), data.labels).ratio
     assert found["nc1_paper"] > 0
-    assert trial.cost == NNGP.cost(20, 3, trial.data.n_classes)
+    assert trial.cost == NNGP.cost(20, DIM[law], trial.data.n_classes)
 
 
 @EVERY
 def test_names_tell_options_apart(law):
-    plain = SPECIFICATIONS[law](n=20, dim=3)
+    plain = SPECIFICATIONS[law](n=20, dim=DIM[law])
     assert plain.name == ("D1" if "gaussian" in law else law)
-    other = SPECIFICATIONS[law](n=20, dim=3, imbalance=3.0, **OPTIONS[law])
+    other = SPECIFICATIONS[law](n=20, dim=DIM[law], imbalance=3.0, **OPTIONS[law])
     assert other.name != plain.name
     assert "imbalance=3.0" in other.name
     assert all(key in other.name for key in OPTIONS[law])
@@ -169,7 +175,7 @@ def test_keys_of_stored_rows_stay():
     assert key(GaussianClasses(n=1024, dim=1), 0) == "3e790d6e5dc4942b53bf925a"
     assert key(GaussianClasses(n=64, dim=3, class_means=D2_MEANS), 2) == "3df6dcbcf4eca736f691ccfd"
     assert key(ShippedData(name="wine", n=60), 3) == "f35bd3a5df82bcabaafc8d4c"
-    keys = {key({"law": law, "n": 20, "dim": 3} | OPTIONS[law], 0) for law in OPTIONS}
+    keys = {key({"law": law, "n": 20, "dim": DIM[law]} | OPTIONS[law], 0) for law in OPTIONS}
     assert len(keys) == len(OPTIONS)
     plain = GaussianClasses(n=8, dim=1)
     assert set(plain.model_dump()) == {"law", "n", "dim", "class_means", "class_stds", "class_sizes"}
@@ -657,6 +663,13 @@ BAD = [
     ("subspace", {"intrinsic_dim": 4}, "intrinsic_dim is 4 in 3 dimensions, expected at most as many"),
     ("subspace", {"intrinsic_dim": 0}, "intrinsic_dim is 0"),
     ("subspace", {"noise": -1.0}, "noise is -1.0"),
+    ("shapes", {"dim": 63}, "dim is 63, expected a square, such as 64 for images of 8 x 8: take 49 or 64"),
+    ("shapes", {"dim": 64, "n_classes": 13}, "n_classes is 13, expected .*12"),
+    ("shapes", {"dim": 64, "cell": 1.7}, "cell is 1.7, expected at most 1.6 pixels in images of 8 x 8"),
+    ("shapes", {"dim": 64, "blur": 9}, "blur is 9, expected at most 8 pixels"),
+    ("shapes", {"dim": 64, "blur": -1}, "blur is -1"),
+    ("shapes", {"dim": 64, "translation": 4.5}, "translation is 4.5, expected at most 4 pixels"),
+    ("shapes", {"dim": 64, "noise": float("nan")}, "noise is nan"),
     ("xor", {"dim": 1}, "dim is 1, expected at least 2 for 'xor'"),
     ("checkerboard", {"dim": 1}, "dim is 1, expected at least 2 for 'checkerboard'"),
     ("checkerboard", {"cells": 1}, "cells is 1"),

@@ -10,6 +10,7 @@ import pytest
 
 import kernel_collapse as kc
 from kernel_collapse.networks import _activations
+from kernel_collapse.networks._architecture import Dense
 from kernel_collapse.networks.model import Scales, layers
 
 X = kc.data.gaussian_classes(n=12, dim=3, seed=5).x
@@ -21,7 +22,7 @@ def jacobians(network, x):
         used = [scale > 0 for scale in network.scales.biases]
 
         def f(parameters, row):
-            return layers(parameters, network.scales, row[:, None], network.activation)[1][:, 0]
+            return layers(parameters, network.scales, row[:, None], network.architecture)[1][:, 0]
 
         tree = jax.jit(jax.vmap(jax.jacrev(f), in_axes=(None, 0)))(
             jax.tree.map(jnp.asarray, network.parameters), jnp.asarray(x)
@@ -107,7 +108,7 @@ def test_width_4096_within_sampling_error_of_infinite_width(wide_networks, activ
     for network in wide_networks:
         kept = replace(
             network,
-            activation=_activations.get(activation),
+            architecture=Dense(_activations.get(activation), dim=3),
             weights=(*network.weights[:depth], network.weights[-1]),
             biases=(*network.biases[:depth], network.biases[-1]),
             scales=Scales(

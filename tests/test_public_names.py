@@ -89,7 +89,7 @@ SIGNATURES = {
     "kernels.ProductKernel.of_products": "self q1 q2 c",
     "kernels.ProductKernel.slopes": "self q1 q2 c",
     "networks.train": (
-        "dataset * width depth activation epochs learning_rate weight_decay seeds parameterisation "
+        "dataset * width depth activation layers epochs learning_rate weight_decay seeds parameterisation "
         "weight_variance readout_variance bias_variance biases loss optimiser momentum batch_size probes "
         "weighting precision raise_on_failure"
     ),
@@ -131,6 +131,9 @@ SIGNATURES = {
     "plots.heat_map": "history * metric axes",
     "plots.cosines": "class_means * axes",
     "plots.features": "values labels * dimensions axes",
+    "plots.gram_matrix": "gram labels * axes",
+    "plots.nc1_of_layers": "solution * axes",
+    "plots.over_training": "training * metric axes",
     "results": "folder",
     "describe_columns": "",
 }

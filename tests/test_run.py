@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 
 import kernel_collapse as kc
-from kernel_collapse.runs import tidy
+from kernel_collapse.runs import laws, tidy
 from kernel_collapse.runs.measurements import SPECIFICATIONS
 from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import FILE, DamagedRows, Store
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 
 LAW = GaussianClasses(n=20, dim=3)
+#: For the kernels of images.
+IMAGES = laws.SPECIFICATIONS["shapes"](n=20, dim=9)
 
 
 def trial(kernel, seed=0):
     activation = {"activation": "erf"} if kernel in ("nngp", "ntk", "ntk-published") else {}
-    return Trial(data=LAW, measurement={"kernel": kernel, **activation}, seed=seed)
+    law = IMAGES if kernel.startswith("conv-") else LAW
+    return Trial(data=law, measurement={"kernel": kernel, **activation}, seed=seed)
 
 
 TRIALS = [trial(kernel) for kernel in SPECIFICATIONS]
@@ -43,7 +46,7 @@ def test_no_result_takes_the_place_of_an_option(folder):
     called = {"loss": "loss_function", "accuracy": "target_accuracy"}
     for i, one in enumerate(TRIALS):
         row = frame.loc[one.key]
-        assert (row["n"], row["dim"], row["seed"], row["data_law"]) == (20, 3, 0, "gaussian_classes")
+        assert (row["n"], row["dim"], row["seed"], row["data_law"]) == (20, one.data.dim, 0, one.data.law)
         assert (row["status"], row["seconds"], row["nc1_paper"]) == ("ok", 100.0 + i, i)
         options = one.measurement.model_dump()
         if one.measurement.kernel == "data":

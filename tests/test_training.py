@@ -208,7 +208,7 @@ def test_momentum_adam_and_schedules_follow_optax():
             def f(parameters):
                 from kernel_collapse.networks.model import layers
 
-                outputs = layers(parameters, network.scales, jnp.asarray(DATA.x.T), network.activation)[1]
+                outputs = layers(parameters, network.scales, jnp.asarray(DATA.x.T), network.architecture)[1]
                 return ((outputs - jnp.asarray(DATA.targets.T)) ** 2).mean()
 
             return jax.grad(f)(jax.tree.map(jnp.asarray, network.parameters))

@@ -12,7 +12,7 @@ from kernel_collapse._methods import Measurement
 from kernel_collapse._shapes import Float
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.runs.deep_rfm import DeepRFMNC1, machine
+from kernel_collapse.runs.deep_rfm import DeepRFMNC1, carried, machine
 from kernel_collapse.runs.measurements import AdaptiveNC1, gram, solve
 from kernel_collapse.solution import Status
 
@@ -44,7 +44,9 @@ def made(what: Measurement, dataset: Dataset) -> Made:
 
 
 def samples_of(what: Measurement, dataset: Dataset) -> Any:
-    """Return the samples as a kernel takes them: rows, or images."""
+    """Return the samples as a kernel, or that which a deep RFM stands on, takes them: rows, or images."""
+    if isinstance(what, DeepRFMNC1) and what.base is not None:
+        return what.base.samples(dataset)
     return dataset.images if isinstance(what, Kernel) and what._of_images else dataset.x
 
 
@@ -71,7 +73,7 @@ def _deep_rfm(what: DeepRFMNC1, dataset: Dataset) -> Made:
     found = machine(what, dataset, raise_on_failure=False)
 
     def others(test: Dataset) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-        last = found.held_out(test.x).layers[-1]
+        last = carried(what, found, dataset, test).layers[-1]
         return last.cross, last.diagonal
 
     resolved = found.status is Status.RESOLVED

@@ -99,13 +99,16 @@ def specify(
     bandwidth: float = 2.0,
     ridge: float = 0.0,
     fits: int = 1,
+    base: str | None = None,
+    base_depth: int = 1,
 ) -> list[Measurement]:
     """Return the measurements of every kernel with every activation, the data themselves first.
 
     A `Kernel` has its own parameters: it is measured as it is, after those that are named. The kernels of convolutional
     networks, "conv-nngp" and so on, are made into such ones, with `depth` convolutions.
     `width`, `readout_variance` and `noise_variance` are the adaptive kernel's, which has no bias; `fitted`,
-    `bandwidth`, `ridge` and `fits` are the deep RFM's, which has no prior variances.
+    `bandwidth`, `ridge` and `fits` are the deep RFM's, which has no prior variances; `base` is what it stands on in the
+    place of the samples, "nngp", "ntk" or a kernel of images, of the same activation and of `base_depth` layers.
 
     Raises
     ------
@@ -121,6 +124,12 @@ def specify(
     for activation in activations:
         duals.get(activation)
     _validate.count(depth, "depth")
+    if base is not None:
+        _validate.choice(base, ("nngp", "ntk", *OF_IMAGES), "base")
+        if "deep-rfm" not in named:
+            raise InputError(
+                "base", f"{base!r} without a deep RFM", "none", "it stands on it: kernel 'deep-rfm'"
+            )
     _require_none_of_the_others(named, weight_variance, bias_variance)
     from pydantic import ValidationError
 
@@ -149,6 +158,10 @@ def specify(
         "noise_variance": noise_variance,
     }
     machine = {"depth": depth, "fitted": fitted, "bandwidth": bandwidth, "ridge": ridge, "fits": fits}
+
+    def below(activation: str) -> dict[str, Any]:
+        return {"base": {"kernel": base, "activation": activation, "depth": base_depth}}
+
     kinds: dict[str, tuple[type[AdaptiveNC1 | DeepRFMNC1 | KernelNC1], dict[str, Any]]] = {
         "nngp": (KernelNC1, fixed),
         "ntk": (KernelNC1, fixed),
@@ -160,7 +173,9 @@ def specify(
             KernelNC1(kernel="data"),
             *(
                 kinds[kernel][0].model_validate(
-                    {"kernel": kernel, "activation": activation} | kinds[kernel][1]
+                    {"kernel": kernel, "activation": activation}
+                    | kinds[kernel][1]
+                    | (below(activation) if base is not None and kernel == "deep-rfm" else {})
                 )
                 for activation in dict.fromkeys(activations)
                 for kernel in dict.fromkeys(named)
@@ -236,7 +251,7 @@ def measure(
         )
     for what in measurements:
         for each in (dataset, test):
-            if isinstance(what, Kernel) and each is not None:
+            if each is not None:
                 samples_of(what, each)
     codes = None
     if test is not None:

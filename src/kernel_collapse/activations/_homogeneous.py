@@ -103,7 +103,14 @@ class ABReLU(Activation):
         xp = _arrays.namespace(det)
         root = _arrays.sqrt(xp, det)
         bend = 2.0 * self._bend / np.pi
-        kappa_c = (self._line + self._bend) - bend * _arrays.angle_of(xp, root, c)
+        kappa_c = _arrays.angle_of(xp, root, c)
+        if isinstance(kappa_c, np.ndarray):  # in place: the same numbers, and no memory is asked for
+            kappa_c *= -bend
+            kappa_c += self._line + self._bend
+            root *= bend
+            root += kappa_c * c
+            return root, kappa_c
+        kappa_c = (self._line + self._bend) - bend * kappa_c
         return bend * root + kappa_c * c, kappa_c
 
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:

@@ -87,6 +87,14 @@ def measure(
     bandwidth: Annotated[float, typer.Option(help="Of that kernel, for rows of unit length.")] = 2.0,
     ridge: Annotated[float, typer.Option(help="Added to the diagonal of that kernel.")] = 0.0,
     fits: Annotated[int, typer.Option(help="Fits of each layer of deep-rfm.")] = 1,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Kernel that deep-rfm stands on in the place of the samples: nngp, ntk, conv-nngp, ...",
+            show_default=False,
+        ),
+    ] = None,
+    base_depth: Annotated[int, typer.Option(help="Layers of that kernel.")] = 1,
     weighting: Annotated[
         str, typer.Option(help="How unequal classes are weighted: paper, sample, class or published.")
     ] = "paper",
@@ -138,6 +146,8 @@ def measure(
                 "bandwidth": bandwidth,
                 "ridge": ridge,
                 "fits": fits,
+                "base": base,
+                "base_depth": base_depth,
             },
             weighting=weighting,
             standardize=standardize,

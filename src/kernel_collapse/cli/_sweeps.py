@@ -9,9 +9,9 @@ import typer
 
 from kernel_collapse._input_error import InputError
 from kernel_collapse._streams import require_printed
-from kernel_collapse._text import for_file, for_rich, visible
+from kernel_collapse._text import duration, for_file, for_rich, visible
 from kernel_collapse.cli._app import say
-from kernel_collapse.cli._progress import Forecast, about_on, duration
+from kernel_collapse.cli._progress import Forecast, about_on
 from kernel_collapse.cli.trials import (
     GRACE,
     Dask,

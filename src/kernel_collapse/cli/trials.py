@@ -15,7 +15,7 @@ import typer
 from kernel_collapse import _extras
 from kernel_collapse._input_error import InputError
 from kernel_collapse.cli._app import say
-from kernel_collapse.cli._progress import Shown, about_on, duration
+from kernel_collapse.cli._progress import Shown, about_on
 from kernel_collapse.runs._pool import GRACE
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ __all__ = [
     "TrialTimeout",
     "Workers",
     "about_on",
-    "duration",
     "limits",
     "machines",
     "require_networks",

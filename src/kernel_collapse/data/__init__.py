@@ -9,13 +9,15 @@ from kernel_collapse.data._images import images
 from kernel_collapse.data._label_noise import label_noise
 from kernel_collapse.data._load import load
 from kernel_collapse.data._parts import split, standardize, subset
-from kernel_collapse.data._tables import SHIPPED, shipped
+from kernel_collapse.data._pentominoes import shapes
+from kernel_collapse.data._tables import IMAGES, SHIPPED, shipped
 from kernel_collapse.data._tails import contaminated, laplace, skewed, student_t
 from kernel_collapse.data.catalogue import laws, sample
 
 __all__ = [
     "D1_MEANS",
     "D2_MEANS",
+    "IMAGES",
     "SHIPPED",
     "Dataset",
     "ball",
@@ -32,6 +34,7 @@ __all__ = [
     "load",
     "manifolds",
     "sample",
+    "shapes",
     "shell",
     "shipped",
     "skewed",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from kernel_collapse import _extras, _validate
 from kernel_collapse.data._dataset import Dataset, dataset_of
 
-__all__ = ["SHIPPED", "shipped"]
+__all__ = ["IMAGES", "SHIPPED", "shipped"]
 
 #: Tables of `shipped`: samples, features and classes, so that they are known without loading scikit-learn.
 SHIPPED = {"digits": (1797, 64, 10), "wine": (178, 13, 3), "breast-cancer": (569, 30, 2)}
+#: Height, width and channels of those whose samples are images.
+IMAGES = {"digits": (8, 8, 1)}
 
 
 def shipped(name: str) -> Dataset:
@@ -42,5 +44,10 @@ def shipped(name: str) -> Dataset:
     table = getattr(datasets, f"load_{name.replace('-', '_')}")()
     labels = table.target_names[table.target]
     return dataset_of(
-        _validate.matrix(table.data, "x"), labels, None, name, tuple(map(str, table.feature_names))
+        _validate.matrix(table.data, "x"),
+        labels,
+        None,
+        name,
+        tuple(map(str, table.feature_names)),
+        image_shape=IMAGES.get(name, ()),
     )

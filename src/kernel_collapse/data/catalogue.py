@@ -15,6 +15,7 @@ from kernel_collapse.data._curved import XOR, Checkerboard, Manifolds, Spheres
 from kernel_collapse.data._dataset import Dataset
 from kernel_collapse.data._gaussian import Gaussian, GaussianClasses
 from kernel_collapse.data._label_noise import label_noise
+from kernel_collapse.data._pentominoes import Shapes
 from kernel_collapse.data._tails import Contaminated, Laplace, Skewed, StudentT
 from kernel_collapse.data.law import Law
 
@@ -34,6 +35,7 @@ ALL: tuple[type[Law], ...] = (
     Checkerboard,
     Spheres,
     Manifolds,
+    Shapes,
 )
 #: The samples of one of these with flipped labels.
 NOISE = "label-noise"

@@ -152,6 +152,11 @@ class Law(ABC):
         """The law, with the options that are not the default."""
         return titled(self.law, self.options())
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the samples of a law of images; of others empty."""
+        return ()
+
     def options(self) -> dict[str, Any]:
         """Return the options that are not the default, beside the sizes."""
         beside = ("law", "n", "dim", "class_sizes", *self.of_a_call)
@@ -181,7 +186,14 @@ class Law(ABC):
         seed = self.seed if seed is None else _validate.seed(seed)
         x = self.draw(np.random.default_rng(seed))
         targets = (line_targets if self.on_a_line else default_targets)(self.n_classes, self.n)
-        return Dataset(x, self.labels, targets[self.labels], self.law, tuple(range(self.n_classes)))
+        return Dataset(
+            x,
+            self.labels,
+            targets[self.labels],
+            self.law,
+            tuple(range(self.n_classes)),
+            image_shape=self.image_shape,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,8 +11,8 @@ from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 from kernel_collapse.activations import ActivationLike
-from kernel_collapse.kernels._layers import NOT_FINITE
 from kernel_collapse.kernels._network import NNGP, NTK
+from kernel_collapse.kernels._wide import NOT_FINITE
 
 __all__ = ["nngp", "ntk", "ntk_published"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,8 +21,8 @@ from kernel_collapse.kernels._image_pieces import cut, inside, pieces, seen_of, 
 from kernel_collapse.kernels._image_plan import Plan, plan_of
 from kernel_collapse.kernels._image_prints import fingerprints
 from kernel_collapse.kernels._image_whole import Variances
-from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, _whole, described
-from kernel_collapse.kernels._layers import NOT_FINITE
+from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, _whole
+from kernel_collapse.kernels._wide import Wide
 
 __all__ = ["ConvNetwork"]
 
@@ -31,7 +31,7 @@ WHOLE = 2**23
 
 
 @dataclass(frozen=True, repr=False)
-class ConvNetwork(Kernel):
+class ConvNetwork(Wide):
     """A kernel of an infinitely wide convolutional network; abstract: `ConvNNGP` and `ConvNTK` say which."""
 
     layers: LayersLike = 1
@@ -42,18 +42,10 @@ class ConvNetwork(Kernel):
     #: The layers that `layers` stands for.
     stack: tuple[Layer, ...] = field(init=False, compare=False)
 
-    _not_finite = NOT_FINITE
     _of_images = True
-    #: Whether the kernel is made of the slopes as well.
-    _tangent = False
 
     def __post_init__(self) -> None:
-        if self._precision() is not None:
-            _validate.choice(self._precision(), ("float64", "float32"), "dtype")
-        clean: dict[str, Any] = {
-            "weight_variance": _validate.positive(self.weight_variance, "weight_variance"),
-            "bias_variance": _validate.positive(self.bias_variance, "bias_variance", zero_allowed=True),
-        }
+        clean = self._clean()
         if self.readout is not None:
             _validate.choice(self.readout, ("flatten", "gap"), "readout")
         if isinstance(self.layers, int | str | np.integer):
@@ -73,36 +65,10 @@ class ConvNetwork(Kernel):
         for name, value in (clean | {"stack": stack}).items():
             object.__setattr__(self, name, value)
 
-    def __repr__(self) -> str:
-        return described(self)
-
-    @abstractmethod
-    def _of(self, features: Any, theta: Any) -> Any:
-        """Return this kernel, of the features and of the mean of T that enters the readout."""
-
-    # -- what a user calls
-
-    def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
-        """Return the kernel of every image of `x` with every image of `y`."""
-        rows, columns = self._rows(x, y)
-        ((block, _),) = self._blocks([self], rows, columns, self._prepared(rows), self._prepared(columns))
-        return self._finite(block)
-
-    def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
-        """Return the kernel of each image of `left` with the same one of `right`."""
-        return self._pairs(*self._paired(left, right))[0]
-
-    def diagonal(self, x: Any) -> Float[Any, " n"]:
-        """Return the kernel of each image of `x` with itself."""
-        return self._diagonal(_validate.images(x, "x", dtype=self._precision()))[0]
-
     # -- what the library calls, with clean arrays (n, height, width, channels)
 
-    def _kin(self, other: Kernel) -> bool:
-        return isinstance(other, ConvNetwork) and (
-            (self.stack, self.weight_variance, self.bias_variance, self._precision())
-            == (other.stack, other.weight_variance, other.bias_variance, other._precision())
-        )
+    def _network(self) -> tuple[Any, ...]:
+        return (self.stack,)
 
     def _prepared(self, x: Any) -> list[Any]:
         """Return variances and, of NumPy's images, prints of every activation, an entry (height, width) an image."""
@@ -140,8 +106,10 @@ class ConvNetwork(Kernel):
             found = self._whole(x, y, of_x, of_y, plan, tangent=tangent, diagonal=diagonal)
             return [(kernel._of(*found), self._eps()) for kernel in wanted]
         images = [inside(self._cast(side), plan) for side in (x, y)]
-        blocks = [np.empty((len(x), len(y)), dtype=images[0].dtype) for _ in wanted]
+        blocks = [np.zeros((len(x), len(y)), dtype=images[0].dtype) for _ in wanted]
         for rows, columns in cut(len(x), len(y), max(1, ROW // plan.row)):
+            if diagonal and columns.stop <= rows.start:
+                continue
             left = seen_of(of_x, rows, (slice(None), None))
             right = seen_of(of_y, columns, (None, slice(None)))
             features, theta = _image_blocks.through(
@@ -155,6 +123,8 @@ class ConvNetwork(Kernel):
             )
             for block, kernel in zip(blocks, wanted, strict=True):
                 block[rows, columns] = kernel._of(features, theta)
+        if diagonal:
+            blocks = [np.triu(block) + np.triu(block, 1).T for block in blocks]
         return [(block, self._eps()) for block in blocks]
 
     def _whole(
@@ -190,22 +160,22 @@ class ConvNetwork(Kernel):
         step = self._step(left)
 
         def some(part: slice) -> Float[np.ndarray, " m"]:
-            seen = self._seen(left[part]), self._seen(right[part])
-            return self._of_pairs(left[part], right[part], *seen)
+            x, y = left[part], right[part]
+            of_x = self._prepared(x)
+            of_y = of_x if left is right else self._prepared(y)
+            found = []
+            for few in pieces(len(x), step):
+                seen = (seen_of(of, few, (slice(None),)) for of in (of_x, of_y))
+                found.append(self._of_pairs(x[few], y[few], *seen))
+            return np.concatenate(found)
 
-        return self._finite(np.concatenate(spread(some, pieces(len(left), step)))), max(self._eps(), EPS)
+        # Variances are far quicker of many images at once; but every core has its part.
+        share = -(-len(left) // (os.cpu_count() or 1))
+        parts = pieces(len(left), min(16 * step, max(step, share)))
+        return self._finite(np.concatenate(spread(some, parts))), max(self._eps(), EPS)
 
     def _diagonal(self, x: Any) -> Evaluated:
-        if not isinstance(x, np.ndarray):
-            return self._whole_pairs(x, x)
-
-        def some(part: slice) -> Float[np.ndarray, " m"]:
-            seen = self._seen(x[part])
-            return self._of_pairs(x[part], x[part], seen, seen)
-
-        return self._finite(np.concatenate(spread(some, pieces(len(x), self._step(x))))), max(
-            self._eps(), EPS
-        )
+        return self._pairs(x, x)
 
     def _pairs_among(self, x: Any, left: Any, right: Any) -> tuple[Any, Any, float]:
         """Return the kernel of each image with itself and of pairs of them, whose images are looked at once."""
@@ -239,7 +209,7 @@ class ConvNetwork(Kernel):
         return self._finite(self._of(*found)), max(self._eps(), EPS)
 
     def _gram(self, x: Any, y: Any, what: str = "y") -> Float[Any, "n m"]:
-        rows = _validate.images(x, "x", dtype=self._precision())
+        rows = self._samples(x, "x")
         columns = None if y is None else self._rows(x, y, what)[1]
         if isinstance(rows, np.ndarray):
             return self._in_tiles(rows, columns)
@@ -261,14 +231,18 @@ class ConvNetwork(Kernel):
 
         def put(where: tuple[slice, slice]) -> None:
             rows, columns = where
+            on_diagonal = symmetric and rows.start == columns.start
             ((block, _),) = self._blocks(
-                [self], x[rows], y[columns], [v[rows] for v in of_x], [v[columns] for v in of_y]
+                [self],
+                x[rows],
+                y[columns],
+                [v[rows] for v in of_x],
+                [v[columns] for v in of_y],
+                diagonal=on_diagonal,
             )
             self._require_finite(np.isfinite(block).all())
-            if symmetric and rows.start == columns.start:
-                block = np.triu(block) + np.triu(block, 1).T
             gram[rows, columns] = block
-            if symmetric and rows.start != columns.start:
+            if symmetric and not on_diagonal:
                 gram[columns, rows] = block.T
 
         tiles = (
@@ -287,10 +261,13 @@ class ConvNetwork(Kernel):
         entries = sum((s.before[0] * s.before[1]) ** (2 if s.full else 1) for s in stages)
         return 1e-7 * entries
 
+    def _samples(self, x: Any, what: str) -> Float[Any, "n h w c"]:
+        return _validate.images(x, what, dtype=self._precision())
+
     def _rows(self, x: Any, y: Any, what: str = "y") -> tuple[Any, Any]:
         _arrays.same_kind(x, "x", y, what)
-        first = _validate.images(x, "x", dtype=self._precision())
-        return first, self._alike(first, "x", _validate.images(y, what, dtype=self._precision()), what)
+        first = self._samples(x, "x")
+        return first, self._alike(first, "x", self._samples(y, what), what)
 
     def _alike(self, first: Any, what_first: str, second: Any, what: str) -> Any:
         if tuple(first.shape[1:]) != tuple(second.shape[1:]):
@@ -306,10 +283,7 @@ class ConvNetwork(Kernel):
 
     def _paired(self, left: Any, right: Any) -> tuple[Any, Any]:
         _arrays.same_kind(left, "left", right, "right")
-        rows, others = (
-            _validate.images(side, what, dtype=self._precision())
-            for side, what in ((left, "left"), (right, "right"))
-        )
+        rows, others = self._samples(left, "left"), self._samples(right, "right")
         self._alike(rows, "left", others, "right")
         if len(rows) != len(others):
             raise InputError(
@@ -330,18 +304,3 @@ class ConvNetwork(Kernel):
 
     def _step(self, x: Any) -> int:
         return max(1, ROW // self._plan(x).row)
-
-    def _eps(self) -> float:
-        """Return the eps of a precision below that of the samples; 0 where there is none."""
-        return float(np.finfo(np.float32).eps) if self._precision() == "float32" else 0.0
-
-    def _cast(self, x: Any) -> Any:
-        """Return samples in the precision that is asked for."""
-        precision, xp = self._precision(), _arrays.namespace(x)
-        return x if precision is None else xp.astype(x, getattr(xp, precision), copy=False)
-
-    def _finite(self, values: Any) -> Any:
-        if not _arrays.traced(values):
-            xp = _arrays.namespace(values)
-            self._require_finite(xp.all(xp.isfinite(values)))
-        return values

@@ -11,7 +11,6 @@ are two ends of one computation.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,20 +23,14 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation, ActivationLike
-from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel, described
+from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel
+from kernel_collapse.kernels._wide import Wide
 
-__all__ = ["NOT_FINITE", "WideNetwork"]
-
-NOT_FINITE = (
-    "the kernel",
-    "not finite: its entries, or products of two variances, pass the largest number of their precision",
-    "smaller ones",
-    "scale x, weight_variance or depth down",
-)
+__all__ = ["WideNetwork"]
 
 
 @dataclass(frozen=True, repr=False)
-class WideNetwork(Kernel):
+class WideNetwork(Wide):
     """A kernel of an infinitely wide fully connected network; abstract: `NNGP` and `NTK` say which."""
 
     activation: ActivationLike = "erf"
@@ -47,26 +40,15 @@ class WideNetwork(Kernel):
     #: The activation with its dual, which `activation` stands for.
     phi: Activation = field(init=False, compare=False)
 
-    _not_finite = NOT_FINITE
-    #: Whether the kernel is made of the slopes as well.
-    _tangent = False
-
     def __post_init__(self) -> None:
         phi = activations.get(self.activation)
-        if self._precision() is not None:
-            _validate.choice(self._precision(), ("float64", "float32"), "dtype")
-        clean = {
+        clean = self._clean() | {
             "phi": phi,
             "activation": phi.name if isinstance(self.activation, str) else self.activation,
             "depth": _validate.count(self.depth, "depth", most=_validate.MOST_LAYERS),
-            "weight_variance": _validate.positive(self.weight_variance, "weight_variance"),
-            "bias_variance": _validate.positive(self.bias_variance, "bias_variance", zero_allowed=True),
         }
         for name, value in clean.items():
             object.__setattr__(self, name, value)
-
-    def __repr__(self) -> str:
-        return described(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "phi"}
@@ -75,29 +57,11 @@ class WideNetwork(Kernel):
         for name, value in (state | {"phi": activations.get(state["activation"])}).items():
             object.__setattr__(self, name, value)
 
-    @abstractmethod
-    def _of(self, features: Any, theta: Any) -> Any:
-        """Return this kernel, of Q^L and T^{L+1}; the latter is there if `_tangent`."""
+    def _samples(self, x: Any, what: str) -> Float[Any, "n d"]:
+        return _validate.matrix(x, what, dtype=self._precision())
 
-    def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
-        """Return the kernel of every row of `x` with every row of `y`, in one piece."""
-        rows, columns = self._rows(x, y)
-        ((block, _),) = self._blocks([self], rows, columns, self._prepared(rows), self._prepared(columns))
-        return self._finite(block)
-
-    def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
-        """Return the kernel of each row of `left` with the same row of `right`."""
-        return self._pairs(*self._paired(left, right))[0]
-
-    def diagonal(self, x: Any) -> Float[Any, " n"]:
-        """Return the kernel of each row of `x` with itself."""
-        return self._diagonal(_validate.matrix(x, "x", dtype=self._precision()))[0]
-
-    def _kin(self, other: Kernel) -> bool:
-        return isinstance(other, WideNetwork) and (
-            (self.phi, self.depth, self.weight_variance, self.bias_variance, self._precision())
-            == (other.phi, other.depth, other.weight_variance, other.bias_variance, other._precision())
-        )
+    def _network(self) -> tuple[Any, ...]:
+        return self.phi, self.depth
 
     def _prepared(self, x: Float[Any, "n d"]) -> list[Float[Any, " n"]]:
         return self.variances(self._cast(x))
@@ -126,21 +90,6 @@ class WideNetwork(Kernel):
 
     def _diagonal(self, x: Any) -> Evaluated:
         return self._pairs(x, x)
-
-    def _finite(self, values: Any) -> Any:
-        if not _arrays.traced(values):
-            xp = _arrays.namespace(values)
-            self._require_finite(xp.all(xp.isfinite(values)))
-        return values
-
-    def _eps(self) -> float:
-        """Return the eps of a precision below that of the samples; 0 where there is none."""
-        return float(np.finfo(np.float32).eps) if self._precision() == "float32" else 0.0
-
-    def _cast(self, x: Any) -> Any:
-        """Return samples in the precision that is asked for."""
-        precision, xp = self._precision(), _arrays.namespace(x)
-        return x if precision is None else xp.astype(x, getattr(xp, precision), copy=False)
 
     def bias(self, dim: int) -> float:
         """Return the input that a bias is: beside `dim` others it adds `bias_variance` to all covariances."""

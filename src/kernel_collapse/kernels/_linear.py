@@ -10,8 +10,8 @@ import numpy as np
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._shapes import Float
 from kernel_collapse.kernels._kernel import described
-from kernel_collapse.kernels._layers import NOT_FINITE
 from kernel_collapse.kernels._products import ProductKernel
+from kernel_collapse.kernels._wide import NOT_FINITE
 
 __all__ = ["Linear"]
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks._architecture import Architecture
 from kernel_collapse.networks._probes import Loss, Seen, Task, decide, look, losses
 from kernel_collapse.networks.model import Parameters, Scales, layers
 
@@ -50,7 +50,7 @@ def _transformation(fixed: Any, traced: tuple[Any, ...]) -> optax.GradientTransf
     return optax.chain(optax.add_decayed_weights(decay), step)
 
 
-@partial(jax.jit, static_argnames=("phi", "loss", "fixed", "batch"))
+@partial(jax.jit, static_argnames=("architecture", "loss", "fixed", "batch"))
 def run(
     parameters: Parameters,
     scales: Scales,
@@ -59,7 +59,7 @@ def run(
     seeds: Any,
     stops: Any,
     *,
-    phi: Phi,
+    architecture: Architecture,
     loss: Loss,
     fixed: Any,
     batch: int,
@@ -70,7 +70,7 @@ def run(
     steps = n // batch
 
     def objective(parameters: Parameters, columns: Any, aims: Any) -> tuple[Any, Any]:
-        outputs = layers(parameters, scales, columns, phi)[1]
+        outputs = layers(parameters, scales, columns, architecture)[1]
         return losses(outputs, aims, loss).mean(), outputs
 
     slope = jax.vmap(jax.value_and_grad(objective, has_aux=True), in_axes=(0, None, None))
@@ -98,7 +98,7 @@ def run(
             (value, _), gradient = slope_of_own(parameters, columns, aims)
             return (*move(parameters, state, gradient), total + value)
 
-        outputs = jax.vmap(lambda p: layers(p, scales, task.columns, phi)[1])(parameters)
+        outputs = jax.vmap(lambda p: layers(p, scales, task.columns, architecture)[1])(parameters)
         start = (parameters, state, jnp.zeros_like(outputs[:, 0, 0]))
         parameters, state, total = jax.lax.fori_loop(0, steps, step, start)
         watch = _note(watch, epoch, total / steps, _right(outputs, task))
@@ -107,7 +107,7 @@ def run(
     def to_stop(carry: Any, stop: Any) -> Any:
         epoch, *rest = carry
         rest = jax.lax.fori_loop(epoch, stop, whole if batch == n else in_batches, tuple(rest))
-        return (stop, *rest), jax.vmap(lambda p: look(p, scales, task, phi, loss))(rest[0])
+        return (stop, *rest), jax.vmap(lambda p: look(p, scales, task, architecture, loss))(rest[0])
 
     first = jax.vmap(lambda p: objective(p, task.columns, task.aims)[0])(parameters)
     zero = losses(jnp.zeros_like(task.aims), task.aims, loss).mean()

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import optax
 
-from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks._architecture import Architecture
 from kernel_collapse.networks.model import Parameters, Scales, layers
 
 __all__ = ["Loss", "Seen", "Task", "decide", "look", "losses"]
@@ -50,8 +50,8 @@ def decide(outputs: Any, class_targets: Any) -> Any:
     return jnp.argmax(class_targets @ outputs - half_squares[:, None], axis=0)
 
 
-def look(parameters: Parameters, scales: Scales, task: Task, phi: Phi, loss: Loss) -> Seen:
-    hidden, outputs = layers(parameters, scales, task.columns, phi)
+def look(parameters: Parameters, scales: Scales, task: Task, architecture: Architecture, loss: Loss) -> Seen:
+    hidden, outputs = layers(parameters, scales, task.columns, architecture)
     means = [h @ task.averaging for h in hidden]
     spread = [
         ((h - m[:, task.labels]) ** 2).sum(axis=0) @ task.averaging

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
-from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks._architecture import Architecture
 from kernel_collapse.networks.empirical import activity_and_slopes
 from kernel_collapse.networks.model import Network, Parameters, Scales
 
@@ -24,18 +24,19 @@ def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray,
     r"""Return the average gradient outer product of a network, (1/n) sum_ak grad f_k(x_a) grad f_k(x_a)'.
 
     The gradient is in what layer l + 1 is given, h^l; with delta the derivatives in its pre-activations it is W' delta.
+    A convolution is given a patch at every position: the product is summed over them.
 
     Parameters
     ----------
     network : Network
-    x : array_like, shape (n, d)
+    x : array_like, shape (n, d) or (n, height, width, channels)
         Inputs, over which the mean is taken.
     layer : int
         l: 0 for the inputs themselves, 1 for the features of the first hidden layer, and so on to the last.
 
     Returns
     -------
-    ndarray, shape (N_l, N_l)
+    ndarray, shape (N_l, N_l), or that of patches
         To be set beside W'W of the weights (N_{l+1}, N_l) of that layer: `kernel_collapse.rfm.feature_ansatz`.
 
     Raises
@@ -61,7 +62,7 @@ def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray,
     _validate.instance(
         network, Network, "network", "make one with kernel_collapse.networks.initialise or train"
     )
-    inputs = network.clean(x)
+    inputs = network.architecture.columns(x)
     number = _validate.count(layer, "layer", least=0)
     if number >= len(network.weights):
         raise InputError(
@@ -72,17 +73,29 @@ def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray,
         )
     weights = network.scales.weights[number] * network.weights[number]
     with jax.enable_x64(True):
-        columns = jnp.asarray(inputs.T)
         call = partial(
-            _outer, network.parameters, network.scales, columns, layer=number, phi=network.activation
+            _outer,
+            network.parameters,
+            network.scales,
+            jnp.asarray(inputs),
+            layer=number,
+            architecture=network.architecture,
         )
         slopes = sum(np.asarray(call(k)) for k in range(len(network.weights[-1])))
-    found = weights.T @ slopes @ weights / len(inputs)
+    found = weights.T @ slopes @ weights / inputs.shape[1]
     return 0.5 * (found + found.T)
 
 
-@partial(jax.jit, static_argnames=("layer", "phi"))
-def _outer(parameters: Parameters, scales: Scales, columns: Any, output: Any, *, layer: int, phi: Phi) -> Any:
-    """Return the sum over samples of delta delta' of one output."""
-    _, slopes = activity_and_slopes(parameters, scales, columns, output, phi)
+@partial(jax.jit, static_argnames=("layer", "architecture"))
+def _outer(
+    parameters: Parameters,
+    scales: Scales,
+    columns: Any,
+    output: Any,
+    *,
+    layer: int,
+    architecture: Architecture,
+) -> Any:
+    """Return the sum over samples, and positions, of delta delta' of one output."""
+    _, slopes = activity_and_slopes(parameters, scales, columns, output, architecture)
     return slopes[layer] @ slopes[layer].T

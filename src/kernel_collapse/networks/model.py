@@ -1,4 +1,4 @@
-r"""Fully connected networks: any depth, width and activation, in two parameterisations.
+r"""Networks, fully connected or with convolutions, of any depth, width and activation, in two parameterisations.
 
 With h^0 = x and fan-in N_{l-1}, layer l is h^l = phi(z^l) and the output is z^{L+1}, where
 
@@ -10,15 +10,16 @@ parameterisation   layer                                                paramete
 =================  ===================================================  ==========================================
 
 with s^2 = sigma_w^2 in the hidden layers and sigma_a^2 in the readout. Both are the same function at the start;
-gradient descent moves them differently. Activity is kept with one sample a *column*, which makes training faster: the
-long axis of every product is contiguous.
+gradient descent moves them differently. A convolution has the same formula at every position, with what its filter
+sees there in the place of h^{l-1}: the fan-in is the positions of the filter times the channels, at the edge as well,
+and h^l is what activations and pools make of z^l before the next convolution. Activity is kept with one sample a
+*column*, which makes training faster: the long axis of every product is contiguous.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -31,6 +32,8 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation
 from kernel_collapse.networks import _activations
 from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks._architecture import Architecture, Dense
+from kernel_collapse.networks._convolutional import Layer, convolutional
 
 __all__ = ["Network", "Parameterisation", "Parameters", "Scales", "initialise", "layers", "widths_of"]
 
@@ -62,12 +65,13 @@ class Network:
 
     Attributes
     ----------
-    weights : tuple of ndarray, shapes (N_l, N_{l-1}), the readout (k, N_L) last
+    weights : tuple of ndarray, shapes (N_l, fan-in), the readout (k, N_L) last
+        The fan-in is N_{l-1}; of a convolution rows, columns and channels of the filter, in this order.
     biases : tuple of ndarray, shapes (N_l,), that of the readout last
     scales : Scales
         What multiplies them: 1 in the standard parameterisation; 0 for biases that the network does not have.
-    activation : callable
-        The JAX function.
+    architecture : Architecture
+        What the network does beside them; its `activation` is the JAX function.
 
     Examples
     --------
@@ -80,11 +84,16 @@ class Network:
     weights: tuple[np.ndarray, ...] = field(repr=False)
     biases: tuple[np.ndarray, ...] = field(repr=False)
     scales: Scales = field(repr=False)
-    activation: Phi = field(repr=False)
+    architecture: Architecture = field(repr=False)
+
+    @property
+    def activation(self) -> Phi | tuple[Phi, ...]:
+        """The JAX function; of a network with convolutions all of them."""
+        return self.architecture.activation
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Units of each hidden layer."""
+        """Units of each hidden layer; channels of a convolution."""
         return tuple(len(weights) for weights in self.weights[:-1])
 
     @property
@@ -93,11 +102,18 @@ class Network:
         return Parameters(self.weights, self.biases)
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
-        """Return the outputs, shape (n, k), in NumPy's float64, in which inputs of any library are read."""
+        """Return the outputs, shape (n, k), in NumPy's float64, in which inputs of any library are read.
+
+        Inputs are (n, d), or images (n, height, width, channels) for a network with convolutions.
+        """
         return self._evaluate(x)[-1].T
 
     def features(self, x: ArrayLike, *, layer: int = -1) -> np.ndarray:
-        """Return the activity h^l of a hidden layer, shape (n, N_l), the last one by default."""
+        """Return the activity h^l of a hidden layer, shape (n, N_l), the last one by default.
+
+        Of a convolution it is what enters the next layer: activations and pools are done, and N_l counts channels and
+        positions, channel after channel.
+        """
         hidden = self._evaluate(x)[:-1]
         whole = isinstance(layer, int | np.integer) and not isinstance(layer, bool)
         if not whole or not -len(hidden) <= layer < len(hidden):
@@ -109,40 +125,30 @@ class Network:
             )
         return hidden[layer].T
 
-    def clean(self, x: ArrayLike) -> np.ndarray:
-        """Return inputs that fit this network, or refuse them."""
-        inputs = _validate.matrix(x, "x", numpy=True)
-        if inputs.shape[1] != self.weights[0].shape[1]:
-            raise InputError(
-                "x",
-                f"{inputs.shape[1]} features",
-                f"{self.weights[0].shape[1]}",
-                "those of the network",
-                verb="has",
-            )
-        return inputs
-
     def _evaluate(self, x: ArrayLike) -> list[np.ndarray]:
-        inputs = self.clean(x)
+        columns = self.architecture.columns(x)
         with jax.enable_x64(True):
             hidden, outputs = _layers(
-                self.parameters, self.scales, jnp.asarray(inputs.T), phi=self.activation
+                self.parameters, self.scales, jnp.asarray(columns), architecture=self.architecture
             )
             return [np.asarray(h) for h in (*hidden, outputs)]
 
 
-def layers(parameters: Parameters, scales: Scales, columns: Any, phi: Phi) -> tuple[list[Any], Any]:
+def layers(
+    parameters: Parameters, scales: Scales, columns: Any, architecture: Architecture
+) -> tuple[list[Any], Any]:
     """Return the activity of the hidden layers, (N_l, n), and the outputs, (k, n), for inputs (d, n)."""
     hidden: list[Any] = []
     z = None
-    for weights, biases, scale, bias_scale in zip(*parameters, *scales, strict=True):
+    for layer, (weights, biases, scale, bias_scale) in enumerate(zip(*parameters, *scales, strict=True)):
         if z is not None:
-            hidden.append(phi(z))
-        z = (scale * weights) @ (hidden[-1] if hidden else columns) + (bias_scale * biases)[:, None]
+            hidden.append(architecture.activity(layer - 1, z))
+        given = architecture.given(layer, hidden[-1] if hidden else columns)
+        z = (scale * weights) @ given + (bias_scale * biases)[:, None]
     return hidden, z
 
 
-_layers = jax.jit(layers, static_argnames=("phi",))
+_layers = jax.jit(layers, static_argnames=("architecture",))
 
 
 def widths_of(width: int | Sequence[int], depth: int) -> tuple[int, ...]:
@@ -163,13 +169,28 @@ def widths_of(width: int | Sequence[int], depth: int) -> tuple[int, ...]:
     return (_validate.count(width, "width"),) * depth
 
 
+def _architecture(
+    dim: Any, depth: int, activation: str | Activation | Phi | None, layers: Any
+) -> tuple[Architecture, int, int]:
+    """Return what is made of the inputs, with their channels and the number of hidden layers."""
+    if layers is None:
+        dim = _validate.count(dim, "dim")
+        return Dense(_activations.get("erf" if activation is None else activation), dim), dim, depth
+    if activation is not None or depth != 1:
+        name = "depth" if activation is None else "activation"
+        raise InputError(name, "given beside layers", "either", "the layers say it", verb="is")
+    found = convolutional(layers, dim)
+    return found, found.image[2], len(found.blocks)
+
+
 def initialise(
-    dim: int,
+    dim: int | tuple[int, int, int],
     *,
     width: int | Sequence[int] = 500,
     depth: int = 1,
     outputs: int = 1,
-    activation: str | Activation | Phi = "erf",
+    activation: str | Activation | Phi | None = None,
+    layers: Sequence[Layer] | None = None,
     parameterisation: Parameterisation = "standard",
     weight_variance: float = 1.0,
     readout_variance: float = 1.0,
@@ -181,16 +202,20 @@ def initialise(
 
     Parameters
     ----------
-    dim : int
-        Number of input features.
+    dim : int or (int, int, int)
+        Number of input features; with `layers` height, width and channels of the images.
     width : int, or sequence of int
-        Units of every hidden layer, or of each.
+        Units of every hidden layer, or of each; with `layers` the channels of the convolutions.
     depth : int
         Number of hidden layers, where `width` is one number.
     outputs : int
         Number of outputs k.
-    activation : str, Activation or callable
-        By name, or an elementwise function made of `jax.numpy` operations.
+    activation : str, Activation or callable, optional
+        By name, or an elementwise function made of `jax.numpy` operations; "erf" by default.
+    layers : sequence of layers, optional
+        Of a network with convolutions: `Conv`, `Activation` and `AvgPool`, and `Flatten` or `GlobalAvgPool` as the
+        last, as `kernel_collapse.kernels.ConvNNGP` takes them (whose `stack` they are). The convolutions are the hidden
+        layers; they take the place of `depth` and `activation`.
     parameterisation : {"standard", "ntk"}
         See the module.
     weight_variance, readout_variance, bias_variance : float
@@ -207,16 +232,23 @@ def initialise(
     Raises
     ------
     ValueError
-        If a width is zero, a variance negative, or the activation not differentiable.
+        If a width is zero, a variance negative, the activation not differentiable, or layers make no network or do not
+        fit the images.
 
     Examples
     --------
     >>> import kernel_collapse as kc
     >>> kc.networks.initialise(dim=4, width=32, depth=3).widths
     (32, 32, 32)
+    >>> from kernel_collapse.kernels import Activation, AvgPool, Conv, Flatten
+    >>> network = kc.networks.initialise(
+    ...     (8, 8, 1), layers=[Conv(3), Activation("relu"), AvgPool(2), Flatten()], width=10
+    ... )
+    >>> [weights.shape for weights in network.weights]
+    [(10, 9), (1, 160)]
     """
-    widths = widths_of(width, depth)
-    dim, outputs = _validate.count(dim, "dim"), _validate.count(outputs, "outputs")
+    architecture, channels, depth = _architecture(dim, depth, activation, layers)
+    widths, outputs = widths_of(width, depth), _validate.count(outputs, "outputs")
     _validate.choice(parameterisation, PARAMETERISATIONS, "parameterisation")
     hidden = _validate.moderate(weight_variance, "weight_variance")
     readout = _validate.moderate(readout_variance, "readout_variance")
@@ -224,18 +256,18 @@ def initialise(
     biases = _validate.flag(biases, "biases")
     if bias > 0 and not biases:
         raise InputError("bias_variance", f"{bias:g} and biases is False", "one or the other", "drop either")
-    phi = _activations.get(activation)
     rng = np.random.default_rng([_validate.seed(seed), STREAM])
-    sizes = (dim, *widths, outputs)
-    parameters = sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+    sizes = (channels, *widths, outputs)
+    fan_ins = [architecture.multiple(layer) * below for layer, below in enumerate(sizes[:-1])]
+    parameters = sum(fan_in * fan_out for fan_in, fan_out in zip(fan_ins, sizes[1:], strict=True))
     _validate.fits(parameters, f"a network with layers of {_validate.shown(sizes)}", "lower width or depth")
     stds = [
         np.sqrt(variance / fan_in)
-        for variance, fan_in in zip([hidden] * len(widths) + [readout], sizes[:-1], strict=True)
+        for variance, fan_in in zip([hidden] * len(widths) + [readout], fan_ins, strict=True)
     ]
     ntk = parameterisation == "ntk"
     weights, offsets = [], []
-    for fan_in, fan_out, std in zip(sizes[:-1], sizes[1:], stds, strict=True):
+    for fan_in, fan_out, std in zip(fan_ins, sizes[1:], stds, strict=True):
         weights.append((1.0 if ntk else std) * rng.normal(size=(fan_out, fan_in)))
         offsets.append((1.0 if ntk else np.sqrt(bias)) * rng.normal(size=fan_out))
     bias_scale = float(np.sqrt(bias)) if ntk else float(biases)
@@ -243,4 +275,4 @@ def initialise(
         tuple(float(std) if ntk else 1.0 for std in stds),
         (bias_scale,) * len(stds),
     )
-    return Network(tuple(weights), tuple(offsets), scales, phi)
+    return Network(tuple(weights), tuple(offsets), scales, architecture)

@@ -23,6 +23,7 @@ from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_classes, nc2, nc3
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
+from kernel_collapse.networks._convolutional import Layer
 from kernel_collapse.networks._descent import NEVER, Trained, run
 from kernel_collapse.networks._probes import Loss, Seen, Task
 from kernel_collapse.networks._training import Training
@@ -44,7 +45,8 @@ def train(
     *,
     width: int | Sequence[int] = 500,
     depth: int = 1,
-    activation: str | Activation | Phi = "erf",
+    activation: str | Activation | Phi | None = None,
+    layers: Sequence[Layer] | None = None,
     epochs: int = 1000,
     learning_rate: float | Callable[[Any], Any] = 1e-3,
     weight_decay: float = 1e-6,
@@ -63,16 +65,16 @@ def train(
     precision: Precision = "float32",
     raise_on_failure: bool = True,
 ) -> Training:
-    """Train fully connected networks on a data set, one for each seed, all at once.
+    """Train networks on a data set, one for each seed, all at once.
 
     The defaults are those of the published networks: one layer of 500 units with biases that start at zero, readout
-    variance 1.97^2, full-batch gradient descent.
+    variance 1.97^2, full-batch gradient descent. With `layers` the networks have convolutions.
 
     Parameters
     ----------
     dataset : Dataset
-        Inputs (n, d), labels and targets (n, k).
-    width, depth, activation, parameterisation, weight_variance, readout_variance, bias_variance, biases
+        Inputs (n, d), labels and targets (n, k); images for `layers`.
+    width, depth, activation, layers, parameterisation, weight_variance, readout_variance, bias_variance, biases
         The networks at their start, as in `initialise`.
     epochs : int
         Passes over the data; 0 only looks at the start.
@@ -106,8 +108,8 @@ def train(
     Raises
     ------
     ValueError
-        If a width is zero, an option unknown, a batch larger than the data set, a probe beyond the last epoch, or the
-        activation not differentiable.
+        If a width is zero, an option unknown, a batch larger than the data set, a probe beyond the last epoch, the
+        activation not differentiable, or layers are given with samples that are no images.
     NetworkError
         If a network diverges and `raise_on_failure` is set.
 
@@ -133,11 +135,13 @@ def train(
         loss=loss,
         precision=precision,
     )
+    x = dataset.x if layers is None else dataset.images
     starts = tuple(
         initialise(
-            dataset.x.shape[1],
+            x.shape[1] if layers is None else x.shape[1:],
             width=width,
             depth=depth,
+            layers=layers,
             outputs=_class_targets(dataset, loss).shape[1],
             activation=activation,
             parameterisation=parameterisation,
@@ -149,7 +153,7 @@ def train(
         )
         for seed in plan.seeds
     )
-    trained = _run(dataset, starts, plan)
+    trained = _run(dataset, starts[0].architecture.columns(x), starts, plan)
     training = _collect(dataset, starts, plan, trained, weight_variance, weighting)
     if raise_on_failure:
         training.raise_for_status()
@@ -227,7 +231,9 @@ def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
     return (np.eye(len(sizes))[dataset.labels] / sizes).T @ dataset.targets
 
 
-def _run(dataset: Dataset, starts: tuple[Network, ...], plan: _Plan) -> Trained:
+def _run(
+    dataset: Dataset, columns: Float[np.ndarray, "d n"], starts: tuple[Network, ...], plan: _Plan
+) -> Trained:
     """Train all networks at once, and return NumPy's arrays."""
     with jax.enable_x64(plan.precision == "float64"):
         dtype = jnp.dtype(plan.precision)
@@ -238,7 +244,7 @@ def _run(dataset: Dataset, starts: tuple[Network, ...], plan: _Plan) -> Trained:
         membership = np.eye(len(dataset.class_sizes))[dataset.labels]
         aims = membership.T if plan.loss == "cross_entropy" else dataset.targets.T
         task = Task(
-            arrays(dataset.x.T),
+            arrays(columns),
             arrays(aims),
             jnp.asarray(dataset.labels),
             arrays(_class_targets(dataset, plan.loss)),
@@ -251,7 +257,7 @@ def _run(dataset: Dataset, starts: tuple[Network, ...], plan: _Plan) -> Trained:
             arrays(plan.hyper.traced),
             jnp.asarray(plan.seeds),
             jnp.asarray(plan.probes),
-            phi=starts[0].activation,
+            architecture=starts[0].architecture,
             loss=plan.loss,
             fixed=plan.hyper.fixed,
             batch=plan.batch,
@@ -333,7 +339,7 @@ def _collect(
         nc3=metrics.nc3[..., 0],
         nc3_cosine=metrics.nc3[..., 1],
         nc4=unless_gone(seen.agreement),
-        weight_covariance=unless_gone(seen.covariance) * dataset.x.shape[1] / weight_variance,
+        weight_covariance=unless_gone(seen.covariance) * starts[0].weights[0].shape[1] / weight_variance,
         zero_error_epoch=trained.watch.zero_error,
         diverged_epoch=diverged,
         status=tuple(Status.TRAINED if epoch == NEVER else Status.DIVERGED for epoch in diverged),

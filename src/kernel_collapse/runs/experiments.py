@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernel_collapse.report.parts import Figure, Table, Verdict
+    from kernel_collapse.report.parts import Figure, Finding, Table, Verdict
     from kernel_collapse.runs.trials import Trial
 
 __all__ = ["PRESETS", "Experiment", "Findings", "Preset", "registered"]
@@ -21,15 +21,20 @@ PRESETS: tuple[Preset, ...] = ("quick", "paper")
 
 
 class Findings(NamedTuple):
-    """What the rows of an experiment show."""
+    """What the rows of an experiment show; `finding` is what the page opens with, if it is among its findings."""
 
     figures: list[Figure]
     tables: list[Table]
     verdicts: list[Verdict]
+    finding: Finding | None = None
 
 
 def _as_they_are(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
+
+
+def _none(verdicts: list[Verdict]) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Experiment:
     """A figure of the paper or a study of ours.
 
     `trials(preset)` lists what it needs. Rows are those of these trials, as `kernel_collapse.runs.run.Run.frame` gives
-    them; `draw`, `tabulate` and `judge` take what `prepare` makes of them, by default the rows themselves.
+    them; `draw`, `tabulate` and `judge` take what `prepare` makes of them, by default the rows themselves. `conclude`
+    takes the verdicts, and gives the finding in one sentence that the page of a run opens with; most have none.
     """
 
     name: str
@@ -48,19 +54,22 @@ class Experiment:
     tabulate: Callable[[Any], list[Table]]
     judge: Callable[[Any], list[Verdict]]
     prepare: Callable[[pd.DataFrame], Any] = _as_they_are
+    conclude: Callable[[list[Verdict]], Finding | None] = _none
 
     def _prepared(self, rows: pd.DataFrame) -> Any:
         """Return what is drawn, tabulated and judged.
 
         A column that other experiments fill otherwise (a width is a number, or one for each layer) comes as one of
-        objects; here it is one of numbers again, where it has nothing else.
+        objects; here it is one of numbers again, where it has nothing else. Each of these is a block of its own in
+        memory until the table is copied, and a hundred of them make pandas warn of whatever adds a column.
         """
-        return self.prepare(rows.infer_objects())
+        return self.prepare(rows.infer_objects().copy())
 
     def findings(self, rows: pd.DataFrame) -> Findings:
         """Return all that the rows show; they are prepared once."""
         prepared = self._prepared(rows)
-        return Findings(self.draw(prepared), self.tabulate(prepared), self.judge(prepared))
+        verdicts = self.judge(prepared)
+        return Findings(self.draw(prepared), self.tabulate(prepared), verdicts, self.conclude(verdicts))
 
     def figures(self, rows: pd.DataFrame) -> list[Figure]:
         """Return the figures of these rows."""

@@ -133,6 +133,11 @@ class LabelNoise(Specification):
         return self.base.n_classes
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the samples that are images; of others empty."""
+        return tuple(self.base.image_shape)
+
+    @property
     def class_sizes(self) -> tuple[int, ...] | None:
         """Sizes of the classes before labels are flipped, where they were asked for."""
         return self.base.class_sizes

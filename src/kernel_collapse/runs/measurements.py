@@ -9,11 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, get_args
 
-import numpy as np
 from pydantic import (
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     SerializerFunctionWrapHandler,
@@ -22,38 +19,35 @@ from pydantic import (
     model_validator,
 )
 
-from kernel_collapse import _validate, activations, adaptive, kernels
+from kernel_collapse import _validate, adaptive
 from kernel_collapse._input_error import InputError
 from kernel_collapse._specification import Results, Specification, flat
-from kernel_collapse.collapse import WEIGHTINGS, nc1_from_features, nc1_weightings
+from kernel_collapse.collapse import nc1_weightings
 from kernel_collapse.data import Dataset
-from kernel_collapse.kernels.named import resolve
 from kernel_collapse.runs.deep_rfm import DeepRFMNC1
+from kernel_collapse.runs.of_kernels import ImageNC1, KernelNC1, gram
+from kernel_collapse.runs.of_networks import JAX, ConvNetworkNC1, EmpiricalNC1, NetworkNC1, Prior, Programs
 
 __all__ = [
     "KERNELS",
     "SPECIFICATIONS",
     "AdaptiveNC1",
+    "ConvNetworkNC1",
     "DeepRFMNC1",
     "EmpiricalNC1",
+    "ImageNC1",
     "KernelNC1",
     "MeanFieldNC1",
     "Measurement",
     "NetworkNC1",
     "PosteriorNC1",
+    "Programs",
     "Results",
     "Specification",
     "certificate",
     "gram",
     "solve",
 ]
-
-KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
-
-
-def _activation_name(value: str | None) -> str | None:
-    """Return the name if it is known (None where there is none)."""
-    return value if value is None else activations.get(value).name
 
 
 def _widths(value: Any) -> Any:
@@ -74,65 +68,7 @@ def _whole_widths(value: Any) -> Any:
     return value
 
 
-class KernelNC1(Specification):
-    """NC1 of a kernel, under every weighting; kernel "data" is the inner product of the inputs."""
-
-    kernel: KernelName
-    activation: str | None = None
-    depth: PositiveInt = 1
-    weight_variance: PositiveFloat = 1.0
-    bias_variance: NonNegativeFloat = 0.0
-
-    _known = field_validator("activation")(_activation_name)
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if (self.activation is None) != (self.kernel == "data"):
-            raise InputError(
-                "kernel",
-                f"{self.kernel!r} with activation {self.activation!r}",
-                "no activation" if self.kernel == "data" else "the name of one",
-                "only 'data' has none",
-            )
-        plain = (self.activation, self.depth, self.weight_variance, self.bias_variance) == (
-            "erf",
-            1,
-            1.0,
-            0.0,
-        )
-        if self.kernel == "ntk-published" and not plain:
-            raise InputError(
-                "kernel",
-                "'ntk-published'",
-                "another, or the defaults of this one",
-                "it exists for erf at depth 1 with weight_variance 1 and no bias only",
-            )
-        return self
-
-    def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core, the others busy too."""
-        pairs = n**2 if self.kernel != "data" else n
-        layer = 0.0 if self.activation is None else activations.get(self.activation).seconds_an_entry
-        return 2e-3 + pairs * (layer * self.depth + 3e-11 * dim)
-
-    def measure(self, dataset: Dataset, seed: int) -> Results:
-        """Return NC1 under every weighting."""
-        if self.kernel == "data":
-            return flat({w: nc1_from_features(dataset.x, dataset.labels, weighting=w) for w in WEIGHTINGS})
-        return flat(nc1_weightings(gram(self, dataset.x), dataset.labels))
-
-
-class _Prior(Specification):
-    """What kernels and networks alike are made of: an activation and the variances of the prior."""
-
-    activation: str = "erf"
-    weight_variance: PositiveFloat = 1.0
-    readout_variance: PositiveFloat = 1 / 128
-
-    _known = field_validator("activation")(_activation_name)
-
-
-class _Layered(_Prior):
+class _Layered(Prior):
     """A depth, and a width of every hidden layer or one for each."""
 
     depth: PositiveInt = 1
@@ -186,12 +122,6 @@ class AdaptiveNC1(_Layered):
         return found
 
 
-#: What is compiled, for which shapes, and the estimated seconds of it: once a process, whatever the number of trials.
-Programs = dict[tuple[Any, ...], float]
-#: JAX itself is started once, too.
-_JAX: Programs = {("jax",): 2.0}
-
-
 class MeanFieldNC1(_Layered):
     """NC1 of the mean-field kernel (`kernel_collapse.networks.solve_mean_field`), with its Monte Carlo error."""
 
@@ -205,7 +135,7 @@ class MeanFieldNC1(_Layered):
 
     def programs(self, n: int, dim: int, classes: int) -> Programs:
         """Return what is compiled, and the estimated seconds of it."""
-        return _JAX
+        return JAX
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, the error of the paper's, and how the solver ended."""
@@ -262,7 +192,7 @@ class PosteriorNC1(_Layered):
         """Return what is compiled, and the estimated seconds of it."""
         widths = self.width if self.depth == 1 else adaptive.layer_widths(self.width, self.depth)
         shape = (n, dim, classes, widths, self.chains, self.activation, self.sampler)
-        return _JAX | {("chains", *shape): 7.0}
+        return JAX | {("chains", *shape): 7.0}
 
     def measure(self, dataset: Dataset, seed: int) -> Results:
         """Return NC1 under every weighting, the error of the paper's, and how the chains mixed."""
@@ -286,115 +216,16 @@ class PosteriorNC1(_Layered):
         )
 
 
-class _Trained(_Prior):
-    """A network and how it is trained; the defaults are the published networks'."""
-
-    width: PositiveInt = 500
-    depth: PositiveInt = 1
-    parameterisation: Literal["standard", "ntk"] = "standard"
-    readout_variance: PositiveFloat = 1.97**2
-    epochs: NonNegativeInt = 1000
-    learning_rate: PositiveFloat = 1e-3
-    weight_decay: NonNegativeFloat = 1e-6
-    precision: Literal["float32", "float64"] = "float32"
-
-    def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core, the others busy too."""
-        weights = self.width * (dim + (self.depth - 1) * self.width)
-        return 0.05 + self.epochs * n * (2e-9 * self.width * self.depth + 7e-11 * weights)
-
-    def programs(self, n: int, dim: int, classes: int) -> Programs:
-        """Return what is compiled, and the estimated seconds of it: rates and epochs are no part of the program."""
-        shape = (n, dim, classes, self.width, self.depth, self.activation, self.precision)
-        return _JAX | {("descent", getattr(self, "loss", "mse"), self._looks, *shape): 2.5}
-
-    @property
-    def _looks(self) -> int:
-        """How many times the network is looked at."""
-        return 2 if self.epochs else 1
-
-    def train(self, dataset: Dataset, seed: int, **options: Any) -> Any:
-        """Return the training of one network of that seed."""
-        from kernel_collapse import networks
-
-        fields = self.model_dump(include=set(_Trained.model_fields))
-        return networks.train(dataset, seeds=[seed], **fields, **options)
-
-
-class NetworkNC1(_Trained):
-    """NC1 of the last hidden layer of a trained network, and of all of them on the way."""
-
-    kernel: Literal["network"] = "network"
-    loss: Literal["mse", "cross_entropy"] = "mse"
-    probes: tuple[NonNegativeInt, ...] | None = None
-
-    @property
-    def _looks(self) -> int:
-        """How many times the network is looked at: at the end too, whether it was asked for or not."""
-        return super()._looks if self.probes is None else len({*self.probes, self.epochs})
-
-    def measure(self, dataset: Dataset, seed: int) -> Results:
-        """Return NC1 at the end under every weighting, what was seen beside it, and the curves if probes were asked."""
-        training = self.train(dataset, seed, loss=self.loss, probes=self.probes)
-        spectrum = np.linalg.eigvalsh(training.weight_covariance[0, -1])
-        found: Results = flat(training.nc1_weightings()) | {
-            "solver": training.status[0].value,
-            "nc1_start": float(training.nc1[0, 0, -1]),
-            "loss": float(training.loss[0, -1]),
-            "accuracy": float(training.accuracy[0, -1]),
-            "zero_error_epoch": float(training.zero_error_epoch[0]),
-            "nc2_norms": float(training.nc2_norms[0, -1, -1]),
-            "nc2_angles": float(training.nc2_angles[0, -1, -1]),
-            "nc3": float(training.nc3[0, -1]),
-            "nc3_cosine": float(training.nc3_cosine[0, -1]),
-            "nc4": float(training.nc4[0, -1]),
-            "largest_eigenvalue": float(spectrum[-1]),
-        }
-        if self.probes is not None:
-            found |= {
-                "path_epochs": training.epochs.tolist(),
-                "path_nc1": training.nc1[0].tolist(),
-                "path_loss": training.loss[0].tolist(),
-                "path_nc2_norms": training.nc2_norms[0].tolist(),
-                "path_nc3": training.nc3[0].tolist(),
-                "path_nc3_cosine": training.nc3_cosine[0].tolist(),
-            }
-        return found
-
-
-class EmpiricalNC1(_Trained):
-    """NC1 of the kernel of a finite network after `epochs` of training (0: at its start)."""
-
-    kernel: Literal["empirical-nngp", "empirical-ntk"]
-    parameterisation: Literal["standard", "ntk"] = "ntk"
-    readout_variance: PositiveFloat = 1.0
-    learning_rate: PositiveFloat = 0.2
-    weight_decay: NonNegativeFloat = 0.0
-
-    def cost(self, n: int, dim: int, classes: int) -> float:
-        """Return the estimated seconds on one core, the others busy too."""
-        return super().cost(n, dim, classes) + 1e-10 * n**2 * self.width * self.depth
-
-    def programs(self, n: int, dim: int, classes: int) -> Programs:
-        """Return what is compiled, and the estimated seconds of it."""
-        shape = (n, dim, classes, self.width, self.depth, self.activation)
-        return super().programs(n, dim, classes) | {(self.kernel, *shape): 0.3}
-
-    def measure(self, dataset: Dataset, seed: int) -> Results:
-        """Return NC1 under every weighting, and what the network had learnt."""
-        from kernel_collapse import networks
-
-        training = self.train(dataset, seed)
-        kernel = networks.empirical_ntk if self.kernel == "empirical-ntk" else networks.empirical_nngp
-        return flat(nc1_weightings(kernel(training.networks[0], dataset.x), dataset.labels)) | {
-            "solver": training.status[0].value,
-            "loss": float(training.loss[0, -1]),
-            "accuracy": float(training.accuracy[0, -1]),
-        }
-
-
 Measurement = Annotated[
-    KernelNC1 | AdaptiveNC1 | DeepRFMNC1 | MeanFieldNC1 | PosteriorNC1 | NetworkNC1 | EmpiricalNC1,
+    KernelNC1
+    | ImageNC1
+    | AdaptiveNC1
+    | DeepRFMNC1
+    | MeanFieldNC1
+    | PosteriorNC1
+    | NetworkNC1
+    | ConvNetworkNC1
+    | EmpiricalNC1,
     Field(discriminator="kernel"),
 ]
 #: The specification of each name.
@@ -428,23 +259,3 @@ def certificate(solution: adaptive.AdaptiveSolution) -> Results:
         "same_minimum": float(solution.same_minimum),
         "minima_spread": max(energies) - min(energies),
     }
-
-
-def gram(what: KernelNC1, x: Any, x_other: Any = None) -> Any:
-    """Return the Gram matrix of that kernel on these inputs, or between these and others."""
-    if what.kernel == "data":
-        return x @ (x if x_other is None else x_other).T
-    if what.kernel == "ntk-published":
-        if x_other is not None:
-            raise InputError(
-                "kernel", "'ntk-published' between two sets of inputs", "one set, of which it is made"
-            )
-        return kernels.ntk_published(x)
-    assert what.activation is not None, "the specification was validated"
-    return resolve(
-        what.kernel,
-        activation=what.activation,
-        depth=what.depth,
-        weight_variance=what.weight_variance,
-        bias_variance=what.bias_variance,
-    )(x, x_other)

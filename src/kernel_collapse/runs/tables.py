@@ -9,7 +9,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt, StrictBool, field_validator, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kernel_collapse import _validate, data
 from kernel_collapse._input_error import InputError
@@ -59,6 +67,11 @@ class ShippedData(Specification):
         """Number of classes."""
         return data.SHIPPED[self.name][2]
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the samples that are images; of others empty."""
+        return data.IMAGES.get(self.name, ())
+
     def sample(self, seed: int) -> data.Dataset:
         """Return the samples that this seed draws."""
         drawn = data.subset(_shipped(self.name), self.n, seed=seed)
@@ -72,12 +85,21 @@ def _shipped(name: str) -> data.Dataset:
 
 
 class FileContent(Specification):
-    """What was in a file when it was read: a hash of its bytes, and its size."""
+    """What was in a file when it was read: a hash of its bytes, and its size, of images theirs as well."""
 
     sha256: str
     rows: PositiveInt
     features: PositiveInt
     classes: Annotated[int, Field(ge=2)]
+    image_shape: tuple[PositiveInt, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out that samples are no images, so that the keys of trials stay what they were before some were."""
+        stored: dict[str, Any] = fields(self)
+        if not self.image_shape:
+            stored.pop("image_shape", None)
+        return stored
 
 
 class FileData(Specification):
@@ -167,6 +189,11 @@ class FileData(Specification):
         """Number of classes."""
         return self.content.classes
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the samples that are images; of others empty."""
+        return self.content.image_shape
+
     def sample(self, seed: int) -> data.Dataset:
         """Return the samples that this seed draws; a file that has changed since it was read is refused."""
         table = _file(self.path, self.label, self.features, self.header, self.content.sha256)
@@ -194,7 +221,11 @@ def _content_as_of(
 ) -> FileContent:
     table = data.load(path, label=label, features=features, header=header)
     return FileContent(
-        sha256=_hash(path), rows=len(table.x), features=table.x.shape[1], classes=len(table.classes)
+        sha256=_hash(path),
+        rows=len(table.x),
+        features=table.x.shape[1],
+        classes=len(table.classes),
+        image_shape=table.image_shape,
     )
 
 

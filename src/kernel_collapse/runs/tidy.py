@@ -49,9 +49,13 @@ DATA = {
 MEASUREMENT = {
     "kernel": ("what is measured: a kernel, or the features of a network", ""),
     "activation": ("activation function", ""),
-    "depth": ("hidden layers", "layers"),
+    "depth": ("hidden layers, or convolutions", "layers"),
     "weight_variance": ("prior variance of a weight, times its fan-in", ""),
     "bias_variance": ("prior variance of a bias", ""),
+    "filter_size": ("height and width of the filter of a convolution", "pixels"),
+    "padding": ("what a convolution puts around an image", ""),
+    "pool": ("side of the average pool after each activation; 1 is none", "pixels"),
+    "holdout": ("share of the samples that is held out, and measured besides", ""),
     "readout_variance": ("prior variance of a readout weight, times the width", ""),
     "noise_variance": ("variance of the noise of the targets", "targets squared"),
     "width": ("hidden units of a layer", "units"),
@@ -73,6 +77,7 @@ MEASUREMENT = {
     "weight_decay": ("weight decay", ""),
     "precision": ("floating-point numbers of training", ""),
     "loss_function": ("loss that training minimises", ""),
+    "optimiser": ("method of descent", ""),
     "probes": ("epochs at which the network was looked at", "epochs"),
 }
 _NAMES = {
@@ -93,6 +98,15 @@ OUTCOME = {
         for w in WEIGHTINGS
     },
     **{f"nc1_{w}": (f"NC1 = tr S_W / tr S_B, 0 at collapse; {_NAMES[w]}", "") for w in WEIGHTINGS},
+    "held_out_nc1": (
+        "spread of held-out samples about the class means of the others, over that of these means",
+        "",
+    ),
+    "held_out_ncm_accuracy": (
+        "share of the held-out samples whose nearest class mean is that of their class",
+        "",
+    ),
+    "held_out_accuracy": ("share of the held-out samples that the network decides as labelled", ""),
     "solver": ("how the solver, sampler or training ended", ""),
     "residual": ("relative residual of the equations that were solved", ""),
     "round_off": ("residual that float64 allows", ""),
@@ -243,6 +257,8 @@ def _parameters(trial: Trial) -> dict[str, Any]:
     )  # without what is younger than the first stored rows, at its default
     fields = type(trial.measurement).model_fields
     measured = {name: stored.get(name, getattr(trial.measurement, name)) for name in fields}
+    below = measured.pop("base", None) or {}  # what a deep RFM stands on
+    measured |= {f"base_{name}": value for name, value in below.items()}
     if trial.measurement.kernel == "data":  # the data themselves have neither
         del measured["depth"], measured["weight_variance"], measured["bias_variance"]
     return {
@@ -275,6 +291,8 @@ def _meaning(name: str) -> str:
     of_base = name.replace("data_base_", "data_")
     if of_base != name and of_base in DATA:
         return f"{DATA[of_base][0]}; of the law whose labels are flipped"
+    if name.startswith("base_") and name[5:] in MEASUREMENT:
+        return f"{MEASUREMENT[name[5:]][0]}; of the kernel that a deep RFM stands on"
     return "not known to this version"
 
 

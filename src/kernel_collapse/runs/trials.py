@@ -10,9 +10,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
@@ -31,6 +31,7 @@ __all__ = [
     "describe_errors",
     "faults",
     "refusal",
+    "require",
 ]
 
 #: What pydantic's checks of a field expect, with the limits that it names.
@@ -67,6 +68,11 @@ class Trial(Specification):
     measurement: Measurement
     seed: NonNegativeInt = Field(description="seed of the data")
 
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        require(self.measurement, self.data)
+        return self
+
     @property
     def key(self) -> str:
         """Hash of the full specification; where a file lies is no part of it, for its content is."""
@@ -86,6 +92,19 @@ class Trial(Specification):
         """What is compiled for it, unless the process has done so for another trial, and the estimated seconds."""
         programs = getattr(self.measurement, "programs", None)  # kernels have none
         return programs(self.data.n, self.data.dim, self.data.n_classes) if programs else {}
+
+
+def require(measurement: Any, data: Any) -> None:
+    """Refuse a measurement of data that it cannot be made of: of a kernel of images, those that are none.
+
+    Raises
+    ------
+    ValueError
+        If it needs images and the data have none, or they are too small for its filters and pools.
+    """
+    of_images = getattr(measurement, "base", None) or measurement
+    if hasattr(of_images, "require"):
+        of_images.require(data.name, data.image_shape)
 
 
 def costs(trials: Iterable[Trial], processes: int = 1) -> dict[str, float]:
@@ -147,7 +166,7 @@ def _fault(found: Mapping[str, Any]) -> Fault:
     elif found["type"] == "missing":
         said = InputError(where, "missing", "a value", "add it")
     elif found["type"] == "union_tag_invalid":
-        return _unknown(about["tag"], path)
+        return _unknown(about["tag"], path, about)
     elif isinstance(raised, InputError):
         return _placed(raised, path, given)
     elif found["type"] in _EXPECTED:
@@ -157,9 +176,10 @@ def _fault(found: Mapping[str, Any]) -> Fault:
     return Fault(tuple(path), said)
 
 
-def _unknown(name: str, path: list[str]) -> Fault:
+def _unknown(name: str, path: list[str], about: Mapping[str, Any]) -> Fault:
     """Return what is said of a law or kernel that there is not."""
-    key, names = ("kernel", KERNELS) if path == ["measurement"] else ("law", LAWS)
+    key = "kernel" if "kernel" in about["discriminator"] else "law"
+    names = sorted(tag.strip("'") for tag in about["expected_tags"].split(", "))
     path = [*path, key]
     try:
         _validate.choice(name, names, ".".join(path))
@@ -181,7 +201,7 @@ def _placed(said: InputError, path: list[str], given: Any) -> Fault:
 
 def _written(path: list[str]) -> list[str]:
     """Return the path without the names by which pydantic chose a specification: nobody wrote them as keys."""
-    choices = {"data": LAWS, "base": LAWS, "measurement": KERNELS}
+    choices = {"data": LAWS, "base": (*LAWS, *KERNELS), "measurement": KERNELS}
     kept: list[str] = []
     for i, part in enumerate(path):
         chosen = (kept[-1:] and part in choices.get(kept[-1], ())) or (i == 0 and part in LAWS)

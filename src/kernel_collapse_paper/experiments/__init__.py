@@ -20,6 +20,7 @@ from kernel_collapse_paper.experiments import (
     deep_widths,
     depth,
     finite_width_ntk,
+    images,
     limiting_kernels,
     real_data,
     theory_vs_samples,
@@ -48,6 +49,7 @@ REGISTRY: dict[str, Experiment] = {
         deep_kernels.EXPERIMENT,
         deep_widths.EXPERIMENT,
         deep_data.EXPERIMENT,
+        images.EXPERIMENT,
         finite_width_ntk.EXPERIMENT,
         training_path.EXPERIMENT,
     )

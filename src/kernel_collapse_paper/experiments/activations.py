@@ -28,7 +28,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
 from kernel_collapse_paper.experiments._properties import PROPERTIES, least_squares, properties, shuffled
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import of_depths
 from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: exp and higher powers are left out: their kernels pass the largest number before depth 5.
@@ -114,7 +114,7 @@ def trials(preset: Preset) -> list[Trial]:
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
     names = {kind.of.law: label for label, (kind, _) in LAWS.items()}
-    rows = with_logs(rows).astype({"depth": int})
+    rows = of_depths(rows)
     short = {
         activations.get(name).name: name for name in ACTIVATIONS
     }  # as they are asked for, not as they are stored
@@ -375,13 +375,13 @@ def _predicts(single: pd.DataFrame, means: pd.DataFrame, what: str) -> Verdict:
         chances.append(shuffled(cell, [what], "log_nc1") if row.r2_out >= ENOUGH else np.nan)
     table = table.assign(chance=chances)
     yes = (table["r2_out"] >= ENOUGH) & (table["chance"] <= allowed)
-    table = table.assign(verdict=np.where(yes, "holds", "fails"))
+    names = [f"{row.data}, {KERNEL_NAMES[row.kernel]}" for row in table.itertuples()]
+    table = table.assign(cell=names, verdict=np.where(yes, "holds", "fails"))
     claim = (
         f"The {NAMED[what]} alone predicts how collapsed an activation is (R² ≥ {ENOUGH:g} leaving one out)."
     )
     if table.empty:
         return Verdict(claim, "undecided", "Too few finished trials to compare.", TEST, table)
-    status = "holds" if yes.all() else "holds in part" if yes.any() else "does not hold"
     least, most = (table.loc[table["r2_out"].agg(which)] for which in ("idxmin", "idxmax"))
     where = "; ".join(f"{row.data} {KERNEL_NAMES[row.kernel]}" for row in table[yes].itertuples())
     answer = f"In {int(yes.sum())} of {len(table)} cells" + (f" ({where})" if where else "")
@@ -394,7 +394,7 @@ def _predicts(single: pd.DataFrame, means: pd.DataFrame, what: str) -> Verdict:
         "standard deviation. Without the even activations R² reaches "
         f"{ENOUGH:g} in {int((table['r2_out_uneven'] >= ENOUGH).sum())} of them."
     )
-    return Verdict(claim, status, answer, TEST, table)
+    return Verdict.of_cells(claim, answer, TEST, table)
 
 
 def _signed(value: float) -> str:

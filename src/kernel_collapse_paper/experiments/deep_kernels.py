@@ -17,7 +17,8 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import topics
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.conclusions import Words, of_claims
+from kernel_collapse_paper.experiments.logs import of_depths
 from kernel_collapse_paper.experiments.looks import of_kernel
 
 #: Classes that overlap in every coordinate.
@@ -100,7 +101,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """
     rows = rows.copy()
     rows.loc[(rows["kernel"] == "network") & (rows["weight_decay"] > 0), "kernel"] = "network-decayed"
-    rows = with_logs(rows).astype({"depth": int})
+    rows = of_depths(rows)
     names = {means: law for law, means in LAWS.items()}
     rows["data"] = [names[tuple(means)] for means in rows["data_class_means"]]
     depths = sorted(rows.loc[rows["kernel"].isin(ADAPTING), "depth"].unique())
@@ -328,4 +329,17 @@ EXPERIMENT = Experiment(
     tabulate=tables,
     judge=verdicts,
     prepare=prepare,
+    conclude=of_claims(
+        "deep-kernels",
+        Words(
+            "Posterior: each hidden layer",
+            "With several hidden layers, each layer of the posterior is more collapsed than the one below",
+            "No layer of the posterior is more collapsed than the one below",
+        ),
+        Words(
+            "NNGP: each hidden layer",
+            "So is each layer of the NNGP",
+            "The NNGP does not adapt, and no layer of it is more collapsed than the one below",
+        ),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = ["READOUTS", "by_readout", "with_logs"]
+__all__ = ["READOUTS", "by_readout", "of_depths", "with_logs"]
 
 #: Readout variances of the published code's networks, and of its equations of state.
 READOUTS = {"published": 1.97**2, "mean-field": 1 / 128}
@@ -35,3 +35,9 @@ def by_readout(rows: pd.DataFrame) -> pd.DataFrame:
     rows = with_logs(rows)
     names = {variance: name for name, variance in READOUTS.items()}
     return rows.assign(readout=rows["readout_variance"].map(names).fillna("none"))
+
+
+def of_depths(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows as `with_logs` does, with depths as whole numbers: beside trials of none they are floats."""
+    rows = with_logs(rows)
+    return rows.assign(depth=rows["depth"].astype(int))

@@ -98,6 +98,7 @@ def read(path: str | Path) -> tuple[Sweep, str]:
         document.fault((), str(refusal))
         document.refuse_if_faulty()  # making them to find more faults would take too long
     grids = {"data": _by_entry(document, data), "measurement": _by_entry(document, measures)}
+    _pair(document, grids)
     document.refuse_if_faulty()
     return Sweep(name=document.path.stem, title=title, seeds=tuple(seeds), **grids), document.text
 
@@ -242,6 +243,16 @@ def _by_entry(document: Document, grids: list[_Axes]) -> tuple[tuple[Any, ...], 
     for axes in grids:
         entries.setdefault(axes.place, []).extend(_build(document, axes))
     return tuple(map(tuple, entries.values()))
+
+
+def _pair(document: Document, grids: dict[str, tuple[tuple[Any, ...], ...]]) -> None:
+    """Note every entry of measurements that cannot be made of the data of an entry: of a kernel of images, of rows."""
+    for j, measures in enumerate(grids["measurement"]):
+        for entry in grids["data"]:
+            of_a_kind = {specification.image_shape: specification for specification in entry}.values()
+            with document.noting(("measurement", j, "kernel")):
+                for what, specification in product(measures, of_a_kind):
+                    trials.require(what, specification)
 
 
 def _build(document: Document, axes: _Axes) -> list[Any]:
