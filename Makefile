@@ -9,6 +9,10 @@ FAST := arrays collapse compare data dependencies interactive kernels measuremen
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := -m compileall -qq -j 0
 
+# Bytecode is kept, whatever the environment says: the tests, and a run with many workers, start a hundred programs,
+# each of which would compile the whole package.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: reproduce test test-all test-lowest quick-rows lint format bench site browser clean
 
 reproduce: .venv/runtime  ## install, then the quick version of the whole comparison: runs/quick/report.html

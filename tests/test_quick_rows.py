@@ -89,9 +89,7 @@ def test_every_kind_is_among_the_hundred():
     experiments = {name for name, _ in chosen}
     assert experiments == set(REGISTRY) - set(SMOKE) - set(SHARED)
     kernels = {trial.measurement.kernel for trial in quick_rows.grid().values()}
-    assert {quick_rows.grid()[key].measurement.kernel for _, key in chosen} == kernels - {
-        "ntk-published"
-    }  # SMOKE's
+    assert {quick_rows.grid()[key].measurement.kernel for _, key in chosen} == kernels
 
 
 def test_the_smoke_run_gives_the_rows_that_are_kept(smoke_run):
