@@ -72,7 +72,7 @@ class Status(StrEnum):
 
 
 class SolutionError(RuntimeError):
-    """A computation that did not end as was asked for; `status` says how it did."""
+    """The error of a computation that did not end as requested. `status` says how it ended."""
 
     def __init__(self, message: str, status: Status | tuple[Status, ...] | None = None) -> None:
         super().__init__(message)
@@ -81,7 +81,7 @@ class SolutionError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """What a computation found, how it ended, how far to trust it and what it cost.
+    """The result of a computation: what it found, how it ended, how far to trust it and what it cost.
 
     Attributes
     ----------

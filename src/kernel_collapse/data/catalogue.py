@@ -74,8 +74,8 @@ def sample(law: str, *, n: int, dim: int, seed: int = 0, **options: Any) -> Data
     seed : int
         Seed of the generator.
     **options
-        What the function takes beside these. All but "gaussian_classes" take `separation`, the distance between
-        classes that each defines, and all take `class_sizes` or `imbalance`.
+        Further options of the function. All functions except "gaussian_classes" take `separation`, the distance
+        between classes, which each law defines. All take `class_sizes` or `imbalance`.
 
     Returns
     -------

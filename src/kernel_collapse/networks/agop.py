@@ -23,7 +23,8 @@ __all__ = ["agop"]
 def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray, "d d"]:
     r"""Return the average gradient outer product of a network, (1/n) sum_ak grad f_k(x_a) grad f_k(x_a)'.
 
-    The gradient is in what layer l + 1 is given, h^l; with delta the derivatives in its pre-activations it is W' delta.
+    The gradient is taken with respect to h^l, the input of layer l + 1. Let delta be the derivatives with respect to
+    the pre-activations of that layer. Then the gradient is W' delta.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray,
     Returns
     -------
     ndarray, shape (N_l, N_l)
-        To be set beside W'W of the weights (N_{l+1}, N_l) of that layer: `kernel_collapse.rfm.feature_ansatz`.
+        Compare it with W'W of the weights (N_{l+1}, N_l) of that layer by `kernel_collapse.rfm.feature_ansatz`.
 
     Raises
     ------

@@ -65,7 +65,8 @@ class Network:
     weights : tuple of ndarray, shapes (N_l, N_{l-1}), the readout (k, N_L) last
     biases : tuple of ndarray, shapes (N_l,), that of the readout last
     scales : Scales
-        What multiplies them: 1 in the standard parameterisation; 0 for biases that the network does not have.
+        The factors of weights and biases: 1 in the standard parameterisation; 0 for biases that the network does not
+        have.
     activation : callable
         The JAX function.
 

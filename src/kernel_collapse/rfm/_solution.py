@@ -40,7 +40,7 @@ class RFMLayer:
     condition : float
         Condition number of the kernel with the ridge, the largest of the iterations.
     training_error : float
-        Root mean square of outputs less targets, over that of the targets.
+        Root mean square of outputs minus targets, divided by the root mean square of the targets.
     accuracy : float
         Share of the samples whose output is nearest to the target of their class.
     predictions : ndarray, shape (n, k)
@@ -109,8 +109,8 @@ class DeepRFM(Solution):
     layers : tuple of RFMLayer
         From the first to the last.
     status : Status
-        The first of its layers' that is not `resolved`: `precision_limit` where NC1 is below what float64 can tell, or
-        `singular` where a kernel cannot be inverted; layers above are NaN.
+        The first status of a layer that is not `resolved`. It is `precision_limit` if NC1 is too small for float64,
+        and `singular` if a kernel cannot be inverted. Layers above are NaN.
     labels : ndarray, shape (n,), or None
         Number of the class of each sample, in sorted order.
 

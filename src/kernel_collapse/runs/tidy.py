@@ -189,7 +189,7 @@ class Meanings(dict[str, dict[str, str]]):
 
 
 def describe_columns() -> pd.DataFrame:
-    """Return what the columns of `results` mean, and their units, where they have one.
+    """Return the meanings of the columns of `results`, and their units if they have one.
 
     Examples
     --------
