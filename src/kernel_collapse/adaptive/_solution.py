@@ -160,9 +160,9 @@ class AdaptiveSolution(Solution):
         if not max(self.adaptation) <= TOLERANCE:
             return ""
         return (
-            "No layer adapts: the kernel is the NNGP to the tolerance, since the output is too small beside the noise "
-            f"(readout_variance {self.readout_variance:.3g}, noise_variance {self._energy.noise_variance:.3g}) or the "
-            "width too large; raise readout_variance, or lower noise_variance or width."
+            "No layer adapts, so the kernel is the NNGP to the tolerance: the output is too small beside the "
+            f"noise (readout_variance {self.readout_variance:.3g}, noise_variance {self._energy.noise_variance:.3g}) or "
+            "the width too large; raise readout_variance, or lower noise_variance or width."
         )
 
     @property

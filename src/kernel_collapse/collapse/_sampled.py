@@ -144,7 +144,7 @@ def sampled_nc1(
             "weighting",
             "'published'",
             "'paper', 'sample' or 'class'",
-            "it is the variance of no feature map, so distances of pairs do not tell it; try nc1 on a part of "
+            "it is the variance of no feature map, so it does not follow from distances of pairs; try nc1 on a part of "
             "the data",
         )
     _validate.choice(weighting, ("paper", "sample", "class"), "weighting")
@@ -217,7 +217,7 @@ def _to_error(sampler: _Sampler, relative_error: float, limit: int) -> NC1Estima
         left = limit - sampler.drawn
         if sizes.sum() > left:
             if left <= sample.sizes.sum():  # what is left would give no more than what there is
-                few = f"the relative error asked for takes more pairs than max_pairs, {limit}"
+                few = f"the requested relative error needs more pairs than max_pairs, {limit}"
                 return replace(estimate, reason=estimate.reason or few)
             sizes = _allocation(spread, totals, budget=left)
         sample = sampler.draw(sizes)

@@ -120,7 +120,7 @@ class MeanField(Solution):
 
     _error: ClassVar[type[SolutionError]] = NetworkError
     _sentences: ClassVar = {
-        Status.CONVERGED: "the kernel is consistent with itself and its error is below the one asked for.",
+        Status.CONVERGED: "the kernel is consistent with itself and its error is below the requested one.",
         Status.MAX_ITERATIONS: "the descent was cut off; raise max_iterations, or width or noise_variance, which make "
         "it shorter.",
         Status.NOT_FINITE: "kernel plus noise is not positive definite in float64, or the class means coincide so that "

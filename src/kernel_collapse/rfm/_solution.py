@@ -130,7 +130,8 @@ class DeepRFM(Solution):
 
     _successes: ClassVar = (Status.RESOLVED, Status.PRECISION_LIMIT)
     _sentences: ClassVar = {
-        Status.PRECISION_LIMIT: "float64 tells no more of inner products, and layers above would mean nothing.",
+        Status.PRECISION_LIMIT: "float64 does not resolve the inner products any further, so layers above "
+        "would have no meaning.",
     }
     _value: ClassVar = "layers"
     _certificate: ClassVar = ("round_off", "condition", "training_error")
@@ -263,7 +264,7 @@ def require_directions(lengths: Float[np.ndarray, " n"], what: str) -> None:
         raise InputError(
             what,
             f"zeros alone in row {int(lengths.argmin())}",
-            "rows with a direction, for they are scaled to unit length",
+            "rows with a direction, because they are scaled to unit length",
             "drop that row",
             verb="holds",
         )

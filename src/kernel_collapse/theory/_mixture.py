@@ -140,7 +140,7 @@ def _refuse_beyond(values: np.ndarray, what: str) -> np.ndarray:
         raise InputError(
             what,
             f"{np.abs(values).max():.3g}",
-            f"at most {LARGEST:g}, for its square must be finite",
+            f"at most {LARGEST:g}, because its square must be finite",
             "scale it down",
             verb="reaches",
         )
