@@ -161,8 +161,8 @@ class AdaptiveSolution(Solution):
             return ""
         return (
             "No layer adapts, so the kernel is the NNGP to the tolerance: the output is too small beside the "
-            f"noise (readout_variance {self.readout_variance:.3g}, noise_variance {self._energy.noise_variance:.3g}) or "
-            "the width too large; raise readout_variance, or lower noise_variance or width."
+            f"noise (readout_variance {self.readout_variance:.3g}, noise_variance {self._energy.noise_variance:.3g}) "
+            "or the width too large; raise readout_variance, or lower noise_variance or width."
         )
 
     @property

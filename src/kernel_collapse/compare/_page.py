@@ -99,8 +99,8 @@ _CAPTION = (
 _NOTE = (
     "Means of log10 NC1 over the seeds that both runs have, or over all seeds if they share none. Error: standard "
     "error over seeds of a difference of two independent runs. Errors: the difference in units of this error; it is "
-    f"beyond seed noise above {NOISE:g}. Largest: the largest change of a single seed. Round-off: no seed changed by more "
-    f"than {ROUND_OFF:g} of its value."
+    f"beyond seed noise above {NOISE:g}. Largest: the largest change of a single seed. Round-off: no seed changed by "
+    f"more than {ROUND_OFF:g} of its value."
 )
 
 
