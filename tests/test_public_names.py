@@ -131,6 +131,9 @@ SIGNATURES = {
     "plots.heat_map": "history * metric axes",
     "plots.cosines": "class_means * axes",
     "plots.features": "values labels * dimensions axes",
+    "plots.gram_matrix": "gram labels * axes",
+    "plots.nc1_of_layers": "solution * axes",
+    "plots.over_training": "training * metric axes",
     "results": "folder",
     "describe_columns": "",
 }

@@ -5,10 +5,12 @@ A failure is a value too. `Solution.raise_for_status` makes an error of it, as `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Self
+
+from kernel_collapse import _results
 
 __all__ = ["Solution", "SolutionError", "Status"]
 
@@ -100,6 +102,8 @@ class Solution:
     _value: ClassVar[str]
     _certificate: ClassVar[tuple[str, ...]]
     _cost: ClassVar[tuple[str, ...]]
+    #: The numbers of each of its `layers` that a notebook shows.
+    _of_layers: ClassVar[tuple[str, ...]] = ()
 
     @property
     def value(self) -> Any:
@@ -145,3 +149,20 @@ class Solution:
         if self.failures:
             raise self._error(self.explanation, self.status)
         return self
+
+    def _layer_table(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return headings and rows of the table of the layers; no headings where there is none."""
+        rows = [
+            (k, *(getattr(layer, name) for name in self._of_layers))
+            for k, layer in enumerate(getattr(self, "layers", ()), 1)
+        ]
+        return ("layer", *self._of_layers) if self._of_layers else (), rows
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: value or layers, certificate and cost, to four digits, and how it ended."""
+        names = (self._value, *self._certificate, *self._cost)
+        numbers = [(name, value) for name in names if isinstance(value := getattr(self, name), int | float)]
+        headings, rows = self._layer_table()
+        layers = _results.as_html("Layers", headings, rows, ()) if headings else ""
+        table = _results.as_html(type(self).__name__, ("", "value"), numbers, (self.explanation,))
+        return f"<div>{table}{layers}</div>"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -164,6 +165,17 @@ class AdaptiveSolution(Solution):
             f"noise (readout_variance {self.readout_variance:.3g}, noise_variance {self._energy.noise_variance:.3g}) "
             "or the width too large; raise readout_variance, or lower noise_variance or width."
         )
+
+    def plot(self, labels: Any = None, **options: Any) -> Any:
+        """Draw `gram`, by class if there are labels: `kernel_collapse.plots.gram_matrix`."""
+        from kernel_collapse import plots
+
+        return plots.gram_matrix(self.gram, labels, **options)
+
+    def _layer_table(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return the width of every layer, and how far it is from its prior."""
+        rows = [(k, *pair) for k, pair in enumerate(zip(self.widths, self.adaptation, strict=True), 1)]
+        return ("layer", "width", "adaptation"), rows
 
     @property
     def output_gram(self) -> Float[np.ndarray, "n n"]:

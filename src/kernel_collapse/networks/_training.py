@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -149,6 +149,12 @@ class Training(Solution):
         more = f"and {len(self.seeds) - SHOWN} more" if len(self.seeds) > SHOWN else ""
         title = f"{len(self.seeds)} networks after {self.epochs[-1]} epochs"
         return _results.as_html(title, ("seed", *names, "status"), rows, (more,))
+
+    def plot(self, **options: Any) -> Any:
+        """Draw a metric over the epochs; options and result are those of `kernel_collapse.plots.over_training`."""
+        from kernel_collapse import plots
+
+        return plots.over_training(self, **options)
 
     def __repr__(self) -> str:
         ends = ", ".join(f"{value:.3g}" for value in self.nc1[:, -1, -1])

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -129,6 +129,7 @@ class MeanField(Solution):
     _value: ClassVar = "gram"
     _certificate: ClassVar = ("ratio_error", "residual", "residual_error", "ess")
     _cost: ClassVar = ("iterations", "particles")
+    _of_layers: ClassVar = ("ratio", "ratio_error", "ess")
 
     @property
     def explanation(self) -> str:
@@ -142,6 +143,12 @@ class MeanField(Solution):
     def grams(self) -> tuple[Float[np.ndarray, "n n"], ...]:
         """The feature kernel of every hidden layer; `gram` is the last."""
         return tuple(layer.gram for layer in self.layers)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw NC1 of every layer; options and result are those of `kernel_collapse.plots.nc1_of_layers`."""
+        from kernel_collapse import plots
+
+        return plots.nc1_of_layers(self, **options)
 
     @property
     def weight_covariance(self) -> Float[np.ndarray, "d d"]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -120,6 +120,7 @@ class Posterior(Solution):
     _value: ClassVar = "gram"
     _certificate: ClassVar = ("ratio_error", "rhat", "ess", "acceptance", "divergences")
     _cost: ClassVar = ("chains", "draws", "steps")
+    _of_layers: ClassVar = ("ratio", "ratio_error", "rhat", "ess")
 
     @property
     def grams(self) -> tuple[Float[np.ndarray, "n n"], ...]:
@@ -130,6 +131,12 @@ class Posterior(Solution):
     def nc1(self) -> Float[np.ndarray, "chains draws"]:
         """NC1 draw by draw; its mean is not `ratio`, which is that of the mean kernel."""
         return self.within / self.between
+
+    def plot(self, **options: Any) -> Any:
+        """Draw NC1 of every layer; options and result are those of `kernel_collapse.plots.nc1_of_layers`."""
+        from kernel_collapse import plots
+
+        return plots.nc1_of_layers(self, **options)
 
     @property
     def chains(self) -> int:

@@ -136,6 +136,15 @@ class DeepRFM(Solution):
     _value: ClassVar = "layers"
     _certificate: ClassVar = ("round_off", "condition", "training_error")
     _cost: ClassVar = ("fits",)
+    _of_layers: ClassVar = (
+        "nc1_input",
+        "nc1_agop",
+        "nc1",
+        "round_off",
+        "training_error",
+        "accuracy",
+        "status",
+    )
 
     @property
     def gram(self) -> Float[np.ndarray, "n n"]:
@@ -177,6 +186,12 @@ class DeepRFM(Solution):
             f"deep RFM ({self.status.value} in layer {at} of {len(self.layers)}, {self.layers[at - 1].reason}): "
             f"{self.sentence}"
         )
+
+    def plot(self, **options: Any) -> Any:
+        """Draw NC1 of every layer; options and result are those of `kernel_collapse.plots.nc1_of_layers`."""
+        from kernel_collapse import plots
+
+        return plots.nc1_of_layers(self, **options)
 
     def held_out(self, x: ArrayLike, labels: Any = None, *, diagonal: ArrayLike | None = None) -> HeldOut:
         """Return what every layer makes of other inputs: kernels with the samples, predictions, collapse.
