@@ -1,6 +1,6 @@
-"""What solvers, samplers and training return alike: a value, how it ended, its certificate and its cost.
+"""The common result of solvers, samplers and training: a value, how it ended, its certificate and its cost.
 
-A failure is a value too. `Solution.raise_for_status` makes an error of it, as ``raise_on_failure=True`` asks for.
+A failure is a value too. `Solution.raise_for_status` turns it into an error, which ``raise_on_failure=True`` does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The list of the laws, and one way in to each by its name.
+"""The list of the laws, and one function that finds each by its name.
 
-Whatever goes through all laws, or names one in a specification, takes it from here.
+All code that goes through the laws, or names one in a specification, uses this list.
 """
 
 from __future__ import annotations

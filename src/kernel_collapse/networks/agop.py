@@ -1,4 +1,4 @@
-"""The average gradient outer product of a network, in its inputs or in what a layer is given."""
+"""The average gradient outer product of a network, with respect to its inputs or to the input of a layer."""
 
 from __future__ import annotations
 

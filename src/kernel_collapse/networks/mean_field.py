@@ -9,11 +9,12 @@ so that it satisfies, with Q and A from p itself::
 
     p(w) ~ exp( -(d / 2 sigma_w^2) |w|^2 - (sigma_a^2 / 2N) phi(Xw)' A phi(Xw) ),   A = k M^{-1} - T T'
 
-The equations of state (`kernel_collapse.solve_adaptive`) are the minimum over Gaussian p alone; we start from it.
+The equations of state (`kernel_collapse.solve_adaptive`) are the minimum over Gaussian p only. The solver starts from
+it.
 
-On particles the expectations are weighted sums, and F is a function of the weights, which is descended to its minimum:
-a step moves the logarithms of the weights towards those of the right side above. The particles are scrambled Sobol
-points of a Gaussian: that of the equations of state, then that of the second moment found.
+On particles the expectations are weighted sums, and F is a function of the weights. The solver descends it to its
+minimum: a step moves the logarithms of the weights towards those of the right side above. The particles are scrambled
+Sobol points of a Gaussian. It is first that of the equations of state and then that of the second moment found.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ parameterisation   layer                                                paramete
 =================  ===================================================  ==========================================
 
 with s^2 = sigma_w^2 in the hidden layers and sigma_a^2 in the readout. Both are the same function at the start;
-gradient descent moves them differently. Activity is kept with one sample a *column*, which makes training faster: the
-long axis of every product is contiguous.
+gradient descent moves them differently. Activity is stored with one sample per *column*. This makes training faster,
+because the long axis of every product is contiguous.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run as it is read: what it is of, its rows, and the one table that everybody reads."""
+"""A run as it is read: its description, its rows, and the one table that all code reads."""
 
 from __future__ import annotations
 
