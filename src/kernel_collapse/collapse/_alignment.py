@@ -225,9 +225,9 @@ def _aligned(
 class BlockStructure:
     r"""The mean entries of a kernel: on the diagonal, within classes and between classes.
 
-    Take a kernel with only these three values: d on the diagonal, c within a class and n between classes. It is K =
-    (d - c) I + (c - n) YY' + n 11': with C classes of m samples tr S_W = (1 - 1/m)(d - c) and tr S_B = (1 - 1/C) [(d
-    - c)/m + c - n].
+    Take a kernel with only these three values: d on the diagonal, c within a class and n between classes. It is
+    K = (d - c) I + (c - n) YY' + n 11'. With C classes of m samples it has tr S_W = (1 - 1/m)(d - c) and
+    tr S_B = (1 - 1/C) [(d - c)/m + c - n].
 
     Attributes
     ----------

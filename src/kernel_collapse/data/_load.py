@@ -87,9 +87,9 @@ def load(
       a plain integer (digits and perhaps a minus sign, no leading zero or plus sign): then they are whole numbers.
       The labels of other files keep their type. An empty field is a missing label and is refused.
     - A feature is a number with a decimal point, or true and false throughout (1 and 0). A cell that is empty, NA, ?,
-    inf or text is refused, and the message names row, column and text.
+      inf or text is refused, and the message names row, column and text.
     - The first line of a .csv file holds names. If it looks like a sample, the file is refused, unless `header` says
-    what it is.
+      what it is.
 
     Parameters
     ----------
