@@ -48,8 +48,9 @@ def collapse(
     labels : sequence, length n
         Class of each sample.
     targets : array, shape (n, k) or (n,), optional
-        The targets of kernel ridge regression (the mean of a Gaussian process), with dual weights alpha = (K +
-        noise_variance I)^{-1} targets. A sample is assigned to the class whose mean target is nearest to its output.
+        The targets of kernel ridge regression (the mean of a Gaussian process), with dual weights
+        alpha = (K + noise_variance I)^{-1} targets. A sample is assigned to the class whose mean target is nearest to
+        its output.
     noise_variance : float, optional
         The ridge; one millionth of the mean of diag K by default. `Collapse.noise_variance` gives the value.
     dual_weights : array, shape (n, k), optional

@@ -44,11 +44,11 @@ def _several(means: Any, what: str) -> list[Any]:
 class GaussianClasses(Law):
     r"""Samples of a Gaussian mixture, class after class.
 
-    The paper's D1 is the default; its D2 is ``class_means=D2_MEANS``. The samples are those of ``rng =
-    numpy.random.default_rng(seed)``, class after class ``mean + std * rng.normal(size=(n_c, dim))``, so that anyone
-    can make them again. For a full covariance S the lower Cholesky factor replaces the standard deviation: ``mean +
-    rng.normal(size=(n_c, dim)) @ cholesky(S).T``. A singular S has no Cholesky factor, so its symmetric square root
-    is used instead.
+    The paper's D1 is the default; its D2 is ``class_means=D2_MEANS``. The samples are those of
+    ``rng = numpy.random.default_rng(seed)``, class after class ``mean + std * rng.normal(size=(n_c, dim))``,
+    so that anyone can make them again. For a full covariance S the lower Cholesky factor replaces the standard
+    deviation: ``mean + rng.normal(size=(n_c, dim)) @ cholesky(S).T``. A singular S has no Cholesky factor, so its
+    symmetric square root is used instead.
 
     Parameters
     ----------

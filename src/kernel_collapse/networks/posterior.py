@@ -5,8 +5,8 @@ The readout is integrated out. With one hidden layer a state is therefore the fi
     log p(W) = -(d / 2 sigma_w^2) |W|^2 - 1/2 tr Y'M_W^{-1}Y - (k/2) logdet M_W + const
     M_W = (sigma_a^2 / N) Phi Phi' + sigma^2 I,   Phi = phi(X W')
 
-With L hidden layers a state consists of all their weights, W_l (N_l x N_{l-1}) with the prior N(0, sigma_w^2 /
-N_{l-1}). M is made from the features of the last layer, Phi_l = phi(Phi_{l-1} W_l').
+With L hidden layers a state consists of all their weights, W_l (N_l x N_{l-1}) with the prior
+N(0, sigma_w^2 / N_{l-1}). M is made from the features of the last layer, Phi_l = phi(Phi_{l-1} W_l').
 
 It is sampled in units of the prior, W_1 = (sigma_w / sqrt(d)) U_1, where the prior is standard normal.
 """
