@@ -30,10 +30,11 @@ quick-rows: reproduce  ## keep the rows of runs/quick as those that the tests re
 test-lowest: .venv-lowest/development  ## the fast part of the tests, with the lowest versions that are allowed
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not nightly' $(FAST:%=tests/test_%.py)
 
-lint: .venv/development  ## style and types
+lint: .venv/development  ## style, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 format: .venv/development  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

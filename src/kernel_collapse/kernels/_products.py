@@ -19,8 +19,8 @@ __all__ = ["Gaussian", "Laplace", "ProductKernel"]
 class ProductKernel(Kernel):
     """A kernel that is a function of inner products, k(x, y) = f(x.x, y.y, x.y), and knows its derivatives.
 
-    It needs no features: `kernel_collapse.deep_rfm` fits it to Gram matrices, and takes the gradients of what it fits
-    from `slopes`. A kernel of your own has `of_products` and `slopes`; `tile` is made of the first.
+    It needs no features. `kernel_collapse.deep_rfm` fits it to Gram matrices and computes the gradients of the fit
+    from `slopes`. Your own kernel needs the methods `of_products` and `slopes`; `tile` is made from `of_products`.
 
     Examples
     --------

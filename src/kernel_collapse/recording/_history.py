@@ -28,13 +28,13 @@ LAYOUT = 1
 
 
 class History(Sequence[Record]):
-    """Records in the order of their epochs. It grows at the end alone.
+    """Records in the order of their epochs. New records are added only at the end.
 
     Parameters
     ----------
     keep_means : bool
-        Keep arrays (class means, values of pairs of classes) of every record: C p numbers a layer and epoch. By default
-        the newest record alone has them, and every other its numbers.
+        Keep arrays (class means, values of pairs of classes) of every record: C p numbers per layer and epoch. By
+        default only the newest record keeps its arrays, and the others keep only their numbers.
 
     Attributes
     ----------

@@ -40,12 +40,13 @@ class Record(Mapping[str, Collapse]):
     collapses : dict
         A `kernel_collapse.Collapse` a layer.
     class_means : dict
-        Of each layer an array of shape (C, p), NaN for a class without a sample. Empty where a `History` let them go.
+        For each layer an array of shape (C, p), NaN for a class without a sample. Empty if a `History` did not keep
+        them.
     counts : array, shape (C,)
         Samples of each class.
     decided : str
-        How samples were put to the nearest class mean, for `nc4` and `ncm_accuracy`: "second pass" over the samples,
-        "class means of a record before", or "not decided", and both are NaN.
+        How samples were assigned to the nearest class mean, for `nc4` and `ncm_accuracy`: "second pass" over the
+        samples, "class means of a record before", or "not decided". In the last case both are NaN.
     classifier : str
         Name of the last linear layer, whose weights and bias are in the metrics of the features before it; empty if
         there is none.

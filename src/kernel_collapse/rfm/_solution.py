@@ -41,7 +41,7 @@ class RFMLayer:
     condition : float
         Condition number of the kernel with the ridge, the largest of the iterations.
     training_error : float
-        Root mean square of outputs less targets, over that of the targets.
+        Root mean square of outputs minus targets, divided by the root mean square of the targets.
     accuracy : float
         Share of the samples whose output is nearest to the target of their class.
     predictions : ndarray, shape (n, k)
@@ -110,8 +110,8 @@ class DeepRFM(Solution):
     layers : tuple of RFMLayer
         From the first to the last.
     status : Status
-        The first of its layers' that is not `resolved`: `precision_limit` where NC1 is below what float64 can tell, or
-        `singular` where a kernel cannot be inverted; layers above are NaN.
+        The first status of a layer that is not `resolved`. It is `precision_limit` if NC1 is too small for float64,
+        and `singular` if a kernel cannot be inverted. Layers above are NaN.
     labels : ndarray, shape (n,), or None
         Number of the class of each sample, in sorted order.
 
@@ -131,7 +131,8 @@ class DeepRFM(Solution):
 
     _successes: ClassVar = (Status.RESOLVED, Status.PRECISION_LIMIT)
     _sentences: ClassVar = {
-        Status.PRECISION_LIMIT: "float64 tells no more of inner products, and layers above would mean nothing.",
+        Status.PRECISION_LIMIT: "float64 does not resolve the inner products any further, so layers above "
+        "would have no meaning.",
     }
     _value: ClassVar = "layers"
     _certificate: ClassVar = ("round_off", "condition", "training_error")
@@ -279,7 +280,7 @@ def require_directions(lengths: Float[np.ndarray, " n"], what: str) -> None:
         raise InputError(
             what,
             f"zeros alone in row {int(lengths.argmin())}",
-            "rows with a direction, for they are scaled to unit length",
+            "rows with a direction, because they are scaled to unit length",
             "drop that row",
             verb="holds",
         )

@@ -23,7 +23,7 @@ __all__ = ["agop", "outer_products"]
 def agop(model: nn.Module, inputs: Any, *, layer: str | None = None) -> Float[np.ndarray, "d d"]:
     r"""Return the average gradient outer product of a model, (1/n) sum_ak grad f_k(x_a) grad f_k(x_a)'.
 
-    The gradients are those of the outputs in what a module is given, in evaluation.
+    The gradients are those of the outputs with respect to the input of a module, in evaluation mode.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def agop(model: nn.Module, inputs: Any, *, layer: str | None = None) -> Float[np
     Returns
     -------
     ndarray, shape (d, d)
-        To be set beside W'W of a linear layer: `kernel_collapse.rfm.feature_ansatz`. The gradients are in the
-        precision of the model, their products are summed in float64.
+        Compare it with W'W of a linear layer by `kernel_collapse.rfm.feature_ansatz`. The gradients are in the
+        precision of the model. Their products are summed in float64.
 
     Raises
     ------

@@ -47,41 +47,42 @@ def record(
 ) -> Record:
     r"""Return every metric of neural collapse of layers of a PyTorch model.
 
-    The model is put into evaluation, without gradients; its training flags, hooks and the random state are as before
-    afterwards, also after an error. Batches go to the device of the model, and features from there into float64, in
-    which all is added up; features of all samples are never held at once.
+    The model is put into evaluation mode, without gradients. Afterwards its training flags, hooks and the random
+    state are as before, also after an error. Batches go to the device of the model. Features are converted to float64
+    and added up. The features of all samples are never held at once.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Also in DistributedDataParallel, DataParallel or torch.compile, which are taken off.
+        The model. Wrappers by DistributedDataParallel, DataParallel or torch.compile are removed.
     loader : iterable
         Of pairs (inputs, labels) or dicts with "labels": a DataLoader, a list of batches. Labels are class numbers, 0
         to C - 1. Inputs that are a dict are given by name, a tuple one by one.
     layers : str or sequence of str
-        What is recorded: names of modules, whose output it is; patterns, in which ``*`` stays within a level of a name
-        and ``**`` does not; "all activations"; "input of NAME", what a module is given; "before the last linear
-        layer", which is found. With "!" before it a layer is left out again.
+        The layers to record: names of modules (their output is recorded); patterns, in which ``*`` stays within a
+        level of a name and ``**`` does not; "all activations"; "input of NAME", the input of a module; "before the
+        last linear layer", which is found automatically. A name after "!" is left out again.
     reduce : str, callable or mapping, optional
-        What becomes of features of more than two dimensions, or which differs by layer in a mapping: "flatten";
+        How features of more than two dimensions are reduced, or a mapping that says so for each layer: "flatten";
         "pool", the mean over positions of (samples, channels, ...); "mean token", "first token", "last token" of
         (samples, tokens, features); or a function of what the layer returns. There is no default.
     n_classes : int, optional
         Number of classes C; by default the outputs of the last linear layer.
     classifier : str or False, optional
-        Name of the last linear layer. By default the one that is called last, if its output has the shape of the
-        model's; False for none. Its weights and bias are in the metrics of the features that it is given (NC3 and its
-        kin), and its output decides for a class in `nc4` and `accuracy` of every layer.
+        Name of the last linear layer. By default it is the one that is called last, if its output has the shape of
+        the model's output. False means none. Its weights and bias enter the metrics of the features that it receives
+        (NC3 and its kin). Its output chooses the class in `nc4` and `accuracy` of every layer.
     decide : {"second pass", "none"} or Record
-        `nc4` and `ncm_accuracy` need the class means first: a second pass over the loader, none of the two, or the
-        class means of a record before (of the last epoch, say). `Record.decided` says which was used.
+        `nc4` and `ncm_accuracy` need the class means first. The options are a second pass over the loader, leaving
+        both out, or the class means of an earlier record (for example of the last epoch). `Record.decided` says which
+        was used.
     metrics : {"all", "traces"}
         "traces" keeps no scatter within the classes, p^2 numbers a layer; see `kernel_collapse.Accumulator`.
     weighting
         As for `kernel_collapse.collapse`.
     split : callable, optional
-        Of a batch, returns the pair (inputs, labels), for loaders of anything else. Inputs are moved to the device of
-        the model all the same, if it is on one.
+        A function that takes a batch and returns the pair (inputs, labels), for loaders of anything else. The inputs
+        are still moved to the device of the model, if it is on one.
     autocast : torch.dtype, optional
         Run under `torch.autocast` of that type. By default an autocast that surrounds the call is respected.
     processes : {"merged", "alone"}
@@ -109,8 +110,8 @@ def record(
 
     Notes
     -----
-    A loader that shuffles or augments is another one in the second pass. A DistributedSampler repeats samples to give
-    each process as many; they are counted twice.
+    A loader that shuffles or augments gives other samples in the second pass. A DistributedSampler repeats
+    samples so that each process has the same number; the repeated samples are counted twice.
 
     Examples
     --------
