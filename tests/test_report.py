@@ -346,7 +346,14 @@ def test_the_page_is_accessible(quick_report, visit, scheme):
     if (
         scheme == "dark"
     ):  # of the sections, which are made alike, some: it looks at every cell of their tables
-        keep = ["verdicts", "limiting-kernels-balanced", "activations", "collapse-limits", "environment"]
+        keep = [
+            "findings",
+            "verdicts",
+            "limiting-kernels-balanced",
+            "activations",
+            "collapse-limits",
+            "environment",
+        ]
         page.evaluate(
             "keep => document.querySelectorAll('section').forEach(s => keep.includes(s.id) || s.remove())",
             keep,
