@@ -88,6 +88,7 @@ QUESTIONS = (
             Source("deep-kernels"),
             Source("deep-widths"),
             Source("deep-data"),
+            Source("feature-learning-kernels"),
             Source("depth"),
             Source("real-data", topics.LAYERS),
             Source("training-path", topics.LAYERS),

@@ -69,6 +69,10 @@ class ABReLU(Activation):
         self._set(_validate.finite(a, "a of abrelu"), _validate.finite(b, "b of abrelu"))
         self.name = called("abrelu", self.a, self.b)
 
+    def derivative(self) -> tuple[float, Activation]:
+        """Return (b - a) times a step."""
+        return self.b - self.a, Step()
+
     def _set(self, a: float, b: float) -> None:
         self.a, self.b = a, b
         self._line, self._bend = (a + b) ** 2 / 4.0, (b - a) ** 2 / 4.0
@@ -262,6 +266,10 @@ class RectifiedMonomial(Activation):
     def __call__(self, x: Array) -> Array:
         """Return max(x, 0)^p."""
         return _arrays.namespace(x).maximum(x, 0.0) ** self.p
+
+    def derivative(self) -> tuple[float, Activation]:
+        """Return p max(x, 0)^(p - 1)."""
+        return float(self.p), RectifiedMonomial(self.p - 1.0) if self.p > 1 else Step()
 
     @_at_every_scale((0, 0))
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:

@@ -180,8 +180,8 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     if fixed and len(sweep.seeds) > 1:
         console.print(
             for_rich(
-                f"Note: every seed draws all of {', '.join(sorted(fixed))}, and kernels do not depend on seeds "
-                "otherwise: n makes each seed a random part."
+                f"Note: every seed uses all of {', '.join(sorted(fixed))}, and kernels do not depend on the "
+                "seed in any other way. Set n to make each seed a random part."
             ),
             soft_wrap=True,
         )

@@ -51,7 +51,7 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials th
 TrialTimeout = Annotated[
     float | None,
     typer.Option(
-        help="Seconds that a trial may take; beyond them it is ended.", metavar="SECONDS", show_default=False
+        help="Seconds that a trial may take; after that it is ended.", metavar="SECONDS", show_default=False
     ),
 ]
 Grace = Annotated[

@@ -1,4 +1,7 @@
-"""Figures of collapse, one call each: axes of matplotlib go in, or are made, and come out."""
+"""Figures of collapse, one call each.
+
+You may give axes of matplotlib, or new ones are made. The call returns them.
+"""
 
 from kernel_collapse import _extras
 

@@ -36,11 +36,12 @@ class RFMLayer:
     nc1_input, nc1_agop, nc1 : float
         tr S_W / tr S_B of the input, after M^{1/2}, and of the features.
     round_off : float
-        Estimate of the relative error of the three, added up over this layer and those below.
+        Bound of the relative error of the three: what this layer adds, and what it makes of the errors of those below.
+        It is measured, not proved: never below the error in the problems of docs/deep-rfm.md, and often far above it.
     condition : float
         Condition number of the kernel with the ridge, the largest of the iterations.
     training_error : float
-        Root mean square of outputs less targets, over that of the targets.
+        Root mean square of outputs minus targets, divided by the root mean square of the targets.
     accuracy : float
         Share of the samples whose output is nearest to the target of their class.
     predictions : ndarray, shape (n, k)
@@ -109,8 +110,8 @@ class DeepRFM(Solution):
     layers : tuple of RFMLayer
         From the first to the last.
     status : Status
-        The first of its layers' that is not `resolved`: `precision_limit` where NC1 is below what float64 can tell, or
-        `singular` where a kernel cannot be inverted; layers above are NaN.
+        The first status of a layer that is not `resolved`. It is `precision_limit` if NC1 is too small for float64,
+        and `singular` if a kernel cannot be inverted. Layers above are NaN.
     labels : ndarray, shape (n,), or None
         Number of the class of each sample, in sorted order.
 
@@ -130,7 +131,8 @@ class DeepRFM(Solution):
 
     _successes: ClassVar = (Status.RESOLVED, Status.PRECISION_LIMIT)
     _sentences: ClassVar = {
-        Status.PRECISION_LIMIT: "float64 tells no more of inner products, and layers above would mean nothing.",
+        Status.PRECISION_LIMIT: "float64 does not resolve the inner products any further, so layers above "
+        "would have no meaning.",
     }
     _value: ClassVar = "layers"
     _certificate: ClassVar = ("round_off", "condition", "training_error")
@@ -157,7 +159,7 @@ class DeepRFM(Solution):
 
     @property
     def round_off(self) -> Float[np.ndarray, " layers"]:
-        """Estimate of the relative error of NC1 of every layer."""
+        """Bound of the relative error of NC1 of every layer."""
         return np.array([layer.round_off for layer in self.layers])
 
     @property
@@ -278,7 +280,7 @@ def require_directions(lengths: Float[np.ndarray, " n"], what: str) -> None:
         raise InputError(
             what,
             f"zeros alone in row {int(lengths.argmin())}",
-            "rows with a direction, for they are scaled to unit length",
+            "rows with a direction, because they are scaled to unit length",
             "drop that row",
             verb="holds",
         )

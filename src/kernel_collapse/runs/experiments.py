@@ -1,4 +1,7 @@
-"""What an experiment is: trials to run, and what is read off their rows. Other packages register theirs."""
+"""The definition of an experiment: trials to run, and conclusions from their rows.
+
+Other packages register their own.
+"""
 
 from __future__ import annotations
 

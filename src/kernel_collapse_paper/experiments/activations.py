@@ -64,7 +64,7 @@ LAWS: dict[str, tuple[type[Any], dict[str, float]]] = {
 }
 DIM = 8
 KERNELS = ("nngp", "ntk")
-#: Samples, depths, seeds. The integrals of elu take longer than all others together.
+#: Samples, depths, seeds. The integrals of elu take as long as all others together.
 GRIDS: dict[Preset, tuple[int, tuple[int, ...], int]] = {
     "quick": (64, (1, 2, 3, 5), 4),
     "paper": (128, (1, 2, 3, 4, 5), 10),
