@@ -28,7 +28,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
 from kernel_collapse_paper.experiments._properties import PROPERTIES, least_squares, properties, shuffled
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import with_depths
 from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: exp and higher powers are left out: their kernels pass the largest number before depth 5.
@@ -114,7 +114,7 @@ def trials(preset: Preset) -> list[Trial]:
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
     names = {kind.of.law: label for label, (kind, _) in LAWS.items()}
-    rows = with_logs(rows).astype({"depth": int})
+    rows = with_depths(rows)
     short = {
         activations.get(name).name: name for name in ACTIVATIONS
     }  # as they are asked for, not as they are stored

@@ -17,7 +17,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
 from kernel_collapse_paper.experiments import limiting_kernels, topics
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import with_depths
 
 
 class Choice(NamedTuple):
@@ -117,7 +117,7 @@ def trials(preset: Preset) -> list[Trial]:
 
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with the law's name in figures in the place of its specification's."""
-    rows = with_logs(rows).astype({"depth": int})
+    rows = with_depths(rows)
     labels = np.select([_is_of(rows, choice) for choice in LAWS.values()], list(LAWS), default="")
     separations = rows["data_separation"].fillna(
         rows["data_base_separation"]

@@ -16,7 +16,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, ShippedData, Trial
 from kernel_collapse_paper.experiments import topics
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import with_depths
 from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: Samples, and samples of digits, depths, seeds.
@@ -90,7 +90,7 @@ def trials(preset: Preset) -> list[Trial]:
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels with the names of data that figures have: log10 NC1 of the last layer."""
-    rows = with_logs(rows).astype({"depth": int})
+    rows = with_depths(rows)
     return rows.assign(data=[_label(row) for _, row in rows.iterrows()])
 
 

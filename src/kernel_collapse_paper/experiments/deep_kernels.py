@@ -17,7 +17,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import topics
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import with_depths
 from kernel_collapse_paper.experiments.looks import of_kernel
 
 #: Classes that overlap in every coordinate.
@@ -100,7 +100,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """
     rows = rows.copy()
     rows.loc[(rows["kernel"] == "network") & (rows["weight_decay"] > 0), "kernel"] = "network-decayed"
-    rows = with_logs(rows).astype({"depth": int})
+    rows = with_depths(rows)
     names = {means: law for law, means in LAWS.items()}
     rows["data"] = [names[tuple(means)] for means in rows["data_class_means"]]
     depths = sorted(rows.loc[rows["kernel"].isin(ADAPTING), "depth"].unique())

@@ -16,7 +16,7 @@ from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldN
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import topics
 from kernel_collapse_paper.experiments._power_laws import slope
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import with_depths
 
 #: Samples, dimensions, seeds.
 GRIDS: dict[Preset, tuple[int, int, int]] = {"quick": (32, 8, 3), "paper": (64, 8, 6)}
@@ -69,7 +69,7 @@ def trials(preset: Preset) -> list[Trial]:
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a row a kernel that adapts, and layer: log10 NC1, and how far it is from the NNGP of that depth."""
-    rows = with_logs(rows).astype({"depth": int})
+    rows = with_depths(rows)
     prior = rows[rows["kernel"] == "nngp"].set_index(["seed", "depth"])["log_nc1"]
     parts = []
     for row in rows[rows["kernel"] != "nngp"].to_dict("records"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = ["READOUTS", "by_readout", "with_logs"]
+__all__ = ["READOUTS", "by_readout", "with_depths", "with_logs"]
 
 #: Readout variances of the published code's networks, and of its equations of state.
 READOUTS = {"published": 1.97**2, "mean-field": 1 / 128}
@@ -28,6 +28,12 @@ def with_logs(rows: pd.DataFrame, weighting: str = "paper") -> pd.DataFrame:
     rows = rows[rows["kernel"] != "data"].merge(of_data, on=same_data, how="left", suffixes=("", "_data"))
     rows["log_nc1_ratio"] = rows["log_nc1"] - rows["log_nc1_data"]
     return rows
+
+
+def with_depths(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows as `with_logs` does, with depths as whole numbers: beside trials without one they are floats."""
+    # The copy has columns of one kind together, so that adding others is cheap, and no warning.
+    return with_logs(rows).astype({"depth": int}).copy()
 
 
 def by_readout(rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import ShippedData, Trial
 from kernel_collapse_paper.experiments import limiting_kernels, topics
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import with_depths
 from kernel_collapse_paper.experiments.looks import decades, of_kernel
 
 #: Samples drawn of each table, depths, repeats. The paper preset draws halves.
@@ -62,7 +62,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
 
 def _prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels, with depths as whole numbers: beside trials that have none they come as floats."""
-    return with_logs(rows).astype({"depth": int})
+    return with_depths(rows)
 
 
 def _tables_in(rows: pd.DataFrame) -> list[str]:

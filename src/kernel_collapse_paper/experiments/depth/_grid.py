@@ -13,7 +13,7 @@ from kernel_collapse.runs.experiments import Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
 from kernel_collapse_paper.experiments.depth._settings import SETTINGS, Setting, limiting_gram
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import with_depths
 
 KERNELS = ("nngp", "ntk")
 #: Laws by the name they have in figures: classes at two means, and at one mean with two lengths.
@@ -60,7 +60,7 @@ def trials(preset: Preset) -> list[Trial]:
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of kernels with labels of settings, and the logarithm of the NC1 that they should tend to."""
     names = {kind.of.law: label for label, (kind, _) in LAWS.items()}
-    rows = with_logs(rows).astype({"depth": int})
+    rows = with_depths(rows)
     rows["data"] = rows["data_law"].map(names)
     rows["setting"] = [Setting(*row).label for row in rows[PRIOR].itertuples(index=False)]
     deepest = int(rows["depth"].max())
