@@ -82,8 +82,8 @@ def test_verdicts_say_what_the_layers_were_given(verdicts):
         *("does not hold", "does not hold", "holds in part", "holds in part"),  # D2: not by its targets
     ]
     of_machines = verdicts[3]
-    assert "Laplace 0.5 0 of 21" in of_machines.answer
-    assert "Laplace 2 18 of 21" in of_machines.answer
+    assert "Laplace 0.5 2 of 21" in of_machines.answer  # D2 begins below the NNGP, and is above it in layer 3
+    assert "Laplace 2 20 of 21" in of_machines.answer
     beside = verdicts[-2]
     assert "Laplace 8 2 of 2" in beside.answer
     assert "Gaussian 0.5 0 of 2" in beside.answer

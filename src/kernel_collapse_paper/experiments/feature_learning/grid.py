@@ -19,7 +19,7 @@ from kernel_collapse.runs.measurements import (
     PosteriorNC1,
 )
 from kernel_collapse.runs.trials import GaussianClasses, ShippedData, Trial
-from kernel_collapse_paper.experiments.logs import with_logs
+from kernel_collapse_paper.experiments.logs import of_depths
 
 __all__ = ["ADAPTING", "DEPTH", "LAWS", "MACHINES", "NAMES", "NOISE", "OTHERS", "WIDTH", "prepare", "trials"]
 
@@ -168,7 +168,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """
     fitted = {of: name for name, of in MACHINES.items()}
     parts = []
-    for row in with_logs(rows).astype({"depth": int}).to_dict("records"):
+    for row in of_depths(rows).to_dict("records"):
         machine = row["kernel"] == "deep-rfm"
         found = {
             "data": _label(row),
