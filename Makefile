@@ -9,6 +9,10 @@ FAST := arrays collapse compare data dependencies interactive kernels measuremen
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := -m compileall -qq -j 0
 
+# Bytecode is kept, whatever the environment says: the tests, and a run with many workers, start a hundred programs,
+# each of which would compile the whole package.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: reproduce test test-all test-lowest quick-rows lint format bench site browser clean
 
 reproduce: .venv/runtime  ## install, then the quick version of the whole comparison: runs/quick/report.html
@@ -26,10 +30,11 @@ quick-rows: reproduce  ## keep the rows of runs/quick as those that the tests re
 test-lowest: .venv-lowest/development  ## the fast part of the tests, with the lowest versions that are allowed
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not nightly' $(FAST:%=tests/test_%.py)
 
-lint: .venv/development  ## style and types
+lint: .venv/development  ## style, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 format: .venv/development  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -11,14 +11,15 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+import checks  # noqa: F401, before any module of the library
 import quick_rows
 from kernel_collapse.cli import main
 from kernel_collapse.runs.run import Run
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[1]
-#: What is run end to end: both of what `test_sweep` kills and resumes, and a solver.
-SMOKE = ("limiting-kernels-balanced", "limiting-kernels-imbalanced", "adaptive-path")
+#: What is run end to end: what `test_sweep` kills and resumes, and a solver.
+SMOKE = ("limiting-kernels-balanced", "adaptive-path")
 
 # Properties are tried on the same examples everywhere, so that no test fails by an unlucky draw. Others are drawn with
 # --hypothesis-profile=drawn --hypothesis-seed=N.

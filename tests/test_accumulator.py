@@ -16,7 +16,7 @@ FIELDS = [
     field.name for field in dataclasses.fields(kc.Collapse) if field.name not in ("reason", "noise_variance")
 ]
 DECIDED = ("nc4", "nc4_classwise", "nc4_by_class", "ncm_accuracy", "accuracy")
-NO_CLASSIFIER = "no classifier was given, so what compares with one is NaN"
+NO_CLASSIFIER = "no classifier was given, so metrics that compare with one are NaN"
 NO_DECISIONS = "ncm_accuracy and nc4 need a second pass (decide) or class_means"
 
 

@@ -59,23 +59,26 @@ def is_kinked(name):
 def expectation(phi, q1, q2, c, kinks=(0.0,), apart=1.0):
     """E phi(u) phi(v) by Gauss-Legendre rules in u, and in v given u, split at the kinks."""
     points, weights = np.polynomial.legendre.leggauss(14)
+    even = np.clip(np.arange(-12.0, 12.1, 0.25 * apart), -12.0, 12.0)
 
     def rule(breaks):
-        edges = np.concatenate([np.arange(-12.0, 12.1, 0.25 * apart), breaks])
-        edges = np.unique(np.clip(edges, -12.0, 12.0))
-        half = np.diff(edges) / 2
-        z = (edges[:-1, None] + half[:, None] * (1 + points)).ravel()
-        return z, (half[:, None] * weights).ravel() * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+        """Of each row of breaks the points and weights; a piece between breaks that are equal weighs nothing."""
+        breaks = np.clip(breaks, -12.0, 12.0)
+        edges = np.sort(np.hstack([np.tile(even, (len(breaks), 1)), breaks]))
+        half = np.diff(edges)[:, :, None] / 2
+        z = (edges[:, :-1, None] + half * (1 + points)).reshape(len(breaks), -1)
+        return z, (half * weights).reshape(len(breaks), -1) * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
 
     std, total = np.sqrt(q2 - c**2 / q1), 0.0
-    z, w = rule([k / np.sqrt(q1) for k in kinks])
+    (z,), (w,) = rule(np.array([[k / np.sqrt(q1) for k in kinks]]))
     if not kinks:  # one rule in v serves for every u
-        y, of_y = rule([])
+        (y,), (of_y,) = rule(np.empty((1, 0)))
         u = np.sqrt(q1) * z
         return np.sum(w * phi(u) * (phi(c / q1 * u[:, None] + std * y) @ of_y))
-    for u, weight in zip(np.sqrt(q1) * z, w, strict=True):
-        y, of_y = rule([(k - c / q1 * u) / std for k in kinks])
-        total += weight * phi(np.array([u]))[0] * np.sum(of_y * phi(c / q1 * u + std * y))
+    for some in np.array_split(np.arange(len(z)), len(z) // 32):
+        mean = c / np.sqrt(q1) * z[some, None]
+        y, of_y = rule((np.array(kinks) - mean) / std)
+        total += np.sum(w[some] * phi(np.sqrt(q1) * z[some]) * np.sum(of_y * phi(mean + std * y), axis=1))
     return total
 
 

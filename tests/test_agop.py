@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import kernel_collapse as kc
-from kernel_collapse.kernels import NNGP, Gaussian, Laplace, Linear
+from kernel_collapse.kernels import NNGP, NTK, Gaussian, Laplace, Linear
 
 
 def outer(f, x, step=1e-3):
@@ -21,6 +21,16 @@ def outer(f, x, step=1e-3):
     return total
 
 
+#: Smooth at samples to second order at most: their differences know less.
+KINKED = (
+    NNGP("relu", depth=2),
+    Laplace(2.0),
+    NTK("relu"),
+    NTK("relu", depth=2),
+    NTK("rectified_monomial(2)"),
+)
+
+
 @pytest.fixture
 def data():
     rng = np.random.default_rng(4)
@@ -32,6 +42,17 @@ def data():
     [
         *(Laplace(2.0), Gaussian(1.5), Linear(bias_variance=0.2), NNGP("erf"), NNGP("relu", depth=2)),
         NNGP("gelu", depth=3, bias_variance=0.1, weight_variance=1.3),
+        *(
+            NTK("erf"),
+            NTK("erf", depth=3, bias_variance=0.1, weight_variance=1.3),
+            NTK("relu"),
+            NTK("relu", depth=2),
+        ),
+        *(
+            NTK("polynomial(0.2, 1, 0.3)", depth=2),
+            NTK("rectified_monomial(2)"),
+            NTK("sin(1, 0.7, 0.4)", depth=2),
+        ),
     ],
     ids=str,
 )
@@ -40,8 +61,7 @@ def test_kernels(kernel, data):
     alpha = np.linalg.solve(kernel(x) + 0.1 * np.eye(14), y)
     found = kc.rfm.kernel_agop(x, y, kernel=kernel, ridge=0.1)
     expected = outer(lambda points: kernel(points, x) @ alpha, x)
-    # ReLU and the Laplace kernel are smooth at samples to second order alone: their differences know less.
-    accuracy = 1e-4 if kernel in (NNGP("relu", depth=2), Laplace(2.0)) else 1e-8
+    accuracy = 1e-4 if kernel in KINKED else 1e-8
     np.testing.assert_allclose(found, expected, atol=accuracy * np.abs(expected).max())
 
 
@@ -151,6 +171,68 @@ def test_torch_models(data):
     np.testing.assert_allclose(kc.torch.agop(frozen, x), kc.torch.agop(model, x), atol=1e-13)
 
 
+def descending():
+    """A classifier one of whose eight features decides, its samples in batches of two sizes, and its training."""
+    torch.manual_seed(0)
+    x = torch.randn(120, 8, dtype=torch.float64)
+    labels = (x[:, 0] > 0).long()
+    model = nn.Sequential(
+        nn.Linear(8, 40), nn.ReLU(inplace=True), nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 2)
+    )
+    model = model.double()
+    descent = torch.optim.SGD(model.parameters(), lr=0.2, weight_decay=1e-3)
+
+    def step():
+        descent.zero_grad()
+        nn.functional.cross_entropy(model(x), labels).backward()
+        descent.step()
+
+    return model, x, [(x[:70], labels[:70]), (x[70:], labels[70:])], step
+
+
+def test_the_recorder_follows_the_ansatz_over_training(tmp_path):
+    model, x, loader, step = descending()
+    callback = kc.torch.Callback(
+        loader, "4", epochs=[0, 150, 300], ansatz="all linear layers", path=tmp_path / "history.npz"
+    )
+    for epoch in range(301):
+        found = callback(model, epoch)
+        if found is not None:
+            assert list(found.ansatz) == ["0", "2", "4"]
+            for layer in found.ansatz:
+                weight = dict(model.named_modules())[layer].weight.detach().numpy()
+                known = kc.rfm.feature_ansatz(weight.T @ weight, kc.torch.agop(model, x, layer=layer))
+                assert found.ansatz[layer].correlation == pytest.approx(known.correlation, abs=1e-9)
+                assert found.ansatz[layer].cosine == pytest.approx(known.cosine, abs=1e-9)
+        step()
+    curves = callback.history.ansatz()
+    assert curves["0"][-1] > max(0.9, curves["0"][0])
+    loaded = kc.History.load(tmp_path / "history.npz")
+    assert loaded.ansatz() == curves
+    assert loaded.ansatz("cosine") == callback.history.ansatz("cosine")
+    plain = kc.torch.record(model, loader, "4")
+    assert plain.ansatz == {}
+    assert plain["4"].nc1 == kc.torch.record(model, loader, "4", ansatz=["2", "0"])["4"].nc1
+    callback.history.append(plain, 400)
+    assert np.isnan(callback.history.ansatz()["0"][-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ansatz": "1"}, "ansatz is '1', a ReLU, expected torch.nn.Linear"),
+        ({"ansatz": "fc"}, "layers is 'fc'"),
+        ({"ansatz": "0", "decide": "none", "once": True}, "the loader is an iterator"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_what_has_no_ansatz_is_refused_before_any_pass(change, message):
+    model, _, loader, _ = descending()
+    once = change.pop("once", False)
+    with pytest.raises(kc.InputError, match=message):
+        kc.torch.record(model, iter(loader) if once else loader, "4", **change)
+
+
 def test_torch_and_jax_agree(data):
     x = data[0]
     network = kc.networks.initialise(4, width=6, outputs=3, bias_variance=0.1, activation="erf")
@@ -187,7 +269,10 @@ class Erf(nn.Module):
         (lambda x: kc.torch.agop(small(), x * float("nan")), "a gradient is not finite"),
         (lambda x: kc.torch.agop(3, x), "torch.nn.Module"),
         (lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(3), kernel=Linear()), "x has 14 rows and targets 3"),
-        (lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(14), kernel=kc.kernels.NTK()), "kernel is NTK"),
+        (
+            lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(14), kernel=kc.kernels.NTK("gelu")),
+            "kernel is the NTK of 'gelu'",
+        ),
         (lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(14), kernel=Linear()), "singular to round-off"),
         (lambda x: kc.rfm.kernel_agop(x.numpy(), np.ones(14), kernel=Linear(), ridge=-1), "ridge is -1"),
         (

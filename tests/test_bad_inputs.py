@@ -73,7 +73,7 @@ API = [
     ("nc1", lambda: kc.nc1(K[:6, :6], Y), "the Gram matrix has 6 rows and there are 8 labels"),
     ("nc1", lambda: kc.nc1(np.arange(64.0).reshape(8, 8), Y), "the Gram matrix is not symmetric"),
     ("nc1", lambda: kc.nc1(K + 1j, Y), "expected real numbers"),
-    ("nc1", lambda: kc.nc1(K * 1e307, Y), "for sums over the samples must be finite"),
+    ("nc1", lambda: kc.nc1(K * 1e307, Y), "because sums over the samples must be finite"),
     ("nc1", lambda: kc.nc1(data(), Y), "give kernel_collapse.nngp(dataset.x)"),
     ("nc1_from_features", lambda: kc.nc1_from_features(X * 1e200, Y), "the largest entry of features is"),
     (

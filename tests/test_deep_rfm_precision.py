@@ -1,4 +1,4 @@
-"""Deep RFM where float64 ends: extended precision, the estimate of round-off, statuses, bad input."""
+"""Deep RFM where float64 ends: extended precision, the bound of round-off, statuses, bad input."""
 
 import itertools
 
@@ -43,6 +43,49 @@ def test_forty_digits(law, dim, settings):
         errors = np.abs(values / known - 1)[given]
         assert (errors <= layer.round_off).all()
         assert (errors[known[given] > 1e-8] < 1e-7).all()
+
+
+def drawn(count=8):
+    """Problems at random: law, dimension, samples, seed, and what is fitted."""
+    rng = np.random.default_rng(20261129)
+    for _ in range(count):
+        law, dim = str(rng.choice(problems.LAWS)), int(rng.choice([2, 3, 8, 16]))
+        place = (law, dim, int(rng.choice([8, 12])), int(rng.integers(1000)))
+        yield (
+            *place,
+            str(rng.choice(["laplace", "gaussian"])),
+            float(np.exp(rng.uniform(*np.log([0.3, 8.0])))),
+            float(rng.choice([0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2])),
+            4,
+        )
+
+
+#: Ill-conditioned problems in which layers magnify errors most: to 8 to 137 times the sum of what each layer adds.
+MAGNIFIED = (
+    ("D2", 2, 12, 21, "gaussian", 0.7, 1e-6, 5),
+    ("D2", 2, 12, 7, "gaussian", 0.5, 1e-5, 4),
+    ("D2", 2, 12, 10, "gaussian", 1.0, 1e-5, 4),
+)
+
+
+@pytest.mark.parametrize(
+    ("law", "dim", "n", "seed", "kernel", "bandwidth", "ridge", "depth"), [*MAGNIFIED, *drawn()]
+)
+def test_the_bound_of_round_off_holds(law, dim, n, seed, kernel, bandwidth, ridge, depth):
+    means = {"D1": kc.data.D1_MEANS, "D2": kc.data.D2_MEANS, "overlap": (-0.3, 0.3)}
+    if law == "xor":
+        data = kc.data.xor(n=n, dim=dim, seed=seed)
+    else:
+        data = kc.data.gaussian_classes(n=n, dim=dim, class_means=means[law], seed=seed)
+    x, labels = data.x, data.labels
+    y = 2.0 * np.eye(int(labels.max()) + 1)[labels] - 1.0
+    options = {"depth": depth, "kernel": kernel, "bandwidth": bandwidth, "ridge": ridge}
+    exact = naive_rfm.deep_rfm(x, y, labels, digits=40, **options)
+    machine = kc.deep_rfm(x, y, labels=labels, raise_on_failure=False, **options)
+    for found, known, bound in zip(machine.nc1, exact, machine.round_off, strict=True):
+        given = np.isfinite(found)
+        assert (np.abs(found / known - 1)[given] <= bound).all()
+    assert (machine.round_off[1:] >= machine.round_off[:-1]).all()
 
 
 def test_what_limits_nc1_is_the_rounding_of_inner_products():
@@ -159,7 +202,7 @@ X, Y = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]), np.array([1.0, -1.0, 1.0]
         ({"targets": [1.0, -1.0]}, "x has 3 rows and targets 2"),
         ({"targets": np.zeros(3)}, "targets are zeros alone"),
         ({"labels": [0, 1]}, "x have 3 rows and there are 2 labels"),
-        ({"kernel": kc.kernels.NTK("relu")}, r"kernel is NTK\('relu'\), expected one with a derivative"),
+        ({"kernel": kc.kernels.NTK("gelu")}, "kernel is the NTK of 'gelu', whose slopes have no closed form"),
         ({"kernel": "laplac"}, "did you mean 'laplace'"),
         ({"kernel": 3}, "kernel is 3, expected one with a derivative"),
         ({"kernel": Linear(), "bandwidth": 2.0}, "bandwidth is given beside a kernel"),

@@ -13,11 +13,12 @@ import places
 from kernel_collapse import kernels
 from kernel_collapse.report import interactive, intervals
 from kernel_collapse.report.interactive import markup, plain
+from kernel_collapse.report.parts import Verdict
 from kernel_collapse.runs import sweep
 from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.store import Store
 from kernel_collapse_paper import experiments
-from kernel_collapse_paper.experiments import all_kernels
+from kernel_collapse_paper.experiments import all_kernels, conclusions
 from kernel_collapse_paper.experiments.logs import with_logs
 
 
@@ -131,6 +132,58 @@ def test_verdict_on_an_order(differences, ties_hold, status):
     verdict = intervals.above_zero("claim", table, name, ties_hold=ties_hold)
     assert verdict.status == status
     assert len(verdict.evidence) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "short"),
+    [
+        (["holds"] * 40, "holds", "holds, 40 of 40"),
+        (["holds"] * 38 + ["fails", "undecided"], "holds in part", "holds in most, 38 of 40"),
+        (["holds"] * 20 + ["fails"] * 20, "holds in part", "holds in some, 20 of 40"),
+        (["holds"] * 5 + ["undecided"] * 95, "holds in part", "holds rarely, 5 of 100"),
+        (["undecided"] * 3 + ["fails"], "does not hold", "does not hold, 0 of 4"),
+        (["undecided"] * 3, "undecided", "undecided, 0 of 3"),
+        (["", "holds"], "holds", "holds, 1 of 1"),
+        ([], "undecided", "undecided"),
+    ],
+)
+def test_what_cells_say_is_the_status(said, status, short):
+    evidence = pd.DataFrame({"cell": [f"c{i}" for i in range(len(said))], "verdict": said})
+    verdict = Verdict.of_cells("claim", "answer", "test", evidence)
+    assert (verdict.status, verdict.short) == (status, short)
+    assert [says for _, says in verdict.cells] == [says for says in said if says]
+
+
+def test_a_finding_says_no_more_than_the_rows():
+    """Its words are those of a claim that holds in every cell, or in none; else the claim itself is told."""
+
+    def verdict(*said):
+        evidence = pd.DataFrame({"cell": said, "verdict": said})
+        return Verdict.of_cells("All is well.", "answer", "test", evidence)
+
+    conclude = conclusions.of_claims(
+        "figure", conclusions.Words("All is", "All is found well", "Nothing is well")
+    )
+    told = [
+        (["holds", "holds"], "All is found well (2 of 2 cells)."),
+        (["holds", "fails"], "“All is well”: holds in some, 1 of 2 cells."),
+        (["fails", "undecided"], "Nothing is well (0 of 2 cells)."),
+    ]
+    for said, sentence in told:
+        assert conclude([verdict(*said)]).sentence == sentence
+    assert conclude([verdict("undecided")]) is None
+    assert conclude([]) is None
+
+
+def test_every_verdict_on_cells_has_names_of_them(rows):
+    """A strip shows where a claim holds; claims about one number have none."""
+    for name, experiment in experiments.REGISTRY.items():
+        for verdict in experiment.verdicts(of(rows, name)):
+            if "verdict" in verdict.evidence:
+                assert verdict.tally is not None, verdict.claim
+                assert verdict.tally.status == verdict.status, verdict.claim
+                assert all(cell for cell, _ in verdict.cells)
+                assert len(set(verdict.cells)) == len(verdict.cells), verdict.claim
 
 
 @pytest.mark.parametrize(

@@ -310,7 +310,7 @@ def test_regression_collapse_is_what_its_definitions_say(seed, n, p, k):
 def test_what_was_not_given_is_said_in_a_sentence(rng):
     features, labels, weights, bias, _ = problem(0)
     without = kc.collapse_from_features(features, labels)
-    assert without.reason == "no classifier was given, so what compares with one is NaN"
+    assert without.reason == "no classifier was given, so metrics that compare with one are NaN"
     half = kc.collapse_from_features(features, labels, classifier=weights)
     assert np.isnan(half.nc_bias)
     assert half.reason == "no bias was given, so nc_bias is NaN"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 import kernel_collapse as kc
 from kernel_collapse import cli, measure
 from kernel_collapse.kernels import Activation, AvgPool, Conv, ConvNNGP, ConvNTK, Flatten, GlobalAvgPool
-from kernel_collapse.runs import laws, tidy, trials
+from kernel_collapse.runs import deep_rfm, laws, tidy, trials
 from kernel_collapse.runs.measurements import DeepRFMNC1, ImageNC1, KernelNC1, NetworkNC1
 from kernel_collapse.runs.trials import ShippedData, Trial, compute, describe_errors
 
@@ -127,6 +127,23 @@ def test_a_deep_rfm_stands_on_the_features_of_a_kernel(base):
     row = tidy._parameters(Trial(data=SHAPES, measurement=what, seed=2))
     assert (row["base_kernel"], row["base_depth"], row["depth"]) == (base.kernel, 1, 2)
     assert "convolutions; of the kernel that a deep RFM stands on" in tidy._meaning("base_depth")
+
+
+def test_a_constant_feature_stands_beside_those_of_a_kernel():
+    """The identity network has the features x / sqrt(d), so that both ways are one."""
+    what = DeepRFMNC1(
+        depth=2, base=KernelNC1(kernel="nngp", activation="identity"), constant=3.0, ridge=0.01, bandwidth=1.5
+    )
+    train, test = SHAPES.sample(2), SHAPES.sample(3)
+    rows, others = (
+        np.hstack([part.x / np.sqrt(part.x.shape[1]), np.full((len(part.x), 1), 3.0)])
+        for part in (train, test)
+    )
+    found = deep_rfm.machine(what, train)
+    plain = kc.deep_rfm(rows, train.targets, depth=2, ridge=0.01, bandwidth=1.5, labels=train.labels)
+    np.testing.assert_allclose(found.nc1, plain.nc1, rtol=1e-9)
+    cross = deep_rfm.carried(what, found, train, test).layers[-1].cross
+    np.testing.assert_allclose(cross, plain.held_out(others).layers[-1].cross, rtol=1e-8, atol=1e-12)
 
 
 SWEEP = """seeds = 2

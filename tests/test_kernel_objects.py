@@ -207,6 +207,14 @@ def test_laws_of_radial_kernels_of_any_library(kernel, data):
         *(Laplace(2.0), Gaussian(1.5), Linear(weight_variance=2.0, bias_variance=0.3)),
         *(NNGP("erf", depth=3), NNGP("relu", depth=2, weight_variance=1.5, bias_variance=0.2, kind="output")),
         *(NNGP("gelu"), NNGP("tanh", depth=2)),
+        *(
+            NTK("relu", depth=3, bias_variance=0.2),
+            NTK("leaky_relu(0.1)"),
+            NTK("erf", depth=2),
+            NTK("exp(1, 0.3)"),
+        ),
+        *(NTK("cos", depth=2), NTK("hermite(3)"), NTK("identity", depth=2), NTK("scaled_erf(0.5, 0.4, 0.5)")),
+        NTK("rectified_monomial(3)", depth=2),
     ],
     ids=str,
 )
@@ -220,9 +228,9 @@ def test_slopes_are_derivatives(kernel):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("kind", ["features", "output"])
+@pytest.mark.parametrize("kind", ["features", "output", "tangent"])
 def test_a_kernel_of_products_is_that_of_rows(options, kind, data):
-    kernel, x = NNGP(**options, kind=kind), data.x[20:60]
+    kernel, x = NTK(**options) if kind == "tangent" else NNGP(**options, kind=kind), data.x[20:60]
     lengths, products = (x * x).mean(axis=1), x @ x.T / 5
     np.testing.assert_allclose(
         kernel.of_products(lengths[:, None], lengths, products), kernel(x), atol=1e-7 * kernel(x).max()

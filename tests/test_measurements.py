@@ -69,6 +69,10 @@ def test_deep_rfm():
         [found["layer_nc1_input"], found["layer_nc1_agop"], found["layer_nc1"]], machine.nc1.T
     )
     assert found["training_accuracy"] == machine.layers[-1].accuracy == 1.0
+    beside = compute(DeepRFMNC1(**options, constant=4.0))
+    x = np.hstack([data.x, np.full((len(data.x), 1), 4.0)])
+    machine = kc.deep_rfm(x, data.targets, labels=data.labels, **options)
+    np.testing.assert_array_equal(beside["layer_nc1"], machine.nc1[:, 2])
     deeper = compute(DeepRFMNC1(fitted="gaussian", ridge=0.01, depth=5))
     assert deeper["solver"] == "precision_limit"
     assert np.isnan(deeper["nc1_paper"])

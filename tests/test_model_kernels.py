@@ -258,9 +258,10 @@ def test_a_notebook_shows_records_histories_and_comparisons():
     assert f"{compared['empirical NTK'].nc1:.4g}" in pages[2]
 
 
-def test_the_notebook_has_the_code_of_the_tutorial():
-    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    held = json.loads((ROOT / "examples" / "tutorial.ipynb").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["tutorial", "paper"])
+def test_a_notebook_has_the_code_of_its_page(name):
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    held = json.loads((ROOT / "examples" / f"{name}.ipynb").read_text(encoding="utf-8"))
     code = ["".join(cell["source"]) for cell in held["cells"] if cell["cell_type"] == "code"]
     assert code == [block.rstrip("\n") for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
     assert held["nbformat"] == 4

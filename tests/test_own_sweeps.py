@@ -106,7 +106,7 @@ def test_a_changed_file_is_measured_anew(here, say):
     )
     code, out, _ = say("run", "mine.toml", "--dry")
     assert code == 0
-    assert "Note: every seed draws all of own.csv" in out
+    assert "Note: every seed uses all of own.csv" in out
     assert "2 trials run, 0 found" in say("run", "mine.toml", "--workers", 1)[1]
     first = kc.results("runs/mine")["nc1_paper"].unique()
     write(3.0)

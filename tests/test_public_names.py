@@ -120,7 +120,8 @@ SIGNATURES = {
     ),
     "record": "features batches * n_classes classifier bias decide metrics weighting progress",
     "torch.record": (
-        "model loader layers * reduce n_classes classifier decide metrics weighting split autocast processes progress"
+        "model loader layers * reduce n_classes classifier decide metrics weighting split autocast processes "
+        "ansatz progress"
     ),
     "torch.compare": "model loader kernels * layers reduce activation depth tangent samples seed split",
     "torch.empirical_ntk": "model inputs * projection seed",
@@ -131,6 +132,9 @@ SIGNATURES = {
     "plots.heat_map": "history * metric axes",
     "plots.cosines": "class_means * axes",
     "plots.features": "values labels * dimensions axes",
+    "plots.gram_matrix": "gram labels * axes",
+    "plots.nc1_of_layers": "solution * axes",
+    "plots.over_training": "training * metric axes",
     "results": "folder",
     "describe_columns": "",
 }
@@ -145,8 +149,8 @@ ATTRIBUTES = {
     "Geometry": "gnc1 nc5 uniformity_distance stable_rank rankme kernel_target_alignment label_cka reason to_frame",
     "LawOfSeparation": "log_fuzziness slope decay correlation reason to_frame",
     "RegressionCollapse": "nrc1 nrc2 nrc3 gamma reason to_frame",
-    "Record": "collapses class_means counts decided classifier to_frame means_of",
-    "History": "epochs layers append values to_frame save load",
+    "Record": "collapses class_means counts decided classifier ansatz to_frame means_of",
+    "History": "epochs layers append values ansatz to_frame save load",
     "torch.Callback": "history",
     "torch.Comparison": "kernels grams labels to_frame plot",
     "torch.Compared": "source nc1 nc1_error alignment cka diagonal within between reason",

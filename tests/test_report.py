@@ -35,6 +35,7 @@ VERDICTS = {
     "deep-widths": 3,
     "deep-data": 3,
     "images": 11,
+    "feature-learning-kernels": 16,
     "finite-width-ntk": 3,
     "training-path": 3,
     "real-data": 4,
@@ -104,8 +105,9 @@ def of(rows, name):
 
 
 def figure_of(page, name):
-    """Scroll to a figure, and wait until it is drawn."""
+    """Scroll to a figure, which may be folded, and wait until it is drawn."""
     figure = page.locator(f"figure[data-figure='{name}']")
+    figure.evaluate("figure => { const fold = figure.closest('details'); if (fold) fold.open = true; }")
     figure.locator(".plot").scroll_into_view_if_needed()
     figure.locator(".main-svg").first.wait_for()
     return figure
@@ -185,10 +187,40 @@ def test_the_report_in_a_browser(quick_report, visit):
     targets = page.eval_on_selector_all("a[href^='#']", "links => links.map(link => link.hash.slice(1))")
     assert page.evaluate("names => names.every(name => document.getElementById(name))", targets)
     holds = page.locator(".counts button.holds")
-    assert int(holds.locator("b").inner_text()) == page.locator(".verdicts div .holds").count()
+    assert int(holds.locator("b").inner_text()) == page.locator(".verdicts details .holds").count()
     holds.click()
-    assert page.locator(".verdicts div .status:visible").count() == int(holds.locator("b").inner_text())
-    assert page.locator(".verdicts div .fails:visible").count() == 0
+    assert page.locator(".verdicts details .status:visible").count() == int(holds.locator("b").inner_text())
+    assert page.locator(".verdicts details .fails:visible").count() == 0
+    holds.click()
+    assert page.locator(".verdicts details .status:visible").count() == 0  # folded again
+
+
+def test_the_page_opens_with_findings(quick_report, rows, visit):
+    """Five sentences of what the rows say, each with its figure, before any list."""
+    page = visit(quick_report / "report.html")
+    found = {
+        name: experiment.conclude(experiment.verdicts(of(rows, name)))
+        for name, experiment in experiments.REGISTRY.items()
+    }
+    found = {name: finding for name, finding in found.items() if finding}
+    assert len(found) >= 5
+    assert page.locator("main section").first.get_attribute("id") == "findings"
+    for name, finding in found.items():
+        article = page.locator(f"#finding-{name}")
+        assert finding.sentence in article.locator(".finding").inner_text()
+        assert article.locator("figure").get_attribute("data-figure") == finding.figure
+        assert page.locator(f"#{name} a[href='#finding-{name}']").count() == 1
+
+
+def test_a_strip_has_a_square_a_cell(quick_report, rows, visit):
+    page = visit(quick_report / "report.html")
+    for name in ("beyond-gaussian", "theory-vs-samples"):
+        for number, verdict in enumerate(experiments.REGISTRY[name].verdicts(of(rows, name)), 1):
+            said = page.locator(f"#{name}-{number} + .said")
+            squares = said.locator(".strip i").evaluate_all("all => all.map(i => [i.title, i.className])")
+            assert squares == [[f"{cell}: {says}", says] for cell, says in verdict.cells]
+            assert len(squares) == len(verdict.evidence)
+            assert said.locator(".status").inner_text().endswith(verdict.short)
 
 
 def test_the_page_of_the_whole_run_in_the_docs(visit):
@@ -316,7 +348,14 @@ def test_the_page_is_accessible(quick_report, visit, scheme):
     if (
         scheme == "dark"
     ):  # of the sections, which are made alike, some: it looks at every cell of their tables
-        keep = ["verdicts", "limiting-kernels-balanced", "activations", "collapse-limits", "environment"]
+        keep = [
+            "findings",
+            "verdicts",
+            "limiting-kernels-balanced",
+            "activations",
+            "collapse-limits",
+            "environment",
+        ]
         page.evaluate(
             "keep => document.querySelectorAll('section').forEach(s => keep.includes(s.id) || s.remove())",
             keep,
@@ -392,7 +431,7 @@ def test_the_same_rows_make_the_same_figures(smoke_run, tmp_path):
     )
     report.build(again)
     figures = sorted((smoke_run / "figures").glob("*.svg"))
-    assert len(figures) >= 5
+    assert len(figures) >= 3
     for figure in figures:
         assert (again / "figures" / figure.name).read_bytes() == figure.read_bytes()
 
@@ -404,7 +443,7 @@ def test_an_unfinished_run_is_reported_as_far_as_it_went(tmp_path, visit):
     planned = len({t.key for e in experiments.REGISTRY.values() for t in e.trials("quick")})
     with Store(tmp_path, run, {"environment": report.environment()}) as store:
         sweep.run(trials, store)
-    page = visit(report.build(tmp_path).path)
+    page = visit(report.build(tmp_path, tmp_path / "alone.html").path)
     assert page.complaints == []
     text = page.inner_text("body")
     assert f"{len(trials)} finished, 0 failed, {planned - len(trials)} to go" in text
@@ -450,7 +489,7 @@ def test_the_report_of_a_sweep(tmp_path, visit):
     assert {group for _, group, _ in drawn(figure)[0]} == {
         f"{activation} {kernel}" for activation in ("erf", "silu") for kernel in ("NNGP", "NTK")
     }
-    made = figure.locator(".made")
+    made = page.locator(".made")
     made.locator("summary").first.click()
     assert "kernel-collapse run mine.toml --out runs/mine" in made.inner_text()
     assert "dim = 1, 2, 4" in made.inner_text()
@@ -499,6 +538,6 @@ def test_failures_are_listed(tmp_path):
             report.build(tmp_path)
         sweep.run([t for t in trials if t.data.n == 128 and t.seed > 0], store)
         store.add(trials[0], status="failed", message="ran out of <luck>", seconds=0.1)
-    text = report.build(tmp_path).path.read_text(encoding="utf-8")
+    text = report.build(tmp_path, tmp_path / "alone.html").path.read_text(encoding="utf-8")
     assert "Failed trials" in text
     assert "ran out of &lt;luck&gt;" in text

@@ -177,9 +177,9 @@ def test_sigkill_three_times_then_resume(tmp_path, smoke_run):
     moments = random.Random(20241124)
     folder = tmp_path / "killed"
     program = str(Path(sys.executable).with_name("kernel-collapse"))
-    names = ["limiting-kernels-balanced", "limiting-kernels-imbalanced"]
-    command = [program, "reproduce", *names, "--out", str(folder), "--workers", "2"]
-    keys = {trial.key for name in names for trial in REGISTRY[name].trials("quick")}
+    name = "limiting-kernels-balanced"
+    command = [program, "reproduce", name, "--out", str(folder), "--workers", "2"]
+    keys = {trial.key for trial in REGISTRY[name].trials("quick")}
     kept = []
     for _ in range(3):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,6 +1,6 @@
 """Neural Collapse measured from kernels: data -> kernel -> Gram matrix -> collapse -> comparison.
 
-What is exported here is what scripts may rely on; ``import kernel_collapse as kc``.
+Import it by ``import kernel_collapse as kc``. Scripts may rely on everything that is exported here.
 """
 
 import importlib

@@ -8,10 +8,10 @@ __all__ = ["InputError", "shown"]
 
 
 class InputError(ValueError):
-    """Input that is refused: what it is, what was given, what is expected, and what to try.
+    """The error for input that is refused. It says what was given, what is expected, and what to try.
 
-    ``str`` of it is the sentence "WHAT is GIVEN, expected EXPECTED: HINT.", and nothing reads that sentence again:
-    a program that must know asks for the fields. It can be pickled, and so comes whole from a worker.
+    ``str`` of the error is the sentence "WHAT is GIVEN, expected EXPECTED: HINT.". No code reads that sentence again.
+    A program that needs the details uses the fields. The error can be pickled, so a worker can send it.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class InputError(ValueError):
     hint : str
         What to try; empty where `expected` says it all.
     verb : str
-        What stands between `what` and `given`; empty where `given` brings its own.
+        The verb between `what` and `given`; empty if `given` has its own verb.
 
     Attributes
     ----------

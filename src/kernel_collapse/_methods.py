@@ -50,7 +50,7 @@ def choose_method(
             "the weighting",
             "'published' with the method 'sampled'",
             "another weighting, or the method 'streamed'",
-            "distances of pairs do not tell it",
+            "it does not follow from distances of pairs",
         )
     only_dense = [
         what
@@ -63,18 +63,18 @@ def choose_method(
     ]
     if method == "auto" and not only_dense:
         if n <= DENSE:
-            return "dense", f"the Gram matrix of {n} samples fits into memory with ease"
+            return "dense", f"the Gram matrix of {n} samples fits easily into memory"
         if n <= STREAMED:
             return "streamed", f"more than {DENSE} samples: exact, tile by tile, without a classifier"
         return (
             "sampled",
-            f"more than {STREAMED} samples: NC1 alone, to 1 % with 95 % confidence; --method streamed is exact",
+            f"more than {STREAMED} samples: only NC1, to 1 % with 95 % confidence; --method streamed is exact",
         )
     if method in ("streamed", "sampled") and only_dense:
         raise InputError(
             "method",
             f"{method!r} for {only_dense[0]}",
-            "'dense', which alone has the whole Gram matrix",
+            "'dense', the only method with the whole Gram matrix",
             "leave out either",
         )
     if method in ("auto", "dense"):

@@ -202,6 +202,6 @@ def confidence(value: Any) -> float:
             "confidence",
             value,
             "a number from 0.001 to 1 - 1e-9, say 0.95",
-            "the normal approximation says nothing beyond",
+            "the normal approximation does not hold beyond these limits",
         )
     return number

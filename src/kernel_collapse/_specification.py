@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -24,14 +25,22 @@ class Specification(BaseModel):
     @classmethod
     def _as_written(cls, given: Any) -> Any:
         """Refuse true and "9" where a number belongs, of which pydantic makes 1 and 9."""
+        truths, numbers = _kinds(cls)
         for key, value in given.items() if isinstance(given, dict) else ():
-            kind = cls.model_fields[key].annotation if key in cls.model_fields else None
-            parts = value if isinstance(value, list | tuple) else [value]
-            if bool not in (kind, *get_args(kind)) and any(isinstance(part, bool) for part in parts):
+            parts = value if isinstance(value, list | tuple) else (value,)
+            if key not in truths and any(isinstance(part, bool) for part in parts):
                 raise InputError.of(key, value, "a number or a name", "true and false are neither")
-            if kind in (int, float) and isinstance(value, str):
+            if key in numbers and isinstance(value, str):
                 raise InputError.of(key, value, "a number", "write it without quotation marks")
         return given
+
+
+@cache
+def _kinds(specification: type[Specification]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the keys that can be true or false, and those that are one number: a run is read with many thousands."""
+    kinds = {key: field.annotation for key, field in specification.model_fields.items()}
+    truths = frozenset(key for key, kind in kinds.items() if bool in (kind, *get_args(kind)))
+    return truths, frozenset(key for key, kind in kinds.items() if kind in (int, float))
 
 
 def flat(values: dict[Weighting, NC1]) -> Results:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = [
+    "duration",
     "encodable",
     "for_csv",
     "for_figure",
@@ -78,6 +79,22 @@ def named(name: Any) -> str:
     """Return a name as it is told, in quotation marks where it begins or ends with a space or is empty."""
     text = visible(name)
     return text if text and text == text.strip() else f"'{text}'"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as it is told.
+
+    Examples
+    --------
+    >>> [duration(seconds) for seconds in (0.2, 75.0, 600.0, 7500.0)]
+    ['under 1 s', '75 s', '10 min', '2 h 5 min']
+    """
+    if seconds < 1:
+        return "under 1 s"
+    minutes = round(seconds / 60)
+    if minutes >= 90:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min"
 
 
 def for_terminal(text: Any) -> str:

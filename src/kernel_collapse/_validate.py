@@ -241,7 +241,7 @@ def squarable(array: Float[Any, "n d"], what: str) -> Float[Any, "n d"]:
             raise InputError(
                 f"the largest entry of {what}",
                 f"{largest:.3g}",
-                f"less than {most:.3g}, for the sum of squares must be finite",
+                f"less than {most:.3g}, because the sum of squares must be finite",
                 f"divide {what} by a number",
             )
     return array
@@ -322,7 +322,7 @@ def _floating(value: Any, what: str) -> Any:
             what,
             f"an array of {_arrays.kind(value)} of type {value.dtype}",
             "float32 or float64",
-            "convert it, for no precision is chosen silently",
+            "convert it, because no precision is chosen silently",
         )
     return value
 
@@ -381,7 +381,7 @@ def gram(value: ArrayLike, n_labels: int) -> Float[Any, "n n"]:
         raise InputError(
             "the largest entry of the Gram matrix",
             f"{largest:.3g}",
-            f"less than {most:.3g}, for sums over the samples must be finite",
+            f"less than {most:.3g}, because sums over the samples must be finite",
             "divide the matrix by a number",
         )
     scale = _arrays.number(xp.max(xp.abs(xp.linalg.diagonal(array))))

@@ -1,13 +1,14 @@
-r"""What layer upon layer does to two inputs: the maps of their variance and correlation, and where these end.
+r"""The maps of variance and correlation of two inputs from layer to layer, and their limits.
 
 Through a layer of infinite width the variance q of a pre-activation and the correlation c of two of them go to::
 
     V(q) = sigma_w^2 kappa(q, q, q) + sigma_b^2
     R(c) = ( sigma_w^2 kappa(q*, q*, c q*) + sigma_b^2 ) / q*          at the fixed point q* = V(q*)
 
-R(1) = 1, and chi = R'(1) = sigma_w^2 kappa_c(q*, q*, q*) decides. Below 1 (ordered) all correlations tend to 1, the
-distance to it times chi a layer; above 1 (chaotic) they tend to a c* < 1, the distance to it times R'(c*) a layer; at 1
-(critical) they tend to 1 more slowly than any power of a number.
+R(1) = 1, and chi = R'(1) = sigma_w^2 kappa_c(q*, q*, q*) decides. If chi is below 1 (ordered), all correlations tend
+to 1, and each layer multiplies the distance to 1 by chi. If chi is above 1 (chaotic), they tend to a c* < 1, and each
+layer multiplies the distance to c* by R'(c*). If chi is 1 (critical), they tend to 1 more slowly than any power of a
+number.
 
 References
 ----------

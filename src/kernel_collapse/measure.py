@@ -1,4 +1,4 @@
-"""How collapsed a user's own data are under each kernel."""
+"""Measure how collapsed a user's own data are under each kernel."""
 
 from __future__ import annotations
 

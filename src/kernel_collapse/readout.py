@@ -1,4 +1,4 @@
-"""The last layer beside features in an .npz file, and how collapsed such features are."""
+"""The last layer that an .npz file holds beside features, and the collapse of such features."""
 
 from __future__ import annotations
 

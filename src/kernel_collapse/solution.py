@@ -1,14 +1,16 @@
-"""What solvers, samplers and training return alike: a value, how it ended, its certificate and its cost.
+"""The common result of solvers, samplers and training: a value, how it ended, its certificate and its cost.
 
-A failure is a value too. `Solution.raise_for_status` makes an error of it, as ``raise_on_failure=True`` asks for.
+A failure is a value too. `Solution.raise_for_status` turns it into an error, which ``raise_on_failure=True`` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Self
+
+from kernel_collapse import _results
 
 __all__ = ["Solution", "SolutionError", "Status"]
 
@@ -20,10 +22,10 @@ class Status(StrEnum):
     --------
     >>> from kernel_collapse.solution import Status
     >>> Status("max_points").sentence
-    'the error asked for is not reached with the points allowed; raise max_points.'
+    'the requested error is not reached with the allowed points; raise max_points.'
     """
 
-    CONVERGED = "converged", "the accuracy asked for is reached."
+    CONVERGED = "converged", "the requested accuracy is reached."
     PRECISION_LIMIT = (
         "precision_limit",
         "round-off ends the descent above the tolerance (see round_off); raise noise_variance if the residual matters.",
@@ -35,13 +37,13 @@ class Status(StrEnum):
     )
     TOO_FEW_SAMPLES = (
         "too_few_samples",
-        "the Monte Carlo error of NC1 is above the accuracy asked for, or unknown (inf) because too few particles "
+        "the Monte Carlo error of NC1 is above the requested accuracy, or unknown (inf) because too few particles "
         "carry the weight; raise particles or accuracy, or width or noise_variance, which bring the density closer to "
         "a Gaussian.",
     )
     TOO_FEW_DRAWS = (
         "too_few_draws",
-        "the chains agree, but the error asked for is not reached; raise draws.",
+        "the chains agree, but the requested error is not reached; raise draws.",
     )
     NOT_MIXED = (
         "not_mixed",
@@ -57,7 +59,7 @@ class Status(StrEnum):
         "singular",
         "the kernel is singular to round-off; raise ridge, lower bandwidth, or drop samples of one direction.",
     )
-    MAX_POINTS = "max_points", "the error asked for is not reached with the points allowed; raise max_points."
+    MAX_POINTS = "max_points", "the requested error is not reached with the allowed points; raise max_points."
     TRAINED = "trained", "the loss was in proportion to the last epoch."
     DIVERGED = "diverged", "the loss was not finite or out of all proportion; lower learning_rate."
 
@@ -72,7 +74,7 @@ class Status(StrEnum):
 
 
 class SolutionError(RuntimeError):
-    """A computation that did not end as was asked for; `status` says how it did."""
+    """The error of a computation that did not end as requested. `status` says how it ended."""
 
     def __init__(self, message: str, status: Status | tuple[Status, ...] | None = None) -> None:
         super().__init__(message)
@@ -81,7 +83,7 @@ class SolutionError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """What a computation found, how it ended, how far to trust it and what it cost.
+    """The result of a computation: what it found, how it ended, how far to trust it and what it cost.
 
     Attributes
     ----------
@@ -100,6 +102,8 @@ class Solution:
     _value: ClassVar[str]
     _certificate: ClassVar[tuple[str, ...]]
     _cost: ClassVar[tuple[str, ...]]
+    #: The numbers of each of its `layers` that a notebook shows.
+    _of_layers: ClassVar[tuple[str, ...]] = ()
 
     @property
     def value(self) -> Any:
@@ -145,3 +149,20 @@ class Solution:
         if self.failures:
             raise self._error(self.explanation, self.status)
         return self
+
+    def _layer_table(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return headings and rows of the table of the layers; no headings where there is none."""
+        rows = [
+            (k, *(getattr(layer, name) for name in self._of_layers))
+            for k, layer in enumerate(getattr(self, "layers", ()), 1)
+        ]
+        return ("layer", *self._of_layers) if self._of_layers else (), rows
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: value or layers, certificate and cost, to four digits, and how it ended."""
+        names = (self._value, *self._certificate, *self._cost)
+        numbers = [(name, value) for name in names if isinstance(value := getattr(self, name), int | float)]
+        headings, rows = self._layer_table()
+        layers = _results.as_html("Layers", headings, rows, ()) if headings else ""
+        table = _results.as_html(type(self).__name__, ("", "value"), numbers, (self.explanation,))
+        return f"<div>{table}{layers}</div>"

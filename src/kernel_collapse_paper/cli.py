@@ -120,7 +120,7 @@ def _print_verdicts(sections: list[Section]) -> None:
         table.add_column()
         for verdict in section.verdicts:
             colour = colours.get(verdict.status, "white")
-            table.add_row(for_rich(verdict.status, colour), for_rich(verdict.claim))
+            table.add_row(for_rich(verdict.short, colour), for_rich(verdict.claim))
         console.print(table)
 
 

@@ -17,6 +17,7 @@ from kernel_collapse._text import for_markdown
 from kernel_collapse.report import Built, Section
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse_paper.experiments import REGISTRY, topics
+from kernel_collapse_paper.experiments.conclusions import Conclude, Words, exceptions, of_claims
 
 __all__ = ["QUESTIONS", "Question", "Source", "escape", "page", "write"]
 
@@ -41,13 +42,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Question:
-    """A question, where its answer comes from, what is known besides, and what would change the answer."""
+    """A question, where its answer comes from, what is known besides, and what would change the answer.
+
+    `answer` gives the sentences that answer it: experiments by name, with what makes a sentence of their verdicts.
+    """
 
     title: str
     question: str
     sources: tuple[Source, ...]
     change: str
     note: str = ""
+    answer: tuple[tuple[str, Conclude], ...] = ()
 
 
 QUESTIONS = (
@@ -65,6 +70,16 @@ QUESTIONS = (
         "One law, with one cell whose simultaneous interval of log10 NC1(NTK) − log10 NC1(NNGP) is below zero, where "
         "the claim now holds; or a proof that there is none. Laws of two classes weigh most: every finding on a grid "
         "is one about that grid.",
+        answer=(
+            (
+                "beyond-gaussian",
+                exceptions(
+                    "",
+                    "Yes. The NTK is more collapsed than the NNGP on",
+                    "None was found: the NTK is nowhere more collapsed than the NNGP",
+                ),
+            ),
+        ),
     ),
     Question(
         "The adaptive kernel of deeper networks",
@@ -73,6 +88,7 @@ QUESTIONS = (
             Source("deep-kernels"),
             Source("deep-widths"),
             Source("deep-data"),
+            Source("feature-learning-kernels"),
             Source("depth"),
             Source("real-data", topics.LAYERS),
             Source("training-path", topics.LAYERS),
@@ -80,6 +96,28 @@ QUESTIONS = (
         "A network, deeper, wider or on other data than these, whose posterior the mean field of its layers does not "
         "follow as the width grows; or a first correction in 1 / width, which would say how far it is off where the "
         "width is finite.",
+        answer=(
+            (
+                "deep-kernels",
+                of_claims(
+                    "",
+                    Words(
+                        "The mean field gives",
+                        "Yes, without the Gaussian approximation: the mean field gives the NC1 of every layer of the "
+                        "posterior to 5 %",
+                        "The mean field does not give the NC1 of the layers of the posterior to 5 %",
+                        "In part. The mean field, which has no Gaussian approximation, gives the NC1 of a layer of "
+                        "the posterior to 5 % {share}",
+                    ),
+                    Words(
+                        "The Gaussian equations of state give",
+                        "The Gaussian equations of state do so too",
+                        "The Gaussian equations of state do not",
+                        "The Gaussian equations of state do so {share}",
+                    ),
+                ),
+            ),
+        ),
     ),
     Question(
         "Activation and data together",
@@ -93,6 +131,27 @@ QUESTIONS = (
         ),
         "An order of the activations that is the same on every law, in every dimension and at every imbalance; or a "
         "property of an activation (of its Hermite coefficients, say) that foretells the order on a law not tried yet.",
+        answer=(
+            (
+                "beyond-gaussian",
+                of_claims(
+                    "",
+                    Words(
+                        "erf collapses more",
+                        "On every law that was tried erf collapses more than ReLU",
+                        "On no law that was tried erf is shown to collapse more than ReLU",
+                        "The law of the data decides which activation collapses more. It is erf rather than ReLU "
+                        "{share}",
+                    ),
+                    Words(
+                        "Where class means coincide",
+                        "Where class means coincide ReLU collapses more",
+                        "Where class means coincide ReLU does not collapse more",
+                        "Where class means coincide it is ReLU {share}",
+                    ),
+                ),
+            ),
+        ),
     ),
     Question(
         "A limit to how low NC1 goes",
@@ -108,6 +167,32 @@ QUESTIONS = (
         "proved; posteriors of networks as narrow as the equations of state are taken to here.",
         "Both kernels of `collapse-limits` are those of the limit of large width, taken down to where no network is (a "
         "width of 0.1): what falls there without a floor is the theory, in which 1 / width is how strong the data are.",
+        answer=(
+            (
+                "collapse-limits",
+                of_claims(
+                    "",
+                    Words(
+                        "NC1 falls without a floor as the width falls, where the classes are apart",
+                        "No limit was found where the classes are apart: NC1 of both adaptive kernels falls without a "
+                        "floor as the width falls",
+                        "Where the classes are apart, NC1 does not fall without a floor as the width falls",
+                        "Where the classes are apart, NC1 of one of the two falls without a floor as the width falls",
+                    ),
+                    Words(
+                        "NC1 falls without a floor as the width falls, where the classes overlap (",
+                        "It does so as well where they overlap, with fewer dimensions than samples",
+                        "Where they overlap, with fewer dimensions than samples, there is a floor",
+                        "Where they overlap, with fewer dimensions than samples, it does so for one kernel of two",
+                    ),
+                    Words(
+                        "NC1 comes down",
+                        "The lowest NC1 is close to zero",
+                        "The lowest NC1 is not close to zero",
+                    ),
+                ),
+            ),
+        ),
     ),
 )
 
@@ -176,13 +261,23 @@ def _answer(number: int, question: Question, sections: dict[str, Section]) -> st
     parts = [f"## {number}. {question.title}", f"**Question.** {question.question}"]
     if question.note:
         parts.append(f"**Note.** {question.note}")
-    parts.append(f"**Answer.** {_summary(found)}")
+    parts.append(f"**Answer.** {_sentences(question, sections)}{_summary(found)}")
     if found:
         parts.append(_evidence(found))
     if missing:
         parts.append(_what_is_missing(missing))
     parts.append(f"**What would change it.** {question.change}")
     return "\n\n".join(parts)
+
+
+def _sentences(question: Question, sections: dict[str, Section]) -> str:
+    """Return the sentences that answer a question, as far as the run has what they need."""
+    told = [
+        finding.sentence
+        for name, conclude in question.answer
+        if name in sections and (finding := conclude(sections[name].verdicts)) is not None
+    ]
+    return escape(" ".join(told)) + "\n\n" if told else ""
 
 
 def _summary(found: list[tuple[Section, Verdict]]) -> str:

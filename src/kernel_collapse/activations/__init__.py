@@ -10,11 +10,11 @@ method                  on paper                                         what it
 ``kappa_q``             d kappa / d q1 = E[phi''(u) phi(v)] / 2          the adaptive kernel's gradient
 ======================  ===============================================  =============================
 
-All take arrays that broadcast, of NumPy (in float64), JAX, PyTorch or CuPy (in their own precision), and numbers; all
-can be differentiated by the libraries that do. Next to the diagonal ``q1 q2 - c**2`` cancels; whoever knows that
-determinant better than by subtraction (the kernels do, from the data) passes it as ``det``.
+All methods take numbers and arrays that broadcast, of NumPy (in float64), JAX, PyTorch or CuPy (in their own
+precision). Libraries with automatic differentiation can differentiate them. Next to the diagonal ``q1 q2 - c**2``
+cancels. A caller that knows this determinant better than by subtraction passes it as ``det``, as the kernels do.
 
-An activation is named by a string, with its parameters in brackets where it has some:
+An activation is named by a string, with its parameters in brackets if it has any:
 
 ===========================  ====================================  ==================
 name and defaults            phi(x)                                dual
@@ -48,8 +48,8 @@ name and defaults            phi(x)                                dual
 ``tanh``                     tanh(x)                               expansion
 ===========================  ====================================  ==================
 
-and any elementwise function is one as well (`expand`). To add a closed form, write a subclass of `Activation` and put
-it into ``_CLOSED_FORMS``; to add a name for a function, put it into ``_named.NAMED``.
+Any elementwise function is also an activation (`expand`). To add a closed form, write a subclass of `Activation` and
+put it into ``_CLOSED_FORMS``; to add a name for a function, put it into ``_named.NAMED``.
 """
 
 from __future__ import annotations

@@ -112,6 +112,13 @@ class Activation(ABC):
         """Return `kappa_q` / (c `kappa_c`) if that is a function of q1 alone, which saves much work, else None."""
         return None
 
+    def derivative(self) -> tuple[float, Activation] | None:
+        """Return phi', but for a constant, as a multiple of an activation; None where the dual of that is not known.
+
+        The derivatives of `kappa_c` are those of the dual of phi', which the slopes of the NTK are made of.
+        """
+        return None
+
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return the determinant of the 2 x 2 matrix of `kappa` for nearly collinear pairs.
 

@@ -32,15 +32,15 @@ def expand(
     Parameters
     ----------
     function : callable
-        phi, from an array to an array of the same shape, each number by itself; of NumPy's arrays, and of another
-        library's where the kernel is to be of that library's.
+        phi. It maps an array to an array of the same shape and treats each number separately. It must accept NumPy
+        arrays. If the kernel is to be computed in another library, it must also accept arrays of that library.
     name : str, optional
         For titles and messages; the function's own by default.
     orders : int, optional
         Number of orders, 2 to 2046; by default as many as `tail` needs.
     tail : float, optional
-        What may be missing of `kappa` and `kappa_c`, relative to their diagonals: 1e-11 by default, 1e-7 for a function
-        with kinks.
+        The largest part of `kappa` and `kappa_c` that may be left out, relative to their diagonals: 1e-11 by default,
+        1e-7 for a function with kinks.
     kinks : sequence of float, optional
         Points where the function, its slope or its curvature jumps; by default they are looked for on [-40, 40].
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse.activations._base import Activation, Array, called, determinant
+from kernel_collapse.activations._exponential import Gaussian
 from kernel_collapse.activations._logistic import gelu_moments
 
 __all__ = ["GELU", "Erf", "ScaledErf"]
@@ -63,6 +64,10 @@ class Erf(Activation):
             return tangent
         return (2.0 / np.pi) * _arrays.namespace(tangent).atan(tangent)
 
+    def derivative(self) -> tuple[float, Activation]:
+        """Return (2 / sqrt(pi)) exp(-x^2)."""
+        return 2.0 / float(np.sqrt(np.pi)), Gaussian(1.0, -1.0)
+
     def kappa_q_ratio(self, q1: Array) -> Array:
         """Return -1 / D1."""
         return -1.0 / (1.0 + 2.0 * q1)
@@ -99,6 +104,10 @@ class ScaledErf(Activation):
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return a^2 b^2 times that of erf."""
         return (self.a * self.b) ** 2 * self._erf.kappa_q(*self._scaled(q1, q2, c, det))
+
+    def derivative(self) -> tuple[float, Activation]:
+        """Return (2 a b / sqrt(pi)) exp(-b^2 x^2)."""
+        return 2.0 * self.a * self.b / float(np.sqrt(np.pi)), Gaussian(1.0, -(self.b**2))
 
     def kappa_q_ratio(self, q1: Array) -> Array:
         """Return -b^2 / (1 + 2 b^2 q1)."""

@@ -56,6 +56,10 @@ class Sin(Activation):
         """Return -b^2 kappa / 2."""
         return -0.5 * self.b**2 * self.kappa(q1, q2, c, det)
 
+    def derivative(self) -> tuple[float, Activation]:
+        """Return b times the wave a quarter further."""
+        return self.b, type(self)(self.a, self.b, self.shift + 0.5 * float(np.pi))
+
     def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
         """Return both."""
         sinh, cosh = self._waves(q1, q2, c, det)
@@ -139,6 +143,10 @@ class Exp(Activation):
     def __call__(self, x: Array) -> Array:
         """Return a exp(b x)."""
         return self.a * _arrays.namespace(x).exp(self.b * x)
+
+    def derivative(self) -> tuple[float, Activation]:
+        """Return b times itself."""
+        return self.b, self
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return a^2 exp(b^2 (q1 + q2 + 2c) / 2)."""

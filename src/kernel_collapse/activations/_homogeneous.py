@@ -69,6 +69,10 @@ class ABReLU(Activation):
         self._set(_validate.finite(a, "a of abrelu"), _validate.finite(b, "b of abrelu"))
         self.name = called("abrelu", self.a, self.b)
 
+    def derivative(self) -> tuple[float, Activation]:
+        """Return (b - a) times a step."""
+        return self.b - self.a, Step()
+
     def _set(self, a: float, b: float) -> None:
         self.a, self.b = a, b
         self._line, self._bend = (a + b) ** 2 / 4.0, (b - a) ** 2 / 4.0
@@ -103,7 +107,14 @@ class ABReLU(Activation):
         xp = _arrays.namespace(det)
         root = _arrays.sqrt(xp, det)
         bend = 2.0 * self._bend / np.pi
-        kappa_c = (self._line + self._bend) - bend * _arrays.angle_of(xp, root, c)
+        kappa_c = _arrays.angle_of(xp, root, c)
+        if isinstance(kappa_c, np.ndarray):  # in place: the same numbers, and no memory is asked for
+            kappa_c *= -bend
+            kappa_c += self._line + self._bend
+            root *= bend
+            root += kappa_c * c
+            return root, kappa_c
+        kappa_c = (self._line + self._bend) - bend * kappa_c
         return bend * root + kappa_c * c, kappa_c
 
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
@@ -255,6 +266,10 @@ class RectifiedMonomial(Activation):
     def __call__(self, x: Array) -> Array:
         """Return max(x, 0)^p."""
         return _arrays.namespace(x).maximum(x, 0.0) ** self.p
+
+    def derivative(self) -> tuple[float, Activation]:
+        """Return p max(x, 0)^(p - 1)."""
+        return float(self.p), RectifiedMonomial(self.p - 1.0) if self.p > 1 else Step()
 
     @_at_every_scale((0, 0))
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:

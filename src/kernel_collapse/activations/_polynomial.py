@@ -24,6 +24,10 @@ class Identity(Activation):
         """Return x."""
         return x if _arrays.is_foreign(x) else np.asarray(x, dtype=float)
 
+    def derivative(self) -> tuple[float, Activation]:
+        """Return nothing: the slope is a constant."""
+        return 0.0, self
+
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return c."""
         return c + (0.0 * q1 + 0.0 * q2)
@@ -81,6 +85,11 @@ class Polynomial(Activation):
     def __call__(self, x: Array) -> Array:
         """Return the value of the polynomial."""
         return _horner(list(self._coefficients), x)
+
+    def derivative(self) -> tuple[float, Activation]:
+        """Return the polynomial of the degree below."""
+        lower = [m * a for m, a in enumerate(self._coefficients)][1:]
+        return 1.0, Polynomial(*(lower or [0.0]))
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return sum_k A_k A_k c^k / k!."""

@@ -15,8 +15,7 @@ K_l = sigma_w^2 kappa(G_l) and M = sigma_a^2 kappa(G_L) + sigma^2 I, F in nats i
 
     F(G) = sum_l N_l KL( N(0, G_l) || N(0, K_{l-1}) ) + 1/2 tr(Y'T) + (k/2) logdet M
 
-A minimum is always there to be descended to; that the gradient vanishes there is the certificate
-(`AdaptiveSolution.residual`).
+A minimum always exists. The certificate is that the gradient vanishes there (`AdaptiveSolution.residual`).
 """
 
 from kernel_collapse.adaptive._solution import AdaptiveError, AdaptiveSolution, PathPoint, Start

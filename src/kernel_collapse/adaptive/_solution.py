@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,7 +25,7 @@ TOLERANCE = 1e-6
 
 
 class AdaptiveError(SolutionError):
-    """A solve that did not end at a solution."""
+    """The error of a solve that did not reach a solution."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,20 @@ class AdaptiveSolution(Solution):
     Attributes
     ----------
     gram : ndarray, shape (n, n)
-        The feature kernel of the last hidden layer, kappa(x Sigma x') of one alone, without `readout_variance`; NaN
-        where the status is not_finite.
+        The feature kernel of the last hidden layer, without `readout_variance`. For a single hidden layer it is
+        kappa(x Sigma x'). NaN if the status is not_finite.
     grams : tuple of ndarray
         The feature kernel kappa(G_l) of every hidden layer; the last is `gram`.
     status : Status
         `converged`, `precision_limit`, `max_iterations` or `not_finite`.
     residual : float
-        Spectral norm of Sigma^{1/2} E Sigma^{1/2}, E the left less the right side of the equations of state: the
-        relative error of Sigma, dimensionless. Of several layers the largest of theirs.
+        Spectral norm of Sigma^{1/2} E Sigma^{1/2}, where E is the left side minus the right side of the equations of
+        state. It is the relative error of Sigma and has no unit. With several layers it is the largest of all layers.
     round_off : float
-        How much of a residual float64 can make of nothing here: an estimate from the size of what cancels.
+        The residual that round-off of float64 alone can cause here, estimated from the size of the terms that cancel.
     free_energy, prior_free_energy : float
-        F at the solution and at the prior (the NNGP): of one hidden layer per hidden unit, of several in nats, as
-        `free_energy_gain` is always.
+        F at the solution and at the prior (the NNGP). For one hidden layer it is per hidden unit, for several layers
+        it is in nats. `free_energy_gain` is always in nats.
     iterations, evaluations : int
         Descent steps; evaluations of F, each with one factorisation of an n x n matrix.
     smallest_pivot, condition : float
@@ -160,10 +161,21 @@ class AdaptiveSolution(Solution):
         if not max(self.adaptation) <= TOLERANCE:
             return ""
         return (
-            "No layer adapts: the kernel is the NNGP to the tolerance, since the output is too small beside the noise "
-            f"(readout_variance {self.readout_variance:.3g}, noise_variance {self._energy.noise_variance:.3g}) or the "
-            "width too large; raise readout_variance, or lower noise_variance or width."
+            "No layer adapts, so the kernel is the NNGP to the tolerance: the output is too small beside the "
+            f"noise (readout_variance {self.readout_variance:.3g}, noise_variance {self._energy.noise_variance:.3g}) "
+            "or the width too large; raise readout_variance, or lower noise_variance or width."
         )
+
+    def plot(self, labels: Any = None, **options: Any) -> Any:
+        """Draw `gram`, by class if there are labels: `kernel_collapse.plots.gram_matrix`."""
+        from kernel_collapse import plots
+
+        return plots.gram_matrix(self.gram, labels, **options)
+
+    def _layer_table(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return the width of every layer, and how far it is from its prior."""
+        rows = [(k, *pair) for k, pair in enumerate(zip(self.widths, self.adaptation, strict=True), 1)]
+        return ("layer", "width", "adaptation"), rows
 
     @property
     def output_gram(self) -> Float[np.ndarray, "n n"]:

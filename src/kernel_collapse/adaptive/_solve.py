@@ -62,9 +62,9 @@ def solve_adaptive(
     Parameters
     ----------
     x : array_like, shape (n, d)
-        Inputs, at least two samples. Arrays of PyTorch, JAX and CuPy are read into NumPy's float64, in which all is
-        computed and returned, without derivatives. With d > n everything is done in the span of the samples, where
-        alone Sigma leaves its prior: memory and time then depend on n.
+        Inputs, at least two samples. Arrays of PyTorch, JAX and CuPy are read into NumPy's float64. The computation
+        and the result are in NumPy, without derivatives. With d > n everything is done in the span of the samples,
+        because Sigma leaves its prior only there. Memory and time then depend on n.
     targets : array_like, shape (n,) or (n, k)
         Regression targets, in the units of the output.
     activation : str, Activation or callable
@@ -77,17 +77,17 @@ def solve_adaptive(
     weight_variance, readout_variance, noise_variance : float
         sigma_w^2 (weights N(0, sigma_w^2/d)), sigma_a^2 (readout N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
     label_term : {"exact", "published"}
-        "published" puts A = M^{-1} - sigma^2 R R' with R_ij = y_j - ybar_i in the place of A, as the authors' code
-        does: blind to the labels for small noise, the gradient of no free energy; for comparison only. Its
-        `free_energy` is then F of the exact problem at that kernel. Of one hidden layer alone.
+        "published" replaces A by A = M^{-1} - sigma^2 R R' with R_ij = y_j - ybar_i, as the authors' code does. It is
+        blind to the labels for small noise and is not the gradient of any free energy. Use it for comparison only.
+        `free_energy` is then F of the exact problem at that kernel. Only for one hidden layer.
     anneal : sequence of float, optional
-        Widths of the last layer to pass through, each started from the last, in the order given; then `width`. Of
-        several layers all widths are scaled alike.
+        Widths of the last layer to pass through before `width`, in the order given. Each descent starts from the
+        previous solution. With several layers all widths are scaled by the same factor.
     starts : sequence of {"nngp", "published", "random", "annealed"}
         Where to start the descent; the lowest solution is returned and all are listed in `starts`.
     curvature : bool
-        Also compute the smallest eigenvalue of the Hessian, by Lanczos on differences of gradients; costs some
-        dozens of evaluations more. Of one hidden layer alone.
+        Also compute the smallest eigenvalue of the Hessian, by Lanczos on differences of gradients. This costs some
+        dozens of additional evaluations. Only for one hidden layer.
     seed : int
         Of the random start.
     max_evaluations : int

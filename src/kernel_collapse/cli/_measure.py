@@ -36,8 +36,9 @@ def measure(
     features: Annotated[
         str | None,
         typer.Option(
-            help="Array of features of an .npz file (default: x, X, x_train, ...); or alone the .npz file of a layer's "
-            "features and labels, with classifier, bias and ood_features if they are there.",
+            help="Array of features of an .npz file (default: x, X, x_train, ...); or, if no "
+            "table is given, the .npz file of a layer's features and labels, with classifier, bias and ood_features if "
+            "it has them.",
             metavar="NAME|FILE",
         ),
     ] = None,
@@ -45,8 +46,8 @@ def measure(
         bool | None,
         typer.Option(
             "--header/--no-header",
-            help="Whether the first line of a .csv file holds names; without, columns are 0, 1, ... "
-            "(default: as it looks, in doubt refused).",
+            help="Whether the first line of a .csv file holds names; without names the columns "
+            "are 0, 1, ... (default: judged by its content; an unclear line is refused).",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +67,7 @@ def measure(
         ),
     ] = None,
     depth: Annotated[
-        int, typer.Option(help="Number of hidden layers, of those of deep-rfm, or of convolutions.")
+        int, typer.Option(help="Number of hidden layers, of layers of deep-rfm, or of convolutions.")
     ] = 1,
     weight_variance: Annotated[float, typer.Option(help="Prior variance of weights, times fan-in.")] = 1.0,
     bias_variance: Annotated[float, typer.Option(help="Prior variance of biases.")] = 0.0,
@@ -80,17 +81,21 @@ def measure(
     readout_variance: Annotated[
         float, typer.Option(help="Prior variance of the readout times width, for the adaptive kernel.")
     ] = 1 / 128,
-    noise_variance: Annotated[float, typer.Option(help="Of the targets, for the adaptive kernel.")] = 1e-6,
+    noise_variance: Annotated[
+        float, typer.Option(help="Variance of the noise of the targets, for the adaptive kernel.")
+    ] = 1e-6,
     fitted: Annotated[
         str, typer.Option(help="Kernel that each layer of deep-rfm fits: laplace or gaussian.")
     ] = "laplace",
-    bandwidth: Annotated[float, typer.Option(help="Of that kernel, for rows of unit length.")] = 2.0,
+    bandwidth: Annotated[
+        float, typer.Option(help="Bandwidth of that kernel, for rows of unit length.")
+    ] = 2.0,
     ridge: Annotated[float, typer.Option(help="Added to the diagonal of that kernel.")] = 0.0,
-    fits: Annotated[int, typer.Option(help="Fits of each layer of deep-rfm.")] = 1,
+    fits: Annotated[int, typer.Option(help="Number of fits of each layer of deep-rfm.")] = 1,
     base: Annotated[
         str | None,
         typer.Option(
-            help="Kernel that deep-rfm stands on in the place of the samples: nngp, ntk, conv-nngp, ...",
+            help="Kernel whose features deep-rfm takes instead of the samples: nngp, ntk, conv-nngp, ...",
             show_default=False,
         ),
     ] = None,
@@ -110,9 +115,9 @@ def measure(
     ] = None,
     holdout: Annotated[
         float | None,
-        typer.Option(help="Hold this share of the samples out, class by class.", show_default=False),
+        typer.Option(help="Share of the samples to hold out, class by class.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the samples that --holdout takes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the samples that --holdout takes.")] = 0,
     method: Annotated[
         str, typer.Option(help="auto (by size), dense, streamed (exact) or sampled (with an interval).")
     ] = "auto",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
+from kernel_collapse._text import duration
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -17,17 +19,10 @@ if TYPE_CHECKING:
     from kernel_collapse.runs.sweep import Outcome
     from kernel_collapse.runs.trials import Trial
 
-__all__ = ["Forecast", "Shown", "about", "about_on", "duration"]
+__all__ = ["Forecast", "Shown", "about", "about_on"]
 
 #: Seconds after which a log gets a line, should no tenth of the work have been done meanwhile.
 QUIET = 60.0
-
-
-def duration(seconds: float) -> str:
-    """Return a time as it is printed."""
-    if seconds < 1:
-        return "under 1 s"
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def about(seconds: float) -> str:

@@ -24,7 +24,7 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the page alone there, one file to send on (default: report.html in the folder, figures "
+            help="Write only the page, as one file to send on (default: report.html in the folder, figures "
             "beside it; of two runs: compare.html in the second).",
             metavar="FILE.html",
         ),

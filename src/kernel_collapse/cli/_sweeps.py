@@ -9,9 +9,9 @@ import typer
 
 from kernel_collapse._input_error import InputError
 from kernel_collapse._streams import require_printed
-from kernel_collapse._text import for_file, for_rich, visible
+from kernel_collapse._text import duration, for_file, for_rich, visible
 from kernel_collapse.cli._app import say
-from kernel_collapse.cli._progress import Forecast, about_on, duration
+from kernel_collapse.cli._progress import Forecast, about_on
 from kernel_collapse.cli.trials import (
     GRACE,
     Dask,
@@ -180,8 +180,8 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
     if fixed and len(sweep.seeds) > 1:
         console.print(
             for_rich(
-                f"Note: every seed draws all of {', '.join(sorted(fixed))}, and kernels do not depend on seeds "
-                "otherwise: n makes each seed a random part."
+                f"Note: every seed uses all of {', '.join(sorted(fixed))}, and kernels do not depend on the "
+                "seed in any other way. Set n to make each seed a random part."
             ),
             soft_wrap=True,
         )

@@ -15,7 +15,7 @@ import typer
 from kernel_collapse import _extras
 from kernel_collapse._input_error import InputError
 from kernel_collapse.cli._app import say
-from kernel_collapse.cli._progress import Shown, about_on, duration
+from kernel_collapse.cli._progress import Shown, about_on
 from kernel_collapse.runs._pool import GRACE
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ __all__ = [
     "TrialTimeout",
     "Workers",
     "about_on",
-    "duration",
     "limits",
     "machines",
     "require_networks",
@@ -52,7 +51,7 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials th
 TrialTimeout = Annotated[
     float | None,
     typer.Option(
-        help="Seconds that a trial may take; beyond them it is ended.", metavar="SECONDS", show_default=False
+        help="Seconds that a trial may take; after that it is ended.", metavar="SECONDS", show_default=False
     ),
 ]
 Grace = Annotated[

@@ -1,7 +1,7 @@
 """Many machines: a dask scheduler as the executor of a sweep, or of one huge Gram matrix.
 
-What is sent to a worker runs there only if its kernel_collapse, Python and numerical libraries are those of the client:
-the workers that are there are asked before any work, and every task asks again, for workers join at any time.
+A task runs on a worker only if its kernel_collapse, Python and numerical libraries are those of the client. The
+workers are asked before any work. Every task asks again, because workers can join at any time.
 """
 
 from __future__ import annotations

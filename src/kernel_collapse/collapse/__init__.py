@@ -1,6 +1,6 @@
-"""Neural collapse of features, from their Gram matrix or from themselves.
+"""Neural collapse of features, computed from their Gram matrix or from the features themselves.
 
-`kernel_collapse.collapse` the attribute is the function of that name; what else lives here is imported with
+The attribute `kernel_collapse.collapse` is the function of that name. Import everything else in this package with
 ``from kernel_collapse.collapse import ...``.
 """
 

@@ -45,9 +45,9 @@ class Accumulator:
         "all" keeps the scatter within the classes, O(C p + p^2) numbers. "traces" keeps O(C p) and leaves out what
         needs the scatter: nc1_pinv is NaN.
     class_means : array, shape (C, p), optional
-        Class means from a pass before, as of the last epoch. Samples are then put to the nearest of them in this pass.
-        A row of NaN is a class that had no sample there, and is nearest to none. Without class means `ncm_accuracy` and
-        `nc4` need a second pass, by `decide`.
+        Class means from an earlier pass, such as those of the last epoch. In this pass samples are assigned to the
+        nearest of them. A row of NaN is a class that had no sample there; no sample is assigned to it. Without class
+        means `ncm_accuracy` and `nc4` need a second pass, by `decide`.
 
     Attributes
     ----------

@@ -51,7 +51,8 @@ class Alignment:
 
 
 def kernel_target_alignment(gram: Any, labels: Any, *, targets: Any = None) -> Alignment:
-    r"""Return <K, YY'> / (\|K\|_F \|YY'\|_F), how far a kernel is that of its labels.
+    r"""Return the kernel-target alignment <K, YY'> / (\|K\|_F \|YY'\|_F), which says how well a kernel matches its
+    labels.
 
     Parameters
     ----------
@@ -116,7 +117,8 @@ def cka(gram: Any, other: Any) -> Alignment:
     Returns
     -------
     Alignment
-        The biased estimate, as first published. It does not change when features move, turn or are multiplied.
+        The biased estimate, as first published. It does not change if the features are shifted, rotated or multiplied
+        by a number.
 
     Raises
     ------
@@ -221,10 +223,10 @@ def _aligned(
 
 @dataclass(frozen=True)
 class BlockStructure:
-    r"""The mean entries of a kernel: of the diagonal, within classes and between them.
+    r"""The mean entries of a kernel: on the diagonal, within classes and between classes.
 
-    A kernel that has these values alone, d on the diagonal, c within a class and n between classes, is
-    K = (d - c) I + (c - n) YY' + n 11': with C classes of m samples tr S_W = (1 - 1/m)(d - c) and
+    Take a kernel with only these three values: d on the diagonal, c within a class and n between classes. It is
+    K = (d - c) I + (c - n) YY' + n 11'. With C classes of m samples it has tr S_W = (1 - 1/m)(d - c) and
     tr S_B = (1 - 1/C) [(d - c)/m + c - n].
 
     Attributes
@@ -232,7 +234,8 @@ class BlockStructure:
     diagonal : float
         Mean of K_ii.
     within : float
-        Mean of K_ij over pairs of different samples of one class, each pair alike; NaN where no class has two.
+        Mean of K_ij over all pairs of different samples of one class, each pair with the same weight. NaN if no class
+        has two samples.
     between : float
         Mean of K_ij over pairs of samples of different classes.
     residual : float

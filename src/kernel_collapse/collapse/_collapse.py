@@ -49,9 +49,10 @@ MEANINGS = {
 class Collapse:
     r"""The metrics of neural collapse of one set of samples.
 
-    M are the class means (C x p) about the global mean h_G, W the rows of the classifier (C x p), row c of which speaks
-    for class c, b its bias, S = (I - 11'/C) / sqrt(C - 1) the simplex, \|.\| the Frobenius norm. Which paper and which
-    code has which number: docs/metrics.md. All are 0 at collapse but those that say otherwise.
+    M are the class means (C x p) about the global mean h_G. W are the rows of the classifier (C x p); row c belongs
+    to class c. b is its bias, S = (I - 11'/C) / sqrt(C - 1) is the simplex, and \|.\| is the Frobenius norm.
+    docs/metrics.md says which paper and which code has which number. Every metric is 0 at collapse unless its
+    description says something else.
 
     Attributes
     ----------
@@ -74,10 +75,11 @@ class Collapse:
     nc2_angles : float
         Equal angles: standard deviation of the cosines between M's rows.
     nc2_etf : float
-        Frobenius distance of the matrix of cosines between M's rows to that of the simplex, (C I - 11')/(C - 1). Of no
-        paper: `nc2_gram` is what the literature has.
+        Frobenius distance of the matrix of cosines between M's rows to that of the simplex, (C I - 11')/(C - 1). No
+        paper uses it; the literature uses `nc2_gram`.
     nc3 : float
-        Distance of W M' to S, both of norm 1, with W centred as M is (for what all rows share decides nothing).
+        Distance of W M' to S, both of norm 1. W is centred as M is, because a part that all rows share decides
+        nothing.
     nc3_cosine : float
         Cosine between W, centred, and M: <W, M> / (\|W\| \|M\|). 1 at collapse.
     nc4 : float
@@ -110,7 +112,7 @@ class Collapse:
     nc3_self_duality : float
         \|W/\|W\| - M/\|M\|\|, the rows of W as they are; the square of it is 2 - 2 `nc3_cosine_uncentred`.
     gnc3 : float
-        1 less the mean over classes of the cosine between row c of W, as it is, and row c of M.
+        1 minus the mean over classes of the cosine between row c of W, as it is, and row c of M.
     unc3 : float
         Variance over classes of <w_c, m_c>, in the squared units of weights times features.
     unc3_cosine : float
@@ -119,7 +121,7 @@ class Collapse:
         \|b + W h_G\|, the outputs at the global mean, in their units. NaN where no bias was given; a classifier that
         was fitted here has none, and b is 0.
     nc4_classwise : float
-        Mean over classes of the share that `nc4` is of all samples. 1 at collapse.
+        The share of `nc4`, computed in each class and averaged over classes. 1 at collapse.
     nc4_by_class : array, shape (C,)
         That share of each class; NaN of a class without a sample.
     noise_variance : float

@@ -109,7 +109,11 @@ def ratio_interval(
     if abs(between) <= between_off:
         return float("nan"), float("nan"), COINCIDE
     if abs(between) <= quantile * np.sqrt(between_variance):
-        return float("nan"), float("nan"), "tr S_B cannot be told from 0 by what was drawn: draw more"
+        return (
+            float("nan"),
+            float("nan"),
+            "the samples that were drawn do not distinguish tr S_B from 0: draw more",
+        )
     error = (within_off + abs(within / between) * between_off) / abs(between)
     values, reason = settle({"NC1": Measured(np.float64(within / between), error)}, source)
     ratio = float(values["NC1"])

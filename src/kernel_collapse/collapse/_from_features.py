@@ -33,7 +33,8 @@ def collapse_from_features(
 ) -> Collapse:
     r"""Return every metric of neural collapse of explicit features.
 
-    Equal to `collapse` of ``features @ features.T``, and sharper: the features are centred before they are squared.
+    The result equals `collapse` of ``features @ features.T``, with more digits, because the features are centred
+    before they are squared.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ def collapse_from_features(
     bias : array, shape (k,), optional
         Of the last layer. It takes part in decisions (as 0 where it is not given) and in `nc_bias`, not in NC3.
     targets : array, shape (n, k) or (n,), optional
-        Whose class means say which outputs mean which class; without it the k outputs are the C classes.
+        Regression targets. Their class means say which outputs mean which class. Without targets the k outputs are
+        the C classes.
     weighting
         As for `collapse`.
 

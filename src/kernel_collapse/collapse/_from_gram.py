@@ -48,19 +48,19 @@ def collapse(
     labels : sequence, length n
         Class of each sample.
     targets : array, shape (n, k) or (n,), optional
-        What kernel ridge regression (the mean of a Gaussian process) is fitted to, with dual weights
-        alpha = (K + noise_variance I)^{-1} targets. A sample is decided to be of the class whose mean target is
-        nearest to its output.
+        The targets of kernel ridge regression (the mean of a Gaussian process), with dual weights
+        alpha = (K + noise_variance I)^{-1} targets. A sample is assigned to the class whose mean target is nearest to
+        its output.
     noise_variance : float, optional
-        The ridge; one millionth of the mean of diag K by default, as `Collapse.noise_variance` tells.
+        The ridge; one millionth of the mean of diag K by default. `Collapse.noise_variance` gives the value.
     dual_weights : array, shape (n, k), optional
         Dual weights of a classifier of your own, W = H'alpha; without `targets` its k outputs are the C classes, in
         sorted order.
     bias : array, shape (k,), optional
-        Of the classifier that `dual_weights` are of; 0 in decisions, and `nc_bias` NaN, where it is not given.
+        The bias of the classifier of `dual_weights`. If it is not given, it is 0 in decisions, and `nc_bias` is NaN.
     weighting : {"paper", "sample", "class", "published"}
-        See `kernel_collapse.nc1`. "published" concerns NC1 alone: it is the variance of no feature map, `nc1_pinv` is
-        NaN, and the others are those of "paper".
+        See `kernel_collapse.nc1`. "published" affects NC1 only. It is not the variance of any feature map, `nc1_pinv`
+        is NaN, and the other metrics are those of "paper".
 
     Returns
     -------
@@ -112,9 +112,9 @@ def held_out_collapse(
 ) -> Collapse:
     r"""Return the collapse of held-out samples onto the class means of the training samples.
 
-    Spread is that of the held-out samples about the *training* class means, distances are those between training class
-    means. NC2 and NC3 are of training means and classifier, NC4 and
-    the accuracies are of the held-out samples. With the training samples themselves held out it is `collapse`.
+    The spread is that of the held-out samples about the *training* class means. The distances are those between
+    training class means. NC2 and NC3 are those of training means and classifier. NC4 and the accuracies are those of
+    the held-out samples. If the held-out samples are the training samples, the result is `collapse`.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def geometry(
     labels : sequence, length n
         Class of each sample.
     dim : int, optional
-        Number of features, which the Gram matrix does not tell, for `uniformity_riesz`.
+        Number of features, for `uniformity_riesz`. It does not follow from the Gram matrix.
     ood_cross : array_like, shape (m, n), optional
         K of samples of another distribution with these, for `nc5`.
     ood_gram : array_like, shape (m, m), optional

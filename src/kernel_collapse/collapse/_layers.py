@@ -75,14 +75,15 @@ def law_of_separation(layers: Sequence[Collapse] | Any) -> LawOfSeparation:
     Parameters
     ----------
     layers : sequence
-        A `Collapse` a layer, with weighting "sample" for the covariances of the paper (the same of classes of one
-        size); or the numbers tr(S_W S_B^+), which are C times `Collapse.nc1_pinv`.
+        One `Collapse` per layer, or the numbers tr(S_W S_B^+), which are C times `Collapse.nc1_pinv`. The paper uses
+        the covariances of weighting "sample", which are those of the other weightings if the classes have the same
+        size.
 
     Returns
     -------
     LawOfSeparation
-        Layers whose `nc1_pinv` is NaN, or whose number is not positive, are left out of the line; the numbers of the
-        line are NaN where fewer than two are left.
+        Layers are left out of the line if their `nc1_pinv` is NaN or their number is not positive. The numbers of the
+        line are NaN if fewer than two layers are left.
 
     Raises
     ------

@@ -55,7 +55,7 @@ from kernel_collapse.collapse._simplex import measured_nc2
 
 __all__ = ["NO_BIAS", "NO_CLASSIFIER", "Seen", "assemble", "centred", "class_targets_of", "columns_of"]
 
-NO_CLASSIFIER = "no classifier was given, so what compares with one is NaN"
+NO_CLASSIFIER = "no classifier was given, so metrics that compare with one are NaN"
 NO_BIAS = "no bias was given, so nc_bias is NaN"
 
 

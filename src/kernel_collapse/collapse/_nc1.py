@@ -94,17 +94,17 @@ def nc1(gram: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
     labels : sequence, length n
         Class of each sample: any hashable values, in any order.
     weighting : {"paper", "sample", "class", "published"}
-        How classes of different sizes are weighted; see the module. "published" reproduces the authors'
-        kernel code, tr S_W = mean(diag K) - (1/C) sum_c B_cc, tr S_B = (1/C) sum_c B_cc - 1'K1/n^2. It
-        agrees with the others when the classes are of one size. When they are not, it is the variance of no
-        feature map and can be negative: use it for nothing but a comparison.
+        How classes of different sizes are weighted; see the module. "published" reproduces the authors' kernel code,
+        tr S_W = mean(diag K) - (1/C) sum_c B_cc, tr S_B = (1/C) sum_c B_cc - 1'K1/n^2. It agrees with the others if
+        the classes have the same size. Otherwise it is not the variance of any feature map and can be negative. Use
+        it only for a comparison.
 
     Returns
     -------
     NC1
-        `within`, `between` and their `ratio`. One sample a class: the ratio is 0. Class means that coincide
-        (constant features, say): `between` is 0, the ratio NaN, and `reason` says so. A ratio that the Gram matrix does
-        not resolve in the precision that it came in is NaN too, and `reason` says what to do.
+        `within`, `between` and their `ratio`. With one sample per class the ratio is 0. If the class means coincide
+        (for example with constant features), `between` is 0, the ratio is NaN, and `reason` says so. The ratio is
+        also NaN if the precision of the Gram matrix does not resolve it. `reason` then says what to do.
 
     Raises
     ------
@@ -171,9 +171,9 @@ def nc1_weightings(gram: Any, labels: Any) -> dict[Weighting, NC1]:
 def nc1_from_features(features: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
     r"""Return NC1 of explicit features, which equals `kernel_collapse.nc1` of ``features @ features.T``.
 
-    Each class is moved to one of its samples before anything is squared, so that tiny ratios keep their digits: what
-    comes out is NC1 of the numbers given, however far from the origin they are. Beside the features it takes the memory
-    of the class means.
+    Each class is moved to one of its samples before anything is squared, so that tiny ratios keep their digits. The
+    result is NC1 of the numbers given, however far from the origin they are. The function needs the memory of the
+    class means in addition to the features.
 
     Parameters
     ----------

@@ -75,10 +75,10 @@ def random_feature_nc1(
 ) -> NC1Estimate:
     r"""Estimate NC1 of the NNGP from random features, in one pass over the data.
 
-    The work is O(n features d), and O(n features^2 / 8) more for each layer after the first; the memory is
-    O(features C + rows features) and never that of all features. The interval is for the draw of the weights: all
-    samples are used. Its width falls like 1 / sqrt(features); `sampled_nc1` reaches a given error sooner, and knows the
-    NTK, while this one takes activations whose dual is not known.
+    The work is O(n features d), and O(n features^2 / 8) more for each layer after the first; the memory is O(features
+    C + rows features) and never that of all features. The interval is for the random draw of the weights, because all
+    samples are used. Its width falls like 1 / sqrt(features). `sampled_nc1` reaches a given error sooner and also
+    treats the NTK. This function treats activations whose dual is not known.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def random_feature_nc1(
     labels : sequence, length n
         Class of each sample: any hashable values, in any order.
     features : int
-        Units of the last hidden layer, in all. At depth 2 and more the largest multiple of 8 in it, spread over 8
-        independent networks whose hidden layers are all of one width; at least 512.
+        Total number of units of the last hidden layer. At depth 2 and more it is rounded down to a multiple of 8 and
+        spread over 8 independent networks, whose hidden layers all have the same width; at least 512.
     kernel : {"nngp"} or NNGP
         The kernel; a `kernel_collapse.kernels.NNGP` of the features has its own parameters.
     activation, depth, weight_variance, bias_variance

@@ -31,14 +31,14 @@ class RegressionCollapse:
     Attributes
     ----------
     nrc1 : float
-        1 less the share of the variance of the features that their first k principal components have.
+        1 minus the share of the variance of the features that lies in their first k principal components.
     nrc2 : float
-        1 less the share of that variance that lies in the span of the rows of W, as they are.
+        1 minus the share of that variance that lies in the span of the rows of W, as they are.
     nrc3 : float
-        \|W W'/\|W W'\| - A/\|A\|\| with A = Sigma^{1/2} - gamma^{1/2} I, at the gamma that makes it least. 0
-        whatever W is where there is one target.
+        \|W W'/\|W W'\| - A/\|A\|\| with A = Sigma^{1/2} - gamma^{1/2} I, at the gamma for which it is smallest. With
+        one target it is 0 for every W.
     gamma : float
-        That constant, from 0 to the least eigenvalue of Sigma.
+        The constant gamma, from 0 to the smallest eigenvalue of Sigma.
     reason : str
         Empty, or why numbers are NaN, or how far they are known; the first three are compared with no less than 1e-3.
     """

@@ -82,9 +82,10 @@ def sampled_nc1(
 ) -> NC1Estimate:
     r"""Estimate NC1 of a kernel from random pairs of samples, to a given error.
 
-    The work does not depend on the number of samples n; the memory is that of the labels, 8 bytes a pair and a block
-    of rows. Classes of any size are sampled to the precision that the ratio needs of them. A pair of classes with
-    fewer pairs of samples than would be drawn is computed in full, so that small data give the exact value.
+    The work does not depend on the number of samples n. The memory is that of the labels, 8 bytes per pair and a
+    block of rows. Each class is sampled to the precision that the ratio needs, whatever its size. If a pair of
+    classes has fewer pairs of samples than would be drawn, it is computed in full. Small data therefore give the
+    exact value.
 
     Parameters
     ----------
@@ -103,8 +104,8 @@ def sampled_nc1(
     confidence : float
         Probability with which the interval is to cover the ratio, from 0.001 to 1 - 1e-9.
     pairs : int, optional
-        Draw so many pairs (fewer if there are not so many) in place of what `relative_error` takes. About a fifth of
-        them go into the allocation.
+        Draw this number of pairs (or all, if there are fewer) instead of the number that `relative_error` needs.
+        About a fifth of them are used for the allocation.
     max_pairs : int
         Stop here even if the error is larger than asked for; `reason` then says so.
     weighting : {"paper", "sample", "class"}
@@ -112,12 +113,12 @@ def sampled_nc1(
     seed : int
         Seed of the generator.
     activation, depth, weight_variance, bias_variance
-        As for `nngp`, by default too; of no effect with a function.
+        As for `nngp`, with the same defaults. They have no effect with a function.
 
     Returns
     -------
     NC1Estimate
-        Where the class means coincide, or nearly, the ratio has no interval: it is NaN and `reason` says so.
+        If the class means coincide, or nearly so, the ratio has no interval. It is then NaN, and `reason` says so.
 
     Raises
     ------
@@ -143,7 +144,7 @@ def sampled_nc1(
             "weighting",
             "'published'",
             "'paper', 'sample' or 'class'",
-            "it is the variance of no feature map, so distances of pairs do not tell it; try nc1 on a part of "
+            "it is the variance of no feature map, so it does not follow from distances of pairs; try nc1 on a part of "
             "the data",
         )
     _validate.choice(weighting, ("paper", "sample", "class"), "weighting")
@@ -216,7 +217,7 @@ def _to_error(sampler: _Sampler, relative_error: float, limit: int) -> NC1Estima
         left = limit - sampler.drawn
         if sizes.sum() > left:
             if left <= sample.sizes.sum():  # what is left would give no more than what there is
-                few = f"the relative error asked for takes more pairs than max_pairs, {limit}"
+                few = f"the requested relative error needs more pairs than max_pairs, {limit}"
                 return replace(estimate, reason=estimate.reason or few)
             sizes = _allocation(spread, totals, budget=left)
         sample = sampler.draw(sizes)

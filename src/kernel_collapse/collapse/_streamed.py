@@ -59,20 +59,22 @@ def streamed_nc1(
     weight_variance: float | None = None,
     bias_variance: float | None = None,
 ) -> Any:
-    r"""Return NC1 of a kernel without its Gram matrix: exact, in memory proportional to n.
+    r"""Return NC1 of a kernel without its Gram matrix. The result is exact, and the memory is proportional to n.
 
     Parameters
     ----------
     x : array, shape (n, d) or (n, height, width, channels)
-        Inputs; images for the kernels of convolutional networks. NumPy's, a memory map, or whatever has a shape and
-        gives rows for an array of row numbers: they are read tile by tile, and need not fit into memory. Arrays of
-        PyTorch, JAX and CuPy are read into NumPy's, in which all is computed and returned, without derivatives.
+        Inputs; images for the kernels of convolutional networks. A NumPy array, a memory map, or any object that has
+        a shape and returns rows for an array of row numbers. The rows are read tile by tile and need not fit into
+        memory. Arrays of PyTorch, JAX and CuPy are read into NumPy's. The computation and the result are in NumPy,
+        without derivatives.
     labels : sequence, length n
         Class of each sample.
     kernel : {"nngp", "ntk", "conv-nngp", ...}, Kernel, callable, or sequence of these
-        See `kernel_collapse.kernels.named` for the names. Several share one pass. A `kernel_collapse.kernels.Kernel`
-        has its own parameters. A callable takes the rows of a tile (r, d) and of its columns (s, d) and returns the
-        block (r, s) of a symmetric kernel; it must be safe to call from several threads.
+        See `kernel_collapse.kernels.named` for the names. Several kernels share one pass. A
+        `kernel_collapse.kernels.Kernel` has its own parameters. A callable takes the rows of a tile (r, d) and of its
+        columns (s, d) and returns the block (r, s) of a symmetric kernel; it must be safe to call from several
+        threads.
     weighting
         As for `kernel_collapse.nc1`.
     tile : int, optional
@@ -80,18 +82,18 @@ def streamed_nc1(
     workers : int, optional
         Threads, at most 1024; by default one a core.
     executor : concurrent.futures.Executor, optional
-        Computes the tiles in place of threads, and gives the same bits: a process pool, or many machines
-        (`kernel_collapse.cluster.connect`). Rows are read here and sent, some thousands at a time, so that `x` need not
-        be where the workers are; a callable must be one that can be pickled.
+        Computes the tiles instead of threads and gives the same bits: a process pool, or many machines
+        (`kernel_collapse.cluster.connect`). The calling process reads the rows and sends some thousands at a time, so
+        the workers need no access to `x`. A callable must be picklable.
     progress : callable, optional
         Called as progress(done, total) with the number of tiles.
     activation, depth, weight_variance, bias_variance
-        Of kernels that are given by name, as for `kernel_collapse.nngp`, by default too.
+        Parameters of kernels that are given by name, with the meanings and defaults of `kernel_collapse.nngp`.
 
     Returns
     -------
     NC1, or a dict of NC1 by what was given for each of several kernels
-        What `kernel_collapse.nc1` of the whole Gram matrix gives.
+        The result of `kernel_collapse.nc1` for the whole Gram matrix.
 
     Raises
     ------
@@ -147,7 +149,7 @@ def streamed_collapse(
 ) -> Collapse:
     r"""Return every metric of collapse of a kernel without its Gram matrix.
 
-    A classifier must be given by its dual weights: to fit one takes the whole matrix.
+    A classifier must be given by its dual weights, because fitting one takes the whole matrix.
 
     Parameters
     ----------
@@ -159,7 +161,7 @@ def streamed_collapse(
     Returns
     -------
     Collapse
-        What `kernel_collapse.collapse` of the whole Gram matrix gives.
+        The result of `kernel_collapse.collapse` for the whole Gram matrix.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What changed between two runs: rows matched by trial, cells against the noise of their seeds, verdicts; and its page.
+"""What changed between two runs: rows matched by trial, cells compared with the noise of their seeds, verdicts.
 
 Rows are matched by the key of their trial, as this version has it: the same trial stored by an older version, before an
 option was added, is still the same.

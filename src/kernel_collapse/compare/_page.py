@@ -41,7 +41,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         return write_page(
             path,
             title="What changed between two runs",
-            lead="Trials matched by their specification, cells held against the noise of their seeds, and verdicts.",
+            lead="Trials matched by their specification, cells compared with the noise of their seeds, and verdicts.",
             facts={"A": str(comparison.a), "B": str(comparison.b)},
             sections=_sections(comparison),
             about={name: f"{row['a']} → {row['b']}" for name, row in differing.iterrows()},
@@ -83,7 +83,7 @@ def _sections(comparison: Comparison) -> list[Section]:
     judged = Section(
         "verdicts-changed",
         "Verdicts",
-        "Claims that are judged otherwise on the rows of B than on those of A.",
+        "Claims whose verdict on the rows of B differs from the verdict on the rows of A.",
         tables=_table("Verdicts that changed", comparison.verdicts),
     )
     known = Section(
@@ -97,10 +97,10 @@ _CAPTION = (
     f"{NOISE:g} standard errors."
 )
 _NOTE = (
-    "Means of log10 NC1 over the seeds that both runs have, or over all where they share none. Error: standard error "
-    "over seeds of a difference of two independent runs; errors: the difference in units of it, beyond seed noise "
-    f"above {NOISE:g}. Largest: change of a single seed; round-off: no seed changed by more than {ROUND_OFF:g} of "
-    "its value."
+    "Means of log10 NC1 over the seeds that both runs have, or over all seeds if they share none. Error: standard "
+    "error over seeds of a difference of two independent runs. Errors: the difference in units of this error; it is "
+    f"beyond seed noise above {NOISE:g}. Largest: the largest change of a single seed. Round-off: no seed changed by "
+    f"more than {ROUND_OFF:g} of its value."
 )
 
 

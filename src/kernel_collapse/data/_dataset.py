@@ -41,10 +41,10 @@ class Dataset:
     features : tuple of str, length d
         Names of the columns of `x`; empty where they have none.
     notes : tuple of str
-        Sentences on how the data were read, which belong beside every number that comes of them.
+        Sentences on how the data were read. They belong beside every number that is computed from the data.
     image_shape : tuple of int, length 3
-        Height, width and channels of the samples where they are images, whose numbers are a row of `x` in that order;
-        empty where they are none.
+        Height, width and channels of the samples if they are images. The numbers of an image are a row of `x`, in
+        that order. Empty if the samples are not images.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -135,12 +135,12 @@ def from_arrays(
     Parameters
     ----------
     x : array_like or DataFrame, shape (n, d) or (n, height, width, channels)
-        Inputs, one sample a row; images are kept as rows of numbers, and are `Dataset.images` as they were. The
-        columns of a DataFrame of pandas or polars keep their names; arrays of PyTorch, JAX and CuPy are read into
-        NumPy's.
+        Inputs, one sample per row. Images are kept as rows of numbers; `Dataset.images` returns them in their
+        original shape. The columns of a DataFrame of pandas or polars keep their names; arrays of PyTorch, JAX and
+        CuPy are read into NumPy's.
     labels : sequence, length n
-        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order. Labels that
-        are equal are one class, as 1 and 1.0 are; truth values beside numbers are refused, for True equals 1.
+        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order. Equal labels,
+        such as 1 and 1.0, are one class. Truth values beside numbers are refused, because True equals 1.
     targets : array_like, shape (n,) or (n, k), optional
         Regression targets; by default -1, +1 for two classes, else one-hot.
     name : str

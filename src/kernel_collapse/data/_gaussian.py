@@ -46,22 +46,22 @@ class GaussianClasses(Law):
 
     The paper's D1 is the default; its D2 is ``class_means=D2_MEANS``. The samples are those of
     ``rng = numpy.random.default_rng(seed)``, class after class ``mean + std * rng.normal(size=(n_c, dim))``,
-    so that anyone can make them again. A full covariance S takes the place of the standard deviation by its
-    lower Cholesky factor: ``mean + rng.normal(size=(n_c, dim)) @ cholesky(S).T``; one that is singular has none,
-    and its symmetric square root is used instead.
+    so that anyone can make them again. For a full covariance S the lower Cholesky factor replaces the standard
+    deviation: ``mean + rng.normal(size=(n_c, dim)) @ cholesky(S).T``. A singular S has no Cholesky factor, so its
+    symmetric square root is used instead.
 
     Parameters
     ----------
     n, dim : int
         Number of samples in all, and of features.
     class_means : sequence of C numbers or of C arrays of shape (dim,)
-        A number stands for the same mean in every coordinate.
+        A number means the same mean in every coordinate.
     class_stds : number, or sequence of C numbers or of C arrays of shape (dim,)
         Standard deviation in every coordinate.
     class_covariances : sequence of C numbers, of shape (dim,) or of shape (dim, dim), or names, optional
-        Variance, variances of the coordinates, or covariance matrix (positive semi-definite) of each class; in
-        place of `class_stds`. A name is a structure of `covariance`, as "ar1(0.9)", whose entry S_ij is scaled by
-        the standard deviations of coordinates i and j in `class_stds`; a name alone is that of every class.
+        Variance, variances of the coordinates, or covariance matrix (positive semi-definite) of each class; in place
+        of `class_stds`. A name is a structure of `covariance`, such as "ar1(0.9)". Its entry S_ij is scaled by the
+        standard deviations of coordinates i and j in `class_stds`. A single name applies to every class.
     class_sizes : sequence of C int, optional
         Samples in each class; as equal as can be by default.
     imbalance : number, optional

@@ -14,7 +14,8 @@ __all__ = ["label_noise"]
 
 
 def label_noise(dataset: Dataset, fraction: float = 0.1, *, seed: int = 0) -> Dataset:
-    """Return the data set with that fraction of its labels flipped, each to another class, all equally likely.
+    """Return the data set with a fraction of its labels flipped, each to another class. All other classes are equally
+    likely.
 
     Exactly ``round(fraction * n)`` labels are flipped, whatever their classes, and the targets follow the labels; the
     samples stay where they are, so that they no longer come class after class. With

@@ -80,15 +80,16 @@ def load(
     .npy       features alone; `label` is the path of a second .npy file with the classes
     ========== ========================================================================================
 
-    One column is that of classes, all others are features and must be numbers. Nothing is guessed of a cell:
+    One column is that of classes, all others are features and must be numbers. The code never guesses the meaning of
+    a cell:
 
     - The labels of a .csv file are *text as it is written* ("NA", "None", "007", "1.0", "True"), unless every one is
       a plain integer (digits and perhaps a minus sign, no leading zero or plus sign): then they are whole numbers.
-      Those of other files have the type that they have there. An empty field is a missing label and refused.
-    - A feature is a number with a decimal point, or true and false throughout (1 and 0). What is empty, NA, ?, inf
-      or text is refused, by row, column and text.
-    - The first line of a .csv file holds names. Where it looks like a sample the file is refused, unless `header`
-      says what it is.
+      The labels of other files keep their type. An empty field is a missing label and is refused.
+    - A feature is a number with a decimal point, or true and false throughout (1 and 0). A cell that is empty, NA, ?,
+      inf or text is refused, and the message names row, column and text.
+    - The first line of a .csv file holds names. If it looks like a sample, the file is refused, unless `header` says
+      what it is.
 
     Parameters
     ----------
@@ -105,13 +106,13 @@ def load(
         Of a .csv file, whether its first line holds the names of the columns. Without header they are numbered from 0,
         so that ``label="0"`` is the first.
     like : Dataset, optional
-        The training samples of held-out ones: features are matched to theirs by name, and classes are theirs, of which
-        one alone may be there.
+        The training samples, if the file holds held-out samples. Features are matched to theirs by name. The classes
+        are those of the training samples, and the file may contain only one of them.
 
     Returns
     -------
     Dataset
-        Its `notes` say what a reader should know of how the file was read.
+        Its `notes` say how the file was read.
 
     Raises
     ------

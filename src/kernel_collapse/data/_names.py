@@ -29,7 +29,7 @@ def aligned(dataset: Dataset, like: Dataset) -> Dataset:
     if dataset.features and like.features:
         _refuse_others(dataset, like)
         order = [dataset.features.index(name) for name in like.features]
-        said = f"The columns of {dataset.name} stand in another order than those of {like.name}: matched by name."
+        said = f"The columns of {dataset.name} are in a different order from those of {like.name}: matched by name."
         return replace(
             dataset, x=dataset.x[:, order], features=like.features, notes=_with(dataset.notes, said)
         )

@@ -23,8 +23,9 @@ def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
     dataset : Dataset
         What to scale.
     like : Dataset, optional
-        Whose means and deviations are used, of held-out samples those of the training samples; `dataset` by default.
-        Features are matched by name and put into its order; where one of the two has no names, by position.
+        The data set whose means and deviations are used; `dataset` by default. For held-out samples give the training
+        samples. Features are matched by name and put into its order. If one of the two has no names, they are matched
+        by position.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
 
 
 def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:
-    """Return a random part of `n` samples, with every class in it and in about its share, in the order of the table.
+    """Return `n` random samples, in the order of the table. Every class is included, with about its share.
 
     Parameters
     ----------
@@ -83,9 +84,10 @@ def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:
 
 
 def split(dataset: Dataset, holdout: float = 0.2, *, seed: int = 0) -> tuple[Dataset, Dataset]:
-    """Return a random training and test set, with every class in about its share in both, in the table's order.
+    """Return a random training set and test set. Every class has about its share in both, and the order is the
+    table's.
 
-    Every class keeps at least one training sample; one that is small may be missing in the test set.
+    Every class keeps at least one training sample. A small class may be missing in the test set.
 
     Parameters
     ----------

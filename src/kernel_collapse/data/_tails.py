@@ -61,7 +61,7 @@ class StudentT(Placed):
     law = "student-t"
     columns: ClassVar[Columns] = {
         "df": ("degrees of freedom", ""),
-        "scaled": ("whether the covariance is that of `std` whatever the tails", ""),
+        "scaled": ("whether the covariance is scaled to that of `std`, for all tails", ""),
     }
     on_a_line = True
 

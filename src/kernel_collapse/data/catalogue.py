@@ -1,6 +1,6 @@
-"""The list of the laws, and one way in to each by its name.
+"""The list of the laws, and one function that finds each by its name.
 
-Whatever goes through all laws, or names one in a specification, takes it from here.
+All code that goes through the laws, or names one in a specification, uses this list.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def sample(law: str, *, n: int, dim: int, seed: int = 0, **options: Any) -> Data
     seed : int
         Seed of the generator.
     **options
-        What the function takes beside these. All but "gaussian_classes" take `separation`, the distance between
-        classes that each defines, and all take `class_sizes` or `imbalance`.
+        Further options of the function. All functions except "gaussian_classes" take `separation`, the distance
+        between classes, which each law defines. All take `class_sizes` or `imbalance`.
 
     Returns
     -------

@@ -14,14 +14,14 @@ With kappa and kappa_c the dual of the activation (`kernel_collapse.activations`
     T^1 = G^1,                            T^{l+1} = G^{l+1} + sigma_w^2 T^l * kappa_c(G^l)
 
 A kernel is a value, `NNGP("relu", depth=3)`, that is called with samples; `nngp` and `ntk` make one and call it. The
-Gram matrix is made tile by tile, each tile through all layers: nothing of its size is held but the result, and of a
-square one only the upper half is computed and mirrored, which makes it symmetric to the last bit.
+Gram matrix is computed tile by tile, each tile through all layers. Only the result has the size of the matrix. Of a
+square matrix only the upper half is computed and mirrored, so it is symmetric to the last bit.
 
-They take arrays of NumPy, JAX, PyTorch and CuPy and give back the same kind on the same device; those of
-JAX, PyTorch and CuPy keep their precision, NumPy's are raised to float64 unless `dtype` says otherwise. In float32 an
-entry of a kernel of depth L errs by at most 1e-6 (L + 1) of the largest one, but for the NTK of ReLU: there the angle
-of nearly collinear rows is lost below 3e-4, which is as much of the entry. (The same loss, 1e-8 in float64, is what
-libraries other than NumPy have, for which no pair is looked at by itself.)
+Kernels take arrays of NumPy, JAX, PyTorch and CuPy and return the same kind on the same device. Arrays of JAX,
+PyTorch and CuPy keep their precision. NumPy arrays are raised to float64 unless `dtype` says something else. In
+float32 the error of an entry of a kernel of depth L is at most 1e-6 (L + 1) of the largest entry. The NTK of ReLU is
+an exception: the angle of nearly collinear rows is lost below 3e-4, which is an error of the same share of the entry.
+(Libraries other than NumPy have the same loss in float64, at 1e-8, because only NumPy treats such pairs one by one.)
 """
 
 import importlib

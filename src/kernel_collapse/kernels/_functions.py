@@ -43,7 +43,7 @@ def nngp(
     weight_variance, bias_variance : float
         Prior variances: weights N(0, weight_variance / fan_in), biases N(0, bias_variance).
     kind : {"features", "output"}
-        "features": Q^L = E[phi phi'] of the last hidden layer, whose collapse is in question.
+        "features": Q^L = E[phi phi'] of the last hidden layer, which is the layer whose collapse is measured.
         "output": the kernel of the layer after it, weight_variance Q^L + bias_variance.
     dtype : {"float64", "float32"}, optional
         Precision of arithmetic and result. By default float64 for NumPy, and that of `x` for other libraries.
@@ -106,10 +106,10 @@ def ntk(
     Returns
     -------
     array, shape (n, m)
-        The Gram matrix, an array of the library that `x` came from; symmetric to the last bit without `x_other`.
-        The relative error of NumPy's is a few units of round-off, next to the diagonal too (for ReLU, whose
-        derivative kernel has a square-root singularity there, the angle of nearly collinear rows is taken from the
-        rows); see the module for other libraries.
+        The Gram matrix, an array of the library that `x` came from; symmetric to the last bit without `x_other`. With
+        NumPy the relative error is a few units of round-off, also next to the diagonal. (The derivative kernel of
+        ReLU has a square-root singularity there. The angle of nearly collinear rows is therefore computed from the
+        rows.) See the module for other libraries.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from kernel_collapse import _arrays
 from kernel_collapse.kernels._image_layers import Window
@@ -48,14 +49,19 @@ CHANNELS = 32
 
 def inputs(x: Any, y: Any, full: bool) -> Any:
     """Return K^0, products of pixels over the number of channels, of images (height, width, channels, ...)."""
+    in_place = isinstance(x, np.ndarray)
     channels = x.shape[2]
     if channels > CHANNELS and x.ndim == 5 and int(x.shape[4]) == 1 and int(y.shape[3]) == 1:
         return _products(x, y, full)
     total = None
     for k in range(channels):
         product = of_left(x[:, :, k], full) * of_right(y[:, :, k], full)
-        total = product if total is None else total + product
-    return total / channels
+        total = product if total is None else _added(total, product, total if in_place else None)
+    return _over(total, channels, in_place)
+
+
+def _over(values: Any, count: int, in_place: bool) -> Any:
+    return np.divide(values, count, out=values) if in_place else values / count
 
 
 def _products(x: Any, y: Any, full: bool) -> Any:
@@ -72,8 +78,12 @@ def _products(x: Any, y: Any, full: bool) -> Any:
     return xp.permute_dims(products, (0, 3, 1, 4, 2, 5)) / channels
 
 
-def summed(values: Any, axes: tuple[int, ...], window: Window, *, padded: bool = False) -> Any:
+def summed(
+    values: Any, axes: tuple[int, ...], window: Window, *, padded: bool = False, out: Any = None
+) -> Any:
     """Return the sums over a window that moves along some axes at once; `padded` says that there is room around them.
+
+    Those of NumPy's arrays are put into `out`, if it is given.
 
     A window of any size takes about twice its binary digits of additions an entry: sums of two, four, eight positions
     are made of one another. Nothing is subtracted, so that a sum of equal numbers is the same wherever it is taken.
@@ -86,13 +96,20 @@ def summed(values: Any, axes: tuple[int, ...], window: Window, *, padded: bool =
     while left:
         if left % 2:
             part = _cut(power, axes, slice(offset, offset + length, window.stride))
-            total = part if total is None else total + part
+            total = part if total is None else _added(total, part, out)
             offset += width
         left //= 2
         if left:
             power = _cut(power, axes, slice(None, -width)) + _cut(power, axes, slice(width, None))
             width *= 2
-    return total
+    if out is None or total is out:
+        return total
+    out[...] = total  # of a window of one position
+    return out
+
+
+def _added(values: Any, others: Any, out: Any) -> Any:
+    return values + others if out is None else np.add(values, others, out=out)
 
 
 def _padded(xp: Any, values: Any, axis: int, window: Window) -> Any:

@@ -6,7 +6,9 @@ positions come first and those of images last, so that what moves along the imag
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +28,29 @@ __all__ = ["Seen", "of_images", "through"]
 ROW = 2**15
 #: Tallest filter whose rows are added one by one: of taller ones sums of two, four, eight rows are made of one another.
 TALL = 4
+
+
+#: Bytes of the largest array that a thread holds on to.
+HELD = 2**24
+
+
+class _Scratch(threading.local):
+    """Arrays of a thread, which are written over and over: memory that is asked for anew has to be cleared first."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, np.ndarray] = {}
+
+    def __call__(self, name: str, shape: Sequence[int], dtype: Any) -> np.ndarray:
+        """Return an array in the place of the last one of that name."""
+        size = prod(shape) * np.dtype(dtype).itemsize
+        if size > HELD:
+            return np.empty(shape, dtype=dtype)
+        if name not in self._held or self._held[name].size < size:
+            self._held[name] = np.empty(size, dtype=np.uint8)
+        return self._held[name][:size].view(dtype).reshape(shape)
+
+
+_scratch = _Scratch()
 
 
 class Seen(NamedTuple):
@@ -55,7 +80,9 @@ def through(
     The images are (height, width, channels, ...), and their variances and prints (height, width, ...), whose last axes
     broadcast against one another.
     """
-    gram, theta = inputs(x, y, plan.stages[0].full), None
+    pairs = np.broadcast_shapes(x.shape[3:], y.shape[3:])
+    full = plan.stages[0].full
+    gram, theta = inputs(_spread(x, pairs, full), _spread(y, pairs, full), full), None
     before: _Layer | None = None
     number, first = 0, True
     for place, stage in enumerate(plan.stages):
@@ -73,7 +100,7 @@ def through(
         if stage.phi is not None:
             row.know(of_x.q[number], of_y.q[number], of_x.prints[number], of_y.prints[number])
         keep = _wanted_next(plan, place)
-        gram, theta, kept = row.run(keep)
+        gram, theta, kept = row.run(keep, place % 2)
         before = None if kept is None or stage.phi is None else _Layer(stage.phi, kept[0], kept[1], number)
         number += stage.phi is not None
         first = False
@@ -103,43 +130,50 @@ class _Rows:
         self.stage, self.prior, self.near, self.gram, self.theta = stage, prior, near, gram, theta
         self.tangent = tangent
         self.share = gram.dtype.type(prior.weights / stage.filter_positions)
-        self.q: Any = None
+        height, width = stage.after
+        positions = (height, height, width, width) if stage.full else (height, width)
+        self.shape = (*positions, *gram.shape[4 if stage.full else 2 :])
         self._of_rows: dict[int, np.ndarray] = {}
-        self.same: Any = None
+        self._around: np.ndarray | None = None
+        self.q: Any = None
+        self._spread: Any = None
 
     def know(self, q: np.ndarray, q_other: np.ndarray, prints: np.ndarray, prints_other: np.ndarray) -> None:
         """Take the variances and the prints of the images of both sides."""
-        self.q, self.same = (q, q_other), (prints, prints_other)
+        self.q = q, q_other
+        pairs = np.broadcast_shapes(q.shape[2:], q_other.shape[2:])
+        self._spread = [_spread(of, pairs, self.stage.full) for of in (q, q_other, prints, prints_other)]
 
-    def run(self, keep: bool) -> tuple[np.ndarray, Any, Any]:
-        """Return K and T after the stage, and the G and determinants of its activation if they are to be kept."""
-        stage = self.stage
-        positions = (
-            (stage.after[0],) * 2 + (stage.after[1],) * 2 if stage.full else (stage.after[0], stage.after[1])
-        )
-        shape = (*positions, *self.gram.shape[4 if stage.full else 2 :])
-        after, kept = np.empty(shape, dtype=self.gram.dtype), None
-        theta = np.empty_like(after) if self.tangent else None
+    def run(self, keep: bool, slot: int) -> tuple[np.ndarray, Any, Any]:
+        """Return K and T after the stage, and the G and determinants of its activation if they are to be kept.
+
+        They are scratch, written over by the next stage but one, whose slot is the same.
+        """
+        stage, shape = self.stage, self.shape
+        dtype = self.gram.dtype
+        after, kept = _scratch(f"after {slot}", shape, dtype), None
+        theta = _scratch(f"theta {slot}", shape, dtype) if self.tangent else None
         if keep:
-            kept = np.empty_like(after), np.empty_like(after)
+            kept = _scratch(f"gram {slot}", shape, dtype), _scratch(f"det {slot}", shape, dtype)
+        row = _scratch("gram", shape[1:], dtype), _scratch("det", shape[1:], dtype)
         for k in range(stage.after[0]):
-            g, t = self._convolved(k)
+            out, det = row if kept is None else (kept[0][k], kept[1][k])
+            g, t = self._convolved(k, out)
             if stage.phi is not None:
-                det = self._angles(k, g)
-                if kept is not None:
-                    kept[0][k], kept[1][k] = g, det
-                g, t = self._activated(k, g, t, det)
-            after[k] = g
-            if theta is not None:
-                theta[k] = t
+                self._angles(k, g, det)
+                after[k] = self._activated(k, g, t, det, None if theta is None else theta[k])
+            else:
+                after[k] = g
+                if theta is not None:
+                    theta[k] = t
         return after, theta, kept
 
-    def _convolved(self, k: int) -> tuple[np.ndarray, Any]:
-        """Return a row of G and T."""
+    def _convolved(self, k: int, out: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Return a row of G, which is put into `out`, and of T."""
         if self.stage.conv is None:
-            row = self.gram[k] if self.stage.phi is None else self.gram[k].copy()
-            return row, None if self.theta is None else self.theta[k]
-        g = self._filtered(self.gram, k)
+            np.copyto(out, self.gram[k])
+            return out, None if self.theta is None else self.theta[k]
+        g = self._filtered(self.gram, k, out)
         g *= self.share
         if self.prior.biases > 0:
             g += g.dtype.type(self.prior.biases)
@@ -147,67 +181,83 @@ class _Rows:
             return g, None
         if self.theta is None:
             return g, g
-        t = self._filtered(self.theta, k)
+        t = self._filtered(self.theta, k, _scratch("tangent", self.shape[1:], self.gram.dtype))
         t *= self.share
         t += g
         return g, t
 
-    def _filtered(self, values: np.ndarray, k: int) -> np.ndarray:
-        """Return the sums over the filter in row k of the output."""
+    def _filtered(self, values: np.ndarray, k: int, out: np.ndarray) -> np.ndarray:
+        """Return the sums over the filter in row k of the output, which are put into `out`."""
         assert self.stage.conv is not None
         rows, columns = self.stage.conv
         if rows.size > TALL:
             if id(values) not in self._of_rows:
                 self._of_rows[id(values)] = summed(values, (0, 1) if self.stage.full else (0,), rows)
-            return summed(self._of_rows[id(values)][k], (1, 2) if self.stage.full else (0,), columns)
+            return summed(self._of_rows[id(values)][k], (1, 2) if self.stage.full else (0,), columns, out=out)
         if not self.stage.full:
-            room, total = _room((), values.shape[1:], 1, columns, values.dtype)
+            room, total = self._room((), values.shape[1:], 1, columns)
             first, *others = rows.inputs(k, len(values))
             np.copyto(total, values[first][: total.shape[0]])
             for p in others:
                 total += values[p][: total.shape[0]]
-            return summed(room, (0,), columns, padded=not columns.wrap)
-        length = values.shape[1]
-        room, total = _room((rows.outputs,), values.shape[2:], 2, columns, values.dtype)
-        used = total.shape[1]
+            return summed(room, (0,), columns, padded=not columns.wrap, out=out)
+        room, total = self._room((rows.outputs,), values.shape[2:], 2, columns)
+        self._add_rows(values, k, rows, total)
+        return summed(room, (1, 2), columns, padded=not columns.wrap, out=out)
+
+    @staticmethod
+    def _add_rows(values: np.ndarray, k: int, rows: Window, total: np.ndarray) -> None:
+        """Put the sums over the rows of the filter, of row k of p and of every row of r, into `total`."""
+        length, used, begun = values.shape[1], total.shape[1], False
         for a in range(rows.size):
             p = rows.stride * k - rows.low + a
+            start, stop, first = 0, rows.outputs, a - rows.low
             if rows.wrap:
-                places = (rows.stride * np.arange(rows.outputs) - rows.low + a) % length
-                total += values[p % length][places][:, :used, :used]
+                places: Any = (rows.stride * np.arange(rows.outputs) + first) % length
+                p %= length
             elif 0 <= p < length:
-                first = a - rows.low
                 start = max(0, -(first // rows.stride))
                 stop = min(rows.outputs, (length - 1 - first) // rows.stride + 1)
-                if start < stop:
-                    of = slice(first + rows.stride * start, first + rows.stride * (stop - 1) + 1, rows.stride)
-                    total[start:stop] += values[p][of, :used, :used]
-        return summed(room, (1, 2), columns, padded=not columns.wrap)
+                places = slice(first + rows.stride * start, first + rows.stride * (stop - 1) + 1, rows.stride)
+            else:
+                continue
+            if start >= stop:
+                continue
+            part = values[p][places][:, :used, :used]
+            if begun:
+                total[start:stop] += part
+            else:
+                total[:start], total[start:stop], total[stop:] = 0.0, part, 0.0
+                begun = True
+        if not begun:
+            total[...] = 0.0
 
     def _moments(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        if self.stage.full:
-            return self.q[0][k][None, :, None], self.q[1][:, None, :]
-        return self.q[0][k], self.q[1][k]
+        return self._of_row(k, *self._spread[:2])
 
-    def _angles(self, k: int, g: np.ndarray) -> np.ndarray:
-        """Return the determinants of a row, and write the covariance of equal patches: it is their variance."""
+    def _of_row(self, k: int, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.stage.full:
+            return left[k][None, :, None], right[:, None, :]
+        return left[k], right[k]
+
+    def _angles(self, k: int, g: np.ndarray, det: np.ndarray) -> None:
+        """Put the determinants of a row into `det`, and into `g` the covariance of equal patches: their variance."""
         q1, q2 = self._moments(k)
-        product = q1 * q2
-        det = g * g
+        product = np.multiply(q1, q2, out=_scratch("product", g.shape, g.dtype))
+        np.multiply(g, g, out=det)
         np.subtract(product, det, out=det)
-        np.maximum(det, 0.0, out=det)
-        one, other = self.same
-        same = one[k][None, :, None] == other[:, None, :] if self.stage.full else one[k] == other[k]
-        if same.any():
-            np.copyto(g, np.broadcast_to(q1, g.shape), where=same)
-            np.copyto(det, 0.0, where=same)
-            np.copyto(product, 0.0, where=same)  # none of them is looked at again
         assert self.stage.phi is not None
-        if self.stage.phi.needs_determinant:
-            at = nearly_collinear(product, det, self.stage.phi)
-            if len(at):
-                det.ravel()[at] = self._looked_at(k, np.unravel_index(at, det.shape), g, q1, q2)
-        return det
+        at = np.unravel_index(nearly_collinear(product, det, self.stage.phi), det.shape)
+        if len(at[0]):
+            one, other = (np.broadcast_to(side, det.shape)[at] for side in self._of_row(k, *self._spread[2:]))
+            same = one == other
+            here = tuple(i[same] for i in at)
+            g[here], det[here] = np.broadcast_to(q1, g.shape)[here], 0.0
+            here = tuple(i[~same] for i in at)
+            if self.stage.phi.needs_determinant and len(here[0]):
+                det[here] = self._looked_at(k, here, g, q1, q2)
+            elif len(here[0]):
+                det[here] = np.maximum(det[here], 0.0)
 
     def _looked_at(
         self, k: int, at: tuple[np.ndarray, ...], g: np.ndarray, q1: np.ndarray, q2: np.ndarray
@@ -230,25 +280,36 @@ class _Rows:
             where, np.broadcast_to(q1, shape)[at], np.broadcast_to(q2, shape)[at], g[at]
         )
 
-    def _activated(self, k: int, g: np.ndarray, t: Any, det: np.ndarray) -> tuple[np.ndarray, Any]:
-        """Return a row of kappa, and of T times the slopes."""
+    def _activated(self, k: int, g: np.ndarray, t: Any, det: np.ndarray, theta: Any) -> np.ndarray:
+        """Return a row of kappa, and put T times the slopes into `theta`."""
         phi, (q1, q2) = self.stage.phi, self._moments(k)
         assert phi is not None
         if not self.tangent:
-            return phi.kappa(q1, q2, g, det), None
+            return phi.kappa(q1, q2, g, det)
         kappa, slopes = phi.kappa_and_slopes(q1, q2, g, det)
-        return kappa, slopes * t
+        np.multiply(slopes, t, out=theta)
+        return kappa
+
+    def _room(
+        self, before: tuple[int, ...], shape: tuple[int, ...], axes: int, window: Window
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return axes of positions with the zeros that a window reaches beyond them, and the place of the positions."""
+        wide = shape[0] if window.wrap else (window.outputs - 1) * window.stride + window.size
+        low = 0 if window.wrap else window.low
+        if self._around is None:  # its zeros stay, whatever the row
+            self._around = np.zeros((*before, *(wide,) * axes, *shape[axes:]), dtype=self.gram.dtype)
+        here = slice(low, low + min(shape[0], wide - low))
+        return self._around, self._around[(*(slice(None) for _ in before), *(here,) * axes)]
 
 
-def _room(
-    before: tuple[int, ...], shape: tuple[int, ...], axes: int, window: Window, dtype: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return zeros for axes of positions with what a window reaches beyond them, and the place of the positions."""
-    wide = shape[0] if window.wrap else (window.outputs - 1) * window.stride + window.size
-    low = 0 if window.wrap else window.low
-    room = np.zeros((*before, *(wide,) * axes, *shape[axes:]), dtype=dtype)
-    here = slice(low, low + min(shape[0], wide - low))
-    return room, room[(*(slice(None) for _ in before), *(here,) * axes)]
+def _spread(of: np.ndarray, pairs: tuple[int, ...], full: bool) -> np.ndarray:
+    """Return what is known of images on one side beside every image of the other, so that loops run over pairs.
+
+    Of all pairs of positions alone, beside which it is little.
+    """
+    if not full:
+        return of
+    return np.ascontiguousarray(np.broadcast_to(of, (*of.shape[: of.ndim - len(pairs)], *pairs)))
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # as above
@@ -262,7 +323,7 @@ def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.n
     """
     gram = inputs(x, x, plan.stages[0].full)
     found: list[np.ndarray] = []
-    for stage in plan.stages:
+    for place, stage in enumerate(plan.stages):
         if stage.pool is not None:
             gram = pooled(gram, stage)
             continue
@@ -271,12 +332,14 @@ def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.n
         row = _Rows(
             here, prior, AfterPool(), equal_positions(gram) if stage.full else gram, None, tangent=False
         )
-        q = np.stack([row._convolved(k)[0] for k in range(stage.after[0])])
+        q = np.empty(row.shape, dtype=gram.dtype)
+        for k in range(stage.after[0]):
+            row._convolved(k, q[k])
         if stage.phi is None:
             gram = (
                 q
                 if not stage.full
-                else _Rows(stage, prior, AfterPool(), gram, None, tangent=False).run(False)[0]
+                else _Rows(stage, prior, AfterPool(), gram, None, tangent=False).run(False, place % 2)[0]
             )
             continue
         _require_in_range(q, len(found) + 1)
@@ -285,7 +348,7 @@ def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.n
         if number < len(prints) - 1 or stage is not plan.stages[-1]:
             step = _Rows(stage, prior, AfterPool(), gram, None, tangent=False)
             step.know(q, q, prints[number], prints[number])
-            gram = step.run(False)[0]
+            gram = step.run(False, place % 2)[0]
     return Seen(found, prints)
 
 

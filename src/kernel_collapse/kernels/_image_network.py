@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -105,8 +106,10 @@ class ConvNetwork(Wide):
             found = self._whole(x, y, of_x, of_y, plan, tangent=tangent, diagonal=diagonal)
             return [(kernel._of(*found), self._eps()) for kernel in wanted]
         images = [inside(self._cast(side), plan) for side in (x, y)]
-        blocks = [np.empty((len(x), len(y)), dtype=images[0].dtype) for _ in wanted]
+        blocks = [np.zeros((len(x), len(y)), dtype=images[0].dtype) for _ in wanted]
         for rows, columns in cut(len(x), len(y), max(1, ROW // plan.row)):
+            if diagonal and columns.stop <= rows.start:
+                continue
             left = seen_of(of_x, rows, (slice(None), None))
             right = seen_of(of_y, columns, (None, slice(None)))
             features, theta = _image_blocks.through(
@@ -120,6 +123,8 @@ class ConvNetwork(Wide):
             )
             for block, kernel in zip(blocks, wanted, strict=True):
                 block[rows, columns] = kernel._of(features, theta)
+        if diagonal:
+            blocks = [np.triu(block) + np.triu(block, 1).T for block in blocks]
         return [(block, self._eps()) for block in blocks]
 
     def _whole(
@@ -155,22 +160,22 @@ class ConvNetwork(Wide):
         step = self._step(left)
 
         def some(part: slice) -> Float[np.ndarray, " m"]:
-            seen = self._seen(left[part]), self._seen(right[part])
-            return self._of_pairs(left[part], right[part], *seen)
+            x, y = left[part], right[part]
+            of_x = self._prepared(x)
+            of_y = of_x if left is right else self._prepared(y)
+            found = []
+            for few in pieces(len(x), step):
+                seen = (seen_of(of, few, (slice(None),)) for of in (of_x, of_y))
+                found.append(self._of_pairs(x[few], y[few], *seen))
+            return np.concatenate(found)
 
-        return self._finite(np.concatenate(spread(some, pieces(len(left), step)))), max(self._eps(), EPS)
+        # Variances are far quicker of many images at once; but every core has its part.
+        share = -(-len(left) // (os.cpu_count() or 1))
+        parts = pieces(len(left), min(16 * step, max(step, share)))
+        return self._finite(np.concatenate(spread(some, parts))), max(self._eps(), EPS)
 
     def _diagonal(self, x: Any) -> Evaluated:
-        if not isinstance(x, np.ndarray):
-            return self._whole_pairs(x, x)
-
-        def some(part: slice) -> Float[np.ndarray, " m"]:
-            seen = self._seen(x[part])
-            return self._of_pairs(x[part], x[part], seen, seen)
-
-        return self._finite(np.concatenate(spread(some, pieces(len(x), self._step(x))))), max(
-            self._eps(), EPS
-        )
+        return self._pairs(x, x)
 
     def _pairs_among(self, x: Any, left: Any, right: Any) -> tuple[Any, Any, float]:
         """Return the kernel of each image with itself and of pairs of them, whose images are looked at once."""
@@ -226,14 +231,18 @@ class ConvNetwork(Wide):
 
         def put(where: tuple[slice, slice]) -> None:
             rows, columns = where
+            on_diagonal = symmetric and rows.start == columns.start
             ((block, _),) = self._blocks(
-                [self], x[rows], y[columns], [v[rows] for v in of_x], [v[columns] for v in of_y]
+                [self],
+                x[rows],
+                y[columns],
+                [v[rows] for v in of_x],
+                [v[columns] for v in of_y],
+                diagonal=on_diagonal,
             )
             self._require_finite(np.isfinite(block).all())
-            if symmetric and rows.start == columns.start:
-                block = np.triu(block) + np.triu(block, 1).T
             gram[rows, columns] = block
-            if symmetric and rows.start != columns.start:
+            if symmetric and not on_diagonal:
                 gram[columns, rows] = block.T
 
         tiles = (

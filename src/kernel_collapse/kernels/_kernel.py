@@ -30,13 +30,14 @@ Evaluated = tuple[Any, float]
 class Kernel(ABC):
     """A positive semidefinite kernel: the inner product of some features of two samples.
 
-    A kernel is a value: it does not change, and two of the same parameters are equal. It is called with samples, and
-    goes wherever `kernel=` is asked for: `kernel_collapse.streamed_nc1`, `streamed_collapse`, `sampled_nc1`, `measure`,
-    and the estimators of scikit-learn.
+    A kernel is a value: it does not change, and two kernels with the same parameters are equal. You call it with
+    samples, and you can pass it wherever an argument `kernel=` is accepted: `kernel_collapse.streamed_nc1`,
+    `streamed_collapse`, `sampled_nc1`, `measure`, and the estimators of scikit-learn.
 
-    A kernel of your own is a subclass, best a frozen dataclass, of three methods. `tile` alone is needed; `pairs` and
-    `diagonal` are made of it where they are not given, at sixteen times their price. They are called with clean arrays,
-    those of NumPy in float64 unless the kernel itself is called with arrays of another library.
+    To write your own kernel, make a subclass, preferably a frozen dataclass, with three methods. Only `tile` is
+    required. If `pairs` and `diagonal` are missing, they are computed from `tile` at sixteen times the cost. The
+    methods are called with clean arrays. These are NumPy arrays in float64, unless the kernel itself is called with
+    arrays of another library.
 
     Examples
     --------

@@ -209,7 +209,7 @@ def _require_resolved(values: Float[Any, " n"], expected: Any, what: str) -> Non
         raise InputError(
             f"the {what}",
             f"{_arrays.number(xp.min(values[lost])):.3g}",
-            f"at least {least:.3g}, for smaller numbers have fewer digits in their precision",
+            f"at least {least:.3g}, because smaller numbers have fewer digits in their precision",
             "scale x or weight_variance up, or set the row to zero",
         )
 

@@ -21,7 +21,7 @@ __all__ = ["Linear"]
 class Linear(ProductKernel):
     r"""The inner product of two samples over their number of features, weight_variance x.x'/d + bias_variance.
 
-    It is the covariance G^1 of the pre-activations of the first layer, and what `NNGP("identity")` is without a bias.
+    It is the covariance G^1 of the pre-activations of the first layer. Without a bias it equals `NNGP("identity")`.
 
     Parameters
     ----------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._input_error import InputError
+from kernel_collapse.kernels._derivatives import through
 from kernel_collapse.kernels._layers import WideNetwork
 from kernel_collapse.kernels._products import ProductKernel
 
@@ -57,39 +60,21 @@ class NNGP(WideNetwork, ProductKernel):
         return self._through(q1, q2, c)[0]
 
     def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
-        """Return the derivatives of `of_products` in `q1` and in `c`.
-
-        From layer to layer, with kappa_q and kappa_c the derivatives of the dual: a change of q1 by dq moves the
-        variance by (2 kappa_q + kappa_c)(q1, q1, q1) dq, and the covariance by kappa_q dq + kappa_c dc.
-        """
+        """Return the derivatives of `of_products` in `q1` and in `c`."""
         return self._through(q1, q2, c)[1:]
 
     @np.errstate(over="ignore", invalid="ignore")
     def _through(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any, Any]:
         """Return a kernel of moments, and its derivatives in the first variance and in the covariance."""
-        phi, scale, bias = self.phi, self.weight_variance, self.bias_variance
-        v1, v2, v12 = (scale * moment + bias for moment in (q1, q2, c))
-        v1_q, v12_q, v12_c = scale + 0.0 * v1, 0.0 * v12, scale + 0.0 * v12
-        for layer in range(self.depth):
-            if layer:
-                v1, v2, v12 = (scale * moment + bias for moment in (v1, v2, v12))
-                v1_q, v12_q, v12_c = scale * v1_q, scale * v12_q, scale * v12_c
-            v12_q = phi.kappa_q(v1, v2, v12) * v1_q + phi.kappa_c(v1, v2, v12) * v12_q
-            v12_c = phi.kappa_c(v1, v2, v12) * v12_c
-            zero = _arrays.namespace(v1).zeros_like(v1)
-            own = 2.0 * phi.kappa_q(v1, v1, v1, zero) + phi.kappa_c(v1, v1, v1, zero)
-            v1_q = own * v1_q
-            other = _arrays.namespace(v2).zeros_like(v2)
-            v12 = phi.kappa(v1, v2, v12)
-            v1, v2 = phi.kappa(v1, v1, v1, zero), phi.kappa(v2, v2, v2, other)
+        ((_, features),) = deque(through(self, q1, q2, c), maxlen=1)
         if self.kind == "output":
-            return scale * v12 + bias, scale * v12_q, scale * v12_c
-        return v12, v12_q, v12_c
+            return tuple(features.into(self.weight_variance, self.bias_variance)[2:5])
+        return features[2:5]
 
 
 @final
 @dataclass(frozen=True, repr=False)
-class NTK(WideNetwork):
+class NTK(WideNetwork, ProductKernel):
     """The neural tangent kernel of the whole network, its readout included.
 
     Parameters
@@ -113,7 +98,59 @@ class NTK(WideNetwork):
 
     dtype: str | None = field(default=None, kw_only=True)
 
+    per_feature = True
     _tangent = True
 
     def _of(self, features: Any, theta: Any) -> Any:
         return theta
+
+    def of_products(self, q1: Any, q2: Any, c: Any) -> Any:
+        """Return the kernel of rows with squared lengths `q1`, `q2` and products `c`, means over the features."""
+        theta = None
+        for below, features in through(self, q1, q2, c):
+            slopes = self.phi.kappa_and_slopes(*below[:3])[1]
+            theta = below.covariance if theta is None else theta
+            theta = self.weight_variance * (theta * slopes + features.covariance) + self.bias_variance
+        return theta
+
+    @np.errstate(divide="ignore", over="ignore", invalid="ignore")
+    def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
+        """Return the derivatives of `of_products` in `q1` and in `c`.
+
+        Those of kappa_c are of the dual of phi'. Where that is a step, as of ReLU, the kernel has a kink where rows are
+        equal, and what the kink adds is taken as 0 there, its mean over all directions.
+
+        Raises
+        ------
+        ValueError
+            If the dual of the activation's derivative is not known.
+        """
+        self._require_slopes()
+        scale, phi = self.weight_variance, self.phi
+        factor, slope = phi.derivative()  # type: ignore[misc]  # it is required above
+        xp = _arrays.namespace(q1, q2, c)
+        kink = (q1 + q2) - 2.0 * c <= 4.0 * float(np.finfo(np.float64).eps) * (q1 + q2)
+        theta = None
+        for below, features in through(self, q1, q2, c):
+            if theta is None:
+                theta, theta_q, theta_c = below.covariance, below.covariance_q, below.covariance_c
+            moments = below[:3]
+            slopes = phi.kappa_c(*moments)
+            in_q, in_c = (factor**2 * of(*moments) for of in (slope.kappa_q, slope.kappa_c))
+            if slope.jumps:
+                in_q, in_c = (xp.where(kink, 0.0 * slopes, values) for values in (in_q, in_c))
+            slopes_q = in_q * below.variance_q + in_c * below.covariance_q
+            slopes_c = in_c * below.covariance_c
+            theta_q = scale * (theta_q * slopes + theta * slopes_q + features.covariance_q)
+            theta_c = scale * (theta_c * slopes + theta * slopes_c + features.covariance_c)
+            theta = scale * (theta * slopes + features.covariance) + self.bias_variance
+        return theta_q, theta_c
+
+    def _require_slopes(self) -> None:
+        if self.phi.derivative() is None or self.phi.jumps:
+            raise InputError(
+                "kernel",
+                f"the NTK of {self.phi.name!r}, whose slopes have no closed form",
+                "an NNGP, or the NTK of another activation",
+                "erf, relu, sin, cos, exp, polynomials and rectified monomials have them",
+            )

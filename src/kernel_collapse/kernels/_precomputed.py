@@ -20,13 +20,13 @@ __all__ = ["Precomputed"]
 class Precomputed(Kernel):
     """The kernel whose Gram matrix is given: its samples are row numbers of that matrix.
 
-    So the Gram matrix of a kernel from elsewhere goes wherever a kernel does, with `x` of shape (n, 1): the row numbers
-    of the samples that are meant.
+    With it you can pass the Gram matrix of any kernel wherever a kernel is accepted. `x` then has shape (n, 1) and
+    contains the row numbers of the samples.
 
     Parameters
     ----------
     gram : array_like, shape (n, n)
-        Of all samples, those of training and those held out. It is not copied, and must not change.
+        The Gram matrix of all samples, including the held-out ones. It is not copied and must not change.
 
     Raises
     ------

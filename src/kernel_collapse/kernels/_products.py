@@ -19,8 +19,8 @@ __all__ = ["Gaussian", "Laplace", "ProductKernel"]
 class ProductKernel(Kernel):
     """A kernel that is a function of inner products, k(x, y) = f(x.x, y.y, x.y), and knows its derivatives.
 
-    It needs no features: `kernel_collapse.deep_rfm` fits it to Gram matrices, and takes the gradients of what it fits
-    from `slopes`. A kernel of your own has `of_products` and `slopes`; `tile` is made of the first.
+    It needs no features. `kernel_collapse.deep_rfm` fits it to Gram matrices and computes the gradients of the fit
+    from `slopes`. Your own kernel needs the methods `of_products` and `slopes`; `tile` is made from `of_products`.
 
     Examples
     --------
@@ -55,6 +55,9 @@ class ProductKernel(Kernel):
     @abstractmethod
     def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
         """Return the derivatives of `of_products` in `q1` and in `c`."""
+
+    def _require_slopes(self) -> None:
+        """Refuse, before any work, a kernel whose parameters leave it without slopes."""
 
     def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
         """Return the kernel of every row of `x` with every row of `y`."""

@@ -1,4 +1,4 @@
-"""The one place where what a user gives for a kernel becomes one: a name with parameters, a function, or a kernel."""
+"""The one place that turns the user's argument into a kernel: a name with parameters, a function, or a kernel."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Networks of finite width: what the kernels are held against.
+"""Networks of finite width, with which the kernels are compared.
 
-The only part of the library that uses JAX; `kernel_collapse` imports it when it is first asked for.
+It is the only part of the library that uses JAX. `kernel_collapse` imports it at the first use.
 """
 
 from kernel_collapse import _extras

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,10 +25,10 @@ _OF_NETWORK = ("loss", "accuracy", "nc3", "nc3_cosine", "nc4")
 
 @dataclass(frozen=True)
 class Training(Solution):
-    """Trained networks, and what was seen of them on the way.
+    """Trained networks, and what the probes measured during training.
 
-    Axes: S seeds, P probes, L hidden layers (the last one is what the classifier sees), C classes, d inputs.
-    Where a network had diverged, figures are NaN.
+    Axes: S seeds, P probes, L hidden layers (the last one is what the classifier sees), C classes, d inputs. After a
+    network has diverged, its numbers are NaN.
 
     Attributes
     ----------
@@ -60,10 +60,10 @@ class Training(Solution):
     nc3_cosine : ndarray, shape (S, P)
         `kernel_collapse.Collapse.nc3_cosine` of them: cosine between W and M; 1 at collapse.
     nc4 : ndarray, shape (S, P)
-        Share of samples that the network and the nearest class mean of the last layer put into the same class.
+        Share of the samples for which the network and the nearest class mean of the last layer choose the same class.
     weight_covariance : ndarray, shape (S, P, d, d)
-        W'W / N of the first layer in units of its prior variance sigma_w^2 / d: the identity at the start of a wide
-        network, and what `solve_adaptive` finds of eigenvalues.
+        W'W / N of the first layer in units of its prior variance sigma_w^2 / d. At the start of a wide network it is
+        the identity. Its eigenvalues can be compared with those of `solve_adaptive`.
     zero_error_epoch : ndarray of int, shape (S,)
         First epoch at whose start every sample was right: where the terminal phase begins; -1 if never.
     diverged_epoch : ndarray of int, shape (S,)
@@ -149,6 +149,12 @@ class Training(Solution):
         more = f"and {len(self.seeds) - SHOWN} more" if len(self.seeds) > SHOWN else ""
         title = f"{len(self.seeds)} networks after {self.epochs[-1]} epochs"
         return _results.as_html(title, ("seed", *names, "status"), rows, (more,))
+
+    def plot(self, **options: Any) -> Any:
+        """Draw a metric over the epochs; options and result are those of `kernel_collapse.plots.over_training`."""
+        from kernel_collapse import plots
+
+        return plots.over_training(self, **options)
 
     def __repr__(self) -> str:
         ends = ", ".join(f"{value:.3g}" for value in self.nc1[:, -1, -1])

@@ -15,7 +15,7 @@ __all__ = ["NetworkError", "check_dataset", "whole_widths"]
 
 
 class NetworkError(SolutionError):
-    """A network that was not trained, or a posterior that was not sampled, to what was asked."""
+    """The error of a network or a posterior that was not trained or sampled to the requested accuracy."""
 
 
 def check_dataset(dataset: Any) -> None:

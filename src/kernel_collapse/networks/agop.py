@@ -1,4 +1,4 @@
-"""The average gradient outer product of a network, in its inputs or in what a layer is given."""
+"""The average gradient outer product of a network, with respect to its inputs or to the input of a layer."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ __all__ = ["agop"]
 def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray, "d d"]:
     r"""Return the average gradient outer product of a network, (1/n) sum_ak grad f_k(x_a) grad f_k(x_a)'.
 
-    The gradient is in what layer l + 1 is given, h^l; with delta the derivatives in its pre-activations it is W' delta.
-    A convolution is given a patch at every position: the product is summed over them.
+    The gradient is taken with respect to h^l, the input of layer l + 1. Let delta be the derivatives with respect to
+    the pre-activations of that layer. Then the gradient is W' delta. A convolution is given a patch at every
+    position, and the product is summed over the positions.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray,
     Returns
     -------
     ndarray, shape (N_l, N_l), or that of patches
-        To be set beside W'W of the weights (N_{l+1}, N_l) of that layer: `kernel_collapse.rfm.feature_ansatz`.
+        Compare it with W'W of the weights (N_{l+1}, N_l) of that layer by `kernel_collapse.rfm.feature_ansatz`.
 
     Raises
     ------

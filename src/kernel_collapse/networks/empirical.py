@@ -5,9 +5,9 @@ output, where delta^l is the output's derivative in z^l, so that the layer adds:
 
     s_l^2 <h^{l-1}(x), h^{l-1}(x')> <delta^l(x), delta^l(x')>
 
-(s_l multiplies the weights of the layer) and its biases the same with sigma_b^2 in the place of the first two factors.
-Of a convolution it is summed over all pairs of positions, with what the filter sees there in the place of h^{l-1}.
-The largest arrays are the activities, (N_l, n): the Jacobian, n times the number of weights, is never made.
+(s_l multiplies the weights of the layer). Its biases add the same with sigma_b^2 instead of the first two factors.
+For a convolution it is summed over all pairs of positions, with what the filter sees there instead of h^{l-1}.
+The largest arrays are the activities, (N_l, n). The Jacobian, n times the number of weights, is never stored.
 """
 
 from __future__ import annotations

@@ -9,18 +9,19 @@ so that it satisfies, with Q and A from p itself::
 
     p(w) ~ exp( -(d / 2 sigma_w^2) |w|^2 - (sigma_a^2 / 2N) phi(Xw)' A phi(Xw) ),   A = k M^{-1} - T T'
 
-The equations of state (`kernel_collapse.solve_adaptive`) are the minimum over Gaussian p alone; we start from it.
+The equations of state (`kernel_collapse.solve_adaptive`) are the minimum over Gaussian p only. The solver starts from
+it.
 
-On particles the expectations are weighted sums, and F is a function of the weights, which is descended to its minimum:
-a step moves the logarithms of the weights towards those of the right side above. The particles are scrambled Sobol
-points of a Gaussian: that of the equations of state, then that of the second moment found.
+On particles the expectations are weighted sums, and F is a function of the weights. The solver descends it to its
+minimum: a step moves the logarithms of the weights towards those of the right side above. The particles are scrambled
+Sobol points of a Gaussian. It is first that of the equations of state and then that of the second moment found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -56,7 +57,7 @@ class MeanFieldLayer:
     gram, gram_error : ndarray, shape (n, n)
         The feature kernel and its standard error entry by entry.
     ratio, ratio_error : float
-        NC1 of `gram` and its standard error; infinite where the particles cannot tell.
+        NC1 of `gram` and its standard error; the error is infinite if the particles do not determine it.
     ess : float
         Effective number of particles.
     """
@@ -78,27 +79,28 @@ class MeanField(Solution):
         The feature kernel E_p[phi(h) phi(h)'] of the last hidden layer (h = Xw if there is one), without
         `readout_variance`, and its standard error entry by entry; NaN where the status is not_finite.
     ratio, ratio_error : float
-        NC1 of `gram` and its standard error: the spread of eight independent populations of particles and the
-        estimate of the bias that a finite number of particles leaves; infinite where the particles cannot tell.
+        NC1 of `gram` and its standard error. The error combines the spread of eight independent populations of
+        particles and the estimated bias of a finite number of particles. It is infinite if the particles do not
+        determine it.
     status : Status
         `converged`, `max_iterations`, `too_few_samples` or `not_finite`.
     iterations : int
         Steps of the descent, over all draws of particles.
     residual, residual_error : float
-        ``|E_p[phi phi'] - gram| / |gram|`` in the Frobenius norm, p being made with A of `gram`, on the
-        particles at hand; and ``|gram_error| / |gram|``, what their finite number leaves open. Of several layers the
-        largest of theirs.
+        ``|E_p[phi phi'] - gram| / |gram|`` in the Frobenius norm, on the present particles, where p uses the A of
+        `gram`. The second number, ``|gram_error| / |gram|``, is the error from the finite number of particles. With
+        several layers both are the largest of all layers.
     ess : float
-        Effective number of particles, 1 / sum of squared weights; of several layers the smallest.
+        Effective number of particles, 1 / sum of squared weights. With several layers it is the smallest.
     particles : int
         Number of particles of a layer at the end.
     free_energy : float
-        F[p] of the module, of one hidden layer per hidden unit, of several in nats; that of the Gaussian solution is
-        never below it but by the Monte Carlo error.
+        F[p] of the module. For one hidden layer it is per hidden unit, for several layers it is in nats. F of the
+        Gaussian solution is never lower, except by the Monte Carlo error.
     weights : ndarray, shape (m, d)
         Weight vectors of the first layer drawn from p, at most a thousand.
     layers : tuple of MeanFieldLayer
-        Kernel and NC1 with their errors, of every hidden layer; the last is that of above.
+        Kernel and NC1 of every hidden layer, with their errors. The last layer has the values given above.
     """
 
     gram: Float[np.ndarray, "n n"] = field(repr=False)
@@ -119,7 +121,7 @@ class MeanField(Solution):
 
     _error: ClassVar[type[SolutionError]] = NetworkError
     _sentences: ClassVar = {
-        Status.CONVERGED: "the kernel is consistent with itself and its error is below the one asked for.",
+        Status.CONVERGED: "the kernel is consistent with itself and its error is below the requested one.",
         Status.MAX_ITERATIONS: "the descent was cut off; raise max_iterations, or width or noise_variance, which make "
         "it shorter.",
         Status.NOT_FINITE: "kernel plus noise is not positive definite in float64, or the class means coincide so that "
@@ -128,6 +130,7 @@ class MeanField(Solution):
     _value: ClassVar = "gram"
     _certificate: ClassVar = ("ratio_error", "residual", "residual_error", "ess")
     _cost: ClassVar = ("iterations", "particles")
+    _of_layers: ClassVar = ("ratio", "ratio_error", "ess")
 
     @property
     def explanation(self) -> str:
@@ -141,6 +144,12 @@ class MeanField(Solution):
     def grams(self) -> tuple[Float[np.ndarray, "n n"], ...]:
         """The feature kernel of every hidden layer; `gram` is the last."""
         return tuple(layer.gram for layer in self.layers)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw NC1 of every layer; options and result are those of `kernel_collapse.plots.nc1_of_layers`."""
+        from kernel_collapse import plots
+
+        return plots.nc1_of_layers(self, **options)
 
     @property
     def weight_covariance(self) -> Float[np.ndarray, "d d"]:
@@ -170,7 +179,7 @@ def solve_mean_field(
     ----------
     dataset : Dataset
         Inputs, labels and regression targets, at least two classes. With d > n everything is done in the span of the
-        samples, where alone the weights leave their prior.
+        samples, because the weights leave their prior only there.
     depth : int
         Number L of hidden layers.
     width : float or sequence of float
@@ -182,9 +191,10 @@ def solve_mean_field(
         sigma_w^2 (weights N(0, sigma_w^2/d), of deeper layers N(0, sigma_w^2/N_{l-1})), sigma_a^2 (readout
         N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
     particles : int
-        The most that may be used (and an eighth more, of a wider Gaussian), at least 4096; it begins with few and takes
-        four times as many until the accuracy is reached. Each layer has so many. The memory is about four arrays of
-        particles x n, and seven more for each layer after the first.
+        The largest number that may be used (and an eighth more, of a wider Gaussian), at least 4096. The solver
+        begins with few particles and takes four times as many until the accuracy is reached. Each layer has this
+        number of particles. The memory is about four arrays of particles x n, and seven more for each layer after the
+        first.
     accuracy : float
         Standard error of NC1 asked for, relative to NC1, in every layer.
     max_iterations : int

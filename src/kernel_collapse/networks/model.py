@@ -11,9 +11,9 @@ parameterisation   layer                                                paramete
 
 with s^2 = sigma_w^2 in the hidden layers and sigma_a^2 in the readout. Both are the same function at the start;
 gradient descent moves them differently. A convolution has the same formula at every position, with what its filter
-sees there in the place of h^{l-1}: the fan-in is the positions of the filter times the channels, at the edge as well,
-and h^l is what activations and pools make of z^l before the next convolution. Activity is kept with one sample a
-*column*, which makes training faster: the long axis of every product is contiguous.
+sees there instead of h^{l-1}. The fan-in is the number of positions of the filter times the channels, at the edge as
+well, and h^l is what activations and pools make of z^l before the next convolution. Activity is stored with one sample
+per *column*. This makes training faster, because the long axis of every product is contiguous.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ class Network:
         The fan-in is N_{l-1}; of a convolution rows, columns and channels of the filter, in this order.
     biases : tuple of ndarray, shapes (N_l,), that of the readout last
     scales : Scales
-        What multiplies them: 1 in the standard parameterisation; 0 for biases that the network does not have.
+        The factors of weights and biases: 1 in the standard parameterisation; 0 for biases that the network does not
+        have.
     architecture : Architecture
-        What the network does beside them; its `activation` is the JAX function.
+        What the network does besides; its `activation` is the JAX function.
 
     Examples
     --------

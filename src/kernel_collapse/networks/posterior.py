@@ -1,12 +1,12 @@
-r"""The posterior of a Bayesian network of finite width, sampled: the truth that its kernels approximate.
+r"""Samples of the posterior of a Bayesian network of finite width, which its kernels approximate.
 
-The readout is integrated out, so that a state of one hidden layer is the first layer alone, W (N x d)::
+The readout is integrated out. With one hidden layer a state is therefore the first layer alone, W (N x d)::
 
     log p(W) = -(d / 2 sigma_w^2) |W|^2 - 1/2 tr Y'M_W^{-1}Y - (k/2) logdet M_W + const
     M_W = (sigma_a^2 / N) Phi Phi' + sigma^2 I,   Phi = phi(X W')
 
-Of L hidden layers it is all their weights, W_l (N_l x N_{l-1}) with the prior N(0, sigma_w^2 / N_{l-1}), and M is made
-of the features of the last, Phi_l = phi(Phi_{l-1} W_l').
+With L hidden layers a state consists of all their weights, W_l (N_l x N_{l-1}) with the prior
+N(0, sigma_w^2 / N_{l-1}). M is made from the features of the last layer, Phi_l = phi(Phi_{l-1} W_l').
 
 It is sampled in units of the prior, W_1 = (sigma_w / sqrt(d)) U_1, where the prior is standard normal.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -84,7 +84,8 @@ class Posterior(Solution):
     weights : ndarray, shape (chains, N, d)
         The last W of each chain, of the first layer.
     layers : tuple of PosteriorLayer
-        Kernel, NC1, their errors and how well the chains mixed, of every hidden layer; the last is that of above.
+        Kernel, NC1, their errors and how well the chains mixed, for every hidden layer. The last layer has the values
+        given above.
     deeper_weights : tuple of ndarray, shapes (chains, N_l, N_{l-1})
         The last weights of each chain, of the second layer and those after it.
     """
@@ -119,6 +120,7 @@ class Posterior(Solution):
     _value: ClassVar = "gram"
     _certificate: ClassVar = ("ratio_error", "rhat", "ess", "acceptance", "divergences")
     _cost: ClassVar = ("chains", "draws", "steps")
+    _of_layers: ClassVar = ("ratio", "ratio_error", "rhat", "ess")
 
     @property
     def grams(self) -> tuple[Float[np.ndarray, "n n"], ...]:
@@ -129,6 +131,12 @@ class Posterior(Solution):
     def nc1(self) -> Float[np.ndarray, "chains draws"]:
         """NC1 draw by draw; its mean is not `ratio`, which is that of the mean kernel."""
         return self.within / self.between
+
+    def plot(self, **options: Any) -> Any:
+        """Draw NC1 of every layer; options and result are those of `kernel_collapse.plots.nc1_of_layers`."""
+        from kernel_collapse import plots
+
+        return plots.nc1_of_layers(self, **options)
 
     @property
     def chains(self) -> int:
@@ -187,8 +195,8 @@ def sample_posterior(
 ) -> Posterior:
     r"""Return draws from the posterior of a Bayesian network of finite width.
 
-    Chains start from the prior. The step size is adapted during warm-up, one for all chains, and then kept. Nothing of
-    size draws x N x d is held: the mean kernel and a few numbers a draw are summed up on the way.
+    Chains start from the prior. The step size is adapted during warm-up, one for all chains, and then kept. No array
+    of size draws x N x d is held. The mean kernel and a few numbers per draw are summed up during the run.
 
     Parameters
     ----------
@@ -204,11 +212,11 @@ def sample_posterior(
         sigma_w^2 (weights N(0, sigma_w^2/d), of deeper layers N(0, sigma_w^2/N_{l-1})), sigma_a^2 (readout
         N(0, sigma_a^2/N)), sigma^2 (of the likelihood).
     sampler : {"hmc", "nuts", "mala", "langevin"}
-        "hmc" (trajectories of random length), "nuts", "mala" (Langevin steps, accepted or not) or "langevin", which
-        accepts every step after warm-up: biased by its step size, which no diagnostic here shows. Compare it with
-        another sampler, or halve `step_size`, before its numbers are used.
+        "hmc" (trajectories of random length), "nuts", "mala" (Langevin steps, accepted or not) or "langevin".
+        "langevin" accepts every step after warm-up. Its step size makes it biased, and no diagnostic here shows this
+        bias. Compare it with another sampler, or halve `step_size`, before you use its numbers.
     chains : int
-        Two or more: whether chains agree is how mixing is judged.
+        Two or more, because mixing is judged by the agreement of the chains.
     draws, warmup : int
         Draws a chain that are kept and that are dropped; rounded up to multiples of 50.
     thin : int, optional
@@ -221,7 +229,7 @@ def sample_posterior(
     step_size : float, optional
         Step size to keep to, instead of adapting it.
     accuracy : float, optional
-        Relative Monte Carlo standard error of NC1 that is asked for, in every layer.
+        The relative Monte Carlo standard error of NC1 that you want, in every layer.
     weighting : {"paper", "sample", "class", "published"}
         Of NC1; see `kernel_collapse.nc1`.
     seed : int

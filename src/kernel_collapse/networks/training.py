@@ -1,8 +1,8 @@
-r"""Training by gradient descent, many networks at once, watched as they collapse.
+r"""Training of many networks at once by gradient descent, with measurements of their collapse.
 
-All epochs of all seeds are one compiled loop: networks of different seeds are one axis of every array. What is
-watched at the probe epochs is small: class means and the spread around them, layer by layer, from which NC1 and its
-companions follow.
+All epochs of all seeds are one compiled loop, and the networks of different seeds are one axis of every array. The
+probes store little: class means and the spread around them, layer by layer. NC1 and the other metrics follow from
+these.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def _centred(class_means: Any) -> np.ndarray:
 
 
 def cosines(class_means: Any, *, axes: Any = None) -> Any:
-    """Draw the cosines between all pairs of centred class means, beside -1/(C - 1), that of the simplex.
+    """Draw the cosines between all pairs of centred class means, with the value -1/(C - 1) of the simplex.
 
     Parameters
     ----------

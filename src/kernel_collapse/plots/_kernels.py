@@ -25,7 +25,7 @@ def over_kernels(comparison: Mapping[str, Any], *, axes: Any = None) -> Any:
     Parameters
     ----------
     comparison : kernel_collapse.torch.Comparison
-        Where gradients were projected, the interval is of 95 %.
+        The comparison. If gradients were projected, the figure shows the 95 % interval.
     axes : matplotlib axes, optional
         Made by default.
 

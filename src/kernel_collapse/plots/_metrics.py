@@ -23,7 +23,7 @@ MARKERS = "osD^vPX*hd"
 
 
 def over_epochs(history: History, *, metrics: Sequence[str] = METRICS, axes: Any = None) -> Any:
-    """Draw metrics over epochs, a panel a metric and a line a layer.
+    """Draw metrics over epochs, with one panel per metric and one line per layer.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def over_epochs(history: History, *, metrics: Sequence[str] = METRICS, axes: Any
 
 
 def over_layers(record: Record, *, metrics: Sequence[str] = METRICS, axes: Any = None) -> Any:
-    """Draw metrics over the layers of a record, a panel a metric.
+    """Draw metrics over the layers of a record, with one panel per metric.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
-"""Collapse of every layer of a network, batch by batch: one record a pass, and a history of records while it trains.
+"""Collapse of every layer of a network, batch by batch: one record per pass, and a history of records during
+training.
 
-What is here takes features of any library; `kernel_collapse.torch` finds them in a PyTorch model by itself.
+This package takes features of any library. `kernel_collapse.torch` finds them in a PyTorch model by itself.
 """
 
 from kernel_collapse.recording._collect import DECIDE, Alone, Batch, Wanted, collect, refuse_decide

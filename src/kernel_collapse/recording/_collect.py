@@ -71,7 +71,7 @@ def refuse_decide(decide: Any, batches: Any) -> None:
         raise InputError(
             "the loader",
             "an iterator, which can be read once",
-            "what starts again, for nc4 and ncm_accuracy need the class means first",
+            "an iterable that can be read again, because nc4 and ncm_accuracy need the class means first",
             "give a list or a DataLoader, or decide='none', or decide= a record of a pass before",
         )
 

@@ -27,19 +27,19 @@ def record(
     weighting: Weighting = "paper",
     progress: bool | Callable[[int, int | None], Any] | None = None,
 ) -> Record:
-    """Return every metric of collapse of the features that a function gives, batch by batch.
+    """Return every metric of collapse of the features that a function returns, batch by batch.
 
-    For networks of JAX, Flax and Equinox, and whatever else is a function of the inputs. The features of all samples
-    are never held at once. `kernel_collapse.torch.record` finds the layers of a PyTorch model by itself.
+    It works for networks of JAX, Flax and Equinox, and for any other function of the inputs. The features of all
+    samples are never held at once. `kernel_collapse.torch.record` finds the layers of a PyTorch model by itself.
 
     Parameters
     ----------
     features : callable
-        Of the inputs of a batch. It returns an array (m, p), or a dict of those by layer, of any library; or a pair of
-        that and the logits (m, C), with which `accuracy` and `nc4` are told.
+        A function of the inputs of a batch. It returns an array (m, p) of any library, or a dict of such arrays by
+        layer. It may also return a pair of that and the logits (m, C), from which `accuracy` and `nc4` are computed.
     batches : iterable of (inputs, labels)
-        Labels are class numbers, 0 to C - 1. What can be read once, as a generator, needs ``decide="none"`` or a
-        record.
+        Labels are class numbers, 0 to C - 1. An iterable that can be read only once, such as a generator, needs
+        ``decide="none"`` or a record.
     n_classes : int
         Number of classes C.
     classifier : array, shape (C, p), optional
@@ -48,8 +48,9 @@ def record(
     bias : array, shape (C,), optional
         Of the last layer.
     decide : {"second pass", "none"} or Record
-        `nc4` and `ncm_accuracy` need the class means: from a pass of this call over the same batches before, from a
-        record before (of the last epoch, say), or not at all. `Record.decided` says which.
+        `nc4` and `ncm_accuracy` need the class means. They come from a first pass of this call over the same batches,
+        or from an earlier record (for example of the last epoch), or both metrics are left out. `Record.decided` says
+        which was used.
     metrics : {"all", "traces"}
         "traces" keeps no scatter within the classes, p^2 numbers a layer; see `kernel_collapse.Accumulator`.
     weighting

@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import astuple, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import Collapse
 from kernel_collapse.recording._record import Record, as_html, numbers_of
+from kernel_collapse.rfm import FeatureAnsatz
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,13 +28,13 @@ LAYOUT = 1
 
 
 class History(Sequence[Record]):
-    """Records in the order of their epochs. It grows at the end alone.
+    """Records in the order of their epochs. New records are added only at the end.
 
     Parameters
     ----------
     keep_means : bool
-        Keep arrays (class means, values of pairs of classes) of every record: C p numbers a layer and epoch. By default
-        the newest record alone has them, and every other its numbers.
+        Keep arrays (class means, values of pairs of classes) of every record: C p numbers per layer and epoch. By
+        default only the newest record keeps its arrays, and the others keep only their numbers.
 
     Attributes
     ----------
@@ -117,6 +118,21 @@ class History(Sequence[Record]):
             layer: [
                 float(getattr(record[layer], metric)) if layer in record else nan for record in self._records
             ]
+            for layer in layers
+        }
+
+    def ansatz(self, which: str = "correlation") -> dict[str, list[float]]:
+        """Return the neural feature ansatz by linear layer, a number an epoch: NaN where it was not recorded.
+
+        Parameters
+        ----------
+        which : {"correlation", "cosine"}
+            Which figure of `kernel_collapse.rfm.FeatureAnsatz`.
+        """
+        _validate.choice(which, ("correlation", "cosine"), "which")
+        layers = dict.fromkeys(layer for record in self._records for layer in record.ansatz)
+        return {
+            layer: [float(getattr(record.ansatz.get(layer), which, float("nan"))) for record in self._records]
             for layer in layers
         }
 
@@ -236,7 +252,13 @@ def _packed(record: Record, place: str, arrays: dict[str, np.ndarray]) -> dict[s
             else:
                 plain[field.name] = value if isinstance(value, str) else float(value)
         layers.append({"layer": layer, "fields": plain})
-    return {"layers": layers, "decided": record.decided, "classifier": record.classifier}
+    ansatz = {layer: astuple(found) for layer, found in record.ansatz.items()}
+    return {
+        "layers": layers,
+        "decided": record.decided,
+        "classifier": record.classifier,
+        "ansatz": ansatz,
+    }
 
 
 def _unpacked(said: dict[str, Any], place: str, held: Any) -> Record:
@@ -254,4 +276,5 @@ def _unpacked(said: dict[str, Any], place: str, held: Any) -> Record:
         collapses[layer] = Collapse(**{name: value for name, value in values.items() if name in known})
         if own + "class means" in held:
             means[layer] = held[own + "class means"]
-    return Record(collapses, means, held[f"{place} counts"], said["decided"], said["classifier"])
+    ansatz = {layer: FeatureAnsatz(*found) for layer, found in said.get("ansatz", {}).items()}
+    return Record(collapses, means, held[f"{place} counts"], said["decided"], said["classifier"], ansatz)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from kernel_collapse import _extras, _results
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import Collapse
+from kernel_collapse.rfm import FeatureAnsatz
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,15 +40,19 @@ class Record(Mapping[str, Collapse]):
     collapses : dict
         A `kernel_collapse.Collapse` a layer.
     class_means : dict
-        Of each layer an array of shape (C, p), NaN for a class without a sample. Empty where a `History` let them go.
+        For each layer an array of shape (C, p), NaN for a class without a sample. Empty if a `History` did not keep
+        them.
     counts : array, shape (C,)
         Samples of each class.
     decided : str
-        How samples were put to the nearest class mean, for `nc4` and `ncm_accuracy`: "second pass" over the samples,
-        "class means of a record before", or "not decided", and both are NaN.
+        How samples were assigned to the nearest class mean, for `nc4` and `ncm_accuracy`: "second pass" over the
+        samples, "class means of a record before", or "not decided". In the last case both are NaN.
     classifier : str
         Name of the last linear layer, whose weights and bias are in the metrics of the features before it; empty if
         there is none.
+    ansatz : dict
+        Of each linear layer that was asked for a `kernel_collapse.rfm.FeatureAnsatz`: how well W'W matches the root of
+        the average gradient outer product in what it is given.
 
     Examples
     --------
@@ -67,6 +72,7 @@ class Record(Mapping[str, Collapse]):
     counts: Int[np.ndarray, " C"]
     decided: str
     classifier: str = ""
+    ansatz: dict[str, FeatureAnsatz] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> Collapse:
         """Return the metrics of a layer."""

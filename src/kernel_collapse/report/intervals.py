@@ -113,12 +113,6 @@ def _verdict(
     total, held, failed = len(table), int(yes.sum()), int(no.sum())
     if total == 0:
         return Verdict(claim, "undecided", "No pair of finished trials to compare.", TEST, table)
-    if held == total:
-        status = "holds"
-    elif held:
-        status = "holds in part"
-    else:
-        status = "does not hold" if failed else "undecided"
     answer = f"In {held} of {total} cells"
     if by is not None:
         shares = [
@@ -137,7 +131,7 @@ def _verdict(
     answer += (
         f". The {gap} runs from {ends[0]} ({smallest['cell']}) to {ends[1]} decades ({largest['cell']})."
     )
-    return Verdict(claim, status, answer, TEST, table)
+    return Verdict.of_cells(claim, answer, TEST, table)
 
 
 def _some(table: pd.DataFrame, most: int = 4) -> str:

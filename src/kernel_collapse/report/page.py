@@ -87,6 +87,7 @@ def write_page(
         plotly=_plotly_script() if shown else "",
         marks=MARKS,
         counts=_count_verdicts(sections),
+        opens_with=_opens_with(sections),
         most_rows=MOST_ROWS,
         keep=keep,
         tables=lambda: _packed(json.dumps(tables, separators=(",", ":"), ensure_ascii=False)),
@@ -94,6 +95,15 @@ def write_page(
     with atomic_write(path) as part:
         part.write_bytes(html.encode())
     return path
+
+
+def _opens_with(sections: list[Section]) -> dict[str, str]:
+    """Return the figure of the finding of each section that has both."""
+    return {
+        section.name: section.finding.figure
+        for section in sections
+        if section.finding and any(figure.name == section.finding.figure for figure in section.figures)
+    }
 
 
 def _count_verdicts(sections: list[Section]) -> dict[str, int]:

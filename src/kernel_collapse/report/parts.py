@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernel_collapse.report import printing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.figure import Figure as MatplotlibFigure
 
     from kernel_collapse.report.plot import Plot
 
-__all__ = ["Figure", "Section", "Table", "Verdict"]
+__all__ = ["Figure", "Finding", "Section", "Table", "Tally", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,41 @@ class Table:
     note: str = ""
 
 
+class Tally(NamedTuple):
+    """In how many cells a claim holds, fails, and is undecided."""
+
+    holds: int
+    fails: int
+    undecided: int
+
+    @classmethod
+    def of(cls, said: Sequence[str]) -> Tally:
+        """Count what cells say; what is none of the three is no cell."""
+        return cls(said.count("holds"), said.count("fails"), said.count("undecided"))
+
+    @property
+    def total(self) -> int:
+        """How many cells there are."""
+        return sum(self)
+
+    @property
+    def status(self) -> str:
+        """The status of a claim on all of these cells."""
+        if self.holds == self.total > 0:
+            return "holds"
+        if self.holds:
+            return "holds in part"
+        return "does not hold" if self.fails else "undecided"
+
+    @property
+    def share(self) -> str:
+        """In how many of the cells the claim holds, in words; empty where in all or in none."""
+        if self.holds in (0, self.total):
+            return ""
+        share = self.holds / self.total
+        return "in most" if share > 0.5 else "in some" if share >= 0.1 else "rarely"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A claim, and what the rows say of it; nothing here is written by hand.
@@ -60,9 +97,49 @@ class Verdict:
     evidence: pd.DataFrame = field(repr=False)
     topics: frozenset[str] = frozenset()
 
+    @classmethod
+    def of_cells(cls, claim: str, answer: str, test: str, evidence: pd.DataFrame) -> Verdict:
+        """Return the verdict on a claim about every cell.
+
+        `evidence` has the name of each in the column "cell" and what it says in the column "verdict": "holds", "fails"
+        or "undecided".
+        """
+        return cls(claim, Tally.of(evidence["verdict"].tolist()).status, answer, test, evidence)
+
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """The name of every cell and what it says; none where the claim is about one number."""
+        if not {"cell", "verdict"} <= set(self.evidence.columns):
+            return []
+        both = zip(self.evidence["cell"], self.evidence["verdict"], strict=True)
+        return [(str(name), says) for name, says in both if says in Tally._fields]
+
+    @property
+    def tally(self) -> Tally | None:
+        """How many cells say what; None where the claim is about one number."""
+        said = [says for _, says in self.cells]
+        return Tally.of(said) if said else None
+
+    @property
+    def short(self) -> str:
+        """The status with the number of cells that hold, as "holds in most, 38 of 40"."""
+        tally = self.tally
+        if tally is None:
+            return self.status
+        words = f"holds {tally.share}" if tally.share else self.status
+        return f"{words}, {tally.holds} of {tally.total}"
+
     def about(self, *topics: str) -> Verdict:
         """Return the same verdict with what its claim is about."""
         return replace(self, topics=frozenset(topics))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an experiment found, in a sentence, with the figure that shows it."""
+
+    sentence: str
+    figure: str
 
 
 @dataclass(frozen=True)
@@ -82,3 +159,4 @@ class Section:
     specification: list[tuple[str, str]] = field(default_factory=list)
     command: str = ""
     toml: str = ""
+    finding: Finding | None = None

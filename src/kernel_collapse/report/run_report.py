@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
-from kernel_collapse._text import for_file, named
+from kernel_collapse._text import duration, for_file, named
 from kernel_collapse.report import overview
 from kernel_collapse.report.page import write_page
 from kernel_collapse.report.parts import Section
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Built", "build"]
 
 FILE = "report.html"
+LEAD = (
+    "Neural Collapse, measured from the Gram matrices of kernels. NC1 is the spread of features within classes over "
+    "the spread between classes: lower is more collapsed, and a decade is a factor of ten. The NNGP is the kernel of "
+    "a wide network at initialisation, and the NTK that of a wide network in lazy training."
+)
 
 
 class Built(NamedTuple):
@@ -70,7 +75,7 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
     path = write_page(
         Path(page or Path(folder) / FILE),
         title="How collapsed are kernels?",
-        lead="Neural Collapse (NC1) measured from the Gram matrices of kernels, and what that says of each claim.",
+        lead=LEAD,
         facts=facts,
         sections=sections,
         failures=_failures(found.rows),
@@ -88,13 +93,17 @@ def _section(part: ExperimentRows, preset: Preset) -> Section:
     experiment, trials, rows = part
     if not part.far_enough:
         return Section(experiment.name, experiment.title, "Too few trials of it have finished yet.")
+    found = experiment.findings(rows)
     return Section(
         experiment.name,
         experiment.title,
         experiment.question,
-        *experiment.findings(rows),
+        found.figures,
+        found.tables,
+        found.verdicts,
         describe(trials),
         _remake(experiment.name, preset),
+        finding=found.finding,
     )
 
 
@@ -161,5 +170,5 @@ def _counts(rows: pd.DataFrame, planned: int) -> dict[str, str]:
     to_go = f", {planned - len(rows)} to go" if planned > len(rows) else ""
     return {
         "Trials": f"{len(rows) - failed - late} finished, {failed} failed{over}{to_go}",
-        "Computing time": f"{rows['seconds'].sum():.1f} s on one core",
+        "Computing time": f"{duration(rows['seconds'].sum())} on one core",
     }

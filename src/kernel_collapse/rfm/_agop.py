@@ -43,18 +43,20 @@ def kernel_agop(
     Parameters
     ----------
     x : array_like, shape (n, d)
-        Inputs as they are: nothing is scaled to unit length.
+        Inputs, used as they are: they are not scaled to unit length.
     targets : array_like, shape (n,) or (n, k)
         What is fitted.
     kernel : ProductKernel
-        `kernels.NNGP`, `kernels.Linear`, `kernels.Laplace`, `kernels.Gaussian` or one of your own; of the first two
-        products are means over the features.
+        `kernels.NNGP`, `kernels.NTK`, `kernels.Linear`, `kernels.Laplace`, `kernels.Gaussian` or your own kernel. The
+        first three use products that are means over the features. The NTK has slopes where the dual of the
+        activation's derivative is known. The NTK of ReLU has a kink at the samples, as the Laplace kernel has; that
+        part of the gradient is taken as 0.
     ridge : float
         Zero or more.
     metric : array_like, shape (d, d), optional
-        S of the products x'S y in the place of I (or I/d for means). With the `weight_covariance` of
-        `kernel_collapse.solve_adaptive` in one hidden layer, the kernel NNGP of its activation and the ridge
-        noise_variance / readout_variance it is the AGOP of the adaptive kernel.
+        The matrix S of the products x'S y, instead of I (or I/d for means). To get the AGOP of the adaptive kernel,
+        give the `weight_covariance` of `kernel_collapse.solve_adaptive` with one hidden layer, the kernel NNGP of its
+        activation and the ridge noise_variance / readout_variance.
 
     Returns
     -------
@@ -86,6 +88,7 @@ def kernel_agop(
     ridge = _validate.positive(ridge, "ridge", zero_allowed=True)
     if not isinstance(kernel, ProductKernel):
         raise InputError.of("kernel", kernel, "a kernels.ProductKernel", "those have slopes")
+    kernel._require_slopes()
     n, dim = rows.shape
     moved = rows / dim if kernel.per_feature else rows
     if metric is not None:
@@ -117,7 +120,7 @@ def _definite(value: ArrayLike, what: str, dim: int | None = None) -> Float[np.n
 
 @dataclass(frozen=True)
 class FeatureAnsatz:
-    """How far W'W is in proportion to a power of an AGOP.
+    """How close W'W is to being proportional to a power of an AGOP.
 
     Attributes
     ----------

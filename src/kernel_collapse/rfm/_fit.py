@@ -11,7 +11,7 @@ from kernel_collapse._shapes import Bool, Float
 from kernel_collapse.kernels import ProductKernel
 from kernel_collapse.rfm._gradients import EPS, Gradients
 
-__all__ = ["Fit", "coincident", "fit", "gradient_error", "gradients_of", "values_between"]
+__all__ = ["Fit", "coincident", "fit", "gradient_error", "gradients_of", "magnified", "values_between"]
 
 #: Two samples coincide where their squared distance is no more than this share of their squared lengths.
 COINCIDENT = 4.0 * EPS
@@ -28,6 +28,8 @@ class Fit:
     condition: float
     alpha: Float[np.ndarray, "n k"]
     outputs: Float[np.ndarray, "n k"]
+    #: 1-norm of the inverse of k + ridge, as LAPACK estimates it.
+    inverse: float
 
     @property
     def solved(self) -> bool:
@@ -60,8 +62,9 @@ def fit(
     values = np.asarray(kernel.of_products(*moments(products)))
     matrix = values.copy()
     matrix[np.diag_indices(len(matrix))] += ridge
-    condition, alpha = _solved(matrix, targets)
-    return Fit(condition, alpha, values @ alpha)
+    norm = float(np.abs(matrix).sum(axis=0).max())
+    condition, alpha = _solved(matrix, norm, targets)
+    return Fit(condition, alpha, values @ alpha, condition / norm)
 
 
 def gradients_of(
@@ -77,16 +80,28 @@ def gradients_of(
 
 
 def _solved(
-    matrix: Float[np.ndarray, "n n"], targets: Float[np.ndarray, "n k"]
+    matrix: Float[np.ndarray, "n n"], norm: float, targets: Float[np.ndarray, "n k"]
 ) -> tuple[float, Float[np.ndarray, "n k"]]:
-    """Return the condition number and the solution, NaN where there is none; the matrix is used up."""
-    norm = float(np.abs(matrix).sum(axis=0).max())
+    """Return the condition number and the solution, NaN where there is none; the matrix, of that norm, is used up."""
     factor = Cholesky(matrix) if np.isfinite(norm) else None
     if factor is not None and factor.ok:
         condition, alpha = factor.condition(norm), factor.solve(targets)
         if condition < 1.0 / EPS and np.isfinite(alpha).all():
             return condition, alpha
     return np.inf, np.full_like(targets, np.nan)
+
+
+def magnified(found: Gradients, inverse: float) -> float:
+    """Return how far the dual weights may move, relatively, where each squared distance D^2 moves by a share of itself.
+
+    The kernel then moves by v D^2 / 2 of that share, and the weights by the inverse of the kernel times that:
+    this is the bound in norms, which all errors of the same sign in the worst direction would reach.
+    """
+    of_rows, of_columns, inner = moments(found.products)
+    moved = np.abs(found.slope)
+    moved *= 0.5 * np.maximum(of_rows + of_columns - 2.0 * inner, 0.0)
+    size = float(np.linalg.norm(found.alpha))
+    return inverse * float(np.linalg.norm(moved @ np.abs(found.alpha))) / size if size > 0 else 0.0
 
 
 def gradient_error(kernel: ProductKernel, found: Gradients) -> float:

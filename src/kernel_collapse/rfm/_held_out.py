@@ -20,7 +20,7 @@ __all__ = ["HeldOut", "HeldOutLayer", "accuracy_of", "carried"]
 
 @dataclass(frozen=True)
 class HeldOutLayer:
-    """What a layer makes of m other inputs.
+    """The results of one layer for m other inputs.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class HeldOutLayer:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What every layer makes of other inputs; `layers` from the first to the last that could be computed."""
+    """The results of every layer for other inputs, from the first layer to the last that could be computed."""
 
     layers: tuple[HeldOutLayer, ...]
 

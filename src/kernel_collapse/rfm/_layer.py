@@ -16,7 +16,7 @@ from kernel_collapse._linalg import TILE, mirror, upper_tiles
 from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation
 from kernel_collapse.kernels import ProductKernel
-from kernel_collapse.rfm._fit import Fit, fit, gradient_error, gradients_of, values_between
+from kernel_collapse.rfm._fit import Fit, fit, gradient_error, gradients_of, magnified, values_between
 from kernel_collapse.rfm._gradients import EPS
 
 __all__ = ["Machine", "Passed", "Trained", "kappa_between", "kappa_of", "unit"]
@@ -31,13 +31,15 @@ class Trained:
 
     `agop` is None where a fit is singular to round-off. `slope_error` is the error of the gradients, from the rounding
     of inner products, over their size along the samples, and `product_error` that of the entries of `agop`, over the
-    mean of its diagonal, from the way that they were made; both are added up over the iterations.
+    mean of its diagonal, from the way that they were made; both are added up over the iterations. `magnified` is
+    that of `kernel_collapse.rfm._fit`, the largest of the iterations.
     """
 
     fits: tuple[Fit, ...]
     agop: Float[np.ndarray, "n n"] | None
     slope_error: float
     product_error: float
+    magnified: float
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,21 @@ class Machine:
     def train(self, products: Float[np.ndarray, "n n"], targets: Float[np.ndarray, "n k"]) -> Trained:
         """Return what a layer makes of samples with these inner products."""
         fits: list[Fit] = []
-        slope_error = product_error = 0.0
+        slope_error = product_error = most = 0.0
         for iteration in range(self.iterations):
             if iteration:
                 products = products / np.diag(products).mean()
             found = fit(products, targets, self.kernel, self.ridge)
             fits.append(found)
             if not found.solved:
-                return Trained(tuple(fits), None, np.inf, np.inf)
+                return Trained(tuple(fits), None, np.inf, np.inf, np.inf)
             gradients = gradients_of(products, found.alpha, self.kernel)
+            most = max(most, magnified(gradients, found.inverse))
             products = gradients.gram()
             size = np.sqrt(np.diag(products).mean())
             slope_error += gradient_error(self.kernel, gradients) / size if size > 0 else np.inf
             product_error += gradients.round_off if gradients.at_once else 0.0
-        return Trained(tuple(fits), products, slope_error, product_error)
+        return Trained(tuple(fits), products, slope_error, product_error, most)
 
     def apply(
         self,

@@ -36,11 +36,12 @@ class RFMLayer:
     nc1_input, nc1_agop, nc1 : float
         tr S_W / tr S_B of the input, after M^{1/2}, and of the features.
     round_off : float
-        Estimate of the relative error of the three, added up over this layer and those below.
+        Bound of the relative error of the three: what this layer adds, and what it makes of the errors of those below.
+        It is measured, not proved: never below the error in the problems of docs/deep-rfm.md, and often far above it.
     condition : float
         Condition number of the kernel with the ridge, the largest of the iterations.
     training_error : float
-        Root mean square of outputs less targets, over that of the targets.
+        Root mean square of outputs minus targets, divided by the root mean square of the targets.
     accuracy : float
         Share of the samples whose output is nearest to the target of their class.
     predictions : ndarray, shape (n, k)
@@ -109,8 +110,8 @@ class DeepRFM(Solution):
     layers : tuple of RFMLayer
         From the first to the last.
     status : Status
-        The first of its layers' that is not `resolved`: `precision_limit` where NC1 is below what float64 can tell, or
-        `singular` where a kernel cannot be inverted; layers above are NaN.
+        The first status of a layer that is not `resolved`. It is `precision_limit` if NC1 is too small for float64,
+        and `singular` if a kernel cannot be inverted. Layers above are NaN.
     labels : ndarray, shape (n,), or None
         Number of the class of each sample, in sorted order.
 
@@ -130,11 +131,21 @@ class DeepRFM(Solution):
 
     _successes: ClassVar = (Status.RESOLVED, Status.PRECISION_LIMIT)
     _sentences: ClassVar = {
-        Status.PRECISION_LIMIT: "float64 tells no more of inner products, and layers above would mean nothing.",
+        Status.PRECISION_LIMIT: "float64 does not resolve the inner products any further, so layers above "
+        "would have no meaning.",
     }
     _value: ClassVar = "layers"
     _certificate: ClassVar = ("round_off", "condition", "training_error")
     _cost: ClassVar = ("fits",)
+    _of_layers: ClassVar = (
+        "nc1_input",
+        "nc1_agop",
+        "nc1",
+        "round_off",
+        "training_error",
+        "accuracy",
+        "status",
+    )
 
     @property
     def gram(self) -> Float[np.ndarray, "n n"]:
@@ -148,7 +159,7 @@ class DeepRFM(Solution):
 
     @property
     def round_off(self) -> Float[np.ndarray, " layers"]:
-        """Estimate of the relative error of NC1 of every layer."""
+        """Bound of the relative error of NC1 of every layer."""
         return np.array([layer.round_off for layer in self.layers])
 
     @property
@@ -176,6 +187,12 @@ class DeepRFM(Solution):
             f"deep RFM ({self.status.value} in layer {at} of {len(self.layers)}, {self.layers[at - 1].reason}): "
             f"{self.sentence}"
         )
+
+    def plot(self, **options: Any) -> Any:
+        """Draw NC1 of every layer; options and result are those of `kernel_collapse.plots.nc1_of_layers`."""
+        from kernel_collapse import plots
+
+        return plots.nc1_of_layers(self, **options)
 
     def held_out(self, x: ArrayLike, labels: Any = None, *, diagonal: ArrayLike | None = None) -> HeldOut:
         """Return what every layer makes of other inputs: kernels with the samples, predictions, collapse.
@@ -263,7 +280,7 @@ def require_directions(lengths: Float[np.ndarray, " n"], what: str) -> None:
         raise InputError(
             what,
             f"zeros alone in row {int(lengths.argmin())}",
-            "rows with a direction, for they are scaled to unit length",
+            "rows with a direction, because they are scaled to unit length",
             "drop that row",
             verb="holds",
         )

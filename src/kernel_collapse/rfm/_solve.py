@@ -60,19 +60,19 @@ def deep_rfm(
     depth : int
         Number of layers.
     kernel : {"laplace", "gaussian"} or ProductKernel
-        What is fitted: `kernels.Laplace`, exp(-D/h), or `kernels.Gaussian`, exp(-D^2/2h^2), of distances D; or any
-        `kernels.ProductKernel`, of which `kernels.Linear` is one.
+        The kernel that is fitted: `kernels.Laplace`, exp(-D/h), or `kernels.Gaussian`, exp(-D^2/2h^2), of distances
+        D; or any `kernels.ProductKernel`, such as `kernels.Linear`.
     bandwidth : float, optional
         h, for rows of unit length; 2 by default. A kernel that is given as an object has its own.
     ridge : float
         Added to the diagonal of the kernel, zero or more.
     activation : str, Activation or callable
-        phi. Of one that is not homogeneous the inputs M^{1/2} x are scaled to a mean square length of 1.
+        phi. If it is not homogeneous, the inputs M^{1/2} x are scaled to a mean square length of 1.
     iterations : int
         Fits of each layer. After the first one the distances are those of M^{1/2} x, scaled to a mean square length of
         1: the plain recursive feature machine.
     labels : sequence, length n, optional
-        Classes, for NC1 alone; samples of equal targets are of one class by default.
+        Classes, used only for NC1. By default samples with equal targets are in one class.
     inputs : {"features", "gram"}
         What `x` is.
     raise_on_failure : bool
@@ -155,6 +155,7 @@ def _kernel(kernel: Any, bandwidth: float | None) -> ProductKernel:
             f"one with a derivative: {', '.join(map(repr, RFM_KERNELS))}, or a kernels.ProductKernel",
             "give it the methods of_products and slopes",
         )
+    kernel._require_slopes()
     if bandwidth is not None:
         raise InputError("bandwidth", "given beside a kernel", "either", "a kernel has its own parameters")
     return kernel

@@ -22,6 +22,11 @@ __all__ = ["trained"]
 
 #: What the estimate of round-off is multiplied by: how far it fell short of the error in 100 problems of 6 layers.
 SAFETY = 8.0
+#: How much of the worst magnification of errors from below is reckoned with, and the most of it. Without magnification
+#: the bound fell short of the error, as 50 digits know it, in 23 layers of 1276, by 137 times at most (D2 in two
+#: dimensions, Gaussian, condition 1e7). With it, it is 13 times the error at least in these 284 problems of four to six
+#: layers, 660 times in the median of drawn ones, and 2e4 times in the median of those chosen to be ill-conditioned.
+SHARE, MOST = 1e-3, 20.0
 #: Estimated errors of NC1, relative, up to which nothing is said, and up to which it is given.
 SILENT, GIVEN = 1e-3, 0.1
 #: Why a layer was not computed.
@@ -94,7 +99,7 @@ def _layer(problem: Problem, below: Float[np.ndarray, "n n"], error: float, fail
     if not all(np.isfinite(kernel).all() for kernel in kernels):
         return _nothing(problem, below, Status.SINGULAR, "the gradients are not finite in float64", found)
     values, reasons = _collapses(kernels, problem.labels)
-    error += _round_off(values, found)
+    error = error * (1.0 + _passed_on(found)) + _round_off(values, found)
     condition = max(fit.condition for fit in found.fits)
     status, reason = _judged(values, reasons, error, condition)
     if error > GIVEN:
@@ -147,6 +152,16 @@ def _round_off(values: list[float], found: Trained) -> float:
     conditions = sum(fit.condition for fit in found.fits)
     own = 2.0 * found.slope_error * shortened + 4.0 * EPS * (1.0 / after + after) + EPS * conditions
     return SAFETY * own + found.product_error * (1.0 / after + after)
+
+
+def _passed_on(found: Trained) -> float:
+    """Return by how much a layer magnifies the error that it is given, beyond handing it on.
+
+    The bound in norms, taken layer after layer, is of no use: it exceeds the error by 13 orders in the median of
+    ill-conditioned problems, for errors are neither of one sign nor in the worst direction. With `SHARE` of it, and no
+    more than `MOST`, the bound holds in every problem that was tried; that is measured, and no proof.
+    """
+    return min(SHARE * found.magnified, MOST * len(found.fits))
 
 
 def _judged(values: list[float], reasons: list[str], error: float, condition: float) -> tuple[Status, str]:

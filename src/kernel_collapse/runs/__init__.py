@@ -1,4 +1,4 @@
-"""Runs: what is measured of which data (`trials`), how it is carried out (`sweep`), and where it is kept (`store`)."""
+"""Runs: which data are measured and how (`trials`), how trials run (`sweep`), and where rows are kept (`store`)."""
 
 from kernel_collapse import _extras
 

@@ -41,8 +41,8 @@ def require(db: sqlite3.Connection, path: Path, file: _snapshot.Identity) -> Non
         saved = _rescue(db, path)
     except (OSError, sqlite3.Error) as error:
         raise StoreMoved(
-            f"{str(path)!r} was deleted during the run, expected it to stay: its rows are lost, for no copy could be "
-            f"written ({error})."
+            f"{str(path)!r} was deleted during the run, expected it to stay: its rows are lost, because no copy could "
+            f"be written ({error})."
         ) from None
     raise StoreMoved(
         f"{str(path)!r} was deleted during the run, expected it to stay: every row so far was saved to {str(saved)!r}; "

@@ -32,6 +32,9 @@ class DeepRFMNC1(Specification):
     """NC1 of the last layer of a deep RFM (`kernel_collapse.deep_rfm`), and of the three kernels of every layer.
 
     With `base` it stands on the features of that kernel, in the place of the samples.
+
+    `constant` is a feature of that value beside those of the data: rows are scaled to unit length, and without it
+    samples of one direction and different lengths are the same.
     """
 
     kernel: Literal["deep-rfm"] = "deep-rfm"
@@ -43,6 +46,7 @@ class DeepRFMNC1(Specification):
     fits: PositiveInt = 1
     targets: Literal["given", "one-hot"] = "given"
     base: Annotated[KernelNC1 | ImageNC1, Field(discriminator="kernel")] | None = None
+    constant: NonNegativeFloat = 0.0
 
     @field_validator("activation")
     @classmethod
@@ -98,14 +102,13 @@ class DeepRFMNC1(Specification):
 
 def machine(what: DeepRFMNC1, dataset: Dataset, *, raise_on_failure: bool = True) -> rfm.DeepRFM:
     """Return the deep RFM of that specification on a data set."""
-    options = what.model_dump(exclude={"kernel", "fitted", "fits", "targets", "base"})
+    options = what.model_dump(exclude={"kernel", "fitted", "fits", "targets", "base", "constant"})
     targets: Float[np.ndarray, "n k"] = dataset.targets
     if what.targets == "one-hot":
         targets = 2.0 * np.eye(int(dataset.labels.max()) + 1)[dataset.labels] - 1.0
     inputs: Literal["features", "gram"] = "features" if what.base is None else "gram"
-    x = dataset.x if what.base is None else what.base.network(what.base.samples(dataset))
     return rfm.deep_rfm(
-        x,
+        _samples(what, dataset),
         targets,
         inputs=inputs,
         kernel=what.fitted,
@@ -116,9 +119,19 @@ def machine(what: DeepRFMNC1, dataset: Dataset, *, raise_on_failure: bool = True
     )
 
 
+def _samples(what: DeepRFMNC1, dataset: Dataset) -> Float[np.ndarray, "n d"]:
+    """Return what a deep RFM stands on: features, or those of `base` as a Gram matrix, with the constant one."""
+    if what.base is None:
+        constant = np.full((len(dataset.x), 1), what.constant)
+        return np.hstack([dataset.x, constant]) if what.constant else dataset.x
+    gram: Float[np.ndarray, "n n"] = what.base.network(what.base.samples(dataset)) + what.constant**2
+    return gram
+
+
 def carried(what: DeepRFMNC1, found: rfm.DeepRFM, dataset: Dataset, test: Dataset) -> rfm.HeldOut:
     """Return what the layers of a deep RFM make of other samples than those of the data set that it was made of."""
     if what.base is None:
-        return found.held_out(test.x)
+        return found.held_out(_samples(what, test))
     kernel, x = what.base.network, what.base.samples(test)
-    return found.held_out(kernel(x, what.base.samples(dataset)), diagonal=kernel.diagonal(x))
+    cross = kernel(x, what.base.samples(dataset)) + what.constant**2
+    return found.held_out(cross, diagonal=kernel.diagonal(x) + what.constant**2)

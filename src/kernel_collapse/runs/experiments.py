@@ -1,4 +1,7 @@
-"""What an experiment is: trials to run, and what is read off their rows. Other packages register theirs."""
+"""The definition of an experiment: trials to run, and conclusions from their rows.
+
+Other packages register their own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernel_collapse.report.parts import Figure, Table, Verdict
+    from kernel_collapse.report.parts import Figure, Finding, Table, Verdict
     from kernel_collapse.runs.trials import Trial
 
 __all__ = ["PRESETS", "Experiment", "Findings", "Preset", "registered"]
@@ -21,15 +24,20 @@ PRESETS: tuple[Preset, ...] = ("quick", "paper")
 
 
 class Findings(NamedTuple):
-    """What the rows of an experiment show."""
+    """What the rows of an experiment show; `finding` is what the page opens with, if it is among its findings."""
 
     figures: list[Figure]
     tables: list[Table]
     verdicts: list[Verdict]
+    finding: Finding | None = None
 
 
 def _as_they_are(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
+
+
+def _none(verdicts: list[Verdict]) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,8 @@ class Experiment:
     """A figure of the paper or a study of ours.
 
     `trials(preset)` lists what it needs. Rows are those of these trials, as `kernel_collapse.runs.run.Run.frame` gives
-    them; `draw`, `tabulate` and `judge` take what `prepare` makes of them, by default the rows themselves.
+    them; `draw`, `tabulate` and `judge` take what `prepare` makes of them, by default the rows themselves. `conclude`
+    takes the verdicts, and gives the finding in one sentence that the page of a run opens with; most have none.
     """
 
     name: str
@@ -48,6 +57,7 @@ class Experiment:
     tabulate: Callable[[Any], list[Table]]
     judge: Callable[[Any], list[Verdict]]
     prepare: Callable[[pd.DataFrame], Any] = _as_they_are
+    conclude: Callable[[list[Verdict]], Finding | None] = _none
 
     def _prepared(self, rows: pd.DataFrame) -> Any:
         """Return what is drawn, tabulated and judged.
@@ -61,7 +71,8 @@ class Experiment:
     def findings(self, rows: pd.DataFrame) -> Findings:
         """Return all that the rows show; they are prepared once."""
         prepared = self._prepared(rows)
-        return Findings(self.draw(prepared), self.tabulate(prepared), self.judge(prepared))
+        verdicts = self.judge(prepared)
+        return Findings(self.draw(prepared), self.tabulate(prepared), verdicts, self.conclude(verdicts))
 
     def figures(self, rows: pd.DataFrame) -> list[Figure]:
         """Return the figures of these rows."""

@@ -1,8 +1,8 @@
 """Specifications of data, of a sweep and of a trial: a law or a table, its sizes and options, without the seed.
 
-A specification is a frozen pydantic model, named by its `law`. Its `sample` returns the data set of a seed, and what
-its function in `kernel_collapse.data` would refuse is refused when it is made. That of a law is made of the law: its
-fields are those of the class.
+A specification is a frozen pydantic model, named by its `law`. Its `sample` returns the data set of a seed. A
+specification that its function in `kernel_collapse.data` would refuse is refused when it is made. The specification
+of a law has the fields of the class of the law.
 
 >>> from kernel_collapse.runs import laws
 >>> law = laws.StudentT(n=10, dim=3, df=2.5, imbalance=4)

@@ -1,7 +1,7 @@
 """What a trial measures: specifications of kernels and networks, each of which measures itself on a data set.
 
-A specification is a frozen pydantic model, named by its `kernel`. Its `measure` returns what is stored: NC1 under
-every weighting, and whatever certifies it. A new measurement is a class that `Measurement` lists.
+A specification is a frozen pydantic model, named by its `kernel`. Its `measure` returns the results to store: NC1
+under every weighting, and the numbers that certify it. A new measurement is a class that `Measurement` lists.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run as it is read: what it is of, its rows, and the one table that everybody reads."""
+"""A run as it is read: its description, its rows, and the one table that all code reads."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class Run:
 
 
 def results(folder: str | Path) -> pd.DataFrame:
-    """Return the trials of a run as a tidy table: a row a trial, a column each parameter and result.
+    """Return the trials of a run as a tidy table, with one row per trial and one column per parameter and result.
 
     Parameters
     ----------
@@ -196,10 +196,11 @@ def results(folder: str | Path) -> pd.DataFrame:
     -------
     DataFrame
         In the order of the sweep. A column that does not apply to a trial is missing there (NaN or None); trials that
-        failed or ran into their time limit have ``status`` "failed" or "timeout", a ``message`` and no numbers.
-        Rows that are damaged are left out, named in ``frame.attrs["damaged"]`` and by a `DamagedRows` warning.
-        ``frame.attrs["columns"]`` holds meaning and unit of every column, `describe_columns` the same as a table. Of a
-        sweep these are the trials that its file named when it was last run; rows of others stay in the folder.
+        failed or ran into their time limit have ``status`` "failed" or "timeout", a ``message`` and no numbers. Rows
+        that are damaged are left out, named in ``frame.attrs["damaged"]`` and by a `DamagedRows` warning.
+        ``frame.attrs["columns"]`` holds the meaning and unit of every column; `describe_columns` returns the same as
+        a table. For a sweep the table contains the trials that its file named when it was last run. The rows of other
+        trials stay in the folder.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Results in SQLite: one row a trial, written once and at once, never lost.
 
-The file is ``results.sqlite`` in the folder of the run. One process writes at a time, in WAL mode and with a commit
-a row, so that a run killed at any moment has kept all that it had finished; any number may read meanwhile. Who reads
-has the rows of one moment, in memory, and touches neither the file nor its folder.
+The file is ``results.sqlite`` in the folder of the run. One process writes at a time, in WAL mode and with one commit
+per row. A run that is killed therefore keeps every trial that it had finished. Any number of processes may read
+meanwhile. A reader has the rows of one moment in memory and touches neither the file nor its folder.
 """
 
 from __future__ import annotations

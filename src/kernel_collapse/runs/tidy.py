@@ -61,12 +61,13 @@ MEASUREMENT = {
     "width": ("hidden units of a layer", "units"),
     "fitted": ("kernel that every layer of a deep RFM fits", ""),
     "bandwidth": ("bandwidth of that kernel, for rows of unit length", ""),
-    "ridge": ("what is added to the diagonal of that kernel", ""),
+    "ridge": ("number that is added to the diagonal of that kernel", ""),
     "fits": ("fits of each layer of a deep RFM", ""),
     "targets": ("targets of the data, or one-hot ones of -1 and 1", ""),
+    "constant": ("constant feature beside those of the data", "features"),
     "label_term": ("term of the labels in the equations of state", ""),
     "starts": ("starts of the solver", ""),
-    "target_accuracy": ("relative Monte Carlo error of NC1 that was aimed at", ""),
+    "target_accuracy": ("relative Monte Carlo error of NC1 that was requested", ""),
     "sampler": ("sampler of the posterior", ""),
     "chains": ("chains of the sampler", "chains"),
     "draws": ("draws of each chain", "draws"),
@@ -78,10 +79,10 @@ MEASUREMENT = {
     "precision": ("floating-point numbers of training", ""),
     "loss_function": ("loss that training minimises", ""),
     "optimiser": ("method of descent", ""),
-    "probes": ("epochs at which the network was looked at", "epochs"),
+    "probes": ("epochs at which the network was measured", "epochs"),
 }
 _NAMES = {
-    "paper": "classes by size within, alike between",
+    "paper": "classes weighted by size within, equally between",
     "sample": "classes by size",
     "class": "classes alike",
     "published": "as the published code weights them",
@@ -113,21 +114,21 @@ OUTCOME = {
     "evaluations": ("evaluations of the free energy", ""),
     "iterations": ("iterations of the solver", ""),
     "free_energy_gain": (
-        "free energy of the prior less that of the solution, per unit; at depth 2 and more in nats",
+        "free energy of the prior minus that of the solution, per unit; at depth 2 and more in nats",
         "",
     ),
     "largest_eigenvalue": ("largest eigenvalue of the weights' covariance, over the prior's", ""),
     "smallest_eigenvalue": ("smallest eigenvalue of the weights' covariance, over the prior's", ""),
     "smallest_pivot": ("smallest pivot of the factorised matrix", ""),
     "same_minimum": ("1 where every start ended in the same minimum", ""),
-    "minima_spread": ("largest free energy of the starts' minima less the smallest", ""),
+    "minima_spread": ("largest minus smallest free energy of the minima of the starts", ""),
     "layer_nc1": ("NC1 of every hidden layer, a list", ""),
     "layer_nc1_error": ("Monte Carlo standard error of layer_nc1, a list", ""),
     "layer_nc1_input": ("NC1 of the input of every layer, rows of unit length, a list", ""),
     "layer_nc1_agop": ("NC1 after the root of the average gradient outer product of every layer, a list", ""),
     "condition": ("condition number of the kernel that the last layer fits", ""),
     "training_error": (
-        "root mean square of the last layer's outputs less targets, over that of the targets",
+        "root mean square of the last layer's outputs minus targets, over that of the targets",
         "",
     ),
     "training_accuracy": ("share of the samples whose output is nearest to the target of their class", ""),
@@ -147,7 +148,10 @@ OUTCOME = {
     "nc2_angles": ("standard deviation of the cosines between class means", ""),
     "nc3": ("distance of classifier times class means to the simplex", ""),
     "nc3_cosine": ("cosine between classifier and class means", ""),
-    "nc4": ("share of the samples whose nearest class mean is the class decided for", ""),
+    "nc4": (
+        "share of the samples for which the nearest class mean and the classifier choose the same class",
+        "",
+    ),
     "path_epochs": ("epochs of the curves, a list", "epochs"),
     "path_nc1": ("NC1 at these epochs, a list of the layers", ""),
     "path_loss": ("loss at these epochs", ""),
@@ -203,13 +207,13 @@ class Meanings(dict[str, dict[str, str]]):
 
 
 def describe_columns() -> pd.DataFrame:
-    """Return what the columns of `results` mean, and their units, where they have one.
+    """Return the meanings of the columns of `results`, and their units if they have one.
 
     Examples
     --------
     >>> import kernel_collapse as kc
     >>> kc.describe_columns().loc["nc1_paper", "meaning"]
-    'NC1 = tr S_W / tr S_B, 0 at collapse; classes by size within, alike between'
+    'NC1 = tr S_W / tr S_B, 0 at collapse; classes weighted by size within, equally between'
     """
     import pandas as pd
 

@@ -1,7 +1,7 @@
 """A trial: which data, which measurement, which seed. Its key names its row in the store.
 
-A trial is a pydantic model, so that what a user writes is checked before any work, and is identified by the
-hash of its content: the same trial has the same key in every experiment, run and version of this program.
+A trial is a pydantic model, so the user's input is checked before any work. It is identified by the hash of its
+content. The same trial has the same key in every experiment, run and version of this program.
 """
 
 from __future__ import annotations

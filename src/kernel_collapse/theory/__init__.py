@@ -1,7 +1,7 @@
 """Collapse of Gaussian mixtures in expectation: no data, no Gram matrix.
 
-`expected_nc1` is exact to an error that it returns; `far_separated_nc1` and `large_dimension_nc1` are the limits that
-say why it is what it is.
+`expected_nc1` is exact to an error that it returns. `far_separated_nc1` and `large_dimension_nc1` are limits that
+explain its value.
 """
 
 from kernel_collapse.theory._asymptotics import far_separated_nc1, large_dimension_nc1

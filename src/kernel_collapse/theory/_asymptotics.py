@@ -45,7 +45,7 @@ def large_dimension_nc1(
     class_shares: Sequence[float] | None = None,
     weighting: Weighting = "paper",
 ) -> NC1:
-    r"""Return E tr S_W / E tr S_B for many dimensions, where lengths and angles of samples concentrate.
+    r"""Return E tr S_W / E tr S_B for many dimensions, in which lengths and angles of samples concentrate.
 
     With means and variances per coordinate that stay as they are while d grows, ``|x|^2/d`` approaches
     ``(|mu|^2 + tr S)/d`` and x.y/d of independent samples approaches mu.nu/d, with fluctuations of order d^(-1/2) and
@@ -118,7 +118,7 @@ def far_separated_nc1(
     class_shares: Sequence[float] | None = None,
     weighting: Weighting = "paper",
 ) -> NC1:
-    r"""Return E tr S_W / E tr S_B for classes whose means are far apart beside their spread.
+    r"""Return E tr S_W / E tr S_B for classes whose means are far apart compared with their spread.
 
     A class is then a point, to first order, and its features vary by their gradient times the noise. With S the
     covariance of a class, mu its mean, alpha = sigma_w^2/d and ``q = alpha |mu|^2 + sigma_b^2``, its spread is::
@@ -153,7 +153,7 @@ def far_separated_nc1(
     Raises
     ------
     ValueError
-        If a class has mean 0, so that nothing is far from it without a bias, or a parameter is out of its range.
+        If a class has mean 0 and there is no bias, or a parameter is out of its range.
 
     Examples
     --------

@@ -93,11 +93,12 @@ def expected_nc1(
     r"""Return E tr S_W / E tr S_B of the kernel of a wide network of one hidden layer on a Gaussian mixture.
 
     No data are sampled. For independent x and x' the expectation of E_w[phi(w.x) phi(w.x')] is E_w[m_c(w) m_c'(w)]
-    with m_c(w) = E phi(w.x), a Gaussian expectation in one variable; and likewise for the NTK. What is left is an
-    expectation over the weights of one unit. The mean of n_c samples has the expected squared norm diag / n_c +
-    (1 - 1/n_c) off-diagonal.
+    with m_c(w) = E phi(w.x), a Gaussian expectation in one variable; and likewise for the NTK. The remaining
+    computation is an expectation over the weights of one unit. The mean of n_c samples has the expected squared norm
+    diag / n_c + (1 - 1/n_c) off-diagonal.
 
-    It is a ratio of expectations, which is what the mean of ratios over many data sets approaches as the classes grow.
+    The result is a ratio of expectations. The mean of the ratios over many data sets approaches it as the classes
+    grow.
 
     Parameters
     ----------
@@ -106,8 +107,9 @@ def expected_nc1(
     kernel : {"nngp", "ntk"}, NNGP or NTK
         `kernel_collapse.nngp` (of the features) or `kernel_collapse.ntk`; or a kernel with its own parameters.
     activation : str or Activation, optional
-        erf by default. erf, ReLU and identity have closed forms. Of any other, phi is integrated numerically, split
-        at the points of its attribute `kinks` if it has one, and the NTK takes its `kappa_c` as well.
+        erf by default. erf, ReLU and identity have closed forms. For any other activation phi is integrated
+        numerically. The integral is split at the points of its attribute `kinks`, if it has one. The NTK also needs
+        its `kappa_c`.
     depth : int
         Number of hidden layers; must be 1.
     weight_variance, bias_variance : float
@@ -115,7 +117,7 @@ def expected_nc1(
     class_sizes : sequence of C int, optional
         Samples in each class. By default the limit of infinitely many.
     class_shares : sequence of C float, optional
-        In that limit, the share of each class in proportion; equal by default.
+        The shares of the classes in that limit, up to a factor; equal by default.
     weighting : {"paper", "sample", "class", "published"}
         As for `kernel_collapse.nc1`.
     method : {"auto", "quadrature", "qmc"}
@@ -125,7 +127,7 @@ def expected_nc1(
     accuracy : float, optional
         Relative error of the ratio to reach; 1e-6 for quadrature and 1e-3 for qmc by default.
     max_points : int, optional
-        Most nodes of a rule, or points of all scramblings.
+        Largest number of nodes of a rule, or of points of all scramblings.
     seed : int
         Seed of the scramblings.
 

@@ -86,14 +86,14 @@ def gaussian_mixture(
 ) -> GaussianMixture:
     """Return the law of the samples of `kernel_collapse.data.gaussian_classes` with the same arguments.
 
-    Nothing of the size dim x dim is made of numbers or vectors, so `dim` may be large.
+    If you give numbers or vectors, no array of size dim x dim is made, so `dim` may be large.
 
     Parameters
     ----------
     dim : int
         Number of features d, at most 10^8.
     class_means : sequence of C numbers or of C arrays of shape (dim,)
-        A number stands for the same mean in every coordinate. The default is the paper's D1.
+        A number means the same mean in every coordinate. The default is the paper's D1.
     class_stds : number, or sequence of C numbers or of C arrays of shape (dim,)
         Standard deviation in every coordinate.
     class_covariances : sequence of C numbers, of shape (dim,) or of shape (dim, dim), optional
@@ -140,7 +140,7 @@ def _refuse_beyond(values: np.ndarray, what: str) -> np.ndarray:
         raise InputError(
             what,
             f"{np.abs(values).max():.3g}",
-            f"at most {LARGEST:g}, for its square must be finite",
+            f"at most {LARGEST:g}, because its square must be finite",
             "scale it down",
             verb="reaches",
         )

@@ -1,6 +1,6 @@
-"""Collapse of PyTorch models: their layers recorded while they train, and set beside the kernels of the same data.
+"""Collapse of PyTorch models: their layers are recorded during training and compared with kernels of the same data.
 
-The only part of the library that uses PyTorch; `kernel_collapse` imports it when it is first asked for.
+It is the only part of the library that uses PyTorch. `kernel_collapse` imports it at the first use.
 """
 
 from kernel_collapse import _extras

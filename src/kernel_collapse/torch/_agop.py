@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,13 @@ from kernel_collapse.torch._hooks import called_times, evaluating
 from kernel_collapse.torch._names import matching, unwrapped
 from kernel_collapse.torch._tangent import logits_of
 
-__all__ = ["agop"]
+__all__ = ["agop", "outer_products"]
 
 
 def agop(model: nn.Module, inputs: Any, *, layer: str | None = None) -> Float[np.ndarray, "d d"]:
     r"""Return the average gradient outer product of a model, (1/n) sum_ak grad f_k(x_a) grad f_k(x_a)'.
 
-    The gradients are those of the outputs in what a module is given, in evaluation.
+    The gradients are those of the outputs with respect to the input of a module, in evaluation mode.
 
     Parameters
     ----------
@@ -36,8 +37,8 @@ def agop(model: nn.Module, inputs: Any, *, layer: str | None = None) -> Float[np
     Returns
     -------
     ndarray, shape (d, d)
-        To be set beside W'W of a linear layer: `kernel_collapse.rfm.feature_ansatz`. The gradients are in the
-        precision of the model, their products are summed in float64.
+        Compare it with W'W of a linear layer by `kernel_collapse.rfm.feature_ansatz`. The gradients are in the
+        precision of the model. Their products are summed in float64.
 
     Raises
     ------
@@ -60,30 +61,61 @@ def agop(model: nn.Module, inputs: Any, *, layer: str | None = None) -> Float[np
     True
     """
     plain = unwrapped(model)
-    with evaluating(plain), torch.enable_grad():
-        given = moved(inputs, device_of(plain, alone=True))
-        outputs, at = _passed(plain, given, layer)
-        rows = at.flatten(1) if at.ndim > 1 else at[:, None]
-        dim = rows.shape[1]
-        _memory.require(16.0 * dim * dim, f"the AGOP of {dim} features", "take a layer of fewer")
-        total = torch.zeros((dim, dim), dtype=torch.float64, device=at.device)
+    names = None if layer is None else _one(plain, layer)
+    with evaluating(plain):
+        ((total, n),) = outer_products(plain, moved(inputs, device_of(plain, alone=True)), names).values()
+    return (total / n).cpu().numpy()
+
+
+def _one(model: nn.Module, layer: str) -> list[str]:
+    names = matching(model, layer, "layer")
+    if len(names) > 1:
+        raise InputError.of("layer", layer, "the name of one module", f"as in layer={names[0]!r}")
+    return names
+
+
+def outer_products(
+    model: nn.Module, inputs: Any, names: Sequence[str] | None
+) -> dict[str, tuple[torch.Tensor, int]]:
+    """Return of each module the sum of the outer products of gradients in what it is given, and of how many samples.
+
+    Without names it is that in the inputs of the model, under the name "". The model is in evaluation.
+    """
+    with torch.enable_grad():
+        outputs, at = _passed(model, inputs, names)
+        rows = {name: given.flatten(1) if given.ndim > 1 else given[:, None] for name, given in at.items()}
+        totals = {name: _nothing(given) for name, given in rows.items()}
         for k in range(outputs.shape[1]):
-            last = k == outputs.shape[1] - 1
-            (found,) = torch.autograd.grad(
-                outputs[:, k].sum(), at, retain_graph=not last, allow_unused=True, materialize_grads=True
+            found = torch.autograd.grad(
+                outputs[:, k].sum(),
+                [*at.values()],
+                retain_graph=k < outputs.shape[1] - 1,
+                allow_unused=True,
+                materialize_grads=True,
             )
-            jacobian = found.reshape(len(rows), dim).to(torch.float64)
-            total += jacobian.T @ jacobian
-        if not bool(torch.isfinite(total).all()):
-            raise InputError(
-                "a gradient", "not finite", "finite gradients", "look at the weights of the model"
-            )
-        return (total / len(rows)).cpu().numpy()
+            for name, gradient in zip(at, found, strict=True):
+                jacobian = gradient.reshape(rows[name].shape).to(torch.float64)
+                totals[name] += jacobian.T @ jacobian
+    if not all(bool(torch.isfinite(total).all()) for total in totals.values()):
+        raise InputError("a gradient", "not finite", "finite gradients", "look at the weights of the model")
+    return {name: (total, len(rows[name])) for name, total in totals.items()}
 
 
-def _passed(model: nn.Module, inputs: Any, layer: str | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the outputs and the tensor that they are derived by: what a module is given, cut off from its past."""
-    if layer is None:
+def _nothing(rows: torch.Tensor) -> torch.Tensor:
+    """Return zeros for the outer products of rows, for which there must be memory."""
+    dim = rows.shape[1]
+    _memory.require(16.0 * dim * dim, f"the AGOP of {dim} features", "take a layer of fewer")
+    return torch.zeros((dim, dim), dtype=torch.float64, device=rows.device)
+
+
+def _passed(
+    model: nn.Module, inputs: Any, names: Sequence[str] | None
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return the outputs and the tensors that they are derived by: what modules are given.
+
+    That of a module alone is cut off from its past; of several each leads to the next.
+    """
+    if names is None:
         if not isinstance(inputs, torch.Tensor) or not inputs.is_floating_point():
             raise InputError(
                 "inputs",
@@ -93,23 +125,28 @@ def _passed(model: nn.Module, inputs: Any, layer: str | None) -> tuple[torch.Ten
                 verb="are",
             )
         start = inputs.detach().clone().requires_grad_(True)
-        return logits_of(called(model, start)), start
-    (name, *others) = matching(model, layer, "layer")
-    if others:
-        raise InputError.of("layer", layer, "the name of one module", f"as in layer={name!r}")
-    seen: list[torch.Tensor] = []
+        return logits_of(called(model, start)), {"": start}
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in names}
 
-    def hook(module: nn.Module, arguments: Any, keywords: Any) -> Any:
-        if keywords or len(arguments) != 1 or not isinstance(arguments[0], torch.Tensor):
-            raise InputError(f"layer {name!r}", "called with several values", "one tensor")
-        seen.append(arguments[0].detach().clone().requires_grad_(True))
-        return (seen[-1],), keywords
+    def tap(name: str) -> Any:
+        def hook(module: nn.Module, arguments: Any, keywords: Any) -> Any:
+            if keywords or len(arguments) != 1 or not isinstance(arguments[0], torch.Tensor):
+                raise InputError(f"layer {name!r}", "called with several values", "one tensor")
+            given = arguments[0]
+            joined = len(names) > 1 and given.requires_grad
+            seen[name].append(given.clone() if joined else given.detach().clone().requires_grad_(True))
+            return (seen[name][-1],), keywords
 
-    handle = dict(model.named_modules())[name].register_forward_pre_hook(hook, with_kwargs=True)
+        return hook
+
+    modules = dict(model.named_modules())
+    handles = [modules[name].register_forward_pre_hook(tap(name), with_kwargs=True) for name in names]
     try:
         outputs = logits_of(called(model, inputs))
     finally:
-        handle.remove()
-    if len(seen) != 1:
-        raise called_times(name, len(seen))
-    return outputs, seen[0]
+        for handle in handles:
+            handle.remove()
+    for name, given in seen.items():
+        if len(given) != 1:
+            raise called_times(name, len(given))
+    return outputs, {name: given for name, (given,) in seen.items()}

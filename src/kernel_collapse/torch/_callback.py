@@ -23,10 +23,9 @@ PREVIOUS = "previous"
 class Callback:
     """Record a model at chosen epochs while it trains.
 
-    In a loop of one's own it is called: ``callback(model, epoch)``. PyTorch Lightning
-    (``Trainer(callbacks=[callback])``) and the Trainer of Hugging Face (``Trainer(callbacks=[callback])``) call it by
-    their hooks, at the start, which is epoch 0, and at the end of each epoch, where an epoch is the number of those
-    completed. Neither package is needed.
+    In your own loop call ``callback(model, epoch)``. PyTorch Lightning (``Trainer(callbacks=[callback])``) and the
+    Trainer of Hugging Face (``Trainer(callbacks=[callback])``) call it by their hooks: at the start, which is epoch
+    0, and at the end of each epoch. An epoch is then the number of completed epochs. Neither package is needed.
 
     Parameters
     ----------
@@ -35,18 +34,19 @@ class Callback:
     layers : str or sequence of str
         As for `record`.
     epochs : int, sequence or callable, optional
-        When to record: every so many epochs, from 0; at those listed; or where a function of the epoch is true. By
-        default at each.
+        When to record: every so many epochs, from 0; at the listed epochs; or whenever a function of the epoch is
+        true. By default at every epoch.
     decide : {"second pass", "previous", "none"} or Record
         As for `record`; "previous" takes the class means of the newest record, if there is one with the same layers,
         and saves the second pass.
     path : path-like, optional
         An .npz file to which the history is saved after each record.
     history : History, optional
-        To go on with, as of a job that was stopped: ``History.load(path)``. Epochs that it has are not recorded again.
+        A history to continue, such as that of a job that was stopped: ``History.load(path)``. Epochs that it contains
+        are not recorded again.
     **options
         As for `record`: `reduce`, `n_classes`, `classifier`, `metrics`, `weighting`, `split`, `autocast`, `processes`,
-        `progress`.
+        `ansatz`, `progress`.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Callback:
     Raises
     ------
     ValueError
-        If an option is unknown or out of its range; what `record` refuses is refused when it records.
+        If an option is unknown or out of its range. Errors of `record` are raised when the callback records.
 
     Examples
     --------
@@ -173,6 +173,7 @@ OPTIONS = (
     "split",
     "autocast",
     "processes",
+    "ansatz",
     "progress",
 )
 

@@ -37,12 +37,12 @@ ROWS = 256
 
 @dataclass(frozen=True)
 class Compared:
-    """What one kernel says of the samples.
+    """The results of one kernel.
 
     Attributes
     ----------
     source : {"data", "model"}
-        Whether the kernel is one of the inputs alone, or comes from the model.
+        Whether the kernel depends on the inputs only or comes from the model.
     nc1, nc1_error : float
         tr S_W / tr S_B under the kernel, and the standard error that a projection of gradients brings: 0 without one.
     alignment : float
@@ -74,7 +74,7 @@ class Comparison(Mapping[str, Compared]):
     ----------
     kernels : dict of str to Compared
     grams : dict of str to ndarray, shape (n, n)
-        Their Gram matrices, for whatever else is asked of them.
+        Their Gram matrices, for any other metric.
     labels : ndarray, shape (n,)
         Of the samples.
 
@@ -139,7 +139,7 @@ def compare(
     seed: int = 0,
     split: Split | None = None,
 ) -> Comparison:
-    r"""Return what kernels of the data and kernels of a model say of the same samples.
+    r"""Compare kernels of the data with kernels of a model on the same samples.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def compare(
         Whether to add the empirical NTK of the model, `kernel_collapse.torch.empirical_ntk`; a number is the size of
         its projection, for large models.
     samples : int
-        How many samples are drawn from the loader, which is gone through once; all of them if it has fewer.
+        How many samples are drawn from the loader. The loader is read once. If it has fewer samples, all are taken.
     seed : int
         Of the draw, and of the projection.
 
@@ -175,7 +175,7 @@ def compare(
 
     Notes
     -----
-    NC1 needs samples in numbers that are large beside the classes: of a part of the data it is that of the part.
+    NC1 needs many more samples than classes. NC1 of a part of the data is that of the part.
 
     Examples
     --------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import Weighting
 from kernel_collapse.recording import Alone, Batch, Progress, Record, Wanted, collect, refuse_decide
+from kernel_collapse.torch._ansatz import ansatz_of, linear_layers
 from kernel_collapse.torch._batches import Split, called, device_of, moved, precision, split_batch
 from kernel_collapse.torch._features import Reduce
 from kernel_collapse.torch._hooks import Taps, evaluating
@@ -40,50 +42,56 @@ def record(
     split: Split | None = None,
     autocast: torch.dtype | None = None,
     processes: str = "merged",
+    ansatz: str | Sequence[str] | None = None,
     progress: bool | Callable[[int, int | None], Any] | None = None,
 ) -> Record:
     r"""Return every metric of neural collapse of layers of a PyTorch model.
 
-    The model is put into evaluation, without gradients; its training flags, hooks and the random state are as before
-    afterwards, also after an error. Batches go to the device of the model, and features from there into float64, in
-    which all is added up; features of all samples are never held at once.
+    The model is put into evaluation mode, without gradients. Afterwards its training flags, hooks and the random
+    state are as before, also after an error. Batches go to the device of the model. Features are converted to float64
+    and added up. The features of all samples are never held at once.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Also in DistributedDataParallel, DataParallel or torch.compile, which are taken off.
+        The model. Wrappers by DistributedDataParallel, DataParallel or torch.compile are removed.
     loader : iterable
         Of pairs (inputs, labels) or dicts with "labels": a DataLoader, a list of batches. Labels are class numbers, 0
         to C - 1. Inputs that are a dict are given by name, a tuple one by one.
     layers : str or sequence of str
-        What is recorded: names of modules, whose output it is; patterns, in which ``*`` stays within a level of a name
-        and ``**`` does not; "all activations"; "input of NAME", what a module is given; "before the last linear
-        layer", which is found. With "!" before it a layer is left out again.
+        The layers to record: names of modules (their output is recorded); patterns, in which ``*`` stays within a
+        level of a name and ``**`` does not; "all activations"; "input of NAME", the input of a module; "before the
+        last linear layer", which is found automatically. A name after "!" is left out again.
     reduce : str, callable or mapping, optional
-        What becomes of features of more than two dimensions, or which differs by layer in a mapping: "flatten";
+        How features of more than two dimensions are reduced, or a mapping that says so for each layer: "flatten";
         "pool", the mean over positions of (samples, channels, ...); "mean token", "first token", "last token" of
         (samples, tokens, features); or a function of what the layer returns. There is no default.
     n_classes : int, optional
         Number of classes C; by default the outputs of the last linear layer.
     classifier : str or False, optional
-        Name of the last linear layer. By default the one that is called last, if its output has the shape of the
-        model's; False for none. Its weights and bias are in the metrics of the features that it is given (NC3 and its
-        kin), and its output decides for a class in `nc4` and `accuracy` of every layer.
+        Name of the last linear layer. By default it is the one that is called last, if its output has the shape of
+        the model's output. False means none. Its weights and bias enter the metrics of the features that it receives
+        (NC3 and its kin). Its output chooses the class in `nc4` and `accuracy` of every layer.
     decide : {"second pass", "none"} or Record
-        `nc4` and `ncm_accuracy` need the class means first: a second pass over the loader, none of the two, or the
-        class means of a record before (of the last epoch, say). `Record.decided` says which was used.
+        `nc4` and `ncm_accuracy` need the class means first. The options are a second pass over the loader, leaving
+        both out, or the class means of an earlier record (for example of the last epoch). `Record.decided` says which
+        was used.
     metrics : {"all", "traces"}
         "traces" keeps no scatter within the classes, p^2 numbers a layer; see `kernel_collapse.Accumulator`.
     weighting
         As for `kernel_collapse.collapse`.
     split : callable, optional
-        Of a batch, returns the pair (inputs, labels), for loaders of anything else. Inputs are moved to the device of
-        the model all the same, if it is on one.
+        A function that takes a batch and returns the pair (inputs, labels), for loaders of anything else. The inputs
+        are still moved to the device of the model, if it is on one.
     autocast : torch.dtype, optional
         Run under `torch.autocast` of that type. By default an autocast that surrounds the call is respected.
     processes : {"merged", "alone"}
         Under `torch.distributed`, every process must call this with its own samples, and each gets the record of all.
         "alone": this process is the only one that calls.
+    ansatz : str or sequence of str, optional
+        Linear layers, as `layers` names them or "all linear layers", whose W'W is set beside the root of the average
+        gradient outer product in what they are given (`kernel_collapse.torch.agop`): `Record.ansatz`. It takes a pass
+        with gradients more, in the precision of the model.
     progress : bool or callable
         True draws a bar; a function is called as progress(done, total) with numbers of batches.
 
@@ -102,8 +110,8 @@ def record(
 
     Notes
     -----
-    A loader that shuffles or augments is another one in the second pass. A DistributedSampler repeats samples to give
-    each process as many; they are counted twice.
+    A loader that shuffles or augments gives other samples in the second pass. A DistributedSampler repeats
+    samples so that each process has the same number; the repeated samples are counted twice.
 
     Examples
     --------
@@ -121,7 +129,9 @@ def record(
     _validate.choice(metrics, ("all", "traces"), "metrics")
     plain = unwrapped(model)
     refuse_decide(decide, loader)
-    together = Together() if processes == "merged" and are_several() else Alone()
+    several = processes == "merged" and are_several()
+    linear = [] if ansatz is None else linear_layers(plain, ansatz, loader, several)
+    together = Together() if several else Alone()
     with evaluating(plain):
         reader: _Reader | None = None
         failed: Exception | None = None
@@ -144,13 +154,14 @@ def record(
         assert reader is not None
         shown = Progress(progress, _total(loader, decide))
         try:
-            return collect(
+            found = collect(
                 lambda: reader.batches(shown),
                 Wanted(reader.n_classes, metrics, weighting, decide),
                 lambda _: reader.classifiers(),
                 together,
                 reader.plan.classifier,
             )
+            return replace(found, ansatz=ansatz_of(plain, loader, linear, split)) if linear else found
         finally:
             shown.close()
 

@@ -59,7 +59,7 @@ class TangentKernel:
 def empirical_ntk(
     model: nn.Module, inputs: Any, *, projection: int | None = None, seed: int = 0
 ) -> TangentKernel:
-    r"""Return the neural tangent kernel of a PyTorch model with the weights that it has.
+    r"""Return the neural tangent kernel of a PyTorch model at its present weights.
 
     (1/C) sum_k <grad f_k(x), grad f_k(x')> over all parameters that require gradients, in evaluation. The Jacobian of
     all samples, outputs and parameters is never held: parameters are taken in blocks, one output at a time.

@@ -19,6 +19,7 @@ from kernel_collapse_paper.experiments import (
     deep_kernels,
     deep_widths,
     depth,
+    feature_learning,
     finite_width_ntk,
     images,
     limiting_kernels,
@@ -50,6 +51,7 @@ REGISTRY: dict[str, Experiment] = {
         deep_widths.EXPERIMENT,
         deep_data.EXPERIMENT,
         images.EXPERIMENT,
+        feature_learning.EXPERIMENT,
         finite_width_ntk.EXPERIMENT,
         training_path.EXPERIMENT,
     )

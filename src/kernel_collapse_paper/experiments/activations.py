@@ -64,7 +64,7 @@ LAWS: dict[str, tuple[type[Any], dict[str, float]]] = {
 }
 DIM = 8
 KERNELS = ("nngp", "ntk")
-#: Samples, depths, seeds. The integrals of elu take longer than all others together.
+#: Samples, depths, seeds. The integrals of elu take as long as all others together.
 GRIDS: dict[Preset, tuple[int, tuple[int, ...], int]] = {
     "quick": (64, (1, 2, 3, 5), 4),
     "paper": (128, (1, 2, 3, 4, 5), 10),
@@ -375,13 +375,13 @@ def _predicts(single: pd.DataFrame, means: pd.DataFrame, what: str) -> Verdict:
         chances.append(shuffled(cell, [what], "log_nc1") if row.r2_out >= ENOUGH else np.nan)
     table = table.assign(chance=chances)
     yes = (table["r2_out"] >= ENOUGH) & (table["chance"] <= allowed)
-    table = table.assign(verdict=np.where(yes, "holds", "fails"))
+    names = [f"{row.data}, {KERNEL_NAMES[row.kernel]}" for row in table.itertuples()]
+    table = table.assign(cell=names, verdict=np.where(yes, "holds", "fails"))
     claim = (
         f"The {NAMED[what]} alone predicts how collapsed an activation is (R² ≥ {ENOUGH:g} leaving one out)."
     )
     if table.empty:
         return Verdict(claim, "undecided", "Too few finished trials to compare.", TEST, table)
-    status = "holds" if yes.all() else "holds in part" if yes.any() else "does not hold"
     least, most = (table.loc[table["r2_out"].agg(which)] for which in ("idxmin", "idxmax"))
     where = "; ".join(f"{row.data} {KERNEL_NAMES[row.kernel]}" for row in table[yes].itertuples())
     answer = f"In {int(yes.sum())} of {len(table)} cells" + (f" ({where})" if where else "")
@@ -394,7 +394,7 @@ def _predicts(single: pd.DataFrame, means: pd.DataFrame, what: str) -> Verdict:
         "standard deviation. Without the even activations R² reaches "
         f"{ENOUGH:g} in {int((table['r2_out_uneven'] >= ENOUGH).sum())} of them."
     )
-    return Verdict(claim, status, answer, TEST, table)
+    return Verdict.of_cells(claim, answer, TEST, table)
 
 
 def _signed(value: float) -> str:

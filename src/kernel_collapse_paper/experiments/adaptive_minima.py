@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import cycle
 
+import numpy as np
 import pandas as pd
 
 from kernel_collapse import data
@@ -100,7 +101,6 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     done = _done(rows)
     same = int(done["same_minimum"].sum())
     shares = [f"{law} {int(part['same_minimum'].sum())} of {len(part)}" for law, part in done.groupby("law")]
-    status = "holds" if same == len(done) else "holds in part" if same else "does not hold"
     columns = [
         "law",
         "n",
@@ -112,13 +112,19 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         "free_energy_gain",
         "same_minimum",
     ]
+    evidence = done[columns].assign(
+        cell=[
+            f"{row.law}, d={row.dim}, width {row.width:g}, σ²={row.noise_variance:g}, seed {row.seed}"
+            for row in done.itertuples()
+        ],
+        verdict=np.where(done["same_minimum"] == 1, "holds", "fails"),
+    )
     return [
-        Verdict(
+        Verdict.of_cells(
             "Every start of the descent finds the same minimum.",
-            status,
             f"In {same} of {len(done)} problems ({', '.join(shares)}).",
             "Free energies of the four solutions agree to 1e-6 of what was gained over the NNGP.",
-            done[columns],
+            evidence,
         )
     ]
 

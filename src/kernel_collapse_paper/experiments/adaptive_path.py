@@ -143,14 +143,16 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     path = _path(rows)
     logs = np.log10(path["nc1_paper"].to_numpy())
     steps = np.diff(logs)
+    falls = steps < -TIE
+    held = int(falls.sum())
     evidence = path[["width", "nc1_paper"]].assign(change=np.append(np.nan, steps))
-    held = int((steps < -TIE).sum())
-    status = "holds" if held == len(steps) else "holds in part" if held else "does not hold"
+    evidence["cell"] = [f"to width {width:g}" for width in path["width"]]
+    evidence["verdict"] = ["", *np.where(falls, "holds", "fails")]
     answer = f"In {held} of {len(steps)} steps; from NC1 {10 ** logs[0]:.4g} to {10 ** logs[-1]:.4g}."
     test = "One sample and no repeats: the change of log10 NC1 from each width to the next."
     return [
-        Verdict(
-            "NC1 of the adaptive kernel falls with every step down in width.", status, answer, test, evidence
+        Verdict.of_cells(
+            "NC1 of the adaptive kernel falls with every step down in width.", answer, test, evidence
         )
     ]
 

@@ -121,19 +121,13 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         return [Verdict(claim, "undecided", "Too few finished trials to fit a slope.", test, table)]
     inside = (table["low"] > SLOPE - MARGIN) & (table["high"] < SLOPE + MARGIN)
     outside = (table["low"] > SLOPE + MARGIN) | (table["high"] < SLOPE - MARGIN)
-    table = table.assign(verdict=np.select([inside, outside], ["holds", "fails"], "undecided"))
-    held, total = int(inside.sum()), len(table)
-    status = (
-        "holds"
-        if held == total
-        else "holds in part"
-        if held
-        else "does not hold"
-        if outside.any()
-        else "undecided"
+    table = table.assign(
+        cell=[f"d={dim}" for dim in table["dim"]],
+        verdict=np.select([inside, outside], ["holds", "fails"], "undecided"),
     )
+    held, total = int(inside.sum()), len(table)
     answer = f"In {held} of {total} dimensions; slopes from {table['slope'].min():.3f} to {table['slope'].max():.3f}."
-    return [Verdict(claim, status, answer.replace("-", "−"), test, table)]
+    return [Verdict.of_cells(claim, answer.replace("-", "−"), test, table)]
 
 
 EXPERIMENT = Experiment(

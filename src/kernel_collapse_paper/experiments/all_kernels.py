@@ -11,12 +11,14 @@ from kernel_collapse import data
 from kernel_collapse.report import intervals
 from kernel_collapse.report.parts import Figure, Table, Verdict
 from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, at, means
-from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_NAMES, NAMES
+from kernel_collapse.report.style import KERNEL_COLOURS, KERNEL_NAMES
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import published as published_code
 from kernel_collapse_paper.experiments import topics
+from kernel_collapse_paper.experiments._nearest import nearest
+from kernel_collapse_paper.experiments.conclusions import Words, of_claims
 from kernel_collapse_paper.experiments.designs import name_balanced
 from kernel_collapse_paper.experiments.logs import with_logs
 from kernel_collapse_paper.experiments.looks import of_kernel
@@ -200,7 +202,15 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             FOLLOWS,
         ),
         follows("The posterior is as collapsed as a trained network, to 10 %.", "network", "posterior", NEAR),
-        _nearest(logs),
+        nearest(
+            "Of the kernels, the mean field is nearest to the trained network.",
+            logs,
+            CELLS,
+            ("ntk", "nngp", "adaptive-published", "adaptive", "mean-field"),
+            "mean-field",
+            KERNEL_NAMES,
+            name_balanced,
+        ),
         intervals.above_zero(
             "Weight decay to the posterior's mode collapses a network further than the posterior itself.",
             intervals.paired(of["network-decayed"], of["posterior"], "log_nc1", CELLS),
@@ -211,31 +221,6 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def _nearest(logs: pd.DataFrame) -> Verdict:
-    """Judge whether of all kernels the mean field is the nearest to the trained network, and name the nearest."""
-    claim = "Of the kernels, the mean field is nearest to the trained network."
-    test = "Mean over seeds of |log10 NC1(kernel) − log10 NC1(trained network)|; the smallest is the nearest."
-    candidates = ["ntk", "nngp", "adaptive-published", "adaptive", "mean-field"]
-    wide = logs.pivot_table(index=[*CELLS, "seed"], columns="kernel", values="log_nc1")
-    wide = wide.reindex(columns=[*candidates, "network"])
-    gaps = (
-        wide[candidates].sub(wide["network"], axis=0).abs().groupby(CELLS).mean().dropna(subset="mean-field")
-    )
-    if gaps.empty:
-        return Verdict(claim, "undecided", "No cell has both of them finished.", test, gaps.reset_index())
-    nearest = gaps.idxmin(axis=1)
-    held = int((nearest == "mean-field").sum())
-    status = "holds" if held == len(gaps) else "holds in part" if held else "does not hold"
-    counts = ", ".join(f"{NAMES[name]} {count}" for name, count in nearest.value_counts().items())
-    best = gaps.min(axis=1)
-    answer = (
-        f"Nearest in {held} of {len(gaps)} cells ({counts}). The nearest is off by {best.min():.3f} to "
-        f"{best.max():.3f} decades."
-    )
-    table = gaps.assign(nearest=nearest).rename(columns=KERNEL_NAMES).reset_index()
-    return Verdict(claim, status, answer, test, table)
-
-
 EXPERIMENT = Experiment(
     name="all-kernels",
     title="Kernels, posterior and networks on one axis",
@@ -244,4 +229,18 @@ EXPERIMENT = Experiment(
     draw=figures,
     tabulate=tables,
     judge=verdicts,
+    conclude=of_claims(
+        "all-kernels",
+        Words(
+            "The mean field gives",
+            "Kernels that adapt to the data explain collapse: the mean field over neurons gives the NC1 of the "
+            "posterior of networks to 3 %",
+            "The mean field over neurons misses the NC1 of the posterior of networks by more than 3 %",
+        ),
+        Words(
+            "The Gaussian equations",
+            "So do the Gaussian equations of state",
+            "The Gaussian equations of state do not come as near",
+        ),
+    ),
 )

@@ -17,6 +17,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
 from kernel_collapse_paper.experiments import limiting_kernels, topics
+from kernel_collapse_paper.experiments.conclusions import exceptions
 from kernel_collapse_paper.experiments.logs import of_depths
 
 
@@ -359,4 +360,9 @@ EXPERIMENT = Experiment(
     tabulate=tables,
     judge=verdicts,
     prepare=_prepare,
+    conclude=exceptions(
+        "beyond-gaussian-ntk-nngp",
+        "Some data reverse that order. The NTK is more collapsed than the NNGP on",
+        "That order holds on every other law too",
+    ),
 )

@@ -17,6 +17,7 @@ from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1, MeanFieldNC1, NetworkNC1, PosteriorNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import topics
+from kernel_collapse_paper.experiments.conclusions import Words, of_claims
 from kernel_collapse_paper.experiments.logs import of_depths
 from kernel_collapse_paper.experiments.looks import of_kernel
 
@@ -328,4 +329,17 @@ EXPERIMENT = Experiment(
     tabulate=tables,
     judge=verdicts,
     prepare=prepare,
+    conclude=of_claims(
+        "deep-kernels",
+        Words(
+            "Posterior: each hidden layer",
+            "With several hidden layers, each layer of the posterior is more collapsed than the one below",
+            "No layer of the posterior is more collapsed than the one below",
+        ),
+        Words(
+            "NNGP: each hidden layer",
+            "So is each layer of the NNGP",
+            "The NNGP does not adapt, and no layer of it is more collapsed than the one below",
+        ),
+    ),
 )

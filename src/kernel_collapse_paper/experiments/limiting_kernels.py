@@ -26,6 +26,7 @@ from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, Trial
 from kernel_collapse_paper.experiments import published as published_code
 from kernel_collapse_paper.experiments import topics
+from kernel_collapse_paper.experiments.conclusions import Words, of_claims
 from kernel_collapse_paper.experiments.designs import BALANCED, EIGHTHS, IMBALANCED, Design, Grid
 from kernel_collapse_paper.experiments.logs import with_logs
 from kernel_collapse_paper.experiments.looks import decades, of_kernel
@@ -313,7 +314,9 @@ def _weighting_matters(rows: pd.DataFrame) -> Verdict:
     )
 
 
-def _experiment(design: Design, question: str, figures: Callable[[pd.DataFrame], list[Figure]]) -> Experiment:
+def _experiment(
+    design: Design, question: str, figures: Callable[[pd.DataFrame], list[Figure]], **more: Any
+) -> Experiment:
     return Experiment(
         name=f"limiting-kernels-{design.name}",
         title=f"Limiting kernels, {design.name} classes",
@@ -322,6 +325,7 @@ def _experiment(design: Design, question: str, figures: Callable[[pd.DataFrame],
         draw=figures,
         tabulate=partial(_tables, design),
         judge=partial(_verdicts, design),
+        **more,
     )
 
 
@@ -330,6 +334,16 @@ EXPERIMENTS = (
         BALANCED,
         "Which limiting kernel is more collapsed, NNGP or NTK, erf or ReLU, over the data's size and dimension?",
         _figures_balanced,
+        conclude=of_claims(
+            "overview-D1",
+            Words(
+                "The NTK is not more collapsed",
+                "The kernel of lazy training does not explain collapse: the NTK is at no size and dimension more "
+                "collapsed than the NNGP, the kernel of the network at initialisation",
+                "Nowhere is the NTK shown to be at most as collapsed as the NNGP, the kernel of the network at "
+                "initialisation",
+            ),
+        ),
     ),
     _experiment(
         IMBALANCED,

@@ -213,18 +213,18 @@ def _agreement(table: pd.DataFrame) -> Verdict:
     )
     failed = table.loc[outside, "cell"].tolist()
     if len(table) == 0 or undecided.all():
-        status, answer = "undecided", "No cell has two seeds."
+        answer = "No cell has two seeds."
     else:
         gap = (table["log10 NC1, samples"] - table["log10 NC1, expected"]).abs()
-        status = "holds" if not failed else "does not hold"
+        held = int((table["verdict"] == "holds").sum())
         answer = (
-            f"In {len(table) - len(failed)} of {len(table)} cells both traces are within their intervals"
+            f"In {held} of {len(table)} cells both traces are within their intervals"
             + (f" (not: {', '.join(failed)})" if failed else "")
+            + (f"; {int(undecided.sum())} have one seed, and no interval" if undecided.any() else "")
             + f"; log10 NC1 is off by {gap.max():.4f} at most ({table['cell'][gap.idxmax()]})."
         )
-    return Verdict(
+    return Verdict.of_cells(
         "Sampled traces agree with the exact expectations.",
-        status,
         answer,
         "Per cell and trace, the t interval of the mean over seeds; all hold together with "
         f"{intervals.CONFIDENCE:.0%} confidence (Bonferroni).",
@@ -285,10 +285,8 @@ def _order(claim: str, gaps: list[tuple[str, float]], what: str) -> Verdict:
         + f". The gap {what} runs from {low['gap']:+.3f} ({low['cell']}) to {high['gap']:+.3f} decades "
         f"({high['cell']})."
     ).replace("-", "−")
-    status = "holds" if not failed else "holds in part" if failed < total else "does not hold"
-    return Verdict(
+    return Verdict.of_cells(
         claim,
-        status,
         answer,
         f"Expectations with a relative error of {ACCURACY:g} at most: no interval is needed.",
         table,

@@ -297,6 +297,8 @@
     });
     again(states);
     night.addEventListener("change", () => (states.forEach(drawLegend), again(states)));
+    for (const fold of all("details.more"))  // what is folded has no width to be drawn in
+      fold.addEventListener("toggle", () => again(states.filter(state => fold.contains(state.plot) && !state.drawn)));
     let waiting;
     addEventListener("resize", () => {
       clearTimeout(waiting);
@@ -358,8 +360,10 @@
         buttons.forEach(other => other.ariaPressed = alone && other === button);
         for (const item of all(".verdicts li:not(.counts li)"))
           item.hidden = alone && !one(`.${button.className}`, item);
-        for (const part of all(".verdicts > div"))
+        for (const part of all(".verdicts > details")) {
           part.hidden = all("li", part).every(item => item.hidden);
+          part.open = alone && !part.hidden;
+        }
       });
   }
 

@@ -1,4 +1,4 @@
-"""Sweeps of the user's own: a TOML file of data, measurements and seeds, read and checked before any work.
+"""The user's own sweeps: a TOML file of data, measurements and seeds, which is read and checked before any work.
 
 The format is in docs/sweeps.md; `EXAMPLE` is a file to begin with.
 """

@@ -8,6 +8,7 @@ from kernel_collapse_paper.experiments.collapse_limits._fits import curves
 from kernel_collapse_paper.experiments.collapse_limits._grid import trials
 from kernel_collapse_paper.experiments.collapse_limits._tables import tables
 from kernel_collapse_paper.experiments.collapse_limits._verdicts import verdicts
+from kernel_collapse_paper.experiments.conclusions import Words, of_claims
 
 __all__ = ["EXPERIMENT"]
 
@@ -20,4 +21,12 @@ EXPERIMENT = Experiment(
     tabulate=tables,
     judge=verdicts,
     prepare=curves,
+    conclude=of_claims(
+        "collapse-limits",
+        Words(
+            "NC1 comes down",
+            "A kernel that adapts to the data can come close to complete collapse",
+            "No kernel that adapts to the data comes close to complete collapse",
+        ),
+    ),
 )

@@ -44,19 +44,10 @@ def _without_floor(factor: Factor, fitted: pd.DataFrame) -> Verdict:
     mine = fitted[fitted["factor"] == factor.name]
     if mine.empty:
         return Verdict(factor.claim, "undecided", "Too few finished trials to fit.", test, mine)
-    said = mine["verdict"]
-    status = (
-        "holds"
-        if (said == "holds").all()
-        else "holds in part"
-        if (said == "holds").any()
-        else "does not hold"
-        if (said == "fails").any()
-        else "undecided"
-    )
+    mine = mine.assign(cell=mine["kernel"].map(KERNEL_NAMES))
     sentences = [_say(factor, row) for _, row in mine.iterrows()]
     answer = "; ".join(sentences) + "."
-    return Verdict(factor.claim, status, answer[0].upper() + answer[1:], test, mine)
+    return Verdict.of_cells(factor.claim, answer[0].upper() + answer[1:], test, mine)
 
 
 def _say(factor: Factor, row: pd.Series[Any]) -> str:
