@@ -166,7 +166,9 @@ QUESTIONS = (
         "A curve that falls on where these have a floor, or levels off further out than these go; a bound that is "
         "proved; posteriors of networks as narrow as the equations of state are taken to here.",
         "Both kernels of `collapse-limits` are those of the limit of large width, taken down to where no network is (a "
-        "width of 0.1): what falls there without a floor is the theory, in which 1 / width is how strong the data are.",
+        "width of 0.1): what falls there without a floor is the theory, in which 1 / width is how strong the data are. "
+        "The exponents that are fitted at the end are those of a crossover. Narrower still they near 1/3 (equations of "
+        "state) and 2 (mean field), as docs/theory.md derives for classes that a line through the origin separates.",
         answer=(
             (
                 "collapse-limits",
