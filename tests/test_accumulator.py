@@ -269,7 +269,7 @@ def good():
         (lambda: good().collapse(bias=[0, 0, 0]), "a bias is given without a classifier"),
     ],
 )
-def test_bad_input(call, sentence):
+def test_bad_input(call, sentence, unchecked):
     with pytest.raises(ValueError, match=sentence):
         call()
 

@@ -219,6 +219,7 @@ def test_wide_networks_have_these_kernels(name, kind, unchecked):
 # -- training
 
 DIGITS = kc.data.shipped("digits")
+ROWS = kc.data.from_arrays(DIGITS.x[:60], DIGITS.labels[:60])
 SMALL = kc.data.from_arrays(DIGITS.x[:60].reshape(-1, 8, 8, 1) / 16.0, DIGITS.labels[:60])
 TWO = [Conv(3), RELU, AvgPool(2), Conv(3), RELU, GlobalAvgPool()]
 
@@ -273,7 +274,7 @@ def test_the_nc1_of_a_wide_network_is_that_of_its_kernel_layer_by_layer(unchecke
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: kc.networks.train(DIGITS, layers=TWO), "rows of 64 numbers"),
+        (lambda: kc.networks.train(ROWS, layers=TWO), "rows of 64 numbers"),
         (lambda: kc.networks.train(SMALL, layers=3), r"stack is one"),
         (lambda: kc.networks.train(SMALL, layers="myrtle-5"), r"stack is one"),
         (lambda: kc.networks.train(SMALL, layers=TWO, depth=2), "depth is given beside layers"),

@@ -50,8 +50,8 @@ def figures(table: pd.DataFrame) -> list[Figure]:
             f"feature-learning-{activation}",
             f"NC1 of every hidden layer, {ACTIVATION_NAMES[activation]}: kernels that know no labels (NTK, NNGP), "
             "kernels that learn features (Gaussian equations of state, mean field, deep RFM), the posterior and "
-            f"trained networks. Dotted grey: the data themselves. {about} A line leaves a panel at log10 NC1 of "
-            f"{LOWEST:g}, and ends where NC1 is below what float64 tells.",
+            f"trained networks. Dotted grey: the data themselves. {about} Lines are cut at the frame, at log10 NC1 "
+            f"= {LOWEST:g}, and end where NC1 is below what float64 tells.",
             _by_law(plain(table[table["activation"] == activation])),
         )
         for activation in ("relu", "erf")
