@@ -271,6 +271,19 @@ def test_the_nc1_of_a_wide_network_is_that_of_its_kernel_layer_by_layer(unchecke
 # -- what is refused
 
 
+def test_what_does_not_fit_into_memory_is_refused_before_any_work(monkeypatch, unchecked):
+    """What a filter sees at every position, and its sums, of all seeds and a batch, in single precision."""
+    numbers = 64 * (9 + 8) + 16 * (9 * 8 + 8) + 8 + SMALL.targets.shape[1]
+    options = {"layers": TWO, "width": 8, "epochs": 1, "seeds": 2}
+    monkeypatch.setattr("kernel_collapse._memory.available", lambda: 60 * 2 * 4 * numbers - 1)
+    with pytest.raises(
+        kc.InputError, match="training 2 networks at once takes .* of memory, expected at most"
+    ):
+        kc.networks.train(SMALL, **options)
+    monkeypatch.setattr("kernel_collapse._memory.available", lambda: 60 * 2 * 4 * numbers)
+    kc.networks.train(SMALL, **options)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

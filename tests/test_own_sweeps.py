@@ -376,7 +376,7 @@ def test_every_column_is_described(quick_run, quick_rows_frame):
     assert set(frame["kernel"]) == set(measurements.SPECIFICATIONS) - {
         "conv-network",  # which the quick run leaves out
     }
-    np.testing.assert_array_equal(frame["nc1_paper"], quick_rows_frame["nc1_paper"])  # NaN is NaN
+    pd.testing.assert_series_equal(frame["nc1_paper"], quick_rows_frame["nc1_paper"])  # NaN is NaN
 
 
 def test_results_in_files(here, say):

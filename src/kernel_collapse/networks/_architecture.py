@@ -37,6 +37,10 @@ class Architecture(ABC):
         """Return how many numbers of each unit below a unit of this layer is given."""
 
     @abstractmethod
+    def positions(self, layer: int) -> int:
+        """Return at how many positions of a sample the units of this layer stand."""
+
+    @abstractmethod
     def given(self, layer: int, activity: Any) -> Any:
         """Return what the units are given, (fan-in, positions x n), of the activity below, (numbers, n)."""
 
@@ -62,6 +66,10 @@ class Dense(Architecture):
         return self.phi
 
     def multiple(self, layer: int) -> int:
+        """Return 1."""
+        return 1
+
+    def positions(self, layer: int) -> int:
         """Return 1."""
         return 1
 

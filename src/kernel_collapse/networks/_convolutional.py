@@ -71,6 +71,11 @@ class Convolutional(Architecture):
         height, width = self.blocks[layer].windows
         return int(height.size * width.size)
 
+    def positions(self, layer: int) -> int:
+        """Return the number of positions that a filter takes, and 1 for the readout."""
+        height, width = (1, 1) if layer == len(self.blocks) else self.blocks[layer].outputs
+        return height * width
+
     def given(self, layer: int, activity: Any) -> Any:
         """Return what the filter sees at each position: row, column and channel below one another."""
         if layer == len(self.blocks):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from kernel_collapse import _validate
+from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation
@@ -153,7 +153,9 @@ def train(
         )
         for seed in plan.seeds
     )
-    trained = _run(dataset, starts[0].architecture.columns(x), starts, plan)
+    columns = starts[0].architecture.columns(x)
+    _fits(starts, plan)
+    trained = _run(dataset, columns, starts, plan)
     training = _collect(dataset, starts, plan, trained, weight_variance, weighting)
     if raise_on_failure:
         training.raise_for_status()
@@ -206,6 +208,18 @@ def _batch(batch_size: int | None, n: int) -> int:
             "batch_size", f"{batch}", f"at most the number of samples, {n}", "leave it out for all"
         )
     return batch
+
+
+def _fits(starts: tuple[Network, ...], plan: _Plan) -> None:
+    """Refuse what does not fit into memory: what units are given and their sums, which the backward pass needs."""
+    network = starts[0]
+    numbers = sum(
+        network.architecture.positions(layer) * sum(weights.shape)
+        for layer, weights in enumerate(network.weights)
+    )
+    many = f"{len(starts)} {'networks' if len(starts) > 1 else 'network'} at once"
+    needed = np.dtype(plan.precision).itemsize * float(len(starts)) * plan.batch * numbers
+    _memory.require(needed, f"training {many}", "give a smaller batch_size or width, or fewer seeds")
 
 
 def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: float) -> _Hyper:
