@@ -166,7 +166,7 @@ def figures(rows: pd.DataFrame) -> list[Figure]:
             f"{100 * HOLDOUT:.0f} % of the images, which are held out, about the class means of the others, and which "
             f"share of them is nearest to the mean of its class. Digits of 8 x 8 pixels; shapes of {CLASSES} classes "
             f"in {SIDE} x {SIDE}, in one place or moved about. Mean and one standard deviation over "
-            f"{rows['seed'].nunique()} seeds.",
+            f"{rows['seed'].nunique()} seeds; bands of shares are cut at the frame.",
             _draw(rows),
         )
     ]
