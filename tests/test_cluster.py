@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -181,14 +181,12 @@ def hello(port, context=None):
             stranger.close()
 
 
-def opened(address, security, most=5):
+def opened(address, security, most=5, **options):
     """Return a client; dask gives the thread of its loop ten seconds to start, which a busy machine may take."""
     for _ in range(most - 1):
-        try:
-            return Client(address, security=security, set_as_default=False)
-        except AssertionError:
-            continue
-    return Client(address, security=security, set_as_default=False)
+        with suppress(AssertionError):
+            return Client(address, security=security, set_as_default=False, **options)
+    return Client(address, security=security, set_as_default=False, **options)
 
 
 def test_a_cluster_of_ours_serves_nobody_without_its_certificate(two):
@@ -208,7 +206,7 @@ def test_a_cluster_of_ours_serves_nobody_without_its_certificate(two):
         (insecure, address),
     ):
         with pytest.raises((OSError, TypeError)):  # TypeError: no certificate at all
-            Client(where, security=wrong, timeout=1, set_as_default=False)
+            opened(where, wrong, timeout=1)
     with opened(address, right) as owner:
         assert owner.submit(os.getppid).result() == os.getpid()
     for pid in two._client.run(os.getpid).values():

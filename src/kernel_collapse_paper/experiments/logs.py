@@ -39,5 +39,5 @@ def by_readout(rows: pd.DataFrame) -> pd.DataFrame:
 
 def of_depths(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows as `with_logs` does, with depths as whole numbers: beside trials of none they are floats."""
-    # The copy has columns of one kind together, so that adding others is cheap, and no warning.
+    # `astype` of one column leaves each column a block of its own; the copy joins them, so that adding others is cheap.
     return with_logs(rows).astype({"depth": int}).copy()
