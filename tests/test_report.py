@@ -51,6 +51,8 @@ TURNED = {
     ("activations-depth", "yaxis"),
     ("collapse-limits", "xaxis"),
 }
+#: Milliseconds after which a browser that does nothing has hung; a busy machine may take its time.
+HANGS = 3_600_000
 BROWSERS = (os.environ.get("KERNEL_COLLAPSE_BROWSER", ""), "chromium", "chromium-browser", "google-chrome")
 
 
@@ -66,7 +68,7 @@ def browser():
         "--disable-sync",
     ]
     with sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=path, args=quiet)
+        instance = playwright.chromium.launch(executable_path=path, args=quiet, timeout=HANGS)
         yield instance
         instance.close()
 
@@ -78,6 +80,7 @@ def visit(browser):
 
     def open_page(path, width=1280, **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        contexts[-1].set_default_timeout(HANGS)
         page = contexts[-1].new_page()
         page.complaints, page.requests_made = [], []
         page.on("console", lambda message: page.complaints.append(message.text))
@@ -193,6 +196,23 @@ def test_the_report_in_a_browser(quick_report, visit):
     assert page.locator(".verdicts details .fails:visible").count() == 0
     holds.click()
     assert page.locator(".verdicts details .status:visible").count() == 0  # folded again
+
+
+def test_paper_shows_what_is_folded(quick_report, visit):
+    """Every figure and every reason is printed; tables, which can be saved, are not; then all is as it was."""
+    page = visit(quick_report / "report.html")
+    folds = "[...document.querySelectorAll('details')].map(fold => fold.open)"
+    before = page.evaluate(folds)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    figures = page.locator("figure[data-figure]")
+    drawn = page.locator("figure[data-figure] .js-plotly-plot:visible")
+    assert drawn.count() == figures.count() == len(list((quick_report / "figures").glob("*.png")))
+    assert page.locator(".why").count() == page.locator(".why .method:visible").count() > 50
+    assert page.locator(".why table:visible").count() == 0
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(folds) == before
 
 
 def test_the_page_opens_with_findings(quick_report, rows, visit):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernel_collapse._shapes import Float, Int
+from kernel_collapse._shapes import Bool, Float, Int
 from kernel_collapse._units import Array, in_units
-from kernel_collapse.activations import Activation
+from kernel_collapse.activations import Activation, determinant
 
 __all__ = ["NearPairs", "equal_rows", "nearly_collinear", "next_root", "sine", "sines_of", "unit"]
 
@@ -33,7 +33,7 @@ def equal_rows(
     slack = 64.0 * np.sqrt(x.shape[1]) * np.finfo(gram.dtype).eps
     like = np.abs(gram - q[:, None]) <= slack * q[:, None]
     like &= np.abs(gram - q_other) <= slack * q_other
-    i, j = np.nonzero(like)
+    i, j = _where(like)
     same = np.empty(len(i), dtype=bool)
     chunk = max(1, CHUNK // x.shape[1])
     for start in range(0, len(i), chunk):
@@ -55,20 +55,28 @@ class NearPairs:
         bias: float,
     ) -> None:
         (v1, v2, c), _ = in_units(q[:, None], q_other[None, :], gram)
-        self.index = nearly_collinear(v1, v2, c)
+        #: Of the first layer, until it is asked for.
+        self._first: Float[np.ndarray, "r s"] | None = determinant(v1, v2, c)
+        self.index = nearly_collinear(v1, v2, self._first)
         i, j = self.index
         self.root = np.zeros(len(i), dtype=x.dtype)
         if len(i):  # few tiles but those on the diagonal have any
             sines = sines_of(unit(x, bias), unit(other, bias), self.index)
             self.root = np.sqrt(q[i]) * np.sqrt(q_other[j]) * sines
 
-    def put_into(self, det: Float[np.ndarray, "r s"], scales: tuple[Array, Array] | None) -> None:
-        """Write the determinants of these pairs, in the units of their variances."""
+    def determinant(
+        self, q1: Array, q2: Array, c: Array, scales: tuple[Array, Array] | None
+    ) -> Float[np.ndarray, "r s"]:
+        """Return those of all pairs in a layer, in the units of their variances; the next layer's come next."""
+        det, self._first = self._first, None
+        if det is None:
+            det = determinant(q1, q2, c)
         root = self.root
         if scales is not None:
             for scale in scales:
                 root = root / np.broadcast_to(scale, det.shape)[self.index]
         det[self.index] = root * root
+        return det
 
     def advance(
         self,
@@ -85,11 +93,17 @@ class NearPairs:
         self.root = next_root(self.root, *moments, activation, weight_variance, bias_variance)
 
 
-def nearly_collinear(q1: Array, q2: Array, c: Array) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Return the pairs whose determinant the subtraction does not give."""
-    product = q1 * q2
-    share = NEARLY_COLLINEAR.get(product.dtype, NEARLY_COLLINEAR[np.dtype(np.float64)])
-    i, j = np.nonzero(product - c * c < share * product)
+def nearly_collinear(q1: Array, q2: Array, det: Array) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the pairs whose determinant `det` the subtraction does not give."""
+    share = NEARLY_COLLINEAR.get(det.dtype, NEARLY_COLLINEAR[np.dtype(np.float64)])
+    return _where(det < (share * q1) * q2)
+
+
+def _where(mask: Bool[np.ndarray, "r s"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return where a mask is set, fast where it nowhere is."""
+    if not mask.any():
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    i, j = np.nonzero(mask)
     return i, j
 
 

@@ -263,7 +263,7 @@ class FreeEnergy:
             if (
                 units is not None
             ):  # of the diagonal and of duplicates it is 0, which a subtraction seldom leaves
-                near = _collinear.nearly_collinear(q1, q2, c)
+                near = _collinear.nearly_collinear(q1, q2, det)
                 sines = _collinear.sines_of(units[rows], units[columns], near)
                 det[near] = q1[near[0], 0] * q2[0, near[1]] * sines**2
             if kappa_q is not None:

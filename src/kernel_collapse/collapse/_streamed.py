@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse import _validate
+from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._shapes import Float, Int
@@ -292,6 +292,7 @@ class _Stream:
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[Sums]:
         """Return diag K, K P and K alpha of every kernel, in the order of the samples."""
+        _memory.keep_freed()
         n, classes = len(self.codes), len(self.sizes)
         means = [_Compensated((n, classes)) for _ in self.tiles.kernels]
         scores = [_Compensated(self.alpha.shape) for _ in self.tiles.kernels]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse import _arrays, _validate
+from kernel_collapse import _arrays, _memory, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 
@@ -252,6 +252,7 @@ def _tiled(
         f"the Gram matrix of {len(x)} by {len(other)} samples",
         "use streamed_nc1 or sampled_nc1",
     )
+    _memory.keep_freed()
     gram = np.empty((len(x), len(other)), dtype=x.dtype)
     for top in range(0, len(x), TILE):
         rows = slice(top, min(top + TILE, len(x)))

@@ -138,7 +138,7 @@ class WideNetwork(Wide):
         """
         activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
         xp = _arrays.namespace(x)
-        gram = (x @ xp.permute_dims(other, (1, 0))) * (weight_variance / x.shape[1]) + bias_variance
+        gram = _weighed(x @ xp.permute_dims(other, (1, 0)), weight_variance / x.shape[1], bias_variance)
         near = itself = equal = None
         if isinstance(x, np.ndarray):
             if activation.needs_determinant:
@@ -158,7 +158,7 @@ class WideNetwork(Wide):
                 gram = xp.where(itself, q1, gram)
             kappa, slopes = _dual(activation, (q1, q2, gram), tangent, near, itself)
             if tangent:
-                theta = weight_variance * (theta * slopes + kappa) + bias_variance
+                theta = _weighed(_added(theta * slopes, kappa), weight_variance, bias_variance)
             if layer == self.depth - 1:
                 return kappa, theta if tangent else None
             if near is not None:
@@ -193,6 +193,25 @@ class WideNetwork(Wide):
                 root = _collinear.next_root(root, q1, q2, c, activation, weight_variance, bias_variance)
             c = weight_variance * kappa + bias_variance
         return kappa, theta
+
+
+def _weighed(values: Array, weight: float, bias: float) -> Array:
+    """Return ``weight * values + bias``, of NumPy's arrays in their place, and in no pass that changes nothing."""
+    if not isinstance(values, np.ndarray):
+        return values * weight + bias
+    if weight != 1.0:
+        values *= weight
+    if bias != 0.0:
+        values += bias
+    return values
+
+
+def _added(values: Array, others: Array) -> Array:
+    """Return the sum, of NumPy's arrays in the place of the first."""
+    if isinstance(values, np.ndarray) and values.shape == np.shape(others):
+        values += others
+        return values
+    return values + others
 
 
 def _least(values: Array) -> float:
@@ -236,11 +255,12 @@ def _dual(
         if root is not None:
             det = root * root if scales is None else (root / scales[0] / scales[1]) ** 2
         else:
-            det = activations.determinant(q1, q2, c)
             if near is not None:
-                near.put_into(det, scales)
-            elif _arrays.is_foreign(det):
-                det = _without_round_off(det, q1 * q2, itself)
+                det = near.determinant(q1, q2, c, scales)
+            else:
+                det = activations.determinant(q1, q2, c)
+                if _arrays.is_foreign(det):
+                    det = _without_round_off(det, q1 * q2, itself)
     else:
         (q1, q2, c), scales = moments, None
     if not tangent:

@@ -29,7 +29,7 @@ __all__ = ["write_page"]
 #: The folder of the figures, beside the page.
 FIGURES = "figures"
 #: Longer tables are written when their box is opened.
-MOST_ROWS = 40
+MOST_ROWS = 30
 #: How a verdict is marked besides by its colour and words, and the class of its colour.
 MARKS = {
     "holds": ("✓", "holds"),

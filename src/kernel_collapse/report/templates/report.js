@@ -6,6 +6,8 @@
   const night = matchMedia("(prefers-color-scheme: dark)");
   const dark = JSON.parse(one("#dark").textContent);
   let printing = false;
+  /** Height of a figure that fits a sheet of paper with its legend and caption, where it is 680 wide. */
+  const SHEET = 720;
 
   async function unpack(id) {
     const bytes = Uint8Array.from(atob(one(id).textContent), letter => letter.charCodeAt(0));
@@ -186,6 +188,7 @@
   }
 
   function draw(state) {
+    state.plot.style.zoom = "";  // before its width is asked for
     const width = printing ? 680 : Math.floor(state.plot.clientWidth);
     if (!width || !window.Plotly) return;
     const place = arrange(state, width);
@@ -196,6 +199,7 @@
       trace.colorbar = {...trace.colorbar, orientation: "h", x: 0.5, xanchor: "center", y: 0, yanchor: "bottom", len: 0.6,
         thickness: 10, ypad: 4, title: {...trace.colorbar.title, side: "top"}};
     state.plot.style.height = `${place.height}px`;
+    if (printing) state.plot.style.zoom = Math.min(1, SHEET / place.height);
     Plotly.react(state.plot, traces, layoutOf(state, place), {
       displaylogo: false, doubleClick: "reset", toImageButtonOptions: {filename: state.name},
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
@@ -271,6 +275,14 @@
     one("[data-csv]", state.box).addEventListener("click", () => save(state.name, rowsOf(state.figure)));
   }
 
+  /** Open what paper cannot open, figures and reasons of verdicts, and close it again. */
+  function unfold(now) {
+    for (const fold of all(now ? "details:is(.more, .why):not([open])" : "details[data-unfolded]")) {
+      fold.open = now;
+      fold.toggleAttribute("data-unfolded", now);
+    }
+  }
+
   async function startFigures() {
     const boxes = all("figure[data-figure]");
     if (!boxes.length) return;
@@ -307,6 +319,7 @@
     const print = now => () => {
       printing = now;
       document.documentElement.classList.toggle("printing", now);
+      unfold(now);
       states.forEach(drawLegend);
       if (now) states.forEach(draw);
       else again(states);
