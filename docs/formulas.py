@@ -6,7 +6,7 @@ The font of the formulas is part of the site. It holds the signs that the pages 
 import logging
 import re
 import unicodedata
-from html import escape
+from html import escape, unescape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,11 +46,13 @@ def displayed(translator, node: nodes.math_block) -> None:
 
 
 def add_font(app: Sphinx, failure: Exception | None) -> None:
-    """Write the font: of the signs for mathematics in all pages, with the sizes and pieces that they may need."""
+    """Write the font: of the signs in the formulas of all pages, with the sizes and pieces that they may need."""
     if failure or app.builder.format != "html":
         return
     pages = (page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html"))
-    signs = {sign for page in pages for formula in _FORMULA.findall(page) for sign in formula}
+    formulas = [formula for page in pages for formula in _FORMULA.findall(page)]
+    signs = {sign for formula in formulas for sign in unescape(formula)}
+    signs |= {"\N{SQUARE ROOT}"} if any("<msqrt" in formula for formula in formulas) else set()  # an element draws it
     options = subset.Options(flavor="woff", layout_features=["*"], name_IDs=["*"], hinting=False)
     (package,) = find_spec("ziamath").submodule_search_locations
     font = subset.load_font(str(Path(package) / FONT), options)

@@ -1,11 +1,13 @@
 """The reference: api.md is a list of names, of which each has a page on the site, with its docstring and its source."""
 
+import ast
 import inspect
 import re
 from importlib import import_module
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 PACKAGE = "kernel_collapse"
 #: Classes whose name means another one wherever a docstring says it.
@@ -13,6 +15,7 @@ HOMONYMS = {"kernel_collapse.kernels.Activation"}
 
 _NAME = rf"- `({PACKAGE}[\w.]*)`.*\n"
 _LIST = re.compile(rf"(?:^{_NAME})+", re.M)
+_BACK = re.compile(r'(api/[\w.]+)\.(\w+)\.html#[\w.]*?\b\2((?:\.\w+)*)"')
 _SEVERAL = re.compile(r"(\w+(?:, \w+)+)( : .*)?")
 
 
@@ -53,6 +56,31 @@ def table(names: list[str]) -> str:
     return "\n".join(["```{eval-rst}", *within, "```", ""])
 
 
+def source(app: Sphinx, module: str) -> tuple[str, dict[str, tuple[str, int, int]]]:
+    """Return the source of a module, and where in it each name is: also functions that another function has made."""
+    analyzer = ModuleAnalyzer.for_module(module)
+    analyzer.find_tags()
+    found = dict(analyzer.tags)
+    for node in ast.parse(analyzer.code).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found.setdefault(node.targets[0].id, ("def", node.lineno, node.end_lineno))
+    return analyzer.code, found
+
+
+def mend_ways_back(app: Sphinx, name: str, template: str, context: dict, tree: object) -> None:
+    """Lead from the source of a name to its page; viewcode takes all names of a module for those of one package."""
+    if name.startswith("_modules/"):
+        context["body"] = _BACK.sub(way_back, context["body"])
+
+
+def way_back(found: re.Match[str]) -> str:
+    """Return the end of such a link; a class whose name means another one elsewhere has no anchor."""
+    module, name, member = found.groups()
+    path = f"{module.removeprefix('api/')}.{name}"
+    anchor = "" if path in HOMONYMS else f"#{path}{member}"
+    return f'{module}.{name}.html{anchor}"'
+
+
 def signature(
     app: Sphinx, what: str, name: str, obj: object, options: object, given: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
@@ -90,8 +118,11 @@ def each_by_itself(app: Sphinx, what: str, name: str, obj: object, options: obje
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the above."""
     app.setup_extension("sphinx.ext.autodoc")
+    app.setup_extension("sphinx.ext.viewcode")
     app.connect("builder-inited", write_pages)
     app.connect("source-read", tables)
+    app.connect("viewcode-find-source", source)
+    app.connect("html-page-context", mend_ways_back)
     app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-process-docstring", each_by_itself, priority=400)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}
