@@ -1,8 +1,8 @@
 """The site: `make site` builds it from the Markdown of this folder, offline.
 
-The pages are plain Markdown that reads well on a code forge. Two of them are lists there and more than that here:
-index.md, whose headings and links become the tables of contents, and api.md, whose names have a page each (reference.py).
-Formulas are LaTeX between dollars, which forges typeset, and formulas.py does here.
+The pages are plain Markdown that reads well on a code forge. Two of them are lists there and more than that here. The
+headings and links of index.md become the tables of contents. Each name of api.md has a page of its own (reference.py).
+Formulas are LaTeX between dollars. Code forges typeset them, and formulas.py does so here.
 """
 
 import logging
@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
+
+from kernel_collapse import __version__ as release
 
 HERE = Path(__file__).parent
 
@@ -36,7 +38,7 @@ templates_path: list[str] = []
 logging.getLogger("jax").setLevel(logging.WARNING)  # a missing accelerator is no fault of a page
 
 html_theme = "furo"
-html_title = "kernel-collapse"
+html_title = f"kernel-collapse {release}"
 html_copy_source = False
 html_show_sphinx = False
 html_static_path = ["_static"]

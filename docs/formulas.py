@@ -52,7 +52,7 @@ def add_font(app: Sphinx, failure: Exception | None) -> None:
     pages = (page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html"))
     formulas = [formula for page in pages for formula in _FORMULA.findall(page)]
     signs = {sign for formula in formulas for sign in unescape(formula)}
-    signs |= {"\N{SQUARE ROOT}"} if any("<msqrt" in formula for formula in formulas) else set()  # an element draws it
+    signs |= {"\N{SQUARE ROOT}"}  # an element of MathML draws it
     options = subset.Options(flavor="woff", layout_features=["*"], name_IDs=["*"], hinting=False)
     (package,) = find_spec("ziamath").submodule_search_locations
     font = subset.load_font(str(Path(package) / FONT), options)

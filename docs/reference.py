@@ -6,6 +6,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
@@ -92,6 +94,13 @@ def signature(
     return given, returned
 
 
+def words_of_types(app: Sphinx, tree: nodes.document) -> None:
+    """Leave words of types as they are ("shape (dim,)"): Sphinx takes each for a class, and ours have capitals."""
+    for reference in list(tree.findall(addnodes.pending_xref)):
+        if reference["reftype"] == "class" and re.fullmatch("[a-z_]+", reference["reftarget"]):
+            reference.replace_self(reference.children)
+
+
 def each_by_itself(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Give each of several attributes that are described together ("a, b : float") an entry of its own.
 
@@ -121,6 +130,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.viewcode")
     app.connect("builder-inited", write_pages)
     app.connect("source-read", tables)
+    app.connect("doctree-read", words_of_types)
     app.connect("viewcode-find-source", source)
     app.connect("html-page-context", mend_ways_back)
     app.connect("autodoc-process-signature", signature)

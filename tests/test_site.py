@@ -31,7 +31,9 @@ def sphinx(*arguments, cwd):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder that `make site` makes, from a copy of the pages: the reference is written beside them."""
-    (command,) = re.findall(r"^site:.*\n\t\$\(BIN\)/python -m sphinx (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    (command,) = re.findall(
+        r"^site:.*\n\t\$\(BIN\)/python -m sphinx (.*)$", (ROOT / "Makefile").read_text(), re.M
+    )
     *options, source, out = command.split()
     assert (source, out) == ("docs", "site")
     folder = tmp_path_factory.mktemp("site")
@@ -66,7 +68,9 @@ def test_nothing_is_fetched_from_elsewhere(site, read):
         text = sheet.read_text(encoding="utf-8")
         assert "@import" not in text, sheet.name
         for target in re.findall(r"url\(\s*[\"']?([^\"')]*)", text):
-            assert target.startswith("data:") or (sheet.parent / target).is_file(), f"{sheet.name} needs {target}"
+            assert target.startswith("data:") or (sheet.parent / target).is_file(), (
+                f"{sheet.name} needs {target}"
+            )
 
 
 def test_links_within_the_site_lead_somewhere(read):
@@ -107,8 +111,12 @@ def test_formulas_are_typeset(site):
     for page in PAGES:
         source = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         html = (site / f"{page}.html").read_text(encoding="utf-8")
-        assert html.count('<div class="formula"><math display="block"') == len(DISPLAYED.findall(source)), page
-    texts = [re.sub(r"<pre>.*?</pre>|<[^>]*>", "", p.read_text("utf-8"), flags=re.S) for p in site.glob("*.html")]
+        assert html.count('<div class="formula"><math display="block"') == len(DISPLAYED.findall(source)), (
+            page
+        )
+    texts = [
+        re.sub(r"<pre>.*?</pre>|<[^>]*>", "", p.read_text("utf-8"), flags=re.S) for p in site.glob("*.html")
+    ]
     assert not any("$$" in text or re.search(r"\\[a-z]{2,}|\$\\", text) for text in texts)
 
 
@@ -120,7 +128,11 @@ def test_the_font_of_the_formulas_has_every_sign(site, read):
     invisible = {" ", "\N{FUNCTION APPLICATION}", "\N{VARIATION SELECTOR-1}"}
     assert {"\N{GREEK SMALL LETTER KAPPA}", "\N{N-ARY SUMMATION}", "S"} <= signs
     assert signs - invisible <= has
-    assert {"\N{SQUARE ROOT}", "\N{MATHEMATICAL ITALIC SMALL KAPPA}", "\N{MATHEMATICAL ITALIC CAPITAL S}"} <= has
+    assert {
+        "\N{SQUARE ROOT}",
+        "\N{MATHEMATICAL ITALIC SMALL KAPPA}",
+        "\N{MATHEMATICAL ITALIC CAPITAL S}",
+    } <= has
     assert "MATH" in font
 
 
