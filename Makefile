@@ -79,4 +79,4 @@ browser:  # the report is tested in a real browser
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest runs site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest runs site docs/api .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,16 +1,18 @@
 """The site: `make site` builds it from the Markdown of this folder, offline.
 
-The pages are plain Markdown that reads well on a code forge. Two of them are lists there and more than that here:
-index.md, whose headings and links become the tables of contents, and api.md, whose names become their docstrings.
+The pages are plain Markdown that reads well on a code forge. Two of them are lists there and more than that here. The
+headings and links of index.md become the tables of contents. Each name of api.md has a page of its own (reference.py).
+Formulas are LaTeX between dollars. Code forges typeset them, and formulas.py does so here.
 """
 
-import inspect
 import logging
 import re
-from importlib import import_module
+import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
+
+from kernel_collapse import __version__ as release
 
 HERE = Path(__file__).parent
 
@@ -18,21 +20,36 @@ project = "kernel-collapse"
 author = "The kernel-collapse authors"
 copyright = "the kernel-collapse authors, Apache-2.0"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+sys.path.insert(0, str(HERE))  # of the two extensions that are ours
+extensions = [
+    "formulas",
+    "myst_parser",
+    "reference",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
 exclude_patterns = ["_*"]
-highlight_language = "text"  # indented lines are formulas
+highlight_language = "text"
+default_role = "py:obj"  # what docstrings have in backticks: a link where it is a name that has a page
 templates_path: list[str] = []
 
-logging.getLogger("jax").setLevel(
-    logging.WARNING
-)  # what it says of missing accelerators is no fault of a page
+logging.getLogger("jax").setLevel(logging.WARNING)  # a missing accelerator is no fault of a page
 
 html_theme = "furo"
-html_title = "kernel-collapse"
+html_title = f"kernel-collapse {release}"
 html_copy_source = False
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
 
+myst_enable_extensions = ["dollarmath"]
+myst_dmath_allow_space = False  # a lone dollar is a dollar
 myst_heading_anchors = 4
+
+autosummary_generate = False  # reference.py writes the pages
 
 autodoc_typehints = "none"  # the docstrings have types and shapes in words
 autodoc_member_order = "bysource"
@@ -40,13 +57,8 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
-#: Classes whose name means another one wherever a docstring says it.
-HOMONYMS = {"kernel_collapse.kernels.Activation"}
-
 _PAGE = re.compile(r"([\w-]+)\.md\b")
 _ELSEWHERE = re.compile(r"\[([^\]]+)\]\(\.\./[\w/]+\.md\)")
-_SEVERAL = re.compile(r"(\w+(?:, \w+)+)( : .*)?")
-_NAME = re.compile(r"^- `(kernel_collapse[\w.]*)`.*$", re.M)
 
 
 def contents(text: str) -> str:
@@ -68,53 +80,13 @@ def contents(text: str) -> str:
     return "\n\n".join(trees)
 
 
-def documented(path: str) -> str:
-    """Return the directive that puts the docstring of a public name there."""
-    module, _, last = path.rpartition(".")
-    try:
-        what = getattr(import_module(module), last) if module else import_module(path)
-    except ModuleNotFoundError:
-        parent, _, owner = module.rpartition(".")
-        what = getattr(getattr(import_module(parent), owner), last)
-    kind = "module" if inspect.ismodule(what) else "class" if inspect.isclass(what) else "function"
-    members = ["   :members:"] if kind == "class" else []
-    members += ["   :no-index:"] if path in HOMONYMS else []
-    return "\n".join(["", "```{eval-rst}", f".. auto{kind}:: {path}", *members, "```"])
-
-
 def extend(app: Sphinx, page: str, source: list[str]) -> None:
-    """Turn the two lists into what they are lists of; pages that are not of this folder are named, not linked."""
+    """Add the tables of contents to index.md; pages that are not of this folder are named, not linked."""
     source[0] = _ELSEWHERE.sub(r"\1", source[0])
     if page == "index":
         source[0] += "\n\n" + contents(source[0])
-    if page == "api":
-        source[0] = _NAME.sub(lambda line: documented(line[1]), source[0])
-
-
-def each_by_itself(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Give each of several attributes that are described together ("a, b : float") an entry of its own.
-
-    Napoleon takes the first for the name and the others for its type, and looks for classes of their names.
-    """
-    parted: list[str] = []
-    at = 0
-    while at < len(lines):
-        found = _SEVERAL.fullmatch(lines[at])
-        indented = at + 1 < len(lines) and lines[at + 1].startswith("    ")
-        if not (found and indented):
-            parted.append(lines[at])
-            at += 1
-            continue
-        end = at + 1
-        while end < len(lines) and (lines[end].startswith("    ") or not lines[end]):
-            end += 1
-        for attribute in found[1].split(", "):
-            parted += [attribute + (found[2] or ""), *lines[at + 1 : end]]
-        at = end
-    lines[:] = parted
 
 
 def setup(app: Sphinx) -> None:
-    """Register the above."""
+    """Register what is above."""
     app.connect("source-read", extend)
-    app.connect("autodoc-process-docstring", each_by_itself, priority=400)  # before napoleon

@@ -13,6 +13,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 _FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```\s*$", re.M | re.S)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_NO_LINK = re.compile(r"`[^`]*`|\$\$.*?\$\$|\$[^$\n]+\$", re.S)
 
 
 class Block(NamedTuple):
@@ -43,7 +44,7 @@ def prose(page):
 
 def links(page):
     """The targets of all links and images."""
-    return _LINK.findall(re.sub(r"`[^`]*`", "", prose(page)))
+    return _LINK.findall(_NO_LINK.sub("", prose(page)))
 
 
 def anchors(page):

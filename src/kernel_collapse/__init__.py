@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from kernel_collapse.runs.run import results
     from kernel_collapse.runs.tidy import describe_columns
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "NC1",
