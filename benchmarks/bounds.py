@@ -111,13 +111,12 @@ def show(names, row):
     print("".join(f"{name:>9}" for name in names), "".join(f"{value:>11.2e}" for value in row), flush=True)
 
 
-def summary(name, rows, of):
-    """Print of one column in how many cells it is at least 1, and its range."""
-    values = np.array(rows)[:, of]
-    held = np.count_nonzero(values >= 1)
+def summary(name, values, nc1):
+    """Print of values over NC1 their range, in how many cells they are no less than NC1, and in how many below 1."""
+    held, of_use = np.count_nonzero(values >= 1), np.count_nonzero(values * nc1 < 1)
     print(
-        f"  {name:<24} at least 1 in {held:>2} of {len(values)}; "
-        f"{values.min():.3g} to {values.max():.3g}, median {np.median(values):.3g}"
+        f"  {name:<20} {values.min():.3g} to {values.max():.3g}, median {np.median(values):.3g}; "
+        f"no less than NC1 in {held} of {len(values)}, less than 1 in {of_use}"
     )
 
 
@@ -150,9 +149,8 @@ def draw(path):
             }
             for name, values in curves.items():
                 if values:
-                    label = "NC1 of the last hidden layer" if name == "NC1" else f"bound by {name}"
-                    if name == "loss" and not linear:
-                        label = "what the loss bounds in outputs"
+                    label = {"NC1": "NC1 of the last hidden layer", "loss": "r / (1 - r), of the loss alone"}
+                    label = label.get(name, f"bound by {name}")
                     axes.loglog(times, values, label=label, **looks[name])
             axes.set_xlabel(r"time in units of $1 / 2\lambda$")
             axes.set_title(f"last hidden layer {'linear' if linear else 'of ReLU'}")
@@ -166,22 +164,25 @@ def main():
         draw(sys.argv[2])
         return
     print("The last hidden layer is linear. Of each bound: over NC1.")
-    print("      law  activ. layers    decay     left          r        NC1       loss  imbalance   gradient      slope")
+    print(
+        "      law      phi layers    decay     left          r        NC1       loss  imbalance   gradient      slope"
+    )
     for decay in DECAYS:
-        rows = [linear_cell(law, a, depth, decay) for law, a, depth in product(LAWS, SLOPES, (1, 2))]
+        cells = product(LAWS, SLOPES, (1, 2))
+        columns = np.array([linear_cell(law, a, depth, decay) for law, a, depth in cells]).T
         print(f"decay {decay:g}: exp(-2 decay time) = {np.exp(-2 * decay * time_of(EPOCHS)):.3g}")
-        for column, name in enumerate(("imbalance left", "unexplained", "NC1")):
-            values = np.array(rows)[:, column]
-            print(f"  {name:<24} {values.min():.3g} to {values.max():.3g}, median {np.median(values):.3g}")
-        for column, name in enumerate(("loss", "loss and imbalance", "loss and gradient", "slope"), start=3):
-            summary(name, rows, column)
+        for name, values in zip(("imbalance left", "unexplained", "NC1"), columns, strict=False):
+            print(f"  {name:<20} {values.min():.3g} to {values.max():.3g}, median {np.median(values):.3g}")
+        for name, values in zip(("loss", "imbalance", "gradient", "slope"), columns[3:], strict=True):
+            summary(name, values, columns[2])
     print("\nThe last hidden layer has an activation. Of NC1 of the outputs and each bound: over NC1.")
-    print("      law  activ. layers    decay          r        NC1    outputs       loss      slope")
+    print("      law      phi layers    decay          r        NC1    outputs       loss      slope")
     for decayed, activation in product((False, True), SLOPES):
-        rows = [study_cell(law, activation, depth, decayed) for law, depth in product(list(LAWS)[:3], (1, 2, 3))]
+        cells = product(list(LAWS)[:3], (1, 2, 3))
+        columns = np.array([study_cell(law, activation, depth, decayed) for law, depth in cells]).T
         print(f"{activation}, {'with' if decayed else 'without'} decay")
-        for column, name in enumerate(("outputs", "loss", "slope"), start=2):
-            summary(name, rows, column)
+        for name, values in zip(("outputs", "loss", "slope"), columns[2:], strict=True):
+            summary(name, values, columns[1])
 
 
 if __name__ == "__main__":

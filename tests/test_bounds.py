@@ -184,7 +184,13 @@ def classes(law="D1"):
 
 def train(data, activation, *, linear=True, **options):
     """Return the last layers of a network before and after training."""
-    layers = [Conv(1), Activation(activation), Conv(1), *([] if linear else [Activation(activation)]), Flatten()]
+    layers = [
+        Conv(1),
+        Activation(activation),
+        Conv(1),
+        *([] if linear else [Activation(activation)]),
+        Flatten(),
+    ]
     options = {"width": 16, "readout_variance": 1.0, "precision": "float64"} | options
     training = kc.networks.train(data, layers=layers, **options)
     return tuple(
@@ -274,12 +280,16 @@ def test_opposite_inputs_never_collapse_in_one_layer_of_relu_without_biases():
     assert training.nc1[0, -1, -1] >= 2.0 - TINY
 
 
-def test_units_of_relu_come_in_two_kinds_in_decayed_networks():
-    """The outputs are u, and every unit has u or -u before its activation: NC1 is that of the parts of u."""
-    data = kc.data.gaussian_classes(n=32, dim=8)
+@pytest.mark.parametrize(
+    ("activation", "means", "factor"),
+    [("erf", (-2.0, 2.0), 1.0), ("relu", (-2.0, 2.0), 2.0), ("relu", (-6.0, -2.0, 2.0, 6.0), 5 / 3)],
+)
+def test_units_of_decayed_networks_share_one_input_but_for_its_sign(activation, means, factor):
+    """Of erf they have NC1 of the outputs, of ReLU that of their positive and negative part."""
+    data = kc.data.gaussian_classes(n=32, dim=8, class_means=means)
     training = kc.networks.train(
         data,
-        activation="relu",
+        activation=activation,
         width=100,
         readout_variance=1 / 128,
         parameterisation="ntk",
@@ -289,11 +299,13 @@ def test_units_of_relu_come_in_two_kinds_in_decayed_networks():
         precision="float64",
     )
     layers = last_layers(training.networks[0], data.x)
-    parts = np.maximum(np.hstack([layers.outputs, -layers.outputs]), 0.0)
     found = nc1(layers.features, data.labels)
-    assert found == pytest.approx(nc1(parts, data.labels), rel=1e-2)
-    assert found / nc1(layers.outputs, data.labels) == pytest.approx(2.0, rel=1e-2)
-    assert outputs_bound(layers, data) < found < slope_bound(layers, data, 1.0)
+    if activation == "relu":
+        parts = np.maximum(np.hstack([layers.outputs, -layers.outputs]), 0.0)
+        assert found == pytest.approx(nc1(parts, data.labels), rel=1e-2)
+    assert found / nc1(layers.outputs, data.labels) == pytest.approx(factor, rel=1e-2)
+    assert (found <= outputs_bound(layers, data)) == (activation == "erf")
+    assert found < slope_bound(layers, data, ACTIVATIONS[activation][1])
 
 
 def test_deviations_are_those_of_the_library():
