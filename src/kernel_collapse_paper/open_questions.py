@@ -168,7 +168,9 @@ QUESTIONS = (
         "Both kernels of `collapse-limits` are those of the limit of large width, taken down to where no network is (a "
         "width of 0.1): what falls there without a floor is the theory, in which 1 / width is how strong the data are. "
         "The exponents that are fitted at the end are those of a crossover. Narrower still they near 1/3 (equations of "
-        "state) and 2 (mean field), as docs/theory.md derives for classes that a line through the origin separates.",
+        "state) and 2 (mean field), as docs/theory.md derives for classes that a line through the origin separates. It "
+        "also proves bounds on NC1 of trained networks, and measures them: they hold where the last hidden layer is "
+        "linear.",
         answer=(
             (
                 "collapse-limits",
