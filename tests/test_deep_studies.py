@@ -177,7 +177,12 @@ def test_kernels_beside_the_terminal_phase_have_the_prior_of_weight_decay():
 
 
 def test_terminal_phase_is_held_against_kernels():
-    ends = {"network": -0.5, "nngp": 0.1, "warm": -0.2, "cold": -0.4}  # log10 NC1 of layer 1; of layer l times l
+    ends = {
+        "network": -0.5,
+        "nngp": 0.1,
+        "warm": -0.2,
+        "cold": -0.4,
+    }  # log10 NC1 of layer 1; of layer l times l
 
     def rows_of(trials):
         rows = []
@@ -191,7 +196,11 @@ def test_terminal_phase_is_held_against_kernels():
             found = {"nc1_paper": nc1[-1]}
             if kernel == "network":
                 found |= {"path_epochs": [0, 100, 3000], "path_nc1": [[1.0] * 3, [0.9] * 3, nc1]}
-                found |= {"path_loss": [1.0, 0.1, 0.01], "path_nc3_cosine": [0.0, 0.5, 0.9], "zero_error_epoch": 1.0}
+                found |= {
+                    "path_loss": [1.0, 0.1, 0.01],
+                    "path_nc3_cosine": [0.0, 0.5, 0.9],
+                    "zero_error_epoch": 1.0,
+                }
             elif kernel != "nngp":
                 found["layer_nc1"] = nc1
             rows.append(Row(trial.key, trial, "ok", "", found, 0.0, {}))

@@ -275,7 +275,10 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
             ).about(topics.LAYERS)
             for kernel, words in (
                 ("nngp", "in the NNGP of that depth"),
-                ("adaptive", "under the Gaussian equations of state at the temperature that gives the start's prior"),
+                (
+                    "adaptive",
+                    "under the Gaussian equations of state at the temperature that gives the start's prior",
+                ),
             )
         ),
         intervals.within(
