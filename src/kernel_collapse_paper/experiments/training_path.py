@@ -195,7 +195,8 @@ def _draw(path: pd.DataFrame, kernels: pd.DataFrame) -> Plot:
 
 def _beside(kernels: pd.DataFrame, last: int) -> list[Mark]:
     """Return NC1 of every kernel and layer at the right of the last epoch, a column a kernel."""
-    shades, marks = sizes_palette(DEPTH), []
+    shades = sizes_palette(DEPTH)
+    marks: list[Mark] = []
     for column, (kernel, (name, marker)) in enumerate(KERNELS.items()):
         of = intervals.summarise(kernels[kernels["kernel"] == kernel], "log_nc1", ["layer"])
         for layer, mean, std in zip(of["layer"], of["mean"], of["std"], strict=True):
