@@ -1,6 +1,7 @@
 """Solve the 288 problems of the grid of several layers and print the table that stands in docs/deep-adaptive.md.
 
-With two numbers, a part and the number of parts, it solves that part alone and adds its rows to the file named third.
+With the name of a file, each problem is added to that file as soon as it is solved, and what the file already has is
+not solved again. Long descents come last.
 """
 
 import sys
@@ -13,6 +14,9 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import problems
+
+#: What a problem is known by in the file.
+COLUMNS = ["data", "d", "activation", "depth", "width", "noise"]
 
 
 def attempt(key):
@@ -49,14 +53,26 @@ def table(rows):
     print(rows[rows["status"] != "converged"].to_string())
 
 
+def order(key):
+    """Return what puts long descents last: those of overlapping classes and of XOR in one and two dimensions."""
+    law, dim, *_ = key
+    return dim <= 2, law in ("overlap", "xor"), law == "overlap" and dim == 2
+
+
 def main():
-    part, parts = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 2 else (0, 1)
-    rows = pd.DataFrame([attempt(key) for key in problems.DEEP_GRID[part::parts]])
-    if len(sys.argv) > 3:
-        path = Path(sys.argv[3])
-        rows = pd.concat([pd.read_csv(path), rows]) if path.exists() else rows
-        rows.to_csv(path, index=False)
-    table(rows)
+    file = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    kept = pd.read_csv(file) if file is not None and file.exists() else pd.DataFrame(columns=COLUMNS)
+    done = set(kept[COLUMNS].itertuples(index=False, name=None))
+    rows = [kept] if len(kept) else []
+    for key in sorted(problems.DEEP_GRID, key=order):
+        law, dim, activation, depth, (width, noise) = key
+        if (law, dim, activation, depth, width, noise) in done:
+            continue
+        row = pd.DataFrame([attempt(key)])
+        rows.append(row)
+        if file is not None:
+            row.to_csv(file, mode="a", header=not file.exists(), index=False)
+    table(pd.concat(rows, ignore_index=True))
 
 
 if __name__ == "__main__":

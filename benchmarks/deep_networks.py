@@ -3,7 +3,7 @@
 Give the widths as arguments, `50 100 200` by default, after `--readout` the readout variance and after `--depth` the
 number of hidden layers. With `--scaled` readout and noise variance are those of 100 units and go as one over the width:
 then the mean field hardly changes with the width, and the deviation alone does. The posterior of 200 units takes
-minutes. The last lines fit the exponent in the width, each deviation by its error.
+minutes. The last lines fit the exponent in the width, each deviation by its error, and the coefficient of 1 / width.
 """
 
 import argparse
@@ -49,6 +49,13 @@ def exponent(widths, deviations, errors):
     return float(np.sum(weights * centred * y) / spread), float(spread**-0.5)
 
 
+def coefficient(widths, deviations, errors):
+    """Return the weighted mean of width x deviation with its error, and chi squared of what a constant leaves."""
+    values, weights = widths * deviations, (widths * errors) ** -2
+    mean = np.average(values, weights=weights)
+    return mean, np.sum(weights) ** -0.5, np.sum(weights * (values - mean) ** 2)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("widths", nargs="*", type=int, default=[50, 100, 200])
@@ -64,11 +71,16 @@ def main():
         scale = 100 / width if given.scaled else 1.0
         found.append(compare(width, given.depth, scale * given.readout, scale * 1e-2))
     found = np.array(found)
+    widths = np.array(given.widths)
     for layer in range(given.depth):
         deviations, errors = found[:, layer].T
         if len(deviations) > 1 and (deviations > 0).all():
-            slope, error = exponent(np.array(given.widths), deviations, errors)
-            print(f"layer {layer + 1}: exponent {slope:.2f} ({error:.2f})")
+            slope, error = exponent(widths, deviations, errors)
+            mean, its_error, chi_squared = coefficient(widths, deviations, errors)
+            print(
+                f"layer {layer + 1}: exponent {slope:.2f} ({error:.2f}), width x deviation {mean:.2f} "
+                f"({its_error:.2f}), chi squared {chi_squared:.1f} of {len(widths) - 1}"
+            )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 
 from kernel_collapse.runs.store import Row
 from kernel_collapse.runs.tidy import tabulate
-from kernel_collapse_paper.experiments import deep_data, deep_kernels, deep_widths
+from kernel_collapse_paper.experiments import deep_data, deep_kernels, deep_widths, training_path
 
 #: log10 NC1 of layer l that each kernel is given: the NNGP rises by 0.1 a layer, and the posterior falls by 0.4.
 NNGP, POSTERIOR = (lambda layer: 0.1 * layer), (lambda layer: -0.4 * layer)
@@ -159,3 +159,63 @@ def test_where_depth_helps_is_told_law_by_law():
     assert adaptive.answer.startswith("In 18 of 20 cells")
     assert "fails in 2 (erf, XOR; ReLU, XOR)" in adaptive.answer
     assert ahead.answer.startswith("In 18 of 20 cells")
+
+
+def test_kernels_beside_the_terminal_phase_have_the_prior_of_weight_decay():
+    """Weight decay is the prior of one variance for every weight; a layer's is that times its fan-in."""
+    v = 2 * training_path.NOISE / (training_path.N * training_path.DECAY)
+    assert training_path.WIDTH * v == pytest.approx(1.0)
+    networks = [t for t in training_path.trials("quick") if t.measurement.kernel == "network"]
+    assert {t.measurement.weight_decay for t in networks} == {training_path.DECAY}
+    x, shrunk = training_path.LAW.sample(3).x, training_path.SHRUNK.sample(3).x
+    np.testing.assert_allclose(shrunk @ shrunk.T / training_path.DIM, v * x @ x.T, atol=1e-15)
+    for trial in training_path.trials("quick"):
+        what = trial.measurement
+        if what.kernel == "adaptive":
+            assert what.noise_variance / what.readout_variance == training_path.NOISE
+            assert what.weight_variance == what.readout_variance
+
+
+def test_terminal_phase_is_held_against_kernels():
+    ends = {
+        "network": -0.5,
+        "nngp": 0.1,
+        "warm": -0.2,
+        "cold": -0.4,
+    }  # log10 NC1 of layer 1; of layer l times l
+
+    def rows_of(trials):
+        rows = []
+        for trial in trials:
+            what = trial.measurement
+            kernel = what.kernel
+            if kernel == "adaptive":
+                kernel = "warm" if what.weight_variance == 1 else "cold"
+            noise = 1e-4 * np.random.default_rng(trial.seed).normal()
+            nc1 = [float(10 ** (ends[kernel] * layer + noise)) for layer in range(1, what.depth + 1)]
+            found = {"nc1_paper": nc1[-1]}
+            if kernel == "network":
+                found |= {"path_epochs": [0, 100, 3000], "path_nc1": [[1.0] * 3, [0.9] * 3, nc1]}
+                found |= {
+                    "path_loss": [1.0, 0.1, 0.01],
+                    "path_nc3_cosine": [0.0, 0.5, 0.9],
+                    "zero_error_epoch": 1.0,
+                }
+            elif kernel != "nngp":
+                found["layer_nc1"] = nc1
+            rows.append(Row(trial.key, trial, "ok", "", found, 0.0, {}))
+        return tabulate(rows)
+
+    rows = rows_of(training_path.trials("quick"))
+    *falls, nngp, warm, cold = training_path.verdicts(rows)
+    assert {verdict.status for verdict in falls} == {"holds"}
+    for verdict, gap, status in ((nngp, 0.6, "holds"), (warm, 0.3, "holds"), (cold, 0.1, "holds")):
+        evidence = verdict.evidence
+        np.testing.assert_allclose(evidence["difference"], gap * evidence["layer"], atol=1e-6)
+        assert verdict.status == status
+    ends["cold"] = -0.3  # off by 0.2, 0.4 and 0.6 decades; a factor of two is 0.30
+    assert "In 2 of 6 cells" in training_path.verdicts(rows_of(training_path.trials("quick")))[-1].answer
+    (figure,) = training_path.figures(rows)
+    assert [len(panel.marks) for panel in figure.plot.rows[0]] == [3 + 2 + 9, 3 + 2 + 9, 2]
+    table = training_path.tables(rows)[1].frame
+    np.testing.assert_allclose(table["trained network"], -0.5 * table["layer"], atol=1e-3)

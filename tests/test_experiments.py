@@ -295,8 +295,16 @@ def test_verdicts_on_networks(rows):
     assert 0.3 < shares["adaptive"] < 0.5
     assert abs(shares["adaptive-published"]) < 0.05
     assert shares["network-decayed"] > shares["network"] > 1.5
-    for verdict in verdicts["training-path"]:
+    *falls, nngp, gaussian, cold = verdicts["training-path"]
+    for verdict in falls:
         assert verdict.status == "holds"
+    # The kernels are in order; so few epochs end between the first and the last.
+    gaps = [v.evidence.set_index(["activation", "layer"])["difference"] for v in (nngp, gaussian, cold)]
+    assert all(len(gap) == 6 for gap in gaps)
+    assert (gaps[0] > 0).all()
+    assert (gaps[0] > gaps[1]).all()
+    assert (gaps[1] > gaps[2]).all()
+    assert (gaps[2] < 0).all()
     _, _, features = verdicts["finite-width-ntk"]
     falls = features.evidence.set_index("width")["difference"]
     assert falls[32] > 5 * falls[2048] > 0
@@ -328,7 +336,8 @@ def test_grids_of_networks():
         if t.measurement.kernel == "empirical-ntk"
     }
     assert widths == {32, 64, 128, 256, 512, 1024, 2048, 4096}
-    epochs = {t.measurement.epochs for t in experiments.REGISTRY["training-path"].trials("paper")}
+    path = experiments.REGISTRY["training-path"].trials("paper")
+    epochs = {t.measurement.epochs for t in path if t.measurement.kernel == "network"}
     assert epochs == {100_000}
 
 

@@ -2,14 +2,16 @@
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special
+from scipy import optimize, special
 
 import kernel_collapse as kc
+from fluctuations import correction
 from kernel_collapse.networks import solve_mean_field
 from kernel_collapse.networks._importance_sampling import CLOSE
 from kernel_collapse.networks._types import NetworkError
@@ -354,3 +356,64 @@ def test_result_is_frozen():
     found = solve_mean_field(plane(), width=100, noise_variance=1e-2)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.ratio = 0.0
+
+
+# -- the first correction in 1/N
+
+
+def test_first_correction_is_that_of_exact_linear_networks():
+    """Of the identity p is Gaussian, and the posterior of finitely many units is a quadrature over |a|^2."""
+    data = kc.data.gaussian_classes(5, 2, class_means=(-0.7, 0.9), seed=4)
+    x, y, readout, noise = data.x, data.targets, 2.0, 0.1
+    prior = x @ x.T / 2
+    # Of the rank 2, so that a grid of Hermite's points has every moment of order six exactly.
+    points, weights = np.polynomial.hermite_e.hermegauss(8)
+    grid = np.stack(np.meshgrid(points, points), axis=-1).reshape(-1, 2)
+    weights = np.outer(weights, weights).ravel() / weights.sum() ** 2
+    gaps = []
+    for width in (50, 200, 800):
+        sa2, s2 = readout / width, noise / width
+        start = kc.solve_adaptive(
+            x, y, activation="identity", width=width, readout_variance=sa2, noise_variance=s2
+        ).weight_covariance
+
+        def residual(entries, width=width, sa2=sa2, s2=s2):
+            sigma = entries.reshape(2, 2)
+            inverse = np.linalg.inv(sa2 * x @ sigma @ x.T + s2 * np.eye(len(x)))
+            pull = x.T @ (inverse - inverse @ y @ y.T @ inverse) @ x
+            return (sigma @ (2 * np.eye(2) + sa2 / width * pull) - np.eye(2)).ravel()
+
+        root = optimize.root(residual, start.ravel(), tol=1e-13)
+        assert np.abs(residual(root.x)).max() < 1e-12
+        sigma = 0.5 * (root.x.reshape(2, 2) + root.x.reshape(2, 2).T)
+        features, q = grid @ np.linalg.cholesky(sigma).T @ x.T, x @ sigma @ x.T
+
+        def potential(kernel, sa2=sa2, s2=s2):
+            m = sa2 * kernel + s2 * jnp.eye(len(kernel))
+            return 0.5 * jnp.sum(y * jnp.linalg.solve(m, y)) + 0.5 * jnp.linalg.slogdet(m)[1]
+
+        with jax.enable_x64(True):
+            shift = correction(q, features, weights, potential, width)
+        exact = linear_posterior(prior, y[:, 0], width, sa2, s2)
+        gaps.append(np.abs(width * (exact - q - shift)).max())
+        largest = np.abs(width * (exact - q)).max()
+    assert gaps[-1] < 0.01 * largest
+    for before, after in itertools.pairwise(gaps):  # what is left is of the order 1/N^2
+        assert after / before == pytest.approx(0.25, rel=0.1)
+
+
+def linear_posterior(prior, y, width, sa2, s2):
+    """Return E[H H' / N] of N linear units, by quadrature over s = |a|^2."""
+
+    def terms(s):
+        m_inverse = np.linalg.inv(s * prior + s2 * np.eye(len(y)))
+        dual = m_inverse @ y
+        log = (width / 2 - 1) * np.log(s) - s * width / (2 * sa2) - 0.5 * y @ dual
+        log -= 0.5 * np.linalg.slogdet(s * prior + s2 * np.eye(len(y)))[1]
+        return log, prior - s / width * prior @ (m_inverse - np.outer(dual, dual)) @ prior
+
+    s = np.exp(np.linspace(-7, 7, 4001)) * sa2
+    logs, kernels = zip(*map(terms, s), strict=True)
+    density = np.exp(np.array(logs) - max(logs)) * s
+    assert max(density[0], density[-1]) < 1e-12
+    return np.einsum("i,ijk->jk", density / density.sum(), np.array(kernels))

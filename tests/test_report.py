@@ -37,7 +37,7 @@ VERDICTS = {
     "images": 11,
     "feature-learning-kernels": 16,
     "finite-width-ntk": 3,
-    "training-path": 3,
+    "training-path": 6,
     "real-data": 4,
     "theory-vs-samples": 3,
     "beyond-gaussian": 4,
