@@ -52,6 +52,7 @@ bench: .venv/development  ## timings; never part of the tests
 	$(BIN)/python benchmarks/posterior.py
 	$(BIN)/python benchmarks/mean_field.py
 	$(BIN)/python benchmarks/sampled.py
+	$(BIN)/python benchmarks/streamed.py
 	$(BIN)/python benchmarks/deep_rfm.py
 
 site: .venv/development  ## the documentation as pages: site/index.html
