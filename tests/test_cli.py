@@ -227,7 +227,8 @@ def test_measure_says_why_there_is_no_number(tmp_path):
         (
             ["--label", "cultivar", "--kernel", "nkt"],
             "kernel is 'nkt', expected one of nngp, ntk, adaptive, deep-rfm, conv-nngp, conv-ntk, conv-nngp-gap, "
-            "conv-ntk-gap: did you mean 'ntk'",
+            "conv-ntk-gap, conv-nngp-myrtle-5, conv-nngp-myrtle-7, conv-nngp-myrtle-10, conv-ntk-myrtle-5, "
+            "conv-ntk-myrtle-7, conv-ntk-myrtle-10: did you mean 'ntk'",
         ),
         (["--label", "cultivar", "--weighting", "papers"], "did you mean 'paper'"),
         (["--label", "cultivar", "--weight-variance", "-1"], "weight_variance is -1.0"),

@@ -34,6 +34,11 @@ CONV, PHI = Conv(3), Activation("relu")
             {"kernel": "conv-nngp", "activation": "relu", "filter_size": 5, "padding": "valid"},
             ConvNNGP([Conv(5, padding="valid"), PHI, Flatten()]),
         ),
+        ({"kernel": "conv-ntk-myrtle-5", "activation": "relu"}, ConvNTK("myrtle-5", activation="relu")),
+        (
+            {"kernel": "conv-nngp-myrtle-10", "depth": 9, "bias_variance": 0.1},
+            ConvNNGP("myrtle-10", activation="erf", bias_variance=0.1),
+        ),
     ],
 )
 def test_a_trial_measures_the_kernel_that_is_written(options, kernel):
@@ -273,6 +278,42 @@ def test_a_table_knows_its_images():
     noisy = laws.LabelNoise(base=digits, fraction=0.1)
     assert noisy.image_shape == noisy.sample(0).image_shape == (8, 8, 1)
     trials.require(ImageNC1(kernel="conv-ntk"), noisy)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"depth": 3},
+            "depth is 3 beside 'conv-ntk-myrtle-7', expected 6 or nothing: that name says every layer",
+        ),
+        ({"pool": 2}, "pool is 2 beside"),
+        ({"filter_size": 5}, "filter_size is 5 beside"),
+        ({"padding": "valid"}, "padding is 'valid' beside"),
+    ],
+)
+def test_the_name_of_a_network_says_every_layer(options, message):
+    with pytest.raises(ValidationError, match=message):
+        ImageNC1(kernel="conv-ntk-myrtle-7", **options)
+
+
+def test_networks_with_a_name_go_everywhere():
+    data = SHAPES.sample(0)
+    kernel = ConvNNGP("myrtle-5", activation="relu")
+    expected = kc.nc1(kernel(data.images), data.labels).ratio
+    named = {"kernel": "conv-nngp-myrtle-5", "activation": "relu"}
+    assert kc.streamed_nc1(data.images, data.labels, **named).ratio == pytest.approx(expected, rel=1e-10)
+    with pytest.raises(ValueError, match="depth is 2 beside 'conv-nngp-myrtle-5', expected no depth"):
+        kc.streamed_nc1(data.images, data.labels, **named, depth=2)
+    what = measure.specify(["conv-nngp-myrtle-5"], ["relu"])
+    assert measure.measure(data, what)["NC1"].to_numpy()[-1] == pytest.approx(expected, rel=1e-12)
+    machine = measure.specify(["deep-rfm"], ["relu"], base="conv-nngp-myrtle-5", depth=2)[-1]
+    assert machine.base.network.stack == kernel.stack
+    trained = Trial(
+        data=SHAPES, measurement={**named, "kernel": "conv-network-myrtle-5", "width": 4, "epochs": 2}, seed=0
+    )
+    assert trained.measurement.layers == kernel.stack
+    assert compute(trained)["nc1_paper"] > 0
 
 
 def test_measure_a_deep_rfm_on_a_kernel_of_images(here, say):

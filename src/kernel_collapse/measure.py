@@ -160,7 +160,8 @@ def specify(
     machine = {"depth": depth, "fitted": fitted, "bandwidth": bandwidth, "ridge": ridge, "fits": fits}
 
     def below(activation: str) -> dict[str, Any]:
-        return {"base": {"kernel": base, "activation": activation, "depth": base_depth}}
+        deep = {} if base_depth == 1 else {"depth": base_depth}  # which the name of a network says, too
+        return {"base": {"kernel": base, "activation": activation} | deep}
 
     kinds: dict[str, tuple[type[AdaptiveNC1 | DeepRFMNC1 | KernelNC1], dict[str, Any]]] = {
         "nngp": (KernelNC1, fixed),

@@ -54,8 +54,8 @@ def measure(
     kernel: Annotated[
         list[str] | None,
         typer.Option(
-            help="nngp, ntk, adaptive, deep-rfm; of images conv-nngp, conv-ntk, conv-nngp-gap, conv-ntk-gap; repeat "
-            "for several (default: nngp, ntk).",
+            help="nngp, ntk, adaptive, deep-rfm; of images conv-nngp, conv-ntk, conv-nngp-gap, conv-ntk-gap, "
+            "conv-nngp-myrtle-5, ...; repeat for several (default: nngp, ntk).",
             show_default=False,
         ),
     ] = None,

@@ -11,6 +11,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import ActivationLike
 
 __all__ = [
+    "MYRTLE",
     "Activation",
     "AvgPool",
     "Conv",

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from kernel_collapse import _arrays, _validate, activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse.kernels._image_layers import MYRTLE
 from kernel_collapse.kernels._kernel import Evaluated, Kernel
 from kernel_collapse.kernels._network import NNGP, NTK
 
-__all__ = ["OF_IMAGES", "KernelLike", "OfBlocks", "OfPairs", "of_images", "resolve", "resolve_all"]
+__all__ = [
+    "IMAGE_NETWORKS",
+    "OF_IMAGES",
+    "KernelLike",
+    "OfBlocks",
+    "OfPairs",
+    "of_images",
+    "resolve",
+    "resolve_all",
+]
 
 #: What a user may give for a kernel.
 KernelLike = str | Kernel | Callable[[Any, Any], Any]
 
 _NAMED: dict[str, type[NNGP | NTK]] = {"nngp": NNGP, "ntk": NTK}
-#: Kernels of images by name: so many 3 x 3 convolutions, then every position by itself or their mean.
-_OF_IMAGES: dict[str, tuple[str, Literal["flatten", "gap"]]] = {
-    "conv-nngp": ("ConvNNGP", "flatten"),
-    "conv-ntk": ("ConvNTK", "flatten"),
-    "conv-nngp-gap": ("ConvNNGP", "gap"),
-    "conv-ntk-gap": ("ConvNTK", "gap"),
+#: Kernels of images by name: so many 3 x 3 convolutions, then every position by itself or their mean; or the layers of
+#: a network that has a name.
+_OF_IMAGES: dict[str, tuple[str, dict[str, str]]] = {
+    "conv-nngp": ("ConvNNGP", {"readout": "flatten"}),
+    "conv-ntk": ("ConvNTK", {"readout": "flatten"}),
+    "conv-nngp-gap": ("ConvNNGP", {"readout": "gap"}),
+    "conv-ntk-gap": ("ConvNTK", {"readout": "gap"}),
+    **{f"conv-nngp-{name}": ("ConvNNGP", {"layers": name}) for name in MYRTLE},
+    **{f"conv-ntk-{name}": ("ConvNTK", {"layers": name}) for name in MYRTLE},
 }
 #: The names.
 OF_IMAGES = tuple(_OF_IMAGES)
+#: Networks that have a name.
+IMAGE_NETWORKS = tuple(MYRTLE)
 
 
 @dataclass(frozen=True)
@@ -107,9 +122,12 @@ def _one(kernel: Any, function: type[OfBlocks | OfPairs] | None, known: dict[str
     if isinstance(kernel, str) and kernel in _OF_IMAGES:
         from kernel_collapse.kernels import _convolutional  # a fifth of the import of everything
 
-        kind, readout = _OF_IMAGES[kernel]
+        kind, fixed = _OF_IMAGES[kernel]
         rest = dict(known)
-        made: Kernel = getattr(_convolutional, kind)(rest.pop("depth", 1), readout=readout, **rest)
+        depth = rest.pop("depth", 1)
+        if depth != 1 and "layers" in fixed:
+            raise InputError("depth", f"{depth} beside {kernel!r}", "no depth", "that name says every layer")
+        made: Kernel = getattr(_convolutional, kind)(**{"layers": depth} | fixed | rest)
         return made
     return _NAMED[_validate.choice(kernel, (*_NAMED, *_OF_IMAGES), "kernel")](**known)
 

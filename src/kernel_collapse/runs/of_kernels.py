@@ -23,12 +23,23 @@ from kernel_collapse._specification import Results, Specification, flat
 from kernel_collapse.collapse import WEIGHTINGS, held_out_collapse, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.kernels.named import resolve
+from kernel_collapse.kernels.named import IMAGE_NETWORKS, resolve
 
 __all__ = ["Holdout", "HoldsOut", "ImageNC1", "KernelNC1", "OfImages", "activation_name", "gram"]
 
 KernelName = Literal["data", "nngp", "ntk", "ntk-published"]
-ImageKernelName = Literal["conv-nngp", "conv-ntk", "conv-nngp-gap", "conv-ntk-gap"]
+ImageKernelName = Literal[
+    "conv-nngp",
+    "conv-ntk",
+    "conv-nngp-gap",
+    "conv-ntk-gap",
+    "conv-nngp-myrtle-5",
+    "conv-nngp-myrtle-7",
+    "conv-nngp-myrtle-10",
+    "conv-ntk-myrtle-5",
+    "conv-ntk-myrtle-7",
+    "conv-ntk-myrtle-10",
+]
 #: Share of the samples, class by class, that is held out.
 Holdout = Annotated[float, Field(ge=0, lt=1)]
 
@@ -63,7 +74,8 @@ class OfImages(Specification):
     """What convolutional networks have in common, of which kernels are made, or which are trained.
 
     Such a network has `depth` convolutions, each followed by the activation and, where `pool` is more than 1, by an
-    average pool of that side; the names in "-gap" end with global average pooling, the others are flattened.
+    average pool of that side; the names in "-gap" end with global average pooling, the others are flattened. A name in
+    "-myrtle-5" and so on says every layer, and what the other keys would say.
     """
 
     if TYPE_CHECKING:  # fields of the subclasses, in their places
@@ -74,14 +86,37 @@ class OfImages(Specification):
         padding: Literal["same", "valid", "circular"]
         pool: int
 
+    @model_validator(mode="before")
+    @classmethod
+    def _deep_as_named(cls, given: Any) -> Any:
+        """Count the convolutions of a network that has a name."""
+        layers = _named(given.get("kernel")) if isinstance(given, dict) else None
+        return given if layers is None else {"depth": _convolutions(layers)} | given
+
+    @model_validator(mode="after")
+    def _as_named(self) -> Self:
+        if (layers := _named(self.kernel)) is not None:
+            fixed = {"depth": _convolutions(layers), "filter_size": 3, "padding": "same", "pool": 1}
+            for key, value in fixed.items():
+                if getattr(self, key) != value:
+                    raise InputError(
+                        key,
+                        f"{getattr(self, key)!r} beside {self.kernel!r}",
+                        f"{value!r} or nothing",
+                        "that name says every layer",
+                    )
+        return self
+
     @property
     def pooled(self) -> bool:
         """Whether the network ends with global average pooling."""
-        return self.kernel.endswith("-gap")
+        return self.kernel.endswith("-gap") or _named(self.kernel) is not None
 
     @property
     def layers(self) -> tuple[Any, ...]:
         """The layers of the network."""
+        if (layers := _named(self.kernel, self.activation)) is not None:
+            return layers
         conv, phi = kernels.Conv(self.filter_size, padding=self.padding), kernels.Activation(self.activation)
         block = (conv, phi) if self.pool == 1 else (conv, phi, kernels.AvgPool(self.pool))
         return (*(block * self.depth), kernels.GlobalAvgPool() if self.pooled else kernels.Flatten())
@@ -104,10 +139,24 @@ class OfImages(Specification):
     def entries(self, positions: int, power: int) -> float:
         """Return the sum over layers of the number of positions to a power."""
         left, found = float(positions), 0.0
-        for _ in range(self.depth):
-            found += left**power
-            left = max(1.0, left / self.pool**2)
+        for layer in self.layers:
+            if isinstance(layer, kernels.Conv):
+                found += left**power
+            elif isinstance(layer, kernels.AvgPool):
+                left = max(1.0, left / np.prod(np.broadcast_to(layer.size, 2)))
         return found
+
+
+def _named(kernel: Any, activation: str = "relu") -> tuple[Any, ...] | None:
+    """Return the layers that the name of a kernel says, if it says them."""
+    for name in IMAGE_NETWORKS:
+        if isinstance(kernel, str) and kernel.endswith(f"-{name}"):
+            return tuple(kernels.ConvNNGP(name, activation=activation).stack)
+    return None
+
+
+def _convolutions(layers: tuple[Any, ...]) -> int:
+    return sum(isinstance(layer, kernels.Conv) for layer in layers)
 
 
 def _held_out(

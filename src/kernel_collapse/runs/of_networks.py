@@ -143,7 +143,13 @@ class NetworkNC1(_Watched):
 class ConvNetworkNC1(OfImages, _Watched):
     """NC1 of what enters the readout of a trained network with convolutions, `width` of whose channels are in each."""
 
-    kernel: Literal["conv-network", "conv-network-gap"]
+    kernel: Literal[
+        "conv-network",
+        "conv-network-gap",
+        "conv-network-myrtle-5",
+        "conv-network-myrtle-7",
+        "conv-network-myrtle-10",
+    ]
     width: PositiveInt = 64
     filter_size: PositiveInt = 3
     padding: Literal["same", "valid", "circular"] = "same"
