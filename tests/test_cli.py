@@ -92,7 +92,7 @@ def test_measure_with_every_option(wine, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert ratio in text
     assert "13, standardized" in text
-    assert (tmp_path / "deep" / "figures" / "nc1-wine.png").is_file()
+    assert (tmp_path / "deep" / "figures" / "wine-nc1-wine.png").is_file()
 
 
 def test_measure_the_adaptive_kernel_of_a_real_table(wine):

@@ -79,7 +79,7 @@ def choose_method(
         )
     if method in ("auto", "dense"):
         _fits_into_memory(n, streamed=not only_dense)
-        return "dense", "asked for" if method == "dense" else f"{only_dense[0]} take the whole Gram matrix"
+        return "dense", "asked for" if method == "dense" else f"{only_dense[0]} takes the whole Gram matrix"
     return method, "asked for"
 
 

@@ -21,6 +21,11 @@ class Specification(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def fixed(cls, name: str) -> tuple[str, ...]:
+        """Return the keys that one of that name does not have, though others of the class do."""
+        return ()
+
     @model_validator(mode="before")
     @classmethod
     def _as_written(cls, given: Any) -> Any:

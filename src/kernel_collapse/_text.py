@@ -17,6 +17,8 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     from markupsafe import Markup
     from rich.text import Text
@@ -33,6 +35,7 @@ __all__ = [
     "for_terminal",
     "lines_for_html",
     "named",
+    "told_apart",
     "visible",
 ]
 
@@ -51,6 +54,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re
 _IN_FILES = " ._-,()+=@"
 #: Names that Windows keeps for devices, whatever their ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+#: Whole numbers below this are shown to the last digit.
+MOST_WHOLE = 1e15
 #: Bytes of a file's name, which has 255 at most: room is left for an ending.
 _MOST_BYTES = 200
 
@@ -64,6 +69,30 @@ def visible(text: Any) -> str:
     a\nb\x1b[31m \u202egnp.exe
     """
     return _UNSEEN.sub(_escape, str(text))
+
+
+def told_apart(numbers: Iterable[float], digits: int = 6) -> dict[float, str]:
+    """Return every number as text: with so many digits, or with as many as tell them apart; whole numbers as they are.
+
+    Examples
+    --------
+    >>> list(told_apart([1e-3, 0.1 + 0.2, 1024, 20240615]).values())
+    ['0.001', '0.3', '1024', '20240615']
+    >>> list(told_apart([4.0, 4.00000001, 1e20]).values())
+    ['4', '4.00000001', '1e+20']
+    """
+    different = dict.fromkeys(numbers)
+    said: dict[float, str] = {}
+    for some in range(digits, 18):
+        said = {
+            number: f"{int(number)}"
+            if abs(number) < MOST_WHOLE and number == int(number)
+            else f"{number:.{some}g}"
+            for number in different
+        }
+        if len(set(said.values())) == len(said):
+            break
+    return said
 
 
 def encodable(text: str) -> str:

@@ -81,6 +81,18 @@ GEOMETRY_OF = {
     "CKA with labels": "label_cka",
 }
 METRICS = (*METRICS_OF, *GEOMETRY_OF)
+#: What is of one kernel alone, with the defaults: whoever gives another value means that kernel.
+_OWN: dict[str, dict[str, Any]] = {
+    "adaptive": {"width": 500.0, "readout_variance": 1 / 128, "noise_variance": 1e-6},
+    "deep-rfm": {
+        "fitted": "laplace",
+        "bandwidth": 2.0,
+        "ridge": 0.0,
+        "fits": 1,
+        "base": None,
+        "base_depth": 1,
+    },
+}
 
 __all__ = ["FEATURES", "METHODS", "METRICS", "choose_method", "cost", "measure", "remarks", "specify"]
 
@@ -124,12 +136,22 @@ def specify(
     for activation in activations:
         duals.get(activation)
     _validate.count(depth, "depth")
+    _refuse_options_of_others(
+        named,
+        {
+            "width": width,
+            "readout_variance": readout_variance,
+            "noise_variance": noise_variance,
+            "fitted": fitted,
+            "bandwidth": bandwidth,
+            "ridge": ridge,
+            "fits": fits,
+            "base": base,
+            "base_depth": base_depth,
+        },
+    )
     if base is not None:
         _validate.choice(base, ("nngp", "ntk", *OF_IMAGES), "base")
-        if "deep-rfm" not in named:
-            raise InputError(
-                "base", f"{base!r} without a deep RFM", "none", "it stands on it: kernel 'deep-rfm'"
-            )
     _require_none_of_the_others(named, weight_variance, bias_variance)
     from pydantic import ValidationError
 
@@ -185,6 +207,19 @@ def specify(
         ]
     except ValidationError as error:
         raise trials.refusal(error) from None
+
+
+def _refuse_options_of_others(kernels: Sequence[str], given: dict[str, Any]) -> None:
+    """Refuse options of a kernel that is not asked for, which would do nothing."""
+    for kernel, options in _OWN.items():
+        for name, default in options.items():
+            if kernel not in kernels and given[name] != default:
+                raise InputError(
+                    name,
+                    f"{given[name]!r} without {'a deep RFM' if kernel == 'deep-rfm' else 'an adaptive kernel'}",
+                    "nothing",
+                    f"it is an option of kernel {kernel!r}, so ask for that one too",
+                )
 
 
 def _require_none_of_the_others(kernels: Sequence[str], weight_variance: float, bias_variance: float) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich
+from kernel_collapse.cli._tables import print_whole
 from kernel_collapse.cli.additions import Additions, Page
 from kernel_collapse.cli.trials import (
     GRACE,
@@ -121,7 +122,7 @@ def _print_verdicts(sections: list[Section]) -> None:
         for verdict in section.verdicts:
             colour = colours.get(verdict.status, "white")
             table.add_row(for_rich(verdict.short, colour), for_rich(verdict.claim))
-        console.print(table)
+        print_whole(console, table)
 
 
 def _write_errata(page: Path, folder: Path, _: Built) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kernel_collapse._text import for_rich
 from kernel_collapse.cli._app import say
+from kernel_collapse.cli._tables import print_whole
 
 if TYPE_CHECKING:
     from kernel_collapse.compare import Comparison
@@ -26,7 +27,7 @@ def compare_runs(a: Path, b: Path, out: Path | None) -> None:
     if out is not None:
         _validate.page(out, "--out", ".html")
     comparison = compare(a, b)
-    page = write_comparison(comparison, b / FILE if out is None else out)
+    page = write_comparison(comparison, b / FILE if out is None else out, pictures=out is None)
     _print(comparison)
     say(f"Comparison: {page}")
 
@@ -44,10 +45,10 @@ def _print(comparison: Comparison) -> None:
         console.print(for_rich(f"{title}{more}", "bold"))
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(name.strip() for name in columns))
         for name, right in columns.items():
-            table.add_column(name, justify="right" if right else "left")
+            table.add_column(name, justify="right" if right else "left", no_wrap=right)
         for row in rows:
             table.add_row(*map(for_rich, row))
-        console.print(table)
+        print_whole(console, table)
 
     counts = comparison.counts[comparison.counts["trials"] > 0]
     show(
@@ -62,11 +63,20 @@ def _print(comparison: Comparison) -> None:
     )
     cells = comparison.cells
     found = [
-        (r.kind, r.cell, f"{r.a:.4f}", f"{r.b:.4f}", f"{r.difference:+.2g}", f"{r.errors:.2g}")
+        (
+            r.kind,
+            r.cell,
+            r.weighting,
+            "log10 NC1" if r.unit == "decades" else "NC1",
+            *(f"{value:.4f}" if r.unit == "decades" else f"{value:.4g}" for value in (r.a, r.b)),
+            f"{r.difference:+.2g}",
+            f"{r.errors:.2g}",
+        )
         for r in cells.head(MOST_ROWS).itertuples()
     ]
-    headers = {"": False, "cell": False, "A": True, "B": True, "B − A": True, "errors": True}
-    show("Cells whose NC1 changed (log10, mean over seeds)", headers, found, len(cells))
+    headers = {"": False, "cell": False, "weighting": False, "of": False}
+    headers |= dict.fromkeys(("A", "B", "B − A", "errors"), True)
+    show("Cells whose NC1 changed (mean over seeds)", headers, found, len(cells))
     statuses = comparison.rows[comparison.rows["change"] == "status changed"]
     lost = [
         (r.cell, str(r.seed), r.status_a, r.status_b, r.message_b or r.message_a)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich, named
 from kernel_collapse.cli._app import say
 from kernel_collapse.cli._steps import Steps
+from kernel_collapse.cli._tables import print_side_by_side, print_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -333,17 +335,32 @@ def _print_measurement(dataset: Dataset, table: pd.DataFrame, remarks: list[str]
     columns |= {name: table[name].map("{:.4g}".format) for name in ("NC1 / NC1(data)", "tr S_W", "tr S_B")}
     printed = Table()
     for name in columns:
-        printed.add_column(name, justify="left" if name in ("kernel", "samples") else "right")
+        text = name in ("kernel", "samples")
+        printed.add_column(name, justify="left" if text else "right", no_wrap=not text)
     for cells in zip(*columns.values(), strict=True):
         printed.add_row(*map(for_rich, cells))
-    console.print(printed)
+    print_whole(console, printed)
     _print_other_metrics(console, table)
     console.print(
         "NC1 = tr S_W / tr S_B, spread within classes over spread between them "
         f'(weighting "{weighting}"); 0 is complete collapse.'
     )
-    for remark in [*dict.fromkeys(reason for reason in table["reason"] if reason), *remarks]:
+    for remark in [*_reasons(table), *remarks]:
         console.print(for_rich(f"Note: {remark}", "yellow"))
+
+
+def _reasons(table: pd.DataFrame) -> list[str]:
+    """Return why numbers are missing or rough, of which kernels, with metrics as the tables call them."""
+    from kernel_collapse.measure import GEOMETRY_OF, METRICS_OF
+
+    shown = {attribute: name for name, attribute in (METRICS_OF | GEOMETRY_OF).items()}
+    of: dict[str, list[str]] = {}
+    for _, row in table[table["reason"] != ""].iterrows():
+        of.setdefault(row["reason"], []).append(_kernel(row))
+    return [
+        f"{' and '.join(dict.fromkeys(kernels))}: {re.sub(r'[a-z0-9_]+', lambda m: shown.get(m[0], m[0]), why)}"
+        for why, kernels in of.items()
+    ]
 
 
 def _kernel(row: pd.Series) -> str:
@@ -355,21 +372,16 @@ def _kernel(row: pd.Series) -> str:
 
 def _print_other_metrics(console: Console, table: pd.DataFrame) -> None:
     """Print the metrics beside NC1, a line each and a column a kernel; what no kernel has is left out."""
-    from rich.table import Table
-
     from kernel_collapse.measure import METRICS
 
     for samples, rows in table.groupby("samples", sort=False):
         known = [name for name in METRICS[3:] if rows[name].notna().any()]
         if not known:
             continue
-        printed = Table(title=f"Other metrics, {samples} samples", title_justify="left")
-        printed.add_column("metric", no_wrap=True)
-        for _, row in rows.iterrows():
-            printed.add_column(for_rich(_kernel(row)), justify="right")
-        for name in known:
-            printed.add_row(name, *(f"{value:.3g}" for value in rows[name]))
-        console.print(printed)
+        columns = [
+            (for_rich(_kernel(row)), [f"{row[name]:.3g}" for name in known]) for _, row in rows.iterrows()
+        ]
+        print_side_by_side(console, f"Other metrics, {samples} samples", known, columns)
 
 
 def _classes(dataset: Dataset) -> str:

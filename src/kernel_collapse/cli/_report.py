@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -76,6 +77,14 @@ def _report(folder: Path, out: Path | None, wanted: dict[Page, Path]) -> None:
 
     if out is not None:
         _validate.page(out, "--out", ".html")
+    elif folder.is_dir() and not os.access(folder, os.W_OK):
+        raise InputError(
+            f"{str(folder)!r}",
+            "be written to",
+            "a folder that can, for the page",
+            "choose a page elsewhere with --out",
+            verb="cannot",
+        )
     for page, file in wanted.items():
         _validate.page(file, page.option, ".md")
     built = write_report(folder, out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,7 @@ from kernel_collapse._streams import require_printed
 from kernel_collapse._text import duration, for_file, for_rich, visible
 from kernel_collapse.cli._app import say
 from kernel_collapse.cli._progress import Forecast, about_on
+from kernel_collapse.cli._tables import print_whole
 from kernel_collapse.cli.trials import (
     GRACE,
     Dask,
@@ -56,11 +59,15 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
             f"{str(file)!r}", "there already", "a new file", "choose another name, nothing was written"
         ) from None
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if full:  # opened, and left empty
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
         raise InputError(
             f"{str(file)!r}",
             f"be written ({error.strerror})",
-            "a file in a folder that can",
-            "make it first",
+            "room for a file" if full else "a file in a folder that can",
+            "free some space" if full else "make the folder first, or choose another",
             verb="cannot",
         ) from None
     say(f"Wrote {file}. Change it, then: kernel-collapse run {file} --dry")
@@ -136,7 +143,7 @@ def results(
     table = Table("column", "unit", "meaning", box=None, title_justify="left", title=f"{len(frame)} rows")
     for name, about in frame.attrs["columns"].items():
         table.add_row(*map(for_rich, (name, about["unit"], about["meaning"])))
-    Console(highlight=False).print(table)
+    print_whole(Console(highlight=False), table)
     require_printed()
 
 
@@ -150,8 +157,8 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
 
     console = Console(highlight=False)
     table = Table("data", "measurement", box=None)
-    table.add_column("trials", justify="right")
-    table.add_column("time on one core", justify="right")
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("time on one core", justify="right", no_wrap=True)
     trials: dict[str, Trial] = {}
     for block in sweep.blocks():
         law = ", ".join(dict.fromkeys(t.data.law for t in block.trials))
@@ -160,7 +167,7 @@ def _foretell(sweep: Sweep, finished: set[str], folder: Path, processes: int) ->
         cells = f"{block.data + 1}: {law}", f"{block.measurement + 1}: {kernel}", str(len(block.trials)), time
         table.add_row(*map(for_rich, cells))
         trials |= {t.key: t for t in block.trials}
-    console.print(table)
+    print_whole(console, table)
     todo = sorted((t for key, t in trials.items() if key not in finished), key=lambda t: -t.cost)
     reused = len(trials) - len(todo)
     console.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -143,7 +144,8 @@ def write_report(folder: Path, page: Path | None = None) -> Built:
     from kernel_collapse.runs.store import FILE
 
     def give_up(why: str, code: int) -> typer.Exit:
-        later = f"`kernel-collapse report {folder}` writes it"
+        elsewhere = " --out PAGE.html" if "another" in why else ""
+        later = f"`kernel-collapse report {folder}{elsewhere}` writes it"
         say(f"The trials are kept in {folder}, but not the report ({why}): {later}.", err=True)
         return typer.Exit(code)
 
@@ -153,7 +155,9 @@ def write_report(folder: Path, page: Path | None = None) -> Built:
             built = report.build(folder, page)
     except OSError as error:
         if identity(folder / FILE) == before:
-            raise give_up(f"{error.strerror or error}".rstrip(".") + ", free some space", 1) from None
+            why = f"{error.strerror or error}".rstrip(".")
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            raise give_up(f"{why}, {'free some space' if full else 'choose another folder'}", 1) from None
     except _Terminated:
         raise give_up("stopped by SIGTERM", 143) from None
     except KeyboardInterrupt:

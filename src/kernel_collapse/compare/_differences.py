@@ -16,6 +16,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.report.parts import Verdict
 from kernel_collapse.report.style import NAMES
+from kernel_collapse.runs.laws import data_names
 from kernel_collapse.runs.run import Run
 from kernel_collapse.runs.trials import Trial
 
@@ -141,14 +142,16 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
 
 def _trials(run: Run) -> dict[str, dict[str, Any]]:
     """Return the rows of a run by key, each with its cell; of a sweep, those that its file names."""
-    named, found = run.order(), {}
+    named, found = run.named(), {}
+    understood = [row.trial.data for row in run.rows if row.trial is not None]
+    data_name = data_names(understood, [trial.data for trial in (named or {}).values()])
     for row in run.rows:
         if row.trial is None:
             where = {name: row.specification.get(name) for name in ("data", "measurement")}
             key, cell = row.key, json.dumps(where, sort_keys=True)
             group = cell
         else:
-            key, cell = row.trial.key, _name(row.trial)
+            key, cell = row.trial.key, _name(row.trial, data_name(row.trial.data))
             group = row.trial.model_copy(update={"seed": 0}).key
         if named is None or key in named:
             seed = row.specification.get("seed")
@@ -156,14 +159,14 @@ def _trials(run: Run) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _name(trial: Trial) -> str:
+def _name(trial: Trial, data: str) -> str:
     """Name a cell by its data, and by the options of its measurement that are not the default."""
     law, measured = trial.data, trial.measurement.model_dump(exclude_defaults=True)
     sizes = "" if law.class_sizes is None else f", {'/'.join(map(str, law.class_sizes))}"
     kernel, activation = trial.measurement.kernel, getattr(trial.measurement, "activation", None)
     what = " ".join(NAMES.get(part, part) for part in (activation, kernel) if isinstance(part, str))
     options = [f"{k} {v}" for k, v in measured.items() if k not in ("kernel", "activation")]
-    return ", ".join([f"{law.name}, N={law.n}, d={law.dim}{sizes}: {what}", *options])
+    return ", ".join([f"{data}, N={law.n}, d={law.dim}{sizes}: {what}", *options])
 
 
 def _rows(a: dict[str, Any], b: dict[str, Any]) -> pd.DataFrame:
@@ -305,6 +308,11 @@ def _against_noise(old: np.ndarray, new: np.ndarray, paired: bool) -> dict[str, 
     would have changed, though the runs may have the same.
     """
     relative = _relative(old.tolist(), new.tolist()) if paired else np.inf
+    if (
+        paired
+    ):  # a seed without a number in both runs says nothing; one that has it in one of them is a change
+        known = ~(np.isnan(old) & np.isnan(new))
+        old, new = old[known], new[known]
     logs = bool((old > 0).all() and (new > 0).all())
     if logs:
         old, new = np.log10(old), np.log10(new)

@@ -26,8 +26,8 @@ MOST_ROWS = 2000
 _COLOURS = dict(zip(KINDS, ("#D55E00", "#CC79A7", "#0072B2", "#777777"), strict=True))
 
 
-def write_comparison(comparison: Comparison, path: Path) -> Path:
-    """Write the page, and its figure in the folder "figures" beside it; return where.
+def write_comparison(comparison: Comparison, path: Path, *, pictures: bool = True) -> Path:
+    """Write the page, and with `pictures` its figure in the folder "figures" beside it; return where.
 
     Raises
     ------
@@ -45,6 +45,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
             facts={"A": str(comparison.a), "B": str(comparison.b)},
             sections=_sections(comparison),
             about={name: f"{row['a']} → {row['b']}" for name, row in differing.iterrows()},
+            pictures=pictures,
         )
     except OSError as error:
         raise InputError(

@@ -34,7 +34,7 @@ def write(
         "measurement",
         "Collapse under each kernel",
         "NC1 = tr S_W / tr S_B: the spread within classes over the spread between them; lower is more collapsed.",
-        [figure(table, name)],
+        [figure(table, name, f"{path.stem}-")],
         [Table("Values", table if table["reason"].any() else table.drop(columns="reason"))],
         command=command,
     )
@@ -49,8 +49,8 @@ def write(
     )
 
 
-def figure(table: pd.DataFrame, name: str) -> Figure:
-    """Draw NC1 of each kernel as a point on one logarithmic axis."""
+def figure(table: pd.DataFrame, name: str, page: str = "") -> Figure:
+    """Draw NC1 of each kernel as a point on one logarithmic axis; pages in one folder tell their figures apart."""
     shown = table[(table["NC1"] > 0) & (table["samples"] == "training")].iloc[::-1]
     colours = {NAMES[kernel]: colour for kernel, colour in KERNEL_COLOURS.items()}
     names = [
@@ -67,6 +67,7 @@ def figure(table: pd.DataFrame, name: str) -> Figure:
         Points([value], [i], color=colours.get(kernel, OWN), size=45**0.5, names=[names[i]], layer=3)
         for i, kernel, value in zip(rows, shown["kernel"], shown["NC1"], strict=True)
     ]
+    of = ", of the training samples" if (table["samples"] != "training").any() else ""
     label = "NC1 of the features (left: more collapsed)"
     panel = Panel(
         marks=marks,
@@ -74,7 +75,7 @@ def figure(table: pd.DataFrame, name: str) -> Figure:
         y=Axis(ticks=dict(enumerate(names)), rows=True),
     )
     return Figure(
-        for_file(f"nc1-{name}"),
-        f"NC1 of {named(name)} under each kernel; values that are 0 or not a number are left out.",
+        for_file(f"{page}nc1-{name}"),
+        f"NC1 of {named(name)} under each kernel{of}; values that are 0 or not a number are left out.",
         Plot(rows=[[panel]], size=(7.5, 1.2 + 0.4 * max(len(shown), 1))),
     )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kernel_collapse._text import for_figure, visible
+from kernel_collapse._text import for_figure, told_apart, visible
 from kernel_collapse.report.intervals import summarise
 from kernel_collapse.report.parts import Figure, Table
 from kernel_collapse.report.plot import Axis, Legend, Level, Mark, Panel, Plot, Points, means
@@ -32,7 +32,7 @@ _LINESTYLES = ("-", "--", ":", "-.", (0, (1, 2)), (0, (6, 1)), (0, (5, 1, 1, 1, 
 def swept(frame: pd.DataFrame) -> dict[str, int]:
     """Return the parameters of which the rows have several values, and how many one law, or kernel, has at most."""
     parameters = frame.columns[: frame.columns.get_loc("status")]
-    fixed = ("key", "seed", "class_sizes", "data_sha256")
+    fixed = ("key", "seed", "data_sha256")  # files of different content have different names
     found = {}
     for name in parameters:
         values = frame[name].map(repr)
@@ -48,9 +48,11 @@ def table(frame: pd.DataFrame) -> Table:
     cells = ["data", *(name for name in varied if name not in MEASUREMENT)]
     cells += ["kernel", *(name for name in varied if name in MEASUREMENT and name != "kernel")]
     plain = _hashable(frame.assign(data=[_source(row) for row in _records(frame, _SOURCE)]), cells)
+    plain = _once(plain, cells)
     means = summarise(plain, VALUE, cells).rename(columns={"mean": "NC1", "std": "standard deviation"})
     for name in cells:
-        means[name] = means[name].map(_said) if means[name].isna().any() else means[name]
+        if means[name].isna().any() or means[name].dtype.kind == "f":
+            means[name] = _texts(means[name])
     note = "NC1 under the weighting of the paper, mean and standard deviation over seeds."
     if len(means) > MOST_ROWS:
         note += f" The first {MOST_ROWS} of {len(means)} rows; `kernel-collapse results` writes them all."
@@ -62,6 +64,14 @@ def figure(frame: pd.DataFrame) -> Figure:
     rows = frame[frame[VALUE].notna()].copy()
     axes_ = _choose(rows)
     rows = _hashable(rows, [*axes_.lines, *axes_.panels])
+    rows = _once(rows, [name for name in (axes_.x, *axes_.lines, *axes_.panels) if name is not None])
+    rows = rows.assign(
+        **{
+            name: _texts(rows[name], None)
+            for name in (*axes_.lines, *axes_.panels)
+            if rows[name].dtype.kind == "f"
+        }
+    )
     rows, held = _hold(rows, axes_)
     rows["line"] = [_line(row) for row in _records(rows, axes_.lines)]
     rows["panel"] = [_panel(row) for row in _records(rows, axes_.panels)]
@@ -214,7 +224,7 @@ def _axes(rows: pd.DataFrame, x: str | None, lines: list[str]) -> tuple[Axis, Ax
         return of_values, Axis(ticks=dict(enumerate(reversed(lines))), rows=True)
     values = np.unique(rows[x].dropna())
     spread = values.min() > 0 and values.max() >= 8 * values.min()
-    few = {value: f"{value:.3g}" for value in values} if len(values) <= 8 else None
+    few = dict(told_apart(values.tolist(), 3)) if len(values) <= 8 else None
     return Axis(label=_short(x), scale="log" if spread else "linear", ticks=few), of_values
 
 
@@ -224,11 +234,21 @@ def _hashable(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return frame.assign(**{name: [None if _missing(v) else str(v) for v in frame[name]] for name in objects})
 
 
+def _once(rows: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
+    """Return the rows without those that say of a seed of a cell what another says: a seed counts once."""
+    cells = [name for name in cells if name in rows]
+    return rows.drop_duplicates([*cells, *(name for name in ("seed", VALUE) if name not in cells)])
+
+
+def _texts(values: pd.Series[Any], missing: str | None = "–") -> pd.Series[Any]:
+    """Return the values of a parameter as text in which different ones differ."""
+    said = told_apart(value for value in values if isinstance(value, float) and not _missing(value))
+    return values.map(lambda value: missing if _missing(value) else said.get(value, str(value)))
+
+
 def _missing(value: Any) -> bool:
     return value is None or value != value
 
 
 def _said(value: Any) -> str:
-    if _missing(value):
-        return "–"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "–" if _missing(value) else str(value)

@@ -12,6 +12,7 @@ of a law has the fields of the class of the law.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from functools import lru_cache, reduce
 from operator import or_
@@ -31,7 +32,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._specification import Specification
 from kernel_collapse.data import catalogue
 from kernel_collapse.data.law import Law, Share
-from kernel_collapse.runs.tables import FileContent, FileData, ShippedData
+from kernel_collapse.runs.tables import FileContent, FileData, ShippedData, file_names
 
 __all__ = [
     "LAWS",
@@ -43,6 +44,8 @@ __all__ = [
     "Law",
     "OfLaw",
     "ShippedData",
+    "data_names",
+    "file_of",
 ]
 
 
@@ -115,7 +118,11 @@ class LabelNoise(Specification):
     @property
     def name(self) -> str:
         """That of the other law, and the fraction."""
-        return f"{self.base.name}, {100 * self.fraction:g} % of labels flipped"
+        return self.called(self.base.name)
+
+    def called(self, base: str) -> str:
+        """Return the name where the samples before are called that."""
+        return f"{base}, {100 * self.fraction:g} % of labels flipped"
 
     @property
     def n(self) -> int:
@@ -145,6 +152,35 @@ class LabelNoise(Specification):
     def sample(self, seed: int) -> data.Dataset:
         """Return the data set of that seed."""
         return data.label_noise(self.base.sample(seed), self.fraction, seed=seed)
+
+
+def data_names(specifications: Iterable[Any], named_by: Iterable[Any] = ()) -> Callable[[Any], str]:
+    """Return what names data sets so that no two files have one name, and no file has two: see `file_names`.
+
+    Parameters
+    ----------
+    specifications : iterable
+        Of all data sets that are named.
+    named_by : iterable, optional
+        Specifications whose files have their present paths, which count.
+    """
+    files = [file_of(data) for data in (*specifications, *named_by)]
+    called = file_names(file for file in files if file is not None)
+
+    def name(data: Any) -> str:
+        file = file_of(data)
+        if file is None:
+            return str(data.name)
+        own = file.called(called[file.content.sha256])
+        return own if file is data else str(data.called(own))
+
+    return name
+
+
+def file_of(data: Any) -> FileData | None:
+    """Return the file that samples come from, if they do."""
+    source = data.base if isinstance(data, LabelNoise) else data
+    return source if isinstance(source, FileData) else None
 
 
 def _law(value: Any) -> str:

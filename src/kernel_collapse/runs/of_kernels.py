@@ -86,6 +86,11 @@ class OfImages(Specification):
         padding: Literal["same", "valid", "circular"]
         pool: int
 
+    @classmethod
+    def fixed(cls, name: str) -> tuple[str, ...]:
+        """Return the keys that the name of a network says."""
+        return () if _named(name) is None else ("depth", "filter_size", "padding", "pool")
+
     @model_validator(mode="before")
     @classmethod
     def _deep_as_named(cls, given: Any) -> Any:
@@ -181,6 +186,11 @@ class KernelNC1(HoldsOut):
     holdout: Holdout = 0.0
 
     _known = field_validator("activation")(activation_name)
+
+    @classmethod
+    def fixed(cls, name: str) -> tuple[str, ...]:
+        """Return the keys that the data themselves do not have, which have no network."""
+        return ("activation", "depth", "weight_variance", "bias_variance") if name == "data" else ()
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -116,11 +116,11 @@ class Run:
                 "report it with the version that made it; `kernel-collapse results` writes its rows",
             ) from None
 
-    def order(self) -> dict[str, int] | None:
-        """Return the place of each trial that the sweep names, by its key; None where no sweep does that we know."""
+    def named(self) -> dict[str, Trial] | None:
+        """Return the trials that the sweep names, by their keys; None where no sweep does that we know."""
         with contextlib.suppress(ValueError):  # of another version: all that there is, by key
             if (sweep := self.sweep()) is not None:
-                return {trial.key: i for i, trial in enumerate(sweep.trials())}
+                return {trial.key: trial for trial in sweep.trials()}
         return None
 
     def frame(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
@@ -138,15 +138,16 @@ class Run:
             option: see `kernel_collapse.runs.tidy.tabulate`. A row whose trial this version does not understand is
             left out, and named in ``frame.attrs["damaged"]`` and by a `DamagedRows` warning.
         """
-        order = self.order() if keys is None else None
-        wanted = order if keys is None else set(keys)
+        named = self.named() if keys is None else None
+        wanted = named if keys is None else set(keys)
         rows = [row for row in self.rows if wanted is None or row.key in wanted]
-        if order is not None:
+        if named is not None:
+            order = {key: place for place, key in enumerate(named)}
             rows.sort(key=lambda row: order[row.key])
         faults = {f"row {row.key}": f"left out, {row.fault}" for row in rows if row.trial is None}
         if faults:
             _salvage.warn(self.path, faults)
-        frame = tidy.tabulate(rows)
+        frame = tidy.tabulate(rows, (named or {}).values())
         if damaged := self.damaged | faults:
             frame.attrs["damaged"] = damaged
         return frame

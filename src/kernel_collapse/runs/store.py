@@ -171,8 +171,11 @@ class Store:
         return {entry[0] for entry in self._entries("trials")}
 
     def forget_failed(self) -> int:
-        """Remove the rows of trials that failed, ran into their time limit or are damaged; return their number."""
-        kept = {row.key for row in self.rows() if row.status == "ok"}
+        """Remove the rows of trials that failed, ran into their time limit or are damaged; return their number.
+
+        A row of another version, whose trial is not understood, is kept if it is ok.
+        """
+        kept = {row.key for row in self.records() if row.status == "ok"}
         with self._writing():
             gone = [(key,) for key in self.finished() - kept]
             self._db.executemany("DELETE FROM trials WHERE key = ?", gone)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from kernel_collapse._specification import Specification
 from kernel_collapse.data._load import a_file
 from kernel_collapse.data.law import titled
 
-__all__ = ["FileContent", "FileData", "ShippedData"]
+__all__ = ["FileContent", "FileData", "ShippedData", "file_names"]
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".npz")
 
@@ -170,6 +171,10 @@ class FileData(Specification):
     @property
     def name(self) -> str:
         """The name of the file, with the options that are not the default."""
+        return self.called(Path(self.path).name)
+
+    def called(self, file: str) -> str:
+        """Return the name where the file is called that: see `file_names`."""
         options = {} if self.label is None else {"label": self.label}
         if self.features is not None:
             options["features"] = self.features
@@ -177,7 +182,7 @@ class FileData(Specification):
             options["header"] = "yes" if self.header else "no"
         if not self.standardized:
             options["standardized"] = "no"
-        return titled(Path(self.path).name, options)
+        return titled(file, options)
 
     @property
     def dim(self) -> int:
@@ -200,6 +205,32 @@ class FileData(Specification):
         drawn = data.subset(table, self.n, seed=seed)
         drawn = data.standardize(drawn) if self.standardized else drawn
         return replace(drawn, name=self.name)
+
+
+def file_names(files: Iterable[FileData]) -> dict[str, str]:
+    """Return what each file is called beside the others, by the SHA-256 of its content.
+
+    A content has one name, that of its last path; files of one name are called by the folders in which they differ, and
+    two contents of one path by their sums.
+
+    Examples
+    --------
+    >>> from kernel_collapse.runs.tables import FileContent, FileData, file_names
+    >>> files = [
+    ...     FileData(path=path, n=9, content=FileContent(sha256=sum, rows=9, features=2, classes=2))
+    ...     for path, sum in (("a/t.csv", "1" * 64), ("b/t.csv", "2" * 64), ("b/u.csv", "3" * 64))
+    ... ]
+    >>> list(file_names(files).values())
+    ['u.csv', 'a/t.csv', 'b/t.csv']
+    """
+    left = {file.content.sha256: Path(file.path) for file in files}
+    names: dict[str, str] = {}
+    for count in range(1, 1 + max((len(path.parts) for path in left.values()), default=0)):
+        said = {content: str(Path(*path.parts[-count:])) for content, path in left.items()}
+        often = Counter(said.values())
+        names |= {content: name for content, name in said.items() if often[name] == 1}
+        left = {content: path for content, path in left.items() if content not in names}
+    return names | {content: f"{path.name}, SHA-256 {content[:8]}" for content, path in left.items()}
 
 
 def _content(path: Path, label: str | None, features: str | None, header: bool | None) -> FileContent:

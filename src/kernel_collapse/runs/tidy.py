@@ -12,6 +12,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._text import encodable, for_csv
 from kernel_collapse.collapse import WEIGHTINGS
 from kernel_collapse.data import catalogue
+from kernel_collapse.runs.laws import data_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,19 +162,23 @@ OUTCOME = {
 }
 
 
-def tabulate(rows: Iterable[Row]) -> pd.DataFrame:
+def tabulate(rows: Iterable[Row], named_by: Iterable[Trial] = ()) -> pd.DataFrame:
     """Return rows of a store as a tidy table; ``frame.attrs["columns"]`` holds meaning and unit of every column.
 
     Columns, in this order: ``key``; the options of the data and of the measurement; ``status``, ``message``,
     ``seconds``; the results. An option keeps its column whatever the results are called. Two options are therefore
     called otherwise than in a sweep, ``loss_function`` and ``target_accuracy``; any other result that has the name of
     an option, of this or another trial, is in a column "result_" and that name. Rows whose trial is not understood
-    are left out.
+    are left out. Files have the names that they have in the trials `named_by`, if these have any; those of one name
+    are called by their folders.
     """
     import pandas as pd
 
     understood = [(row, row.trial) for row in rows if row.trial is not None]
-    given = pd.DataFrame([{"key": row.key, **_parameters(trial)} for row, trial in understood])
+    name = data_names((trial.data for _, trial in understood), (trial.data for trial in named_by))
+    given = pd.DataFrame(
+        [{"key": row.key, **_parameters(trial, name(trial.data))} for row, trial in understood]
+    )
     ended = ("status", "message", "seconds")
     taken = {"key", *DATA, *MEASUREMENT, *given.columns, *ended}
     found = pd.DataFrame(
@@ -253,7 +258,7 @@ def export(frame: pd.DataFrame, path: str | Path) -> Path:
     return path
 
 
-def _parameters(trial: Trial) -> dict[str, Any]:
+def _parameters(trial: Trial, name: str) -> dict[str, Any]:
     """Return what specifies a trial, a column a key."""
     law = trial.data.model_dump(exclude={"n", "dim", "class_sizes", "path"})
     stored = (
@@ -266,7 +271,7 @@ def _parameters(trial: Trial) -> dict[str, Any]:
     if trial.measurement.kernel == "data":  # the data themselves have neither
         del measured["depth"], measured["weight_variance"], measured["bias_variance"]
     return {
-        "data": trial.data.name,
+        "data": name,
         "n": trial.data.n,
         "dim": trial.data.dim,
         "class_sizes": trial.data.class_sizes,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from kernel_collapse._text import told_apart
+from kernel_collapse.runs.laws import file_of
+from kernel_collapse.runs.tables import file_names
 from kernel_collapse.runs.trials import Trial
 
 __all__ = ["describe"]
@@ -39,9 +42,14 @@ def describe(trials: Iterable[Trial]) -> list[tuple[str, str]]:
     trials: 8
     """
     trials = list(trials)
-    no_path: Any = {"path": True, "content": True, "base": {"path": True, "content": True}}
+    files = {trial.data: file for trial in trials if (file := file_of(trial.data)) is not None}
+    called = file_names(files.values())
+    shown = {data: called[file.content.sha256] for data, file in files.items()}
     parts: dict[str, tuple[str, dict[Any, dict[str, Any]]]] = {
-        "data": ("law", {t.data: _flat(t.data.model_dump(exclude=no_path)) for t in trials}),
+        "data": (
+            "law",
+            {data: _of_data(data, shown.get(data)) for data in dict.fromkeys(t.data for t in trials)},
+        ),
         "measurement": ("kernel", {t.measurement: t.measurement.model_dump() for t in trials}),
     }
     said = []
@@ -60,6 +68,12 @@ def describe(trials: Iterable[Trial]) -> list[tuple[str, str]]:
     return [*said, ("seeds", _values(seeds)), ("trials", str(len({trial.key for trial in trials})))]
 
 
+def _of_data(data: Any, file: str | None) -> dict[str, Any]:
+    """Return the options of data, of a file its name in the place of its path and its content."""
+    options = _flat(data.model_dump(exclude={"content": True, "base": {"content": True}}))
+    return {key: file if key in ("path", "base.path") else value for key, value in options.items()}
+
+
 def _flat(options: dict[str, Any]) -> dict[str, Any]:
     """Return options with those of the law that a law is based on beside its own."""
     base = options.get("base") or {}
@@ -74,10 +88,11 @@ def _values(values: list[Any]) -> str:
         numbers.sort()
         consecutive = numbers[-1] - numbers[0] == len(numbers) - 1 and all(n == int(n) for n in numbers)
         if len(numbers) > 2 and consecutive:
-            return f"{numbers[0]:g} to {numbers[-1]:g}"
+            return f"{_value(numbers[0])} to {_value(numbers[-1])}"
+        said = told_apart(numbers)
         if len(numbers) > MOST_VALUES:
-            return f"{len(numbers)} values from {numbers[0]:g} to {numbers[-1]:g}"
-        return ", ".join(f"{number:.6g}" for number in numbers)
+            return f"{len(numbers)} values from {said[numbers[0]]} to {said[numbers[-1]]}"
+        return ", ".join(said[number] for number in numbers)
     return " or ".join(map(_value, different))
 
 
@@ -86,4 +101,4 @@ def _value(value: Any) -> str:
         return f"{len(value)} values" if len(value) > MOST_VALUES else f"({', '.join(map(_value, value))})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_value(v)}" for key, v in value.items() if v is not None) + "}"
-    return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
+    return told_apart([value])[value] if isinstance(value, float) else "none" if value is None else str(value)

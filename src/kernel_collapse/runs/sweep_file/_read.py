@@ -137,9 +137,9 @@ def _defaults(document: Document) -> dict[str, Table]:
     return found
 
 
-def _keys(specification: type[Specification]) -> list[str]:
-    """Return the keys that may be written: what a file holds is found out, not said."""
-    return [key for key in specification.model_fields if key != "content"]
+def _keys(specification: type[Specification], name: str = "") -> list[str]:
+    """Return the keys that may be written, of one of that name: what a file holds is found out, not said."""
+    return [key for key in specification.model_fields if key not in ("content", *specification.fixed(name))]
 
 
 def _known(family: _Family) -> set[str]:
@@ -197,10 +197,10 @@ def _axes_of(
 ) -> _Axes:
     """Return the grid of an entry under one law or kernel."""
     specification = family.classes[name]
-    keys = _keys(specification)
+    keys = _keys(specification, name)
     for key in entry:
         with document.noting((*place, key)):
-            if key not in keys and any(key in _keys(family.classes[other]) for other in others):
+            if key not in keys and any(key in _keys(family.classes[other], other) for other in others):
                 raise InputError(
                     key,
                     f"no key of {family.key} {name!r}",
