@@ -1,3 +1,4 @@
+import pickle
 import mpmath
 import numpy as np
 import pytest
@@ -614,3 +615,43 @@ def test_a_solve_ends_where_the_tail_does():
     assert solution.residual < 1e-4
     assert solution.evaluations < 300
     assert activations.get(lambda x: np.maximum(x - 0.3, 0)).accuracy < 1e-15 < activations.get(celu).accuracy
+
+
+# -- functions whose parameters change
+
+
+class Bent:
+    """A function with a parameter that can be changed."""
+
+    slope = 0.1
+
+    def act(self, x):
+        return np.where(x > 0, x, self.slope * x)
+
+
+def test_a_function_is_what_it_is_now():
+    x, bent = np.random.default_rng(0).normal(size=(6, 3)), Bent()
+    for bent.slope in (0.1, 0.9, 0.1):
+        expected = kc.ntk(x, activation=f"leaky_relu({bent.slope})")
+        np.testing.assert_allclose(kc.ntk(x, activation=bent.act), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [kc.kernels.NNGP, kc.kernels.NTK, kc.activations.get])
+def test_a_function_that_changes_is_not_mixed_with_what_it_was(make):
+    x, rate = np.random.default_rng(0).normal(size=(6, 3)), 1.0
+    made = make(lambda z: np.sin(rate * z))
+    use = made if isinstance(made, kc.kernels.Kernel) else lambda x: kc.nngp(x, activation=made)
+    before = use(x)
+    rate = 3.0
+    for other in (x, 2.0 * x):
+        with pytest.raises(ValueError, match="has changed its values since the kernel or the network was made"):
+            use(other)
+    rate = 1.0
+    np.testing.assert_array_equal(use(x), before)
+
+
+def test_an_expanded_activation_can_be_pickled():
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    for activation in (kc.activations.get("tanh"), kc.activations.expand(np.arctan)):
+        again = pickle.loads(pickle.dumps(activation))
+        np.testing.assert_array_equal(kc.nngp(x, activation=again), kc.nngp(x, activation=activation))

@@ -353,3 +353,22 @@ def test_bad_data():
         kc.networks.train(DATA.x)
     with pytest.raises(ValueError, match="x has 30 rows and targets 29, expected as many targets"):
         kc.networks.train(replace(DATA, targets=DATA.targets[:-1]))
+
+
+def test_a_network_keeps_its_activation_or_says_that_it_changed():
+    x, rate = np.random.default_rng(0).normal(size=(5, 3)), 1.0
+
+    def bent(z):
+        return jnp.tanh(rate * z)
+
+    first = kc.networks.initialise(3, width=8, activation=bent, seed=0)
+    before = first(x)
+    rate = 2.0
+    second = kc.networks.initialise(3, width=8, activation=bent, seed=0)
+    hidden = np.tanh(2.0 * (second.scales[0][0] * x @ second.weights[0].T))
+    np.testing.assert_allclose(second.features(x), hidden, rtol=1e-6)
+    for other in (x, x[:2]):
+        with pytest.raises(ValueError, match="has changed its values"):
+            first(other)
+    rate = 1.0
+    np.testing.assert_array_equal(first(x), before)

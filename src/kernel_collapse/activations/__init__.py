@@ -62,6 +62,7 @@ from typing import Any
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._probed import values_at_probes
 from kernel_collapse.activations._base import Activation, ActivationLike, determinant
 from kernel_collapse.activations._callables import expand
 from kernel_collapse.activations._error_function import GELU, Erf, ScaledErf
@@ -193,13 +194,14 @@ def get(activation: ActivationLike) -> Activation:
             "one of the names of kernel_collapse.activations or an elementwise function",
         )
     try:
-        return _expanded(activation)
+        return _expanded(activation, values_at_probes(activation))
     except TypeError:  # cannot be hashed, and so not be remembered
         return expand(activation)
 
 
 @lru_cache(maxsize=64)
-def _expanded(function: Callable[[Any], Any]) -> Activation:
+def _expanded(function: Callable[[Any], Any], values: bytes) -> Activation:
+    """Return the function as an activation; one that has other values by now is another function."""
     return expand(function)
 
 

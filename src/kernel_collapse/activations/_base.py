@@ -112,6 +112,9 @@ class Activation(ABC):
         """Return `kappa_q` / (c `kappa_c`) if that is a function of q1 alone, which saves much work, else None."""
         return None
 
+    def require_unchanged(self) -> None:  # noqa: B027 -- not abstract: a named function stays what it is
+        """Refuse a function of the user's that has other values than when the activation was made of it."""
+
     def derivative(self) -> tuple[float, Activation] | None:
         """Return phi', but for a constant, as a multiple of an activation; None where the dual of that is not known.
 

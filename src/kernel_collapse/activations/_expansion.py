@@ -29,6 +29,7 @@ import numpy as np
 
 from kernel_collapse import _arrays
 from kernel_collapse._input_error import InputError
+from kernel_collapse._probed import require_unchanged, values_at_probes
 from kernel_collapse._shapes import Bool, Float
 from kernel_collapse.activations import _kinks
 from kernel_collapse.activations._base import Activation, Array, angle, determinant
@@ -92,7 +93,8 @@ class Expanded(Activation):
         #: Another way to the dual, where the expansion would take too many orders.
         self._wide = wide
         self.most_orders = MAX_ORDERS if wide is None else ENOUGH_ORDERS
-        self._remembered = lru_cache(maxsize=8)(lambda q, orders: self._integrate(np.frombuffer(q), orders))
+        self._values_at_probes = values_at_probes(function)
+        self._remember()
         #: P, what is taken out of phi and put back in closed form.
         self._bent = Piecewise(_kinks.find(self._values, kinks))
         self.kinks = tuple(kink.at for kink in self._bent.kinks)
@@ -102,6 +104,22 @@ class Expanded(Activation):
         self.tail = tail if tail is not None else (KINKED_TAIL if self._bent.kinks else TAIL)
         if self._bent.kinks and not self._ends_soon():
             self.accuracy = 0.1 * self.tail
+
+    def _remember(self) -> None:
+        self._remembered = lru_cache(maxsize=8)(lambda q, orders: self._integrate(np.frombuffer(q), orders))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: what is remembered can be computed again."""
+        return {name: value for name, value in vars(self).items() if name != "_remembered"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take it."""
+        vars(self).update(state)
+        self._remember()
+
+    def require_unchanged(self) -> None:
+        """Refuse a function that has other values than when it was expanded: a parameter of it was changed."""
+        require_unchanged(self._function, self._values_at_probes, self.name)
 
     def _ends_soon(self) -> bool:
         """Tell whether no more is left of a function with kinks than a polynomial: its moments are exact then."""
@@ -190,6 +208,7 @@ class Expanded(Activation):
                 of_det = None if det is None else np.asarray(det)[some]
                 parts.append(self._by_parts(q1[some], q2[some], c[some], of_det, *derivatives))
             return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+        self.require_unchanged()
         rho = correlation_of(q1, q2, c)
         orders = self._enough(q1, q2, rho)
         if orders is None:
@@ -380,6 +399,7 @@ class Expanded(Activation):
 
     def _second_moment(self, q: Array) -> Array:
         """Return E[phi(u)^2]: on the diagonal no expansion is needed, but a rule fine enough."""
+        self.require_unchanged()
         if _arrays.is_foreign(q):
             xp = _arrays.namespace(q)
             orders = self._enough(q, q, xp.ones_like(q))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernel_collapse import activations
+from kernel_collapse import _probed, activations
 from kernel_collapse._input_error import InputError
 from kernel_collapse.activations import Activation
 
-__all__ = ["Phi", "get", "name_of"]
+__all__ = ["Own", "Phi", "get", "name_of", "plain", "require_unchanged"]
 
 #: An elementwise function of one array, made of JAX operations.
 Phi = Callable[[Any], Any]
@@ -48,7 +49,44 @@ def get(activation: str | Activation | Phi) -> Phi:
             "one of the names of kernel_collapse.activations or a function made of jax.numpy operations",
         )
     _check_derivative(activation)
-    return activation
+    return activation if isinstance(activation, Activation) else Own(activation, _values_of(activation))
+
+
+@dataclass(frozen=True)
+class Own:
+    """A function of the user's: what is compiled for it is compiled anew when its values change."""
+
+    function: Phi
+    values: bytes
+
+    @property
+    def __name__(self) -> str:
+        return name_of(self.function)
+
+    def __call__(self, x: Any) -> Any:
+        """Return phi(x)."""
+        return self.function(x)
+
+    def require_unchanged(self) -> None:
+        """Refuse a function that has other values than when the network was made: a parameter of it was changed."""
+        with jax.enable_x64(True):
+            _probed.require_unchanged(self.function, self.values, name_of(self.function))
+
+
+def require_unchanged(phi: Phi) -> None:
+    """Refuse a function of the user's that has other values than when the network was made."""
+    if isinstance(phi, Own | Activation):
+        phi.require_unchanged()
+
+
+def plain(phi: Phi) -> Phi:
+    """Return the function as the user gave it."""
+    return phi.function if isinstance(phi, Own) else phi
+
+
+def _values_of(phi: Phi) -> bytes:
+    with jax.enable_x64(True):
+        return _probed.values_at_probes(phi)
 
 
 def name_of(activation: str | Activation | Phi) -> str:

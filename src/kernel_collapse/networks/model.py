@@ -90,7 +90,10 @@ class Network:
     @property
     def activation(self) -> Phi | tuple[Phi, ...]:
         """The JAX function; of a network with convolutions all of them."""
-        return self.architecture.activation
+        given = self.architecture.activation
+        return (
+            tuple(map(_activations.plain, given)) if isinstance(given, tuple) else _activations.plain(given)
+        )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -126,8 +129,21 @@ class Network:
             )
         return hidden[layer].T
 
+    def require_unchanged(self) -> None:
+        """Refuse an activation of the user's that has other values than when the network was made.
+
+        Raises
+        ------
+        ValueError
+            If it has.
+        """
+        given = self.architecture.activation
+        for phi in given if isinstance(given, tuple) else (given,):
+            _activations.require_unchanged(phi)
+
     def _evaluate(self, x: ArrayLike) -> list[np.ndarray]:
         columns = self.architecture.columns(x)
+        self.require_unchanged()
         with jax.enable_x64(True):
             hidden, outputs = _layers(
                 self.parameters, self.scales, jnp.asarray(columns), architecture=self.architecture
