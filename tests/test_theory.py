@@ -381,6 +381,39 @@ def test_ten_thousand_dimensions(activation, kernel, weighting):
     assert result.ratio == pytest.approx(limit.ratio, rel=1e-6 + 10 / 10_000**2)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("activation", ["erf", "relu"])
+@pytest.mark.parametrize("dim", [8, 128])
+def test_tight_classes_in_many_dimensions(activation, kernel, dim):
+    """The error is that of the expansion, however tight classes are, until round-off is said to hide them."""
+    options = {"activation": activation, "kernel": kernel}
+    for std in 10.0 ** np.arange(-1, -10, -1):
+        mixture = mixture_of(dim, class_stds=(std, std))
+        limit = kc.theory.large_dimension_nc1(mixture, **options)
+        if np.isnan(limit.ratio):
+            assert "round-off" in limit.reason
+            assert std <= 1e-6
+            continue
+        exact = expected(mixture, **options).ratio
+        assert limit.ratio == pytest.approx(exact, rel=2 / dim**2 + (0.03 if limit.reason else 1e-3))
+
+
+@pytest.mark.parametrize("activation", ["erf", "relu"])
+def test_classes_that_are_near_one_another_beside_their_length(activation):
+    found = {}
+    for apart in (1e-2, 1e-4, 1e-6, 1e-8):
+        mixture = mixture_of(16, class_means=(2.0, 2.0 + apart), class_stds=(1e-3 * apart,) * 2)
+        found[apart] = kc.theory.far_separated_nc1(mixture, activation=activation)
+    first = found[1e-2].ratio
+    for apart, limit in found.items():
+        if np.isnan(limit.ratio):
+            assert limit.reason
+            assert apart < 1e-5
+        else:
+            assert limit.ratio == pytest.approx(first, rel=apart + (0.1 if limit.reason else 1e-3) + 1e-2)
+    assert np.isnan(found[1e-8].ratio)
+
+
 def test_many_dimensions_with_any_covariances():
     rng, dim = np.random.default_rng(0), 60
     means, variances = rng.normal(size=(2, dim)), rng.uniform(0.2, 1.0, size=(2, dim))

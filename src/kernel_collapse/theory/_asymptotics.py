@@ -10,7 +10,7 @@ activation's own functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting
 from kernel_collapse.kernels import NNGP, NTK
 from kernel_collapse.theory._expected import network_of, sizes_of
 from kernel_collapse.theory._mixture import Covariance, GaussianMixture, applied
-from kernel_collapse.theory._moments import Network, Sizes, traces
+from kernel_collapse.theory._moments import EPS, Network, Sizes, traces
 
 __all__ = ["far_separated_nc1", "large_dimension_nc1"]
 
@@ -86,23 +86,24 @@ def large_dimension_nc1(
     """
     network = network_of(kernel, activation, depth, weight_variance, bias_variance)
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    if not isinstance(order, int) or order not in (0, 1):
+    if isinstance(order, bool) or not isinstance(order, int | np.integer) or order not in (0, 1):
         raise InputError.of("order", order, "0 (the limit) or 1 (with the correction of order 1/d)")
     sizes = sizes_of(mixture, class_sizes, class_shares)
-    scale, bias = network.weight_variance / mixture.dim, network.bias_variance
-    means, traces_ = mixture.means, mixture.traces
-    inner = scale * means @ means.T + bias
-    q = np.diag(inner) + scale * traces_
-    classes = range(len(means))
-    diagonal = np.array([_kernel(network, q[c], q[c], q[c]) for c in classes])
-    pairs = np.array([[_kernel(network, q[a], q[b], inner[a, b]) for b in classes] for a in classes])
+    scale, classes = network.weight_variance / mixture.dim, range(len(mixture.means))
+    both = [[_pair(mixture, network, a, b) for b in classes] for a in classes]
+    q = np.array([pair.at[0] for pair in (both[c][c] for c in classes)])
+    diagonal = np.array([_kernel(network, q[c], q[c], q[c], 0.0) for c in classes])
+    pairs = np.array([[pair.kernel(network) for pair in row] for row in both])
+    errors = np.abs(pairs)
     if order == 1:
         for a in classes:
             diagonal[a] += _diagonal_correction(network, q[a], scale**2 * _length_variance(mixture, a))
             for b in classes:
-                covariance = scale**2 * _pair_covariance(mixture, a, b)
-                pairs[a, b] += _pair_correction(network, np.array([q[a], q[b], inner[a, b]]), covariance)
-    return _from_pairs(diagonal - np.diag(pairs), pairs, sizes, weighting)
+                correction, times = _pair_correction(network, both[a][b])
+                pairs[a, b] += correction
+                errors[a, b] *= 1.0 + times
+    error = 8.0 * EPS * (np.abs(diagonal) + errors.max(axis=1))
+    return _from_pairs(diagonal - np.diag(pairs), pairs, sizes, weighting, (error, error))
 
 
 @np.errstate(all="ignore")  # as above
@@ -179,17 +180,25 @@ def far_separated_nc1(
     classes = range(len(means))
     pairs = np.array([[_kernel(network, q[a], q[b], inner[a, b]) for b in classes] for a in classes])
     spread = np.array([_far_spread(mixture, network, c, float(q[c])) for c in classes])
-    return _from_pairs(spread, pairs, sizes, weighting)
+    error = 8.0 * EPS * np.abs(pairs).max(axis=1)
+    return _from_pairs(spread, pairs, sizes, weighting, (8.0 * EPS * np.abs(spread), error))
 
 
 def _from_pairs(
-    spread: Float[np.ndarray, " C"], pairs: Float[np.ndarray, "C C"], sizes: Sizes, weighting: Weighting
+    spread: Float[np.ndarray, " C"],
+    pairs: Float[np.ndarray, "C C"],
+    sizes: Sizes,
+    weighting: Weighting,
+    errors: tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]],
 ) -> NC1:
-    """Return the traces from spreads and the kernel between independent samples of every two classes."""
+    """Return the traces from spreads and the kernel between independent samples of every two classes.
+
+    `errors` are the round-off of the spreads and of the kernel.
+    """
     _require_finite(spread, pairs)
     centre = np.eye(len(pairs)) - sizes.share
     row = [spread, np.diag(pairs), [sizes.share @ pairs @ sizes.share], (centre @ pairs @ centre.T).ravel()]
-    return traces(np.concatenate(row), sizes, weighting)
+    return traces(np.concatenate(row), sizes, weighting, errors)
 
 
 def _require_finite(*terms: np.ndarray) -> None:
@@ -202,10 +211,10 @@ def _require_finite(*terms: np.ndarray) -> None:
         )
 
 
-def _kernel(network: Network, q1: float, q2: float, c: float) -> float:
-    """Return K, without the constant of the NTK."""
+def _kernel(network: Network, q1: float, q2: float, c: float, det: float | None = None) -> float:
+    """Return K, without the constant of the NTK; the determinant is that of the three where it is not given."""
     activation = network.activation
-    moments = tuple(np.array([float(value)]) for value in (q1, q2, c))
+    moments = tuple(np.array([float(value)]) for value in (q1, q2, c) + (() if det is None else (det,)))
     kappa = np.asarray(activation.kappa(*moments))
     if network.tangent:
         kappa = network.weight_variance * (kappa + c * np.asarray(activation.kappa_c(*moments)))
@@ -220,18 +229,58 @@ def _length_variance(mixture: GaussianMixture, c: int) -> float:
     )
 
 
-def _pair_covariance(mixture: GaussianMixture, a: int, b: int) -> Float[np.ndarray, "3 3"]:
-    """Return the covariance of |x|^2, |x'|^2 and x.x'."""
+class _Pair(NamedTuple):
+    """Two independent samples, by coordinates in which nothing cancels, in units of sigma_w^2/d.
+
+    With q1, q2 and c those of the two and s the sign of c: m = (q1 + q2)/2, delta = q1 - q2, and a = m - s c, which is
+    half of the squared distance of x and s y, small for samples of one tight class.
+    """
+
+    at: Float[np.ndarray, " 3"]  # m, delta, a at their means
+    covariance: Float[np.ndarray, "3 3"]  # of m, delta, a
+    sign: float
+
+    def kernel(self, network: Network, step: Any = 0.0) -> float:
+        """Return K a step away."""
+        m, delta, a = self.at + step
+        det = max(2.0 * m * a - a * a - 0.25 * delta * delta, 0.0)
+        return _kernel(network, m + 0.5 * delta, m - 0.5 * delta, self.sign * (m - a), det)
+
+    def steps(self) -> Float[np.ndarray, " 3"]:
+        """Return steps that are small beside what the kernel resolves, and leave the correlation below 1."""
+        m, delta, a = self.at
+        room = max(a - 0.125 * (delta * delta + a * a) / m, 0.0) / 20.0  # of a, until the two are collinear
+        largest = SECOND * m
+        of_delta = min(largest, np.sqrt(8.0 * m * room), 4.0 * m * room / abs(delta) if delta else np.inf)
+        return np.array([min(largest, m * room / a) if a > 0 else largest, of_delta, min(largest, room)])
+
+
+def _pair(mixture: GaussianMixture, network: Network, a: int, b: int) -> _Pair:
+    """Return two independent samples of these classes."""
     mu, nu, s, t = mixture.means[a], mixture.means[b], mixture.covariances[a], mixture.covariances[b]
-    both = float(nu @ _apply(s, nu) + mu @ _apply(t, mu)) + _trace_of_product(s, t, mixture.dim)
-    first, second = 2.0 * float(mu @ _apply(s, nu)), 2.0 * float(nu @ _apply(t, mu))
-    return np.array(
-        [
-            [_length_variance(mixture, a), 0.0, first],
-            [0.0, _length_variance(mixture, b), second],
-            [first, second, both],
-        ]
-    )
+    dim, scale, bias = mixture.dim, network.weight_variance / mixture.dim, network.bias_variance
+    sign = 1.0 if scale * float(mu @ nu) + bias >= 0 else -1.0
+    between = mu - sign * nu
+    trace = float(mixture.traces[a] + mixture.traces[b])
+    of_x, of_y = _length_variance(mixture, a), _length_variance(mixture, b)
+    # Cov(|x|^2, |w|^2/2) of w = x - s y, and that of |y|^2; half of the squared length of w
+    with_x = _trace_of_product(s, s, dim) + 2.0 * float(mu @ _apply(s, between))
+    with_y = _trace_of_product(t, t, dim) - 2.0 * sign * float(nu @ _apply(t, between))
+    squares = sum(_trace_of_product(left, right, dim) for left in (s, t) for right in (s, t))
+    along = float(between @ (_apply(s, between) + _apply(t, between)))
+    covariance = [
+        [0.25 * (of_x + of_y), 0.5 * (of_x - of_y), 0.5 * (with_x + with_y)],
+        [0.5 * (of_x - of_y), of_x + of_y, with_x - with_y],
+        [0.5 * (with_x + with_y), with_x - with_y, 0.5 * squares + along],
+    ]
+    lengths = [scale * float(mean @ mean) for mean in (mu, nu)]
+    traces_ = [scale * float(mixture.traces[c]) for c in (a, b)]
+    at = [
+        0.5 * (sum(lengths) + sum(traces_)) + bias,
+        lengths[0] + traces_[0] - lengths[1] - traces_[1],
+        scale * 0.5 * (float(between @ between) + trace) + (2.0 * bias if sign < 0 else 0.0),
+    ]
+    return _Pair(np.array(at), scale**2 * np.array(covariance), sign)
 
 
 def _apply(covariance: Covariance, vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
@@ -254,22 +303,21 @@ def _diagonal_correction(network: Network, q: float, variance: float) -> float:
     return 0.5 * variance * (low - 2.0 * mid + high) / h**2
 
 
-def _pair_correction(
-    network: Network, at: Float[np.ndarray, " 3"], covariance: Float[np.ndarray, "3 3"]
-) -> float:
-    """Return half the sum of second derivatives times covariances, by the directions of the covariance's factors."""
-    # In units of the steps, so that the matrix is as even as the function.
-    apart = np.sqrt(at[0] * at[1]) - abs(at[2])
-    steps = np.array([SECOND * at[0], SECOND * at[1], SECOND * np.sqrt(at[0] * at[1])])
-    steps *= min(1.0, apart / (10.0 * steps[2]))
-    scaled = covariance / np.outer(steps, steps)
+def _pair_correction(network: Network, pair: _Pair) -> tuple[float, float]:
+    """Return half the sum of second derivatives times covariances, by the directions of the covariance's factors.
+
+    The second is how many times the round-off of K the sum has of its own.
+    """
+    steps = pair.steps()
+    # In units of the steps, so that the matrix is as even as the function; along what has no room nothing varies.
+    scaled = pair.covariance / np.where(steps > 0, np.outer(steps, steps), np.inf)
     _require_finite(scaled)
     values, vectors = np.linalg.eigh(scaled)
-    middle, total = _kernel(network, *at), 0.0
+    middle, total = pair.kernel(network), 0.0
     for value, vector in zip(values, vectors.T, strict=True):
-        low, high = (_kernel(network, *(at + sign * steps * vector)) for sign in (-1.0, 1.0))
+        low, high = (pair.kernel(network, sign * steps * vector) for sign in (-1.0, 1.0))
         total += 0.5 * value * (low - 2.0 * middle + high)
-    return total
+    return total, 2.0 * float(np.abs(values).sum())
 
 
 def _far_spread(mixture: GaussianMixture, network: Network, c: int, q: float) -> float:

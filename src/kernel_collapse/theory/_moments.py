@@ -187,11 +187,17 @@ def _slope_spread_by_dual(
     return q * kappa_c - sum(np.einsum("ij,ij->i", part, part) for part in parts[1:])
 
 
-def traces(row: Float[np.ndarray, " S"], sizes: Sizes, weighting: Weighting) -> NC1:
+def traces(
+    row: Float[np.ndarray, " S"],
+    sizes: Sizes,
+    weighting: Weighting,
+    errors: tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]] | None = None,
+) -> NC1:
     """Return the traces from sums over weights that add up to 1.
 
     `row` holds, of C classes: the spreads (C), the squared mean features (C), that of all classes together (1), and
     the inner products of the mean features about the latter (C x C). The mean of n_c samples is off by spread / n_c.
+    `errors` are bounds of those of spreads and inner products, where these are not sums of what was centred before.
     """
     classes = len(sizes.share)
     spread, squares = row[:classes], row[classes : 2 * classes]
@@ -200,13 +206,14 @@ def traces(row: Float[np.ndarray, " S"], sizes: Sizes, weighting: Weighting) -> 
     largest = spread + squares
     # "published" subtracts what is not centred.
     error = 8.0 * EPS * largest if weighting == "published" else (8.0 * EPS) ** 2 * largest
+    of_spread, of_product = (error, error) if errors is None else errors
     moments = Moments(
         share=sizes.share,
         seen_share=sizes.share,
         spread=spread - off,
-        spread_error=np.where(sizes.inverse == 1.0, 0.0, error),  # a sample is at no distance from itself
+        spread_error=np.where(sizes.inverse == 1.0, 0.0, of_spread),  # a sample is at no distance from itself
         products=means + np.diag(off),
-        product_error=0.5 * (error[:, None] + error),
+        product_error=0.5 * (of_product[:, None] + of_product),
         source=SOURCE,
         class_squares=squares + off,
     )
