@@ -1,4 +1,5 @@
 import pickle
+
 import mpmath
 import numpy as np
 import pytest
@@ -644,7 +645,9 @@ def test_a_function_that_changes_is_not_mixed_with_what_it_was(make):
     before = use(x)
     rate = 3.0
     for other in (x, 2.0 * x):
-        with pytest.raises(ValueError, match="has changed its values since the kernel or the network was made"):
+        with pytest.raises(
+            ValueError, match="has changed its values since the kernel or the network was made"
+        ):
             use(other)
     rate = 1.0
     np.testing.assert_array_equal(use(x), before)

@@ -426,3 +426,44 @@ def test_several_processes_equal_one(tmp_path):
     said = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]
     assert said[0].startswith("RuntimeError: process 1 failed to record: InputError: labels (batch 0) hold 3")
     assert said[1].startswith("InputError: labels (batch 0) hold 3")
+
+
+class Heads(nn.Module):
+    """A model whose output is made of two linear layers of one shape, by a function."""
+
+    def __init__(self, out):
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(4, 3), nn.Linear(4, 3), out
+
+    def forward(self, x):
+        return self.out(self.second(x), self.first(x))
+
+
+@pytest.mark.parametrize(
+    ("out", "classifier"),
+    [
+        (lambda a, b: b, "first"),
+        (lambda a, b: torch.log_softmax(b / 3.0, dim=1), "first"),
+        (lambda a, b: -b, ""),
+        (lambda a, b: a, ""),
+        (lambda a, b: (a, b), None),
+        (lambda a, b: {"main": b, "auxiliary": a}, None),
+    ],
+)
+def test_a_classifier_decides_what_the_model_decides(out, classifier):
+    torch.manual_seed(0)
+    model, labels = Heads(out), torch.arange(60) % 3
+    loader = [(torch.randn(60, 4), labels)]
+    if classifier is None:
+        with pytest.raises(ValueError, match="returns 2 outputs of shape .60, 3., any of which may decide"):
+            kc.torch.record(model, loader, ["first"])
+        assert kc.torch.record(model, loader, ["first"], classifier="first").classifier == "first"
+        return
+    found = kc.torch.record(model, loader, ["input of first"], n_classes=3)
+    assert found.classifier == classifier
+    layer = found["input of first"]
+    if classifier:
+        right = (model(loader[0][0]).argmax(dim=1) == labels).double().mean()
+        assert layer.accuracy == pytest.approx(float(right))
+    else:
+        assert np.isnan(layer.accuracy)

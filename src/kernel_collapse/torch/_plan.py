@@ -125,9 +125,25 @@ def _classifier(model: nn.Module, seen: _Seen, asked: Any) -> str:
     if not seen.linear:
         return ""
     name, _, value = seen.linear[-1]
-    # Whatever comes after the last linear layer of a classifier (a softmax, say) keeps the shape of its output.
-    alike = value.ndim == 2 and any(tensor.shape == value.shape for tensor in _tensors(seen.output))
-    return name if alike and seen.calls[name] == 1 else ""
+    # Whatever comes after the last linear layer of a classifier (a softmax, say) keeps its shape and what it decides.
+    outputs = [tensor for tensor in _tensors(seen.output) if tensor.shape == value.shape]
+    if value.ndim != 2 or not outputs or seen.calls[name] != 1:
+        return ""
+    if len(outputs) > 1:
+        raise InputError(
+            "the model",
+            f"{len(outputs)} outputs of shape {tuple(value.shape)}, any of which may decide the class",
+            "one that does",
+            "name its last linear layer by classifier=, or leave it out by classifier=False",
+            verb="returns",
+        )
+    return name if _decides(value, outputs[0]) else ""
+
+
+def _decides(value: torch.Tensor, output: torch.Tensor) -> bool:
+    """Whether the class of the largest output is, of every sample, that of the largest value of the last layer."""
+    chosen = output.gather(1, value.argmax(dim=1, keepdim=True).to(output.device))[:, 0]
+    return bool((chosen >= output.max(dim=1).values).all())
 
 
 def _tensors(output: Any) -> list[torch.Tensor]:

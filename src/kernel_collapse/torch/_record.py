@@ -69,8 +69,9 @@ def record(
     n_classes : int, optional
         Number of classes C; by default the outputs of the last linear layer.
     classifier : str or False, optional
-        Name of the last linear layer. By default it is the one that is called last, if its output has the shape of
-        the model's output. False means none. Its weights and bias enter the metrics of the features that it receives
+        Name of the last linear layer. By default it is the one that is called last, if the model's output has the
+        shape of its output and chooses the same classes; of a model with several outputs of that shape it must be
+        named. False means none. Its weights and bias enter the metrics of the features that it receives
         (NC3 and its kin). Its output chooses the class in `nc4` and `accuracy` of every layer.
     decide : {"second pass", "none"} or Record
         `nc4` and `ncm_accuracy` need the class means first. The options are a second pass over the loader, leaving
