@@ -338,3 +338,17 @@ def test_the_ansatz_where_round_off_decides(rng):
     constant = kc.rfm.feature_ansatz(np.full((3, 3), 0.1), np.eye(3))
     assert np.isnan(constant.correlation)
     assert constant.reason
+
+
+@pytest.mark.parametrize("layer", [None, "0", "1", "2", "3"])
+def test_modules_that_work_in_place_have_the_same_gradients(layer):
+    torch.manual_seed(0)
+    first, last = torch.nn.Linear(4, 6), torch.nn.Linear(6, 3)
+    x = torch.randn(10, 4)
+    found = [
+        kc.torch.agop(
+            torch.nn.Sequential(torch.nn.ReLU(inplace), first, torch.nn.ReLU(inplace), last), x, layer=layer
+        )
+        for inplace in (False, True)
+    ]
+    np.testing.assert_array_equal(*found)

@@ -125,7 +125,7 @@ def _passed(
                 verb="are",
             )
         start = inputs.detach().clone().requires_grad_(True)
-        return logits_of(called(model, start)), {"": start}
+        return logits_of(called(model, start.clone())), {"": start}
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in names}
 
     def tap(name: str) -> Any:
@@ -135,7 +135,7 @@ def _passed(
             given = arguments[0]
             joined = len(names) > 1 and given.requires_grad
             seen[name].append(given.clone() if joined else given.detach().clone().requires_grad_(True))
-            return (seen[name][-1],), keywords
+            return (seen[name][-1].clone(),), keywords  # a module may work in place
 
         return hook
 
