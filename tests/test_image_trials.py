@@ -129,7 +129,7 @@ def test_a_deep_rfm_stands_on_the_features_of_a_kernel(base):
     assert found["nc1_paper"] == pytest.approx(expected.layers[-1].nc1, rel=1e-9)
     assert found["layer_nc1_input"][0] == pytest.approx(expected.nc1[0, 0], rel=1e-12)
     assert what.cost(100, 64, 3) > DeepRFMNC1(depth=2, fits=2).cost(100, 64, 3)
-    row = tidy._parameters(Trial(data=SHAPES, measurement=what, seed=2))
+    row = tidy._parameters(Trial(data=SHAPES, measurement=what, seed=2), SHAPES.name)
     assert (row["base_kernel"], row["base_depth"], row["depth"]) == (base.kernel, 1, 2)
     assert "convolutions; of the kernel that a deep RFM stands on" in tidy._meaning("base_depth")
 

@@ -354,11 +354,13 @@ def _reasons(table: pd.DataFrame) -> list[str]:
     from kernel_collapse.measure import GEOMETRY_OF, METRICS_OF
 
     shown = {attribute: name for name, attribute in (METRICS_OF | GEOMETRY_OF).items()}
+    every = {_kernel(row) for _, row in table.iterrows()}
     of: dict[str, list[str]] = {}
     for _, row in table[table["reason"] != ""].iterrows():
-        of.setdefault(row["reason"], []).append(_kernel(row))
+        why = re.sub(r"[a-z0-9_]+", lambda found: shown.get(found[0], found[0]), row["reason"])
+        of.setdefault(why, []).append(_kernel(row))
     return [
-        f"{' and '.join(dict.fromkeys(kernels))}: {re.sub(r'[a-z0-9_]+', lambda m: shown.get(m[0], m[0]), why)}"
+        why if set(kernels) == every else f"{', '.join(dict.fromkeys(kernels))}: {why}"
         for why, kernels in of.items()
     ]
 
