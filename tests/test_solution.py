@@ -131,3 +131,25 @@ def test_outside_of_the_span_weights_are_at_their_prior():
     w = span.lift(np.zeros((20_000, 12)), np.random.default_rng(0))
     outside = np.eye(30) - span.basis @ span.basis.T
     np.testing.assert_allclose(w.T @ w / len(w), outside, atol=6 * np.sqrt(2 / len(w)))
+
+
+def test_results_are_compared_as_objects():
+    """Numbers of two results may be arrays, of which neither "equal" nor a hash is defined."""
+    data = kc.data.gaussian_classes(n=12, dim=2)
+    gram = data.x @ data.x.T
+    makes = [
+        lambda: kc.collapse_from_features(data.x, data.labels),
+        lambda: kc.geometry_from_features(data.x, data.labels),
+        lambda: kc.regression_collapse(gram, data.x),
+        lambda: kc.block_structure(gram, data.labels),
+        lambda: kc.solve_adaptive(data.x, data.targets),
+        lambda: kc.deep_rfm(data.x, data.targets, depth=1),
+        lambda: kc.networks.initialise(2, width=3),
+        lambda: kc.data.gaussian_classes(n=12, dim=2),
+        lambda: kc.rfm.feature_ansatz(np.eye(2), np.eye(2)),
+    ]
+    for make in makes:
+        one, other = make(), make()
+        assert one == one
+        assert one != other
+        assert len({one, other, one}) == 2

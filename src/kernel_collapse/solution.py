@@ -81,7 +81,7 @@ class SolutionError(RuntimeError):
         self.status = status
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Solution:
     """The result of a computation: what it found, how it ended, how far to trust it and what it cost.
 

@@ -28,7 +28,7 @@ class AdaptiveError(SolutionError):
     """The error of a solve that did not reach a solution."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A layer of a solution: rows w of G = w w', and the way to it from the layer below (None of the first)."""
 
@@ -36,7 +36,7 @@ class Layer:
     between: Between | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PathPoint:
     """The solution at one width of an annealing path; `eigenvalues` are those of (d/sigma_w^2) Sigma.
 
@@ -52,7 +52,7 @@ class PathPoint:
     gram: Float[np.ndarray, "n n"] = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Start:
     """Where one descent started, and where it ended."""
 
@@ -63,7 +63,7 @@ class Start:
     evaluations: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AdaptiveSolution(Solution):
     """A solution of the equations of state with its certificate.
 

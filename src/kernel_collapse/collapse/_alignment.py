@@ -221,7 +221,7 @@ def _aligned(
     return Alignment(float(values["the alignment"]), reason)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BlockStructure:
     r"""The mean entries of a kernel: on the diagonal, within classes and between classes.
 

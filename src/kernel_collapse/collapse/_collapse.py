@@ -45,7 +45,7 @@ MEANINGS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Collapse:
     r"""The metrics of neural collapse of one set of samples.
 

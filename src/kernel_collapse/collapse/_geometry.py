@@ -45,7 +45,7 @@ MEANINGS = {
 NO_OOD = "no out-of-distribution features were given, so nc5 is NaN"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Geometry:
     r"""Where features lie on the sphere, along how many directions, and how they align with the labels.
 

@@ -16,7 +16,7 @@ from kernel_collapse.collapse._collapse import Collapse
 __all__ = ["LawOfSeparation", "law_of_separation"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LawOfSeparation:
     """A straight line through log tr(S_W S_B^+) against the number of the layer.
 

@@ -24,7 +24,7 @@ MEANINGS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RegressionCollapse:
     r"""The metrics of neural regression collapse, for k targets with covariance Sigma; all are 0 at collapse.
 

@@ -23,7 +23,7 @@ _OF_LAYER = ("within", "between", "nc1", "nc2_norms", "nc2_angles", "nc2_etf")
 _OF_NETWORK = ("loss", "accuracy", "nc3", "nc3_cosine", "nc4")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Training(Solution):
     """Trained networks, and what the probes measured during training.
 

@@ -48,7 +48,7 @@ __all__ = ["MeanField", "MeanFieldLayer", "Status", "solve_mean_field"]
 SAMPLE = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeanFieldLayer:
     """One hidden layer of a mean field.
 
@@ -69,7 +69,7 @@ class MeanFieldLayer:
     ess: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeanField(Solution):
     """The mean field with its certificate.
 

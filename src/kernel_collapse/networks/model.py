@@ -59,7 +59,7 @@ class Scales(NamedTuple):
     biases: tuple[Any, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """A network with given parameters.
 

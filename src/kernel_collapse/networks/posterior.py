@@ -42,7 +42,7 @@ RHAT_LIMIT, ESS_A_CHAIN = 1.01, 100
 DIVERGENT_LIMIT = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Posterior(Solution):
     """Draws from the posterior, summed up.
 

@@ -118,7 +118,7 @@ def _definite(value: ArrayLike, what: str, dim: int | None = None) -> Float[np.n
     return symmetric(given)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureAnsatz:
     """How close W'W is to being proportional to a power of an AGOP.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["HeldOut", "HeldOutLayer", "accuracy_of", "carried"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeldOutLayer:
     """The results of one layer for m other inputs.
 
@@ -52,7 +52,7 @@ class HeldOutLayer:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeldOut:
     """The results of every layer for other inputs, from the first layer to the last that could be computed."""
 

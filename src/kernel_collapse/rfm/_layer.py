@@ -25,7 +25,7 @@ __all__ = ["Machine", "Passed", "Trained", "kappa_between", "kappa_of", "unit"]
 SHORTEST = 64.0 * EPS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """What a layer makes of its samples: the fits of its iterations, and N = X M X' after the last.
 
@@ -42,7 +42,7 @@ class Trained:
     magnified: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Passed:
     """What a layer makes of other inputs: inner products with those of the samples, and with themselves."""
 
@@ -51,7 +51,7 @@ class Passed:
     outputs: Float[np.ndarray, "m k"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Machine:
     """What every layer is made with."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DeepRFM", "RFMLayer"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RFMLayer:
     """A layer: three kernels of the same samples, and the fit that leads from the first to the second.
 
@@ -101,7 +101,7 @@ class RFMLayer:
         return collapse(values, self.labels, **options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DeepRFM(Solution):
     """A deep recursive feature machine of infinitely many random features.
 
