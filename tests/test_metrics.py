@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernel_collapse as kc
+from kernel_collapse import measure
+from kernel_collapse._input_error import shown
 
 NAMES = (
     "nc1",
@@ -36,12 +38,13 @@ def naive(features, labels, weights, targets, weighting, held_out=None):
     share = np.array([len(g) / n for g in groups])
     seen_share = np.array([len(g) / len(seen) for g in seen_groups])
     even = np.full(total, 1 / total)
+    met = (seen_share > 0) / np.sum(seen_share > 0)
     u, q, p = {
         "paper": (seen_share, even, share),
         "sample": (seen_share, share, share),
-        "class": (even, even, even),
+        "class": (met, even, even),
     }[weighting]
-    covariances = [(g - m).T @ (g - m) / len(g) for g, m in zip(seen_groups, means, strict=True)]
+    covariances = [(g - m).T @ (g - m) / max(len(g), 1) for g, m in zip(seen_groups, means, strict=True)]
     within = sum(w * c for w, c in zip(u, covariances, strict=True))
     centred = means - p @ means
     between = sum(w * np.outer(m, m) for w, m in zip(q, centred, strict=True))
@@ -49,13 +52,15 @@ def naive(features, labels, weights, targets, weighting, held_out=None):
         "nc1": np.trace(within) / np.trace(between),
         "nc1_pinv": np.trace(within @ np.linalg.pinv(between, rcond=1e-12, hermitian=True)) / total,
     }
-    found["cdnv"] = np.mean(
-        [
-            (np.trace(covariances[a]) + np.trace(covariances[b])) / 2 / np.sum((means[a] - means[b]) ** 2)
-            for a in range(total)
-            for b in range(a)
-        ]
-    )
+    pairs = [
+        (np.trace(covariances[a]) + np.trace(covariances[b])) / 2 / np.sum((means[a] - means[b]) ** 2)
+        for a in range(total)
+        for b in range(a)
+        if met[a] and met[b]
+    ]
+    found["cdnv"] = np.mean(pairs) if pairs else np.nan
+    spread = sum(w * np.trace(c) for w, c in zip(u, covariances, strict=True))
+    found["nc1_total"] = spread / (spread + u @ (centred**2).sum(axis=1))
     norms = np.linalg.norm(centred, axis=1)
     cosines = centred @ centred.T / np.outer(norms, norms)
     found["nc2_norms"] = norms.std() / norms.mean()
@@ -172,12 +177,15 @@ def test_gram_equals_features_equals_definitions(problem, weighting, own_weights
         agree(found, expected, tolerance, names)
 
 
-@given(problem=problems(), weighting=st.sampled_from(WEIGHTINGS))
-@settings(max_examples=60)
-def test_held_out_equals_definitions(problem, weighting):
+@given(problem=problems(), weighting=st.sampled_from(WEIGHTINGS), left_out=st.integers(0, 5))
+@settings(max_examples=90)
+def test_held_out_equals_definitions(problem, weighting, left_out):
+    """Classes may have no held-out sample: their spread is not known, and is no spread of 0."""
     features, labels, targets, rng = problem
     gram = features @ features.T
     test_labels = rng.permutation(np.concatenate([np.unique(labels), rng.choice(labels, size=9)]))
+    kept = rng.permutation(np.unique(labels))[: max(len(np.unique(labels)) - left_out, 1)]
+    test_labels = test_labels[np.isin(test_labels, kept)]
     test = rng.normal(size=(len(test_labels), features.shape[1])) + features[:1]
     alpha = rng.normal(size=targets.shape)
     weights = alpha.T @ features
@@ -198,9 +206,34 @@ def test_held_out_equals_definitions(problem, weighting):
         ),
     )
     together = np.vstack([features, test])  # the errors are those of the larger of both
+    if len(kept) == 1:
+        expected["cdnv"] = 0.0
     tolerance = tolerances(features, labels, alpha, targets, weighting, expected, between)
     more = (together**2).sum(axis=1).max() / (features**2).sum(axis=1).max()
     tolerance = {name: more * value for name, value in tolerance.items()}
     names = ["nc1", "nc3", "nc3_cosine", "nc4", "ncm_accuracy", "accuracy"]
+    unseen = ~np.isin(np.unique(labels), kept)
+    apart = ~np.eye(len(unseen), dtype=bool)
     for value in found:
         agree(value, expected, tolerance, names + ["nc1_pinv"] * well_posed(between))
+        assert value.nc1_total == pytest.approx(expected["nc1_total"], rel=1e-9)
+        assert np.isnan(value.cdnv_pairs[(unseen[:, None] | unseen[None, :]) & apart]).all()
+        if len(kept) > 1 and not (np.isnan(value.cdnv) and "round-off" in value.reason):
+            assert value.cdnv == pytest.approx(expected["cdnv"], rel=1e-11, abs=tolerance["cdnv"])
+        assert len(kept) > 1 or np.isnan([value.cdnv, value.cdnv_quartic]).all()
+        assert ("no held-out sample" in value.reason) == unseen.any()
+        for label in np.unique(labels)[unseen][:5]:
+            assert shown(label.item()) in value.reason.partition(" no held-out sample")[0]
+
+
+def test_a_class_without_a_held_out_sample_is_named_where_it_is_measured(rng):
+    """By the name that it has in the data, whatever its number is."""
+    x = rng.normal(size=(30, 4)) + 5.0 * np.eye(4)[np.arange(30) % 3]
+    train = kc.data.from_arrays(x, ["ant", "bee", "cow"] * 10)
+    test = kc.data.from_arrays(x[np.arange(30) % 3 > 0], ["bee", "cow"] * 10)
+    table = measure.measure(train, measure.specify(["nngp"], ["erf"]), "class", test=test)
+    seen = table[table["samples"] == "held-out"]
+    assert len(seen) == 2
+    assert seen["reason"].str.contains("class 'ant' has no held-out sample").all()
+    pair = kc.held_out_collapse_from_features(train.x, train.labels, test.x, test.labels + 1).cdnv_pairs[1, 2]
+    assert seen["CDNV"].iloc[0] == pytest.approx(pair, rel=1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +15,19 @@ from kernel_collapse.collapse._decisions import Nearest, Votes, decide, shares, 
 from kernel_collapse.collapse._directions import directions, measured_pinv, weighted_error
 from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
 from kernel_collapse.collapse._features import ClassMeans, by_part
-from kernel_collapse.collapse._metrics import Seen, assemble, class_targets_of
+from kernel_collapse.collapse._metrics import Seen, assemble, class_targets_of, without_sample
 from kernel_collapse.collapse._moments import Moments, class_moments
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS
 
-__all__ = ["Layer", "aligned", "axes_of", "collapse_from_features", "held_out_collapse_from_features"]
+__all__ = [
+    "Layer",
+    "aligned",
+    "axes_of",
+    "collapse_from_features",
+    "held_out_collapse_from_features",
+    "held_out_of_features",
+]
 
 
 def collapse_from_features(
@@ -114,11 +122,38 @@ def held_out_collapse_from_features(
     >>> kc.held_out_collapse_from_features([[0.0], [2.0]], ["a", "b"], [[0.1], [1.9]], ["a", "b"]).ncm_accuracy
     1.0
     """
+    return held_out_of_features(
+        features,
+        labels,
+        test_features,
+        test_labels,
+        classifier=classifier,
+        bias=bias,
+        targets=targets,
+        weighting=weighting,
+    )
+
+
+def held_out_of_features(
+    features: Any,
+    labels: Any,
+    test_features: Any,
+    test_labels: Any,
+    *,
+    classifier: Any = None,
+    bias: Any = None,
+    targets: Any = None,
+    weighting: Weighting = "paper",
+    names: Sequence[Any] | None = None,
+) -> Collapse:
+    """Return `held_out_collapse_from_features`; `names` gives each label the name that `reason` calls it by."""
     _validate.encode_labels(test_labels, two_classes=False, what="test_labels")
     _validate.one_library(
         features=features, test_features=test_features, classifier=classifier, bias=bias, targets=targets
     )
-    return _of_features(features, labels, test_features, test_labels, classifier, bias, targets, weighting)
+    return _of_features(
+        features, labels, test_features, test_labels, classifier, bias, targets, weighting, names
+    )
 
 
 def _of_features(
@@ -130,6 +165,7 @@ def _of_features(
     bias: Any,
     targets: Any,
     weighting: Weighting,
+    names: Sequence[Any] | None = None,
 ) -> Collapse:
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, classes = _validate.encode_labels(labels)
@@ -162,6 +198,7 @@ def _of_features(
             measured_pinv(sums.along, share_lost, 0.0 * share_lost, means.count),
             shares(sums.tallies, np.bincount(seen_codes, minlength=means.count)),
             None if layer is None else aligned(layer, centre, p, moments, means.origin + p @ means.means),
+            without_sample(seen_codes, classes if names is None else [names[c] for c in classes]),
         ),
         weighting,
         float("nan"),

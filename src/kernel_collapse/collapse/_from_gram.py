@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +14,21 @@ from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest,
 from kernel_collapse.collapse._directions import directions, measured_pinv, weighted_error
 from kernel_collapse.collapse._dual import Dual, classifier_of, dual_of
 from kernel_collapse.collapse._gram import Halves, halves_of, read_cross, read_gram
-from kernel_collapse.collapse._metrics import Seen, assemble, centred
+from kernel_collapse.collapse._metrics import Seen, assemble, centred, without_sample
 from kernel_collapse.collapse._moments import Moments, moments_of_halves, with_no_spread, without_coincident
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
-__all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "seen_of", "sums_of", "training_moments"]
+__all__ = [
+    "Sums",
+    "collapse",
+    "from_sums",
+    "held_out_collapse",
+    "held_out_of_gram",
+    "seen_of",
+    "sums_of",
+    "training_moments",
+]
 
 
 class Sums(NamedTuple):
@@ -129,12 +139,15 @@ def held_out_collapse(
     targets, noise_variance, dual_weights, bias
         Of the training samples, as for `collapse`.
     weighting
-        As for `collapse`; u are the shares of the classes among the held-out samples.
+        As for `collapse`; u are the shares of the classes among the held-out samples, and with "class" equal weights
+        of the classes that have held-out samples.
 
     Returns
     -------
     Collapse
-        As for `collapse`.
+        As for `collapse`. Of a class without a held-out sample no spread is known: its pairs are NaN in `cdnv_pairs`,
+        `cdnv` and `cdnv_quartic` are means over the other pairs (NaN if there are none), `nc4_classwise` is a mean
+        over the other classes, and `reason` names the class.
 
     Raises
     ------
@@ -151,6 +164,35 @@ def held_out_collapse(
     >>> round(found.nc1, 3), found.accuracy
     (0.09, 1.0)
     """
+    return held_out_of_gram(
+        gram,
+        labels,
+        cross,
+        diagonal,
+        test_labels,
+        targets=targets,
+        noise_variance=noise_variance,
+        dual_weights=dual_weights,
+        bias=bias,
+        weighting=weighting,
+    )
+
+
+def held_out_of_gram(
+    gram: Any,
+    labels: Any,
+    cross: Any,
+    diagonal: Any,
+    test_labels: Any,
+    *,
+    targets: Any = None,
+    noise_variance: float | None = None,
+    dual_weights: Any = None,
+    bias: Any = None,
+    weighting: Weighting = "paper",
+    names: Sequence[Any] | None = None,
+) -> Collapse:
+    """Return `held_out_collapse`; `names` gives each label the name that `reason` calls it by."""
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     codes, classes = _validate.encode_labels(labels)
     _validate.one_library(
@@ -166,7 +208,11 @@ def held_out_collapse(
     halves = halves_of(cross, diagonal, of_training, codes, _sizes(codes, gram), eps)
     test = Sums(diagonal, halves, None if dual is None else cross @ dual.alpha)
     moments = training_moments(training, codes, eps)
-    return from_sums(training, codes, moments, dual, weighting, held_out=(test, test_codes))
+    seen = seen_of(training, codes, moments, dual, weighting, (test, test_codes))
+    seen = seen._replace(
+        unseen=without_sample(test_codes, classes if names is None else [names[c] for c in classes])
+    )
+    return assemble(seen, weighting, float("nan") if dual is None else dual.noise_variance)
 
 
 def sums_of(
@@ -194,11 +240,9 @@ def from_sums(
     moments: Moments,
     dual: Dual | None,
     weighting: Weighting,
-    *,
-    held_out: tuple[Sums, Int[np.ndarray, " m"]] | None = None,
 ) -> Collapse:
-    """Return the metrics, given what one pass over the Gram matrix left, and the moments of the training samples."""
-    seen = seen_of(training, codes, moments, dual, weighting, held_out)
+    """Return the metrics, given what one pass over the Gram matrix left, and the moments of the samples."""
+    seen = seen_of(training, codes, moments, dual, weighting)
     return assemble(seen, weighting, float("nan") if dual is None else dual.noise_variance)
 
 
@@ -270,7 +314,8 @@ def _of_held_out(
     # A class whose samples all lie at its mean, as far as float64 tells, has no spread.
     limit = errors * (0.5 * UNITS * float(np.finfo(np.float64).eps)) / seen.halves.error
     away = _arrays.segment_sum(xp.astype(xp.abs(distances) > limit, own.dtype), codes, count)
-    return with_no_spread(found, np.asarray(_arrays.read(away) if _arrays.is_foreign(away) else away) == 0)
+    none = np.asarray(_arrays.read(away) if _arrays.is_foreign(away) else away) == 0
+    return with_no_spread(found, none & (np.bincount(codes, minlength=count) > 0))
 
 
 def _pinv(
