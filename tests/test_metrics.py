@@ -1,8 +1,10 @@
 """Every metric of collapse against a twin of loops and explicit covariances, and against the other kinds of input."""
 
+import enum
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -237,3 +239,68 @@ def test_a_class_without_a_held_out_sample_is_named_where_it_is_measured(rng):
     assert seen["reason"].str.contains("class 'ant' has no held-out sample").all()
     pair = kc.held_out_collapse_from_features(train.x, train.labels, test.x, test.labels + 1).cdnv_pairs[1, 2]
     assert seen["CDNV"].iloc[0] == pytest.approx(pair, rel=1e-9)
+
+
+class Colour(enum.Enum):
+    RED = "r"
+    BLUE = "b"
+    GREEN = "g"
+
+
+#: Classes with a partial order that sorts without an error, or with none.
+WITHOUT_ORDER = (
+    [frozenset("a"), frozenset("b"), frozenset("c")],
+    [frozenset("a"), frozenset("ab"), frozenset("b")],
+    ["z", 1, 2],
+    list(Colour),
+    [(1, "a"), ("a", 1), (2, "a")],
+)
+
+
+@pytest.mark.parametrize("classes", WITHOUT_ORDER, ids=str)
+def test_classes_without_an_order_are_not_matched_by_position(classes, rng):
+    """The order of the samples is no order of the classes; what does not depend on one is the same in every order."""
+    numbers = rng.permutation(np.repeat(np.arange(3), 4))
+    x = rng.normal(size=(12, 5)) + 2.0 * np.eye(3, 5)[numbers]
+    targets, alpha = np.eye(3)[numbers], rng.normal(size=(12, 3))
+    first = kc.collapse_from_features(x, numbers, classifier=alpha.T @ x, targets=targets)
+    for order in (np.arange(12), np.arange(12)[::-1], rng.permutation(12)):
+        y, labels = x[order], [classes[c] for c in numbers[order]]
+        own, dual = {"classifier": alpha.T @ x}, {"dual_weights": alpha[order]}
+        for function, arguments, classifier in (
+            (kc.collapse_from_features, (y, labels), own),
+            (kc.held_out_collapse_from_features, (y, labels, y, labels), own),
+            (kc.collapse, (y @ y.T, labels), dual),
+            (kc.held_out_collapse, (y @ y.T, labels, y @ y.T, (y * y).sum(axis=1), labels), dual),
+            (kc.streamed_collapse, (y, labels), dual),
+        ):
+            with pytest.raises(kc.InputError, match=r"order of the classes .* give labels 0 to 2 in the"):
+                function(*arguments, **classifier)
+        meant = {"targets": targets[order]}
+        for found in (
+            kc.collapse_from_features(y, labels, **own, **meant),
+            kc.collapse(y @ y.T, labels, **dual, **meant),
+            kc.held_out_collapse_from_features(y, labels, y, labels, **own, **meant),
+        ):
+            for name in (*NAMES, "gnc3", "unc3", "nc2_classifier_gram", "nc4_classwise"):
+                assert getattr(found, name) == pytest.approx(getattr(first, name), rel=1e-9), name
+
+
+def test_classes_with_an_order_keep_it(rng):
+    """Ordered categories have theirs; a classifier is refused where categories and sorting disagree."""
+    kinds = pd.CategoricalDtype(["low", "none", "mid", "high"], ordered=True)
+    numbers = rng.permutation(np.repeat(np.arange(3), 4))
+    x, weights = rng.normal(size=(12, 5)) + 2.0 * np.eye(3, 5)[numbers], rng.normal(size=(3, 5))
+    right = kc.collapse_from_features(x, numbers, classifier=weights)
+    labels = pd.Series(np.array(["low", "mid", "high"])[numbers], dtype=kinds)
+    for each in (labels, labels.array, pd.Index(labels)):
+        assert repr(kc.collapse_from_features(x, each, classifier=weights)) == repr(right)
+        assert kc.data.from_arrays(x, each).classes == ("low", "mid", "high")
+    loose = labels.cat.as_unordered()
+    assert kc.data.from_arrays(x, loose).classes == ("high", "low", "mid")
+    with pytest.raises(kc.InputError, match=r"order of the classes 'high', 'low', ... is not known"):
+        kc.collapse_from_features(x, loose, classifier=weights)
+    text = pd.Series(np.array(["a", "b", "c"])[numbers], dtype="category")
+    chain = [frozenset("ab"[:c]) for c in numbers]
+    for each in (text, chain):
+        assert repr(kc.collapse_from_features(x, each, classifier=weights)) == repr(right)

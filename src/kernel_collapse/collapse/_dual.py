@@ -13,7 +13,7 @@ from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
 from kernel_collapse.collapse._metrics import class_targets_of, columns_of
 
-__all__ = ["Dual", "classifier_of", "dual_of"]
+__all__ = ["Dual", "by_position", "classifier_of", "dual_of"]
 
 
 class Dual(NamedTuple):
@@ -23,6 +23,11 @@ class Dual(NamedTuple):
     class_targets: Float[Any, "C k"]
     bias: Float[Any, " k"] | None
     noise_variance: float = float("nan")
+
+
+def by_position(dual_weights: Any, targets: Any) -> str:
+    """Return what is matched to the classes by position: dual weights whose outputs no targets explain."""
+    return "the classifier of dual_weights is" if dual_weights is not None and targets is None else ""
 
 
 def dual_of(

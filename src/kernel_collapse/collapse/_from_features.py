@@ -56,7 +56,7 @@ def collapse_from_features(
         Of the last layer. It takes part in decisions (as 0 where it is not given) and in `nc_bias`, not in NC3.
     targets : array, shape (n, k) or (n,), optional
         Regression targets. Their class means say which outputs mean which class. Without targets the k outputs are
-        the C classes.
+        the C classes, in sorted order (ordered categories of pandas: in their order).
     weighting
         As for `collapse`.
 
@@ -68,7 +68,8 @@ def collapse_from_features(
     Raises
     ------
     ValueError
-        If shapes do not agree or values are not finite.
+        If shapes do not agree, values are not finite, or a classifier comes without targets for classes that have no
+        order.
 
     Examples
     --------
@@ -168,7 +169,9 @@ def _of_features(
     names: Sequence[Any] | None = None,
 ) -> Collapse:
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    codes, classes = _validate.encode_labels(labels)
+    codes, classes = _validate.encode_labels(
+        labels, matched="classifier is" if classifier is not None and targets is None else ""
+    )
     clean = _validate.squarable(_validate.matrix(features, "features"), "features")
     _validate.as_many(clean.shape[0], "features", len(codes))
     seen, seen_codes = clean, codes

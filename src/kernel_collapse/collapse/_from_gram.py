@@ -12,7 +12,7 @@ from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest, tally
 from kernel_collapse.collapse._directions import directions, measured_pinv, weighted_error
-from kernel_collapse.collapse._dual import Dual, classifier_of, dual_of
+from kernel_collapse.collapse._dual import Dual, by_position, classifier_of, dual_of
 from kernel_collapse.collapse._gram import Halves, halves_of, read_cross, read_gram
 from kernel_collapse.collapse._metrics import Seen, assemble, centred, without_sample
 from kernel_collapse.collapse._moments import Moments, moments_of_halves, with_no_spread, without_coincident
@@ -65,7 +65,7 @@ def collapse(
         The ridge; one millionth of the mean of diag K by default. `Collapse.noise_variance` gives the value.
     dual_weights : array, shape (n, k), optional
         Dual weights of a classifier of your own, W = H'alpha; without `targets` its k outputs are the C classes, in
-        sorted order.
+        sorted order (ordered categories of pandas: in their order).
     bias : array, shape (k,), optional
         The bias of the classifier of `dual_weights`. If it is not given, it is 0 in decisions, and `nc_bias` is NaN.
     weighting : {"paper", "sample", "class", "published"}
@@ -80,8 +80,9 @@ def collapse(
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, `gram` cannot be one of inner products (see `.nc1`), or
-        K + noise_variance I is not positive definite in the precision of K.
+        If shapes do not agree, values are not finite, `gram` cannot be one of inner products (see `.nc1`),
+        K + noise_variance I is not positive definite in the precision of K, or `dual_weights` come without targets for
+        classes that have no order.
 
     References
     ----------
@@ -98,7 +99,7 @@ def collapse(
     (0.091, 0.685, 1.0)
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    codes, _ = _validate.encode_labels(labels)
+    codes, _ = _validate.encode_labels(labels, matched=by_position(dual_weights, targets))
     _validate.one_library(gram=gram, targets=targets, dual_weights=dual_weights, bias=bias)
     gram, eps = read_gram(gram, len(codes))
     dual = dual_of(gram, codes, targets, noise_variance, dual_weights, bias)
@@ -194,7 +195,7 @@ def held_out_of_gram(
 ) -> Collapse:
     """Return `held_out_collapse`; `names` gives each label the name that `reason` calls it by."""
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    codes, classes = _validate.encode_labels(labels)
+    codes, classes = _validate.encode_labels(labels, matched=by_position(dual_weights, targets))
     _validate.one_library(
         gram=gram, cross=cross, diagonal=diagonal, targets=targets, dual_weights=dual_weights, bias=bias
     )

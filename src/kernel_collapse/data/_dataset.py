@@ -139,8 +139,9 @@ def from_arrays(
         original shape. The columns of a DataFrame of pandas or polars keep their names; arrays of PyTorch, JAX and
         CuPy are read into NumPy's.
     labels : sequence, length n
-        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order. Equal labels,
-        such as 1 and 1.0, are one class. Truth values beside numbers are refused, because True equals 1.
+        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order,
+        ordered categories of pandas in theirs, and what cannot be sorted in the order of appearance. Equal labels, such
+        as 1 and 1.0, are one class. Truth values beside numbers are refused, because True equals 1.
     targets : array_like, shape (n,) or (n, k), optional
         Regression targets; by default -1, +1 for two classes, else one-hot.
     name : str
