@@ -265,6 +265,7 @@ def _pass(
     xp = _arrays.namespace(seen)
     unit = UNITS * float(xp.finfo(seen.dtype).eps)
     nearest = Nearest(means.means)
+    sizes = None if layer is None else _arrays.lengths(layer.weights)
     # With more axes than half of the features the scatter, a symmetric product, is less work than the projections.
     project = 2 * axes.shape[1] <= axes.shape[0] or _arrays.is_foreign(seen)
 
@@ -278,7 +279,7 @@ def _pass(
             scores = here @ xp.permute_dims(layer.weights, (1, 0))
             if layer.bias is not None:
                 scores = scores + layer.bias
-            reach, sizes = xp.sqrt(_arrays.squares(here)), xp.sqrt(_arrays.squares(layer.weights))
+            reach = xp.sqrt(_arrays.squares(here))
             votes = Votes(*votes[:2], *decide(scores, unit * reach, sizes, layer.class_targets))
         if project:
             along = xp.sum(each * _arrays.squares(away @ axes))
@@ -320,13 +321,15 @@ def aligned(
     """
     xp = _arrays.namespace(centre)
     turned = xp.permute_dims(centre, (1, 0))
-    towards = layer.class_targets - p @ layer.class_targets
-    rows = towards @ layer.weights
+    weights, exponent = _arrays.in_reach(layer.weights)
+    class_targets, more = _arrays.in_reach(layer.class_targets)
+    towards = class_targets - p @ class_targets
+    rows = towards @ weights
     unit = UNITS * float(xp.finfo(centre.dtype).eps)
-    lengths = xp.sqrt(_arrays.squares(layer.weights))
+    lengths = xp.sqrt(_arrays.squares(weights))
     size = _arrays.norm(xp.abs(towards) @ lengths)
     reach = xp.sqrt(xp.linalg.diagonal(moments.product_error) / unit)
-    plain = layer.class_targets @ layer.weights
+    plain = class_targets @ weights
     return Classifier(
         rows @ turned,
         unit * size * _arrays.norm(reach),
@@ -336,12 +339,15 @@ def aligned(
             plain @ turned,
             plain @ xp.permute_dims(plain, (1, 0)),
             unit,
-            xp.abs(layer.class_targets) @ lengths,
+            xp.abs(class_targets) @ lengths,
             reach,
         ),
         None
         if layer.bias is None
-        else _outputs(layer.weights, layer.bias, middle, lengths, unit, moments, p),
+        else _outputs(
+            layer.weights, layer.bias, middle, _arrays.shifted(lengths, exponent), unit, moments, p
+        ),
+        exponent + more,
     )
 
 

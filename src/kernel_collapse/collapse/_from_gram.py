@@ -274,10 +274,11 @@ def seen_of(
     )
     classifier = None
     if dual is not None and training.scores is not None and seen.scores is not None:
-        weight_errors = xp.sqrt(training.diagonal @ (dual.alpha * dual.alpha))
+        near, exponent = _arrays.in_reach(dual.alpha)
+        weight_errors = _arrays.shifted(xp.sqrt(training.diagonal @ (near * near)), exponent)
         sizes = _sizes(codes, training.diagonal)
         classifier = classifier_of(
-            dual, training.scores, codes, sizes, p, squares, weight_errors, training.halves.error
+            dual, training.scores, codes, sizes, p, squares, weight_errors, training.halves.error, exponent
         )
         of_sample = 2.0 * unit * xp.sqrt(seen.diagonal)
         scores = seen.scores if dual.bias is None else seen.scores + dual.bias
