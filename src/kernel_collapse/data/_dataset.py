@@ -26,6 +26,8 @@ __all__ = ["FROM_ARRAYS", "Dataset", "column", "dataset_of", "default_targets", 
 class Dataset:
     """Samples with their classes and regression targets.
 
+    The arrays are copies of what was given, so that they stay what they are when that changes.
+
     Attributes
     ----------
     x : ndarray, shape (n, d)
@@ -59,8 +61,8 @@ class Dataset:
     def __post_init__(self) -> None:
         """Hold every data set to what is said above, whoever made it."""
         x, image_shape = _rows_of(self.x, self.image_shape)
-        targets = column(self.targets, "targets")
-        labels = _validate.codes(self.labels)
+        x, targets = np.array(x), np.array(column(self.targets, "targets"))
+        labels = np.array(_validate.codes(self.labels))
         _validate.text(self.name, "name")
         for name, array in {"labels": labels, "targets": targets}.items():
             if len(array) != len(x):
