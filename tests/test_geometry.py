@@ -359,6 +359,32 @@ def test_a_line_through_layers(rng):
         kc.law_of_separation([2.0])
 
 
+def test_every_record_of_a_history_has_its_line(tmp_path, rng):
+    """Records that let go of their arrays, saved or not, know the number of classes."""
+    labels, noise = np.arange(60) % 3, rng.normal(size=(60, 5))
+    x = np.eye(3, 5)[labels] + 0.2 * noise
+    kept, slim = kc.History(keep_means=True), kc.History()
+    for epoch in range(3):
+        layers = {f"layer{k}": x + 0.1 * (3 - k) / (1 + epoch) * noise for k in range(3)}
+        record = kc.record(lambda of, layers=layers: layers, [(x, labels)], n_classes=4)  # one has no sample
+        kept.append(record, epoch)
+        slim.append(record, epoch)
+    slim.save(tmp_path / "run.npz")
+    with np.load(tmp_path / "run.npz") as held:
+        sizes = {key: array.size for key, array in held.items() if "cdnv_pairs" in key}
+    assert sizes == {f"{k} {j} cdnv_pairs": 9 * (k == 2) for k in range(3) for j in range(3)}
+    for history in (slim, kc.History.load(tmp_path / "run.npz")):
+        assert np.isnan(history[0]["layer0"].cdnv_pairs).all()
+        for one, other in zip(history, kept, strict=True):
+            assert repr(kc.law_of_separation(list(one.values()))) == repr(
+                kc.law_of_separation(list(other.values()))
+            )
+    assert np.isfinite(kc.law_of_separation(list(slim[0].values())).decay)
+    bare = dataclasses.replace(slim[0]["layer0"], cdnv_pairs=np.empty((0, 0)), nc4_by_class=np.empty(0))
+    with pytest.raises(ValueError, match="the number of classes is not known"):
+        kc.law_of_separation([bare, bare])
+
+
 @given(seed=st.integers(0, 10**6), n=st.integers(12, 40), p=st.integers(3, 9), k=st.integers(1, 3))
 @settings(max_examples=25)
 def test_regression_collapse_is_what_its_definitions_say(seed, n, p, k):
