@@ -154,7 +154,7 @@ def _why_undefined(metrics: dict[str, Measured], traces: Traces, seen: Seen) -> 
 def without_sample(codes: Int[np.ndarray, " m"], classes: Sequence[Any]) -> tuple[Any, ...]:
     """Return the classes that no sample is of."""
     sizes = np.bincount(codes, minlength=len(classes))
-    return tuple(classes[c] for c in np.flatnonzero(sizes == 0))
+    return tuple(name for name, size in zip(classes, sizes, strict=True) if not size)
 
 
 def _of_unseen(seen: Seen, weighting: Weighting) -> str:
