@@ -311,8 +311,8 @@ def block_structure(gram: Any, labels: Any) -> BlockStructure:
     """
     codes, _ = _validate.encode_labels(labels)
     given = _validate.in_numpy(gram, "gram")
-    eps = _arrays.eps_of(given)
     clean, exponent = _arrays.in_reach(_validate.gram(given, len(codes)))
+    eps = _arrays.eps_of(given)
     n, sizes = len(codes), np.bincount(codes).astype(float)
     diagonal, inside, everything = (np.array(_sums(clean, codes)[i]) for i in range(3))
     counts = np.array([n, np.sum(sizes**2) - n, n**2 - np.sum(sizes**2)])
