@@ -1,6 +1,8 @@
 """Collapse of features that come in batches: that of all of them, whatever the batches."""
 
+import copy
 import dataclasses
+import pickle
 import re
 from pathlib import Path
 
@@ -297,3 +299,22 @@ def test_labels_are_class_numbers_whatever_holds_them(kind, unchecked):
         assert re.search(r"expected .*[.?]$", refused)
     assert seen.class_means.shape == (3, 2)
     assert seen.counts.sum() == (0 if refused else 8)
+
+
+def test_what_is_handed_out_does_not_reach_inside():
+    """Neither do counts, means and decisions that are changed, nor a copy that goes its own way."""
+    features, labels, _, _ = problem(3)
+    seen = kc.Accumulator(5, 6)  # one class has no sample
+    seen.update(features, labels)
+    seen.decide(features, labels, np.zeros((len(labels), 5)))
+    before = repr(seen.collapse()), seen.class_means.copy()
+    for found in (seen.counts, seen.class_means, *seen.decisions.values()):
+        found += 1
+    assert repr(seen.collapse()) == before[0]
+    for other in (copy.copy(seen), copy.deepcopy(seen), pickle.loads(pickle.dumps(seen))):
+        assert repr(other.collapse()) == before[0]
+        other.update(features + 1.0, labels)
+        other.decide(features, labels)
+        assert repr(seen.collapse()) == before[0]
+        np.testing.assert_array_equal(seen.class_means, before[1])
+        assert other.counts.sum() == 2 * seen.counts.sum()

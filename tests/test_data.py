@@ -256,6 +256,40 @@ def test_standardized_features():
     np.testing.assert_allclose(x[:, ~constant].std(axis=0), 1, rtol=round_off)
 
 
+def test_what_is_resolved_is_standardized(rng):
+    """Neither the origin nor the unit of a feature matters to it, as far as float64 resolves the samples."""
+    labels = np.arange(200) % 2
+    signal = 2.0 * labels + 0.1 * rng.normal(size=200)
+    plain = kc.data.from_arrays(signal[:, None], labels)
+    expected = kc.data.standardize(plain).x[:, 0]
+    cases = {  # origin and unit, and how far the samples are from those of the plain column
+        (0.0, 2.0**-560): 0.0,
+        (0.0, 2.0**400): 0.0,
+        (0.0, 1e-170): 1e-12,
+        (0.0, 1e-300): 1e-12,
+        (0.0, 1e150): 1e-12,
+        (1.7e9, 1e-3): 1e-3,
+        (-1.7e9, 1e-3): 1e-3,
+        (1e-200, 1e-206): 1e-9,
+        (1e12, 1e-1): 1e-2,
+    }
+    columns = [origin + unit * signal for origin, unit in cases]
+    constant = [np.full(200, 0.1), np.full(200, 1e150), np.zeros(200), np.full(200, -1e-200)]
+    constant += [np.where(labels, 0.1 + 0.2, 0.3), np.where(labels, 1.0, np.nextafter(1.0, 2.0)) * 1e-100]
+    data = kc.data.from_arrays(np.array([*columns, *constant]).T, labels)
+    found = kc.data.standardize(data)
+    for column, ((origin, unit), off) in zip(found.x.T, cases.items(), strict=False):
+        np.testing.assert_allclose(column, expected, rtol=0, atol=off, err_msg=f"{origin} {unit}")
+        assert abs(column.mean()) < 1e-9
+        assert column.std() == pytest.approx(1.0, rel=1e-9)
+        one = kc.nc1_from_features(column[:, None], labels).ratio
+        assert one == pytest.approx(kc.nc1_from_features(plain.x, labels).ratio, rel=1e-2)
+    assert not found.x[:, len(cases) :].any()
+    np.testing.assert_array_equal(
+        kc.data.standardize(kc.data.from_arrays(data.x[:9], labels[:9]), like=data).x, found.x[:9]
+    )
+
+
 def numbered(*sizes, seed=0):
     """Classes of these sizes in a random order; the one feature and the target are the number of the row."""
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))

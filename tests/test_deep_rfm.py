@@ -327,3 +327,26 @@ def test_random_features_of_growing_width_tend_to_the_limit():
         assert slope < -0.5 + 3 / np.sqrt(spread)
         assert slope > -1.0 - 3 / np.sqrt(spread)
         assert mean[-1, layer] < 0.1
+
+
+def test_a_layer_is_not_changed_by_what_is_done_to_another(rng):
+    """The kernels that others are made from cannot be written to; changing the targets changes nothing either."""
+    x, y = rng.normal(size=(12, 3)), np.eye(2)[np.arange(12) % 2]
+    for options in ({}, {"inputs": "gram"}):
+        machine = kc.deep_rfm(x @ x.T if options else x, y, depth=3, ridge=1e-3, **options)
+        for layer in machine.layers:
+            for kept in (layer.gram, layer.gram_agop, layer.labels):
+                with pytest.raises(ValueError, match="read-only"):
+                    kept += 1
+        with pytest.raises(ValueError, match="read-only"):
+            machine.labels[:] = 0
+        given = (x @ x.T, y, np.einsum("ij,ij->i", x, x)) if options else (x, y, None)
+        before = machine.held_out(given[0], given[1], diagonal=given[2])
+        below = machine.layers[1].gram_input
+        below[:] = 0.0
+        y *= -3.0
+        after = machine.held_out(given[0], diagonal=given[2])
+        y /= -3.0
+        for one, other in zip(before.layers, after.layers, strict=True):
+            np.testing.assert_array_equal(one.predictions, other.predictions)
+            np.testing.assert_array_equal(one.cross, other.cross)

@@ -4,8 +4,10 @@ A table of objects (`objects.OBJECTS`) meets a table of functions, which a test 
 outcome is the answer to the same values as an array of NumPy's in float64, or an InputError of one sentence.
 """
 
+import copy
 import inspect
 import pickle
+import types
 from dataclasses import fields, is_dataclass
 from functools import cache
 
@@ -420,6 +422,71 @@ def check_same(found, expected, tolerance):
         least = 1.0 if key.startswith(("nc2", "nc3", "gnc3", "unc3")) else 0.0
         scale = np.abs(expected[key][np.isfinite(expected[key])]).max(initial=least)
         np.testing.assert_allclose(value, expected[key], rtol=tolerance, atol=tolerance * scale, err_msg=key)
+
+
+def arrays_in(value, where="", met=None):
+    """Every array that an object holds, in its attributes, containers and closures, by where it is."""
+    met = set() if met is None else met
+    if isinstance(value, np.ndarray):
+        return {where: value}
+    if id(value) in met or isinstance(value, str | int | float | type | types.ModuleType):
+        return {}
+    met.add(id(value))
+    held = value if isinstance(value, dict) else dict(getattr(value, "__dict__", {}))
+    if isinstance(value, list | tuple):
+        held |= dict(enumerate(value))
+    if isinstance(value, types.FunctionType):
+        held |= {f"closure {k}": cell.cell_contents for k, cell in enumerate(value.__closure__ or ())}
+    return {
+        place: array
+        for key, part in held.items()
+        for place, array in arrays_in(part, f"{where}.{key}", met).items()
+    }
+
+
+#: Other arguments, of which more is kept.
+KEPT = {
+    "theory.gaussian_mixture": {"dim": 2, "class_means": MEANS, "class_covariances": [np.eye(2) + 0.5] * 2},
+    "solve_adaptive": {"x": X, "targets": TARGETS[:, None], "depth": 2, "width": 50.0, "max_evaluations": 9}
+    | {"raise_on_failure": False},
+    "deep_rfm": {"x": GRAM, "targets": np.eye(2)[LABELS.astype(int)], "inputs": "gram", "ridge": 0.1},
+    "Dataset": {"x": X, "labels": LABELS.astype(int), "targets": TARGETS[:, None]},
+    "data.from_arrays": {"x": X.reshape(8, 2, 1, 1), "labels": LABELS, "targets": TARGETS[:, None]},
+    "networks.train": {"dataset": data, "width": 3, "epochs": 1},
+    "networks.sample_posterior": {"dataset": data, "width": 2, "draws": 8, "warmup": 8, "chains": 2}
+    | {"raise_on_failure": False},
+    "networks.solve_mean_field": {
+        "dataset": data,
+        "width": 50.0,
+        "particles": 2**10,
+        "raise_on_failure": False,
+    },
+}
+#: What is too large to copy, and handed out as a view that cannot be written to.
+NOT_COPIED = {"kernels.Precomputed"}
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *(f"{name} " for name in KEPT)])
+def test_no_result_follows_what_it_was_made_from(name, unchecked, tmp_path, monkeypatch):
+    """Neither does a function change its arguments, nor does its result when these change."""
+    monkeypatch.chdir(tmp_path)
+    known = FUNCTIONS[name][0] if name in FUNCTIONS else KEPT[name.strip()]
+    arguments = {
+        key: value() if hasattr(value, "cache_info") and key != "self" else copy.deepcopy(value)
+        for key, value in known.items()
+        if not callable(value) or hasattr(value, "cache_info")
+    } | {key: value for key, value in known.items() if callable(value) and not hasattr(value, "cache_info")}
+    this = copy.deepcopy(arguments.pop("self")()) if "self" in arguments else None
+    given = arrays_in(arguments)
+    before = {place: array.copy() for place, array in given.items()}
+    result, _ = outcome(name.strip(), arguments | ({} if this is None else {"self": this}))
+    for place, array in given.items():
+        np.testing.assert_array_equal(array, before[place], err_msg=place)
+        for held, kept in arrays_in({"result": result, "self": this}).items():
+            if name in NOT_COPIED:
+                assert not kept.flags.writeable
+            else:
+                assert not np.shares_memory(kept, array), (place, held)
 
 
 #: Outcomes of plain arrays, which many objects are the same as.

@@ -1,6 +1,7 @@
 """Laws of the metrics of the literature: what they do not change with, exact cases, and what is said where they end."""
 
 import dataclasses
+import itertools
 import re
 
 import jax.numpy as jnp
@@ -87,6 +88,94 @@ def test_scale(seed, power):
     for name, value in one.items():
         expected = value * scale ** (0 if name == "unc3" else POWERS.get(name, 0))
         assert other[name] == pytest.approx(expected, rel=1e-12, abs=1e-15), name
+
+
+def of_scales():
+    """What no scale changes, as functions of two scales, one of features or the square of one of a Gram matrix."""
+    features, labels, weights, _, rng = problem(5)
+    gram, other, ood = features @ features.T, np.exp(-np.abs(features[:, :1] - features[:, 0])), features[:5]
+    alpha, targets = rng.normal(size=(len(labels), 4)), rng.normal(size=(len(labels), 4))
+
+    def accumulated(a, b):
+        seen = kc.Accumulator(4, 7)
+        seen.update(features * a, labels)
+        return seen.geometry(ood_features=ood * b)
+
+    def classified(a, b):
+        seen = kc.Accumulator(4, 7)
+        seen.update(features, labels, features @ weights.T)
+        return seen.collapse(classifier=weights * a)
+
+    return {
+        "kta": lambda a, b: kc.kernel_target_alignment(gram * a**2, labels),
+        "kta of targets": lambda a, b: kc.kernel_target_alignment(gram * a**2, labels, targets=targets * b),
+        "cka": lambda a, b: kc.cka(gram * a**2, other * b**2),
+        "cka of features": lambda a, b: kc.cka_from_features(features * a, ood.T[:, :2][labels] * b),
+        "geometry of features": lambda a, b: kc.geometry_from_features(
+            features * a, labels, ood_features=ood * b
+        ),
+        "geometry": lambda a, b: kc.geometry(
+            gram * a**2,
+            labels,
+            dim=7,
+            ood_cross=features[:5] @ features.T * a * b,
+            ood_gram=gram[:5, :5] * b**2,
+        ),
+        "geometry in batches": accumulated,
+        "blocks": lambda a, b: kc.block_structure(gram * a**2, labels),
+        "regression": lambda a, b: kc.regression_collapse_from_features(
+            features * a, targets, classifier=weights * b
+        ),
+        "regression of targets": lambda a, b: kc.regression_collapse_from_features(
+            features, targets * a, classifier=weights * b
+        ),
+        "regression of a Gram matrix": lambda a, b: kc.regression_collapse(
+            gram * a**2, targets[:, :1], dual_weights=alpha[:, :1] * b
+        ),
+        "classifier": lambda a, b: kc.collapse_from_features(features, labels, classifier=weights * a),
+        "classifier in batches": classified,
+        "targets": lambda a, b: kc.collapse_from_features(
+            features, labels, classifier=weights * a, targets=targets * b
+        ),
+        "dual weights": lambda a, b: kc.collapse(gram, labels, dual_weights=alpha * a),
+        "dual weights and targets": lambda a, b: kc.collapse(
+            gram, labels, dual_weights=alpha * a, targets=targets * b
+        ),
+        "a fit": lambda a, b: kc.collapse(
+            other * a**2, labels, targets=np.eye(4)[labels] * (b if a == 1.0 else 1.0)
+        ),
+        "streamed": lambda a, b: kc.streamed_collapse(features, labels, dual_weights=alpha * a),
+    }
+
+
+#: What goes with the scale, or may then be no number; shares of samples are decided against the targets.
+WITH_SCALE = {*POWERS, *SHARES, "gamma", "noise_variance", "diagonal"}
+
+
+@pytest.mark.parametrize("name", of_scales())
+def test_squares_of_any_scale_neither_overflow_nor_vanish(name):
+    """A power of two changes no bit, 1e150 and 1e-150 the last ones, whatever squares and fourth powers there are."""
+    route = of_scales()[name]
+
+    def numbers(a, b):
+        found = dataclasses.asdict(route(a, b))
+        assert "row of the classifier is 0" not in found["reason"]
+        return {
+            key: value for key, value in found.items() if isinstance(value, float) and key not in WITH_SCALE
+        }
+
+    one = numbers(1.0, 1.0)
+    assert np.isfinite(list(one.values())).any()
+    # LAPACK scales a matrix of extreme entries by another number before it looks for eigenvalues.
+    bits = {"rel": 1e-14 if name == "a fit" else 0, "abs": 0, "nan_ok": True}
+    of_features = name in ("cka of features", "geometry of features", "geometry in batches", "regression")
+    for power in (-400, -260, -130, 1, 7, 130, 260, 420):
+        assert numbers(2.0**power, 1.0) == pytest.approx(one, **bits), power
+        assert numbers(1.0, 2.0**power) == pytest.approx(one, **bits), power
+        assert numbers(2.0**power, 2.0**-power) == pytest.approx(one, **bits), power
+    far = 1e135 if of_features or name == "regression of targets" else 1e150
+    for a, b in itertools.product((far, 1.0, 1.0 / far), repeat=2):
+        assert numbers(a, b) == pytest.approx(one, rel=1e-9, abs=1e-12, nan_ok=True), (a, b)
 
 
 @given(seed=st.integers(0, 10**6))
@@ -268,6 +357,32 @@ def test_a_line_through_layers(rng):
     assert np.isnan(flat.correlation)
     with pytest.raises(ValueError, match="layers are 1 of them, expected at least two"):
         kc.law_of_separation([2.0])
+
+
+def test_every_record_of_a_history_has_its_line(tmp_path, rng):
+    """Records that let go of their arrays, saved or not, know the number of classes."""
+    labels, noise = np.arange(60) % 3, rng.normal(size=(60, 5))
+    x = np.eye(3, 5)[labels] + 0.2 * noise
+    kept, slim = kc.History(keep_means=True), kc.History()
+    for epoch in range(3):
+        layers = {f"layer{k}": x + 0.1 * (3 - k) / (1 + epoch) * noise for k in range(3)}
+        record = kc.record(lambda of, layers=layers: layers, [(x, labels)], n_classes=4)  # one has no sample
+        kept.append(record, epoch)
+        slim.append(record, epoch)
+    slim.save(tmp_path / "run.npz")
+    with np.load(tmp_path / "run.npz") as held:
+        sizes = {key: array.size for key, array in held.items() if "cdnv_pairs" in key}
+    assert sizes == {f"{k} {j} cdnv_pairs": 9 * (k == 2) for k in range(3) for j in range(3)}
+    for history in (slim, kc.History.load(tmp_path / "run.npz")):
+        assert np.isnan(history[0]["layer0"].cdnv_pairs).all()
+        for one, other in zip(history, kept, strict=True):
+            assert repr(kc.law_of_separation(list(one.values()))) == repr(
+                kc.law_of_separation(list(other.values()))
+            )
+    assert np.isfinite(kc.law_of_separation(list(slim[0].values())).decay)
+    bare = dataclasses.replace(slim[0]["layer0"], cdnv_pairs=np.empty((0, 0)), nc4_by_class=np.empty(0))
+    with pytest.raises(ValueError, match="the number of classes is not known"):
+        kc.law_of_separation([bare, bare])
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(12, 40), p=st.integers(3, 9), k=st.integers(1, 3))

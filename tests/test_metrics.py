@@ -1,13 +1,17 @@
 """Every metric of collapse against a twin of loops and explicit covariances, and against the other kinds of input."""
 
+import enum
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernel_collapse as kc
+from kernel_collapse import measure
+from kernel_collapse._input_error import shown
 
 NAMES = (
     "nc1",
@@ -36,12 +40,13 @@ def naive(features, labels, weights, targets, weighting, held_out=None):
     share = np.array([len(g) / n for g in groups])
     seen_share = np.array([len(g) / len(seen) for g in seen_groups])
     even = np.full(total, 1 / total)
+    met = (seen_share > 0) / np.sum(seen_share > 0)
     u, q, p = {
         "paper": (seen_share, even, share),
         "sample": (seen_share, share, share),
-        "class": (even, even, even),
+        "class": (met, even, even),
     }[weighting]
-    covariances = [(g - m).T @ (g - m) / len(g) for g, m in zip(seen_groups, means, strict=True)]
+    covariances = [(g - m).T @ (g - m) / max(len(g), 1) for g, m in zip(seen_groups, means, strict=True)]
     within = sum(w * c for w, c in zip(u, covariances, strict=True))
     centred = means - p @ means
     between = sum(w * np.outer(m, m) for w, m in zip(q, centred, strict=True))
@@ -49,13 +54,15 @@ def naive(features, labels, weights, targets, weighting, held_out=None):
         "nc1": np.trace(within) / np.trace(between),
         "nc1_pinv": np.trace(within @ np.linalg.pinv(between, rcond=1e-12, hermitian=True)) / total,
     }
-    found["cdnv"] = np.mean(
-        [
-            (np.trace(covariances[a]) + np.trace(covariances[b])) / 2 / np.sum((means[a] - means[b]) ** 2)
-            for a in range(total)
-            for b in range(a)
-        ]
-    )
+    pairs = [
+        (np.trace(covariances[a]) + np.trace(covariances[b])) / 2 / np.sum((means[a] - means[b]) ** 2)
+        for a in range(total)
+        for b in range(a)
+        if met[a] and met[b]
+    ]
+    found["cdnv"] = np.mean(pairs) if pairs else np.nan
+    spread = sum(w * np.trace(c) for w, c in zip(u, covariances, strict=True))
+    found["nc1_total"] = spread / (spread + u @ (centred**2).sum(axis=1))
     norms = np.linalg.norm(centred, axis=1)
     cosines = centred @ centred.T / np.outer(norms, norms)
     found["nc2_norms"] = norms.std() / norms.mean()
@@ -172,12 +179,15 @@ def test_gram_equals_features_equals_definitions(problem, weighting, own_weights
         agree(found, expected, tolerance, names)
 
 
-@given(problem=problems(), weighting=st.sampled_from(WEIGHTINGS))
-@settings(max_examples=60)
-def test_held_out_equals_definitions(problem, weighting):
+@given(problem=problems(), weighting=st.sampled_from(WEIGHTINGS), left_out=st.integers(0, 5))
+@settings(max_examples=90)
+def test_held_out_equals_definitions(problem, weighting, left_out):
+    """Classes may have no held-out sample: their spread is not known, and is no spread of 0."""
     features, labels, targets, rng = problem
     gram = features @ features.T
     test_labels = rng.permutation(np.concatenate([np.unique(labels), rng.choice(labels, size=9)]))
+    kept = rng.permutation(np.unique(labels))[: max(len(np.unique(labels)) - left_out, 1)]
+    test_labels = test_labels[np.isin(test_labels, kept)]
     test = rng.normal(size=(len(test_labels), features.shape[1])) + features[:1]
     alpha = rng.normal(size=targets.shape)
     weights = alpha.T @ features
@@ -198,9 +208,99 @@ def test_held_out_equals_definitions(problem, weighting):
         ),
     )
     together = np.vstack([features, test])  # the errors are those of the larger of both
+    if len(kept) == 1:
+        expected["cdnv"] = 0.0
     tolerance = tolerances(features, labels, alpha, targets, weighting, expected, between)
     more = (together**2).sum(axis=1).max() / (features**2).sum(axis=1).max()
     tolerance = {name: more * value for name, value in tolerance.items()}
     names = ["nc1", "nc3", "nc3_cosine", "nc4", "ncm_accuracy", "accuracy"]
+    unseen = ~np.isin(np.unique(labels), kept)
+    apart = ~np.eye(len(unseen), dtype=bool)
     for value in found:
         agree(value, expected, tolerance, names + ["nc1_pinv"] * well_posed(between))
+        assert value.nc1_total == pytest.approx(expected["nc1_total"], rel=1e-9)
+        assert np.isnan(value.cdnv_pairs[(unseen[:, None] | unseen[None, :]) & apart]).all()
+        if len(kept) > 1 and not (np.isnan(value.cdnv) and "round-off" in value.reason):
+            assert value.cdnv == pytest.approx(expected["cdnv"], rel=1e-11, abs=tolerance["cdnv"])
+        assert len(kept) > 1 or np.isnan([value.cdnv, value.cdnv_quartic]).all()
+        assert ("no held-out sample" in value.reason) == unseen.any()
+        for label in np.unique(labels)[unseen][:5]:
+            assert shown(label.item()) in value.reason.partition(" no held-out sample")[0]
+
+
+def test_a_class_without_a_held_out_sample_is_named_where_it_is_measured(rng):
+    """By the name that it has in the data, whatever its number is."""
+    x = rng.normal(size=(30, 4)) + 5.0 * np.eye(4)[np.arange(30) % 3]
+    train = kc.data.from_arrays(x, ["ant", "bee", "cow"] * 10)
+    test = kc.data.from_arrays(x[np.arange(30) % 3 > 0], ["bee", "cow"] * 10)
+    table = measure.measure(train, measure.specify(["nngp"], ["erf"]), "class", test=test)
+    seen = table[table["samples"] == "held-out"]
+    assert len(seen) == 2
+    assert seen["reason"].str.contains("class 'ant' has no held-out sample").all()
+    pair = kc.held_out_collapse_from_features(train.x, train.labels, test.x, test.labels + 1).cdnv_pairs[1, 2]
+    assert seen["CDNV"].iloc[0] == pytest.approx(pair, rel=1e-9)
+
+
+class Colour(enum.Enum):
+    RED = "r"
+    BLUE = "b"
+    GREEN = "g"
+
+
+#: Classes with a partial order that sorts without an error, or with none.
+WITHOUT_ORDER = (
+    [frozenset("a"), frozenset("b"), frozenset("c")],
+    [frozenset("a"), frozenset("ab"), frozenset("b")],
+    ["z", 1, 2],
+    list(Colour),
+    [(1, "a"), ("a", 1), (2, "a")],
+)
+
+
+@pytest.mark.parametrize("classes", WITHOUT_ORDER, ids=str)
+def test_classes_without_an_order_are_not_matched_by_position(classes, rng):
+    """The order of the samples is no order of the classes; what does not depend on one is the same in every order."""
+    numbers = rng.permutation(np.repeat(np.arange(3), 4))
+    x = rng.normal(size=(12, 5)) + 2.0 * np.eye(3, 5)[numbers]
+    targets, alpha = np.eye(3)[numbers], rng.normal(size=(12, 3))
+    first = kc.collapse_from_features(x, numbers, classifier=alpha.T @ x, targets=targets)
+    for order in (np.arange(12), np.arange(12)[::-1], rng.permutation(12)):
+        y, labels = x[order], [classes[c] for c in numbers[order]]
+        own, dual = {"classifier": alpha.T @ x}, {"dual_weights": alpha[order]}
+        for function, arguments, classifier in (
+            (kc.collapse_from_features, (y, labels), own),
+            (kc.held_out_collapse_from_features, (y, labels, y, labels), own),
+            (kc.collapse, (y @ y.T, labels), dual),
+            (kc.held_out_collapse, (y @ y.T, labels, y @ y.T, (y * y).sum(axis=1), labels), dual),
+            (kc.streamed_collapse, (y, labels), dual),
+        ):
+            with pytest.raises(kc.InputError, match=r"order of the classes .* give labels 0 to 2 in the"):
+                function(*arguments, **classifier)
+        meant = {"targets": targets[order]}
+        for found in (
+            kc.collapse_from_features(y, labels, **own, **meant),
+            kc.collapse(y @ y.T, labels, **dual, **meant),
+            kc.held_out_collapse_from_features(y, labels, y, labels, **own, **meant),
+        ):
+            for name in (*NAMES, "gnc3", "unc3", "nc2_classifier_gram", "nc4_classwise"):
+                assert getattr(found, name) == pytest.approx(getattr(first, name), rel=1e-9), name
+
+
+def test_classes_with_an_order_keep_it(rng):
+    """Ordered categories have theirs; a classifier is refused where categories and sorting disagree."""
+    kinds = pd.CategoricalDtype(["low", "none", "mid", "high"], ordered=True)
+    numbers = rng.permutation(np.repeat(np.arange(3), 4))
+    x, weights = rng.normal(size=(12, 5)) + 2.0 * np.eye(3, 5)[numbers], rng.normal(size=(3, 5))
+    right = kc.collapse_from_features(x, numbers, classifier=weights)
+    labels = pd.Series(np.array(["low", "mid", "high"])[numbers], dtype=kinds)
+    for each in (labels, labels.array, pd.Index(labels)):
+        assert repr(kc.collapse_from_features(x, each, classifier=weights)) == repr(right)
+        assert kc.data.from_arrays(x, each).classes == ("low", "mid", "high")
+    loose = labels.cat.as_unordered()
+    assert kc.data.from_arrays(x, loose).classes == ("high", "low", "mid")
+    with pytest.raises(kc.InputError, match=r"order of the classes 'high', 'low', ... is not known"):
+        kc.collapse_from_features(x, loose, classifier=weights)
+    text = pd.Series(np.array(["a", "b", "c"])[numbers], dtype="category")
+    chain = [frozenset("ab"[:c]) for c in numbers]
+    for each in (text, chain):
+        assert repr(kc.collapse_from_features(x, each, classifier=weights)) == repr(right)

@@ -20,8 +20,10 @@ __all__ = [
     "eps_of",
     "erf",
     "erfcx",
+    "in_reach",
     "is_foreign",
     "kind",
+    "lengths",
     "like",
     "namespace",
     "norm",
@@ -30,6 +32,7 @@ __all__ = [
     "rows",
     "same_kind",
     "segment_sum",
+    "shifted",
     "sqrt",
     "squares",
     "traced",
@@ -245,6 +248,40 @@ def squares(array: Any) -> Any:
     if not is_foreign(array):
         return np.einsum("ij,ij->i", array, array)
     return namespace(array).sum(array * array, axis=1)
+
+
+def in_reach(values: Any) -> tuple[Any, int]:
+    """Return the values times 2^-e, and e, so that eighth powers of them neither overflow nor vanish.
+
+    e is even, and 0 where that holds already; else the largest value becomes one between 1/2 and 2. A power of two
+    rounds nothing, so that what does not change with the scale of the values does not change at all.
+    """
+    if traced(values):
+        return values, 0
+    xp = namespace(values)
+    largest = max(number(xp.max(values)), -number(xp.min(values)))
+    exponent = int(np.frexp(largest)[1])
+    if largest == 0.0 or abs(exponent) <= np.frexp(float(xp.finfo(values.dtype).max))[1] // 10:
+        return values, 0
+    exponent += exponent % 2
+    return shifted(values, -exponent), exponent
+
+
+def shifted(values: Any, exponent: int) -> Any:
+    """Return the values times 2^exponent, which may itself be no number of their precision."""
+    if not exponent:
+        return values
+    if not is_foreign(values):
+        with np.errstate(over="ignore", under="ignore"):
+            return np.ldexp(values, exponent)
+    half = exponent // 2
+    return values * 2.0**half * 2.0 ** (exponent - half)
+
+
+def lengths(array: Any) -> Any:
+    """Return the length of each row, whose squares neither overflow nor vanish."""
+    near, exponent = in_reach(array)
+    return shifted(namespace(array).sqrt(squares(near)), exponent)
 
 
 def norm(values: Any) -> Any:

@@ -6,7 +6,9 @@ labels in which both occur are refused. A label that is missing (None, NaN, NaT,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence, Sized
+from itertools import pairwise
 from numbers import Number
 from typing import Any
 
@@ -35,9 +37,13 @@ def as_many(n_rows: int, what: str, n_labels: int) -> None:
 
 
 def encode_labels(
-    labels: Any, *, two_classes: bool = True, what: str = "labels"
+    labels: Any, *, two_classes: bool = True, what: str = "labels", matched: str = ""
 ) -> tuple[Int[np.ndarray, " n"], tuple[Any, ...]]:
-    """Return class indices 0..C-1 and the classes; sorted if they can be, else in order of appearance."""
+    """Return class indices 0..C-1 and the classes; sorted if they can be, else in order of appearance.
+
+    Ordered categories of pandas have the order that they were given. `matched` names what is matched to the classes by
+    position: where they have no order of their own, it is refused.
+    """
     values = _values(labels, what)
     if not values:
         raise InputError(what, "empty", "one label a sample", verb=verb_of(what))
@@ -49,10 +55,14 @@ def encode_labels(
         distinct = dict.fromkeys(values)
     except Exception:  # whatever the hash of an object raises
         raise InputError(what, "be hashed", "numbers, strings or tuples", verb="cannot") from None
-    try:
-        classes = sorted(distinct)
-    except Exception:  # whatever comparing them raises: text and numbers have no common order
-        classes = list(distinct)
+    classes, in_order = _in_order(labels, distinct)
+    if matched and not in_order and len(classes) > 1:
+        raise InputError(
+            f"the order of the classes {shown(classes[0])}, {shown(classes[1])}{', ...' * (len(classes) > 2)}",
+            f"not known, and {matched} matched to them by position",
+            "classes that can be sorted",
+            f"give labels 0 to {len(classes) - 1} in the order of its outputs, or targets=",
+        )
     if two_classes and len(classes) < 2:
         raise InputError(
             f"all {len(values)} {what}",
@@ -63,6 +73,28 @@ def encode_labels(
         )
     index = {label: i for i, label in enumerate(classes)}
     return np.array([index[v] for v in values], dtype=np.int64), tuple(classes)
+
+
+def _in_order(labels: Any, distinct: dict[Any, None]) -> tuple[list[Any], bool]:
+    """Return the classes, and whether they have an order that is theirs, whatever the order of the samples.
+
+    A partial order, as that of sets, sorts without an error but not in one way: of a total one each class is less than
+    the next. Of categories of pandas that claim no order, but are in another than the sorted one, either may be meant.
+    """
+    pd = sys.modules.get("pandas")
+    kind = getattr(labels, "dtype", None)
+    categories: list[Any] | None = None
+    if pd is not None and isinstance(kind, pd.CategoricalDtype):
+        categories = [label for label in map(_scalar, kind.categories.tolist()) if label in distinct]
+        if kind.ordered:
+            return categories, True
+    try:
+        classes = sorted(distinct)
+        if all(bool(a < b) for a, b in pairwise(classes)):
+            return classes, categories in (None, classes)
+    except Exception:  # whatever comparing them raises: text and numbers have no common order
+        pass
+    return list(distinct), False
 
 
 def codes(labels: Any) -> Int[np.ndarray, " n"]:

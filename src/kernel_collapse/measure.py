@@ -19,11 +19,11 @@ from kernel_collapse.collapse import (
     Weighting,
     collapse,
     collapse_from_features,
-    held_out_collapse,
     nc1_from_features,
     sampled_nc1,
     streamed_collapse,
 )
+from kernel_collapse.collapse._from_gram import held_out_of_gram
 from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import alike, codes_like
 from kernel_collapse.data._names import aligned
@@ -377,7 +377,7 @@ def _dense(
         values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
     if test is not None:
         cross, diagonal = others(test)
-        held_out = held_out_collapse(
+        held_out = held_out_of_gram(
             kernel,
             dataset.labels,
             cross,
@@ -385,8 +385,11 @@ def _dense(
             codes,
             targets=targets,
             weighting=weighting,
+            names=dataset.classes,
         )
         values["held-out"] = _values(held_out)
+        if not reason:
+            return values, "; ".join(dict.fromkeys(filter(None, (found.reason, held_out.reason))))
     return values, reason or found.reason
 
 

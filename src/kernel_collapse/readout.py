@@ -17,8 +17,8 @@ from kernel_collapse.collapse import (
     Weighting,
     collapse_from_features,
     geometry_from_features,
-    held_out_collapse_from_features,
 )
+from kernel_collapse.collapse._from_features import held_out_of_features
 from kernel_collapse.data import Dataset
 
 __all__ = ["Readout", "of_features", "read"]
@@ -125,8 +125,8 @@ def of_features(
         )
     }
     if test is not None:
-        held_out = held_out_collapse_from_features(
-            dataset.x, dataset.labels, test.x, codes, weighting=weighting, **layer
+        held_out = held_out_of_features(
+            dataset.x, dataset.labels, test.x, codes, weighting=weighting, names=dataset.classes, **layer
         )
         found["held-out"] = (held_out, None)
     return found

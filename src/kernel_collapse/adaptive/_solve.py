@@ -167,7 +167,7 @@ def _inputs(x: ArrayLike, targets: ArrayLike) -> tuple[Float[np.ndarray, "n d"],
         raise InputError(
             "x", "1 row", "at least two samples", "one sample has no kernel to adapt", verb="has"
         )
-    y = _validate.columns(targets, "targets", numpy=True)
+    y = np.array(_validate.columns(targets, "targets", numpy=True))  # it is kept
     if len(y) != len(clean):
         raise InputError(
             "x", f"{len(clean)} rows and targets {len(y)}", "as many targets as rows", verb="has"

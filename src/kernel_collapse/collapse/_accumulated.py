@@ -142,6 +142,7 @@ def _alike(weights: Float[np.ndarray, " c"]) -> bool:
 
 def geometry_of(sums: Running, ood_mean: Float[np.ndarray, " p"] | None) -> Geometry:
     """Return the geometry of the samples so far, as far as their sums tell it."""
+    sums = sums.in_reach()
     known = Known(sums)
     moments, sizes, n = known.moments, known.sizes, known.sizes.sum()
     class_means = known.means + known.origin

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -220,13 +221,17 @@ class Accumulator:
         waiting = {"_waiting": np.empty((0, self.dim)), "_codes": np.empty(0, dtype=np.int64)}
         return self.__dict__ | waiting
 
+    def __copy__(self) -> Accumulator:
+        """Return an accumulator that has seen the same and goes its own way."""
+        return deepcopy(self)
+
     # -- what is found
 
     @property
     def counts(self) -> Int[np.ndarray, " C"]:
         """Number of samples of each class so far."""
         self._flush()
-        return self._sums.counts
+        return self._sums.counts.copy()
 
     @property
     def class_means(self) -> Float[np.ndarray, "C p"]:

@@ -85,6 +85,7 @@ def kernel_target_alignment(gram: Any, labels: Any, *, targets: Any = None) -> A
     """
     codes, _ = _validate.encode_labels(labels)
     clean, eps = read_gram(_validate.in_numpy(gram, "gram"), len(codes))
+    clean, _ = _arrays.in_reach(clean)
     unit, size = UNITS * eps, float(np.linalg.norm(clean))
     if targets is None:
         sizes = np.bincount(codes).astype(float)
@@ -100,6 +101,7 @@ def kernel_target_alignment(gram: Any, labels: Any, *, targets: Any = None) -> A
     else:
         wanted = _validate.columns(targets, "targets", numpy=True)
         _validate.as_many(len(wanted), "targets", len(codes))
+        wanted, _ = _arrays.in_reach(wanted)
         inner = float(np.sum((clean @ wanted) * wanted))
         reach = float(np.sum((np.sqrt(np.abs(clean.diagonal())) @ np.abs(wanted)) ** 2))
         other = float(np.linalg.norm(wanted.T @ wanted))
@@ -140,6 +142,7 @@ def cka(gram: Any, other: Any) -> Alignment:
     count = len(_validate.matrix(given[0], "gram"))
     (first, first_eps), (second, second_eps) = (read_gram(value, count) for value in given)
     unit = UNITS * max(first_eps, second_eps)
+    first, second = _arrays.in_reach(first)[0], _arrays.in_reach(second)[0]
     centred = [_centred(first), _centred(second)]
     norms = tuple(float(np.linalg.norm(value)) for value in centred)
     errors = tuple(2.0 * unit * float(value.trace()) for value in (first, second))
@@ -182,7 +185,7 @@ def cka_from_features(features: Any, other: Any) -> Alignment:
     1.0
     """
     clean = [
-        _validate.squarable(_validate.matrix(value, what, numpy=True), what)
+        _arrays.in_reach(_validate.squarable(_validate.matrix(value, what, numpy=True), what))[0]
         for value, what in ((features, "features"), (other, "other"))
     ]
     if len(clean[0]) != len(clean[1]):
@@ -193,8 +196,12 @@ def cka_from_features(features: Any, other: Any) -> Alignment:
             "give features of the same samples in the same order",
             verb="has",
         )
-    first, second = (value - value.mean(axis=0) for value in clean)
+    about = [value - value.mean(axis=0) for value in clean]
     moved = [EPS * float(np.linalg.norm(value)) for value in clean]  # by centring
+    # Of features far from the origin the rest may be so small that its fourth powers vanish.
+    scales = [_arrays.in_reach(value) for value in about]
+    first, second = (value for value, _ in scales)
+    moved = [float(_arrays.shifted(np.float64(off), -e)) for off, (_, e) in zip(moved, scales, strict=True)]
     sizes = [float(np.linalg.norm(value)) for value in (first, second)]
     reach = [UNITS * (EPS * size + off) for size, off in zip(sizes, moved, strict=True)]
     if len(first) < max(first.shape[1], second.shape[1]):
@@ -304,7 +311,8 @@ def block_structure(gram: Any, labels: Any) -> BlockStructure:
     """
     codes, _ = _validate.encode_labels(labels)
     given = _validate.in_numpy(gram, "gram")
-    clean, eps = _validate.gram(given, len(codes)), _arrays.eps_of(given)
+    clean, exponent = _arrays.in_reach(_validate.gram(given, len(codes)))
+    eps = _arrays.eps_of(given)
     n, sizes = len(codes), np.bincount(codes).astype(float)
     diagonal, inside, everything = (np.array(_sums(clean, codes)[i]) for i in range(3))
     counts = np.array([n, np.sum(sizes**2) - n, n**2 - np.sum(sizes**2)])
@@ -324,6 +332,7 @@ def block_structure(gram: Any, labels: Any) -> BlockStructure:
         Measured(np.float64(rest / size), unit, LEAST) if size > 0 else Measured(nothing, nothing)
     )
     values, rounded = settle(measured, of_gram(eps))
+    values |= {name: _arrays.shifted(values[name], exponent) for name in ("diagonal", "within", "between")}
     said = "no class has two samples: there is no mean within classes" if counts[1] == 0 else ""
     return BlockStructure(
         **{name: float(value) for name, value in values.items()},

@@ -69,7 +69,9 @@ class Collapse:
         Class-distance normalised variance (v_c + v_c') / (2 \|m_c - m_c'\|^2), the mean over pairs of classes, each
         pair alike whatever its sizes.
     cdnv_pairs : array, shape (C, C)
-        That of each pair; 0 on the diagonal.
+        That of each pair; 0 on the diagonal. Classes are in sorted order (ordered categories of pandas: in theirs),
+        or, if they cannot be sorted, in the order of their first samples. NaN of a pair with a class of which no
+        sample is held out, where the samples are held out; `cdnv` leaves it out.
     nc2_norms : float
         Equal norms: coefficient of variation (deviation over mean) of the norms of M's rows.
     nc2_angles : float

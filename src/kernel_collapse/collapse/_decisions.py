@@ -35,6 +35,8 @@ def decide(
     of the largest score.
     """
     xp = _arrays.namespace(scores)
+    class_targets, exponent = _arrays.in_reach(class_targets)
+    scores, of_sample = _arrays.shifted(scores, -exponent), _arrays.shifted(of_sample, -exponent)
     half_squares = 0.5 * xp.sum(class_targets * class_targets, axis=1)
     half_squares = half_squares - xp.min(half_squares)  # of one-hot targets 0, however small the scores
     losses = half_squares - scores @ xp.permute_dims(class_targets, (1, 0))

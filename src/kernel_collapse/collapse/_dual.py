@@ -13,7 +13,7 @@ from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
 from kernel_collapse.collapse._metrics import class_targets_of, columns_of
 
-__all__ = ["Dual", "classifier_of", "dual_of"]
+__all__ = ["Dual", "by_position", "classifier_of", "dual_of"]
 
 
 class Dual(NamedTuple):
@@ -23,6 +23,11 @@ class Dual(NamedTuple):
     class_targets: Float[Any, "C k"]
     bias: Float[Any, " k"] | None
     noise_variance: float = float("nan")
+
+
+def by_position(dual_weights: Any, targets: Any) -> str:
+    """Return what is matched to the classes by position: dual weights whose outputs no targets explain."""
+    return "the classifier of dual_weights is" if dual_weights is not None and targets is None else ""
 
 
 def dual_of(
@@ -77,8 +82,11 @@ def classifier_of(
     squares: Float[Any, " C"],
     weight_errors: Float[Any, " k"],
     unit: Any,
+    exponent: int,
 ) -> Classifier:
     """Return W M' = alpha'KE and W W' = alpha'K alpha of the rows that speak for each class, given K alpha.
+
+    Weights and their errors are 2^exponent times those of alpha 2^-exponent, which is near 1.
 
     Entries of K that err by delta change them by alpha' delta E and alpha' delta alpha, or, for a classifier that was
     fitted to K, by alpha' delta F E and alpha' G delta alpha, F and G symmetric with eigenvalues between -1 and 1.
@@ -86,29 +94,34 @@ def classifier_of(
     """
     xp = _arrays.namespace(scores)
     outputs = xp.permute_dims(_arrays.segment_sum(scores, codes, sizes.shape[0]) / sizes[:, None], (1, 0))
-    cross = outputs - (outputs @ p)[:, None]
-    square = xp.permute_dims(dual.alpha, (1, 0)) @ scores
-    towards = dual.class_targets - p @ dual.class_targets
-    of_rows = _arrays.norm(xp.abs(towards) @ weight_errors)
+    alpha, near, near_errors, near_outputs = (
+        _arrays.shifted(values, -exponent) for values in (dual.alpha, scores, weight_errors, outputs)
+    )
+    class_targets, more = _arrays.in_reach(dual.class_targets)
+    cross = near_outputs - (near_outputs @ p)[:, None]
+    square = xp.permute_dims(alpha, (1, 0)) @ near
+    towards = class_targets - p @ class_targets
+    of_rows = _arrays.norm(xp.abs(towards) @ near_errors)
     of_each = squares / sizes
     of_middle = xp.sum(p * p * of_each)
     of_means = xp.sqrt(of_each + of_middle)
-    plain = dual.class_targets @ square
+    plain = class_targets @ square
     return Classifier(
         towards @ cross,
         unit * of_rows * _arrays.norm(of_means),
         xp.sum((towards @ square) * towards),
         unit * of_rows**2,
         Rows(
-            dual.class_targets @ cross,
-            plain @ xp.permute_dims(dual.class_targets, (1, 0)),
+            class_targets @ cross,
+            plain @ xp.permute_dims(class_targets, (1, 0)),
             unit,
-            xp.abs(dual.class_targets) @ weight_errors,
+            xp.abs(class_targets) @ near_errors,
             of_means,
         ),
         None
         if dual.bias is None
         else _outputs(dual.bias, outputs, p, weight_errors * xp.sqrt(of_middle), unit),
+        exponent + more,
     )
 
 
@@ -145,6 +158,14 @@ def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:
         factor = Cholesky(shifted)
         alpha = factor.solve(wanted) if factor.ok else wanted
         finite = factor.ok and bool(np.isfinite(alpha).all())
+        if factor.ok and not finite:
+            raise InputError(
+                "the dual weights of these targets",
+                "beyond the largest float64",
+                "numbers that are finite",
+                "divide the targets by a number, or multiply the Gram matrix by one",
+                verb="are",
+            )
     if not finite:
         raise InputError(
             f"the Gram matrix with noise_variance {noise_variance:.3g} on its diagonal",

@@ -49,6 +49,7 @@ class Classifier(NamedTuple):
     square_error: Any
     plain: Rows
     outputs: Outputs | None  # none where the bias is not known
+    exponent: int = 0  # of the power of two by which W and its errors were divided, but not the outputs
 
 
 def nc3(rows: Float[Any, "C C"], square: Any, products: Float[Any, "C C"]) -> tuple[Any, Any]:
@@ -93,7 +94,7 @@ def measured_duality(
         "nc3_uncentred": distance,
         "nc3_cosine_uncentred": cosine,
         "nc3_self_duality": _self_duality(cosine),
-        **_class_by_class(plain, of_rows, products, errors),
+        **_class_by_class(plain, of_rows, products, errors, classifier.exponent),
         "nc_bias": Measured(nan, nan) if classifier.outputs is None else _length(classifier.outputs),
     }
 
@@ -141,7 +142,11 @@ def _self_duality(cosine: Measured) -> Measured:
 
 
 def _class_by_class(
-    plain: Rows, of_rows: Float[Any, "C C"], products: Float[Any, "C C"], errors: Float[Any, "C C"]
+    plain: Rows,
+    of_rows: Float[Any, "C C"],
+    products: Float[Any, "C C"],
+    errors: Float[Any, "C C"],
+    exponent: int,
 ) -> dict[str, Measured]:
     """Return what compares each row of W with its own class mean."""
     xp = _arrays.namespace(products)
@@ -162,7 +167,7 @@ def _class_by_class(
     scatter = xp.sum((cosines - level) ** 2) / classes
     return {
         "gnc3": Measured(1.0 - level, xp.sum(off) / classes, LEAST),
-        "unc3": _variance(inner, inner_error),
+        "unc3": _variance(*(_arrays.shifted(values, exponent) for values in (inner, inner_error))),
         "unc3_cosine": Measured(scatter, _of_variance(scatter, off), LEAST),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +15,19 @@ from kernel_collapse.collapse._decisions import Nearest, Votes, decide, shares, 
 from kernel_collapse.collapse._directions import directions, measured_pinv, weighted_error
 from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
 from kernel_collapse.collapse._features import ClassMeans, by_part
-from kernel_collapse.collapse._metrics import Seen, assemble, class_targets_of
+from kernel_collapse.collapse._metrics import Seen, assemble, class_targets_of, without_sample
 from kernel_collapse.collapse._moments import Moments, class_moments
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS
 
-__all__ = ["Layer", "aligned", "axes_of", "collapse_from_features", "held_out_collapse_from_features"]
+__all__ = [
+    "Layer",
+    "aligned",
+    "axes_of",
+    "collapse_from_features",
+    "held_out_collapse_from_features",
+    "held_out_of_features",
+]
 
 
 def collapse_from_features(
@@ -48,7 +56,7 @@ def collapse_from_features(
         Of the last layer. It takes part in decisions (as 0 where it is not given) and in `nc_bias`, not in NC3.
     targets : array, shape (n, k) or (n,), optional
         Regression targets. Their class means say which outputs mean which class. Without targets the k outputs are
-        the C classes.
+        the C classes, in sorted order (ordered categories of pandas: in their order).
     weighting
         As for `collapse`.
 
@@ -60,7 +68,8 @@ def collapse_from_features(
     Raises
     ------
     ValueError
-        If shapes do not agree or values are not finite.
+        If shapes do not agree, values are not finite, or a classifier comes without targets for classes that have no
+        order.
 
     Examples
     --------
@@ -114,11 +123,38 @@ def held_out_collapse_from_features(
     >>> kc.held_out_collapse_from_features([[0.0], [2.0]], ["a", "b"], [[0.1], [1.9]], ["a", "b"]).ncm_accuracy
     1.0
     """
+    return held_out_of_features(
+        features,
+        labels,
+        test_features,
+        test_labels,
+        classifier=classifier,
+        bias=bias,
+        targets=targets,
+        weighting=weighting,
+    )
+
+
+def held_out_of_features(
+    features: Any,
+    labels: Any,
+    test_features: Any,
+    test_labels: Any,
+    *,
+    classifier: Any = None,
+    bias: Any = None,
+    targets: Any = None,
+    weighting: Weighting = "paper",
+    names: Sequence[Any] | None = None,
+) -> Collapse:
+    """Return `held_out_collapse_from_features`; `names` gives each label the name that `reason` calls it by."""
     _validate.encode_labels(test_labels, two_classes=False, what="test_labels")
     _validate.one_library(
         features=features, test_features=test_features, classifier=classifier, bias=bias, targets=targets
     )
-    return _of_features(features, labels, test_features, test_labels, classifier, bias, targets, weighting)
+    return _of_features(
+        features, labels, test_features, test_labels, classifier, bias, targets, weighting, names
+    )
 
 
 def _of_features(
@@ -130,9 +166,12 @@ def _of_features(
     bias: Any,
     targets: Any,
     weighting: Weighting,
+    names: Sequence[Any] | None = None,
 ) -> Collapse:
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    codes, classes = _validate.encode_labels(labels)
+    codes, classes = _validate.encode_labels(
+        labels, matched="classifier is" if classifier is not None and targets is None else ""
+    )
     clean = _validate.squarable(_validate.matrix(features, "features"), "features")
     _validate.as_many(clean.shape[0], "features", len(codes))
     seen, seen_codes = clean, codes
@@ -162,6 +201,7 @@ def _of_features(
             measured_pinv(sums.along, share_lost, 0.0 * share_lost, means.count),
             shares(sums.tallies, np.bincount(seen_codes, minlength=means.count)),
             None if layer is None else aligned(layer, centre, p, moments, means.origin + p @ means.means),
+            without_sample(seen_codes, classes if names is None else [names[c] for c in classes]),
         ),
         weighting,
         float("nan"),
@@ -225,6 +265,7 @@ def _pass(
     xp = _arrays.namespace(seen)
     unit = UNITS * float(xp.finfo(seen.dtype).eps)
     nearest = Nearest(means.means)
+    sizes = None if layer is None else _arrays.lengths(layer.weights)
     # With more axes than half of the features the scatter, a symmetric product, is less work than the projections.
     project = 2 * axes.shape[1] <= axes.shape[0] or _arrays.is_foreign(seen)
 
@@ -238,7 +279,7 @@ def _pass(
             scores = here @ xp.permute_dims(layer.weights, (1, 0))
             if layer.bias is not None:
                 scores = scores + layer.bias
-            reach, sizes = xp.sqrt(_arrays.squares(here)), xp.sqrt(_arrays.squares(layer.weights))
+            reach = xp.sqrt(_arrays.squares(here))
             votes = Votes(*votes[:2], *decide(scores, unit * reach, sizes, layer.class_targets))
         if project:
             along = xp.sum(each * _arrays.squares(away @ axes))
@@ -280,13 +321,15 @@ def aligned(
     """
     xp = _arrays.namespace(centre)
     turned = xp.permute_dims(centre, (1, 0))
-    towards = layer.class_targets - p @ layer.class_targets
-    rows = towards @ layer.weights
+    weights, exponent = _arrays.in_reach(layer.weights)
+    class_targets, more = _arrays.in_reach(layer.class_targets)
+    towards = class_targets - p @ class_targets
+    rows = towards @ weights
     unit = UNITS * float(xp.finfo(centre.dtype).eps)
-    lengths = xp.sqrt(_arrays.squares(layer.weights))
+    lengths = xp.sqrt(_arrays.squares(weights))
     size = _arrays.norm(xp.abs(towards) @ lengths)
     reach = xp.sqrt(xp.linalg.diagonal(moments.product_error) / unit)
-    plain = layer.class_targets @ layer.weights
+    plain = class_targets @ weights
     return Classifier(
         rows @ turned,
         unit * size * _arrays.norm(reach),
@@ -296,12 +339,15 @@ def aligned(
             plain @ turned,
             plain @ xp.permute_dims(plain, (1, 0)),
             unit,
-            xp.abs(layer.class_targets) @ lengths,
+            xp.abs(class_targets) @ lengths,
             reach,
         ),
         None
         if layer.bias is None
-        else _outputs(layer.weights, layer.bias, middle, lengths, unit, moments, p),
+        else _outputs(
+            layer.weights, layer.bias, middle, _arrays.shifted(lengths, exponent), unit, moments, p
+        ),
+        exponent + more,
     )
 
 

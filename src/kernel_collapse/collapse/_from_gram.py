@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +12,23 @@ from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Votes, decide, shares, smallest, tally
 from kernel_collapse.collapse._directions import directions, measured_pinv, weighted_error
-from kernel_collapse.collapse._dual import Dual, classifier_of, dual_of
+from kernel_collapse.collapse._dual import Dual, by_position, classifier_of, dual_of
 from kernel_collapse.collapse._gram import Halves, halves_of, read_cross, read_gram
-from kernel_collapse.collapse._metrics import Seen, assemble, centred
+from kernel_collapse.collapse._metrics import Seen, assemble, centred, without_sample
 from kernel_collapse.collapse._moments import Moments, moments_of_halves, with_no_spread, without_coincident
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
-__all__ = ["Sums", "collapse", "from_sums", "held_out_collapse", "seen_of", "sums_of", "training_moments"]
+__all__ = [
+    "Sums",
+    "collapse",
+    "from_sums",
+    "held_out_collapse",
+    "held_out_of_gram",
+    "seen_of",
+    "sums_of",
+    "training_moments",
+]
 
 
 class Sums(NamedTuple):
@@ -55,7 +65,7 @@ def collapse(
         The ridge; one millionth of the mean of diag K by default. `Collapse.noise_variance` gives the value.
     dual_weights : array, shape (n, k), optional
         Dual weights of a classifier of your own, W = H'alpha; without `targets` its k outputs are the C classes, in
-        sorted order.
+        sorted order (ordered categories of pandas: in their order).
     bias : array, shape (k,), optional
         The bias of the classifier of `dual_weights`. If it is not given, it is 0 in decisions, and `nc_bias` is NaN.
     weighting : {"paper", "sample", "class", "published"}
@@ -70,8 +80,9 @@ def collapse(
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, `gram` cannot be one of inner products (see `.nc1`), or
-        K + noise_variance I is not positive definite in the precision of K.
+        If shapes do not agree, values are not finite, `gram` cannot be one of inner products (see `.nc1`),
+        K + noise_variance I is not positive definite in the precision of K, or `dual_weights` come without targets for
+        classes that have no order.
 
     References
     ----------
@@ -88,7 +99,7 @@ def collapse(
     (0.091, 0.685, 1.0)
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    codes, _ = _validate.encode_labels(labels)
+    codes, _ = _validate.encode_labels(labels, matched=by_position(dual_weights, targets))
     _validate.one_library(gram=gram, targets=targets, dual_weights=dual_weights, bias=bias)
     gram, eps = read_gram(gram, len(codes))
     dual = dual_of(gram, codes, targets, noise_variance, dual_weights, bias)
@@ -129,12 +140,15 @@ def held_out_collapse(
     targets, noise_variance, dual_weights, bias
         Of the training samples, as for `collapse`.
     weighting
-        As for `collapse`; u are the shares of the classes among the held-out samples.
+        As for `collapse`; u are the shares of the classes among the held-out samples, and with "class" equal weights
+        of the classes that have held-out samples.
 
     Returns
     -------
     Collapse
-        As for `collapse`.
+        As for `collapse`. Of a class without a held-out sample no spread is known: its pairs are NaN in `cdnv_pairs`,
+        `cdnv` and `cdnv_quartic` are means over the other pairs (NaN if there are none), `nc4_classwise` is a mean
+        over the other classes, and `reason` names the class.
 
     Raises
     ------
@@ -151,8 +165,37 @@ def held_out_collapse(
     >>> round(found.nc1, 3), found.accuracy
     (0.09, 1.0)
     """
+    return held_out_of_gram(
+        gram,
+        labels,
+        cross,
+        diagonal,
+        test_labels,
+        targets=targets,
+        noise_variance=noise_variance,
+        dual_weights=dual_weights,
+        bias=bias,
+        weighting=weighting,
+    )
+
+
+def held_out_of_gram(
+    gram: Any,
+    labels: Any,
+    cross: Any,
+    diagonal: Any,
+    test_labels: Any,
+    *,
+    targets: Any = None,
+    noise_variance: float | None = None,
+    dual_weights: Any = None,
+    bias: Any = None,
+    weighting: Weighting = "paper",
+    names: Sequence[Any] | None = None,
+) -> Collapse:
+    """Return `held_out_collapse`; `names` gives each label the name that `reason` calls it by."""
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    codes, classes = _validate.encode_labels(labels)
+    codes, classes = _validate.encode_labels(labels, matched=by_position(dual_weights, targets))
     _validate.one_library(
         gram=gram, cross=cross, diagonal=diagonal, targets=targets, dual_weights=dual_weights, bias=bias
     )
@@ -166,7 +209,11 @@ def held_out_collapse(
     halves = halves_of(cross, diagonal, of_training, codes, _sizes(codes, gram), eps)
     test = Sums(diagonal, halves, None if dual is None else cross @ dual.alpha)
     moments = training_moments(training, codes, eps)
-    return from_sums(training, codes, moments, dual, weighting, held_out=(test, test_codes))
+    seen = seen_of(training, codes, moments, dual, weighting, (test, test_codes))
+    seen = seen._replace(
+        unseen=without_sample(test_codes, classes if names is None else [names[c] for c in classes])
+    )
+    return assemble(seen, weighting, float("nan") if dual is None else dual.noise_variance)
 
 
 def sums_of(
@@ -194,11 +241,9 @@ def from_sums(
     moments: Moments,
     dual: Dual | None,
     weighting: Weighting,
-    *,
-    held_out: tuple[Sums, Int[np.ndarray, " m"]] | None = None,
 ) -> Collapse:
-    """Return the metrics, given what one pass over the Gram matrix left, and the moments of the training samples."""
-    seen = seen_of(training, codes, moments, dual, weighting, held_out)
+    """Return the metrics, given what one pass over the Gram matrix left, and the moments of the samples."""
+    seen = seen_of(training, codes, moments, dual, weighting)
     return assemble(seen, weighting, float("nan") if dual is None else dual.noise_variance)
 
 
@@ -229,10 +274,11 @@ def seen_of(
     )
     classifier = None
     if dual is not None and training.scores is not None and seen.scores is not None:
-        weight_errors = xp.sqrt(training.diagonal @ (dual.alpha * dual.alpha))
+        near, exponent = _arrays.in_reach(dual.alpha)
+        weight_errors = _arrays.shifted(xp.sqrt(training.diagonal @ (near * near)), exponent)
         sizes = _sizes(codes, training.diagonal)
         classifier = classifier_of(
-            dual, training.scores, codes, sizes, p, squares, weight_errors, training.halves.error
+            dual, training.scores, codes, sizes, p, squares, weight_errors, training.halves.error, exponent
         )
         of_sample = 2.0 * unit * xp.sqrt(seen.diagonal)
         scores = seen.scores if dual.bias is None else seen.scores + dual.bias
@@ -270,7 +316,8 @@ def _of_held_out(
     # A class whose samples all lie at its mean, as far as float64 tells, has no spread.
     limit = errors * (0.5 * UNITS * float(np.finfo(np.float64).eps)) / seen.halves.error
     away = _arrays.segment_sum(xp.astype(xp.abs(distances) > limit, own.dtype), codes, count)
-    return with_no_spread(found, np.asarray(_arrays.read(away) if _arrays.is_foreign(away) else away) == 0)
+    none = np.asarray(_arrays.read(away) if _arrays.is_foreign(away) else away) == 0
+    return with_no_spread(found, none & (np.bincount(codes, minlength=count) > 0))
 
 
 def _pinv(

@@ -211,6 +211,7 @@ def geometry_from_features(features: Any, labels: Any, *, ood_features: Any = No
     codes, _ = _validate.encode_labels(labels)
     clean = _validate.squarable(_validate.matrix(features, "features", numpy=True), "features")
     _validate.as_many(len(clean), "features", len(codes))
+    clean, _ = _arrays.in_reach(clean)
     elsewhere = None if ood_features is None else mean_of(ood_features, clean.shape[1])
     means = ClassMeans(clean, codes)
     spread, _ = means.spread(clean, codes)
@@ -247,7 +248,7 @@ def spreadless(ranks: Float[np.ndarray, " C"]) -> list[str]:
 
 
 def mean_of(ood_features: Any, dim: int) -> Float[np.ndarray, " p"]:
-    """Return the mean of out-of-distribution features of that many columns."""
+    """Return the mean of out-of-distribution features of that many columns, times a power of two."""
     clean = _validate.squarable(_validate.matrix(ood_features, "ood_features", numpy=True), "ood_features")
     if clean.shape[1] != dim:
         raise InputError(
@@ -257,7 +258,7 @@ def mean_of(ood_features: Any, dim: int) -> Float[np.ndarray, " p"]:
             "give those of one layer",
             verb="have",
         )
-    found: Float[np.ndarray, " p"] = clean.mean(axis=0)
+    found: Float[np.ndarray, " p"] = _arrays.in_reach(clean.mean(axis=0))[0]
     return found
 
 

@@ -61,9 +61,10 @@ def geometry(
     if dim is not None:
         dim = _validate.count(dim, "dim")
     gram, eps = read_gram(_validate.in_numpy(gram, "gram"), len(codes))
+    gram, exponent = _arrays.in_reach(gram)
     moments = gram_moments(gram, eps, codes)
     sizes, diagonal = np.bincount(codes).astype(float), gram.diagonal()
-    elsewhere = _elsewhere(ood_cross, ood_gram, codes, moments, eps)
+    elsewhere = _elsewhere(ood_cross, ood_gram, codes, moments, eps, exponent)
     unit, trace = UNITS * eps, float(diagonal.sum())
     column = gram.mean(axis=1)
     centred = gram - column[:, None]
@@ -131,9 +132,12 @@ def _gnc1_of(
 
 
 def _elsewhere(
-    cross: Any, others: Any, codes: Int[np.ndarray, " n"], moments: Moments, eps: float
+    cross: Any, others: Any, codes: Int[np.ndarray, " n"], moments: Moments, eps: float, exponent: int
 ) -> Elsewhere | None:
-    """Return the samples of another distribution against the class means, from their kernels."""
+    """Return the samples of another distribution against the class means, from their kernels.
+
+    The moments are of features that were multiplied by 2^(-exponent / 2); so are these.
+    """
     if cross is None and others is None:
         return None
     if cross is None or others is None:
@@ -144,6 +148,8 @@ def _elsewhere(
     shape = (count, len(codes))
     block = _validate.shaped(cross, "ood_cross", shape, "samples of another distribution by these")
     eps = max(eps, others_eps, _arrays.eps_of(cross))
+    clean, more = _arrays.in_reach(clean)
+    block = _arrays.shifted(block, -(exponent + more) // 2)
     sizes = np.bincount(codes)
     inner = _arrays.segment_sum(block.mean(axis=0), codes, len(sizes)) / sizes
     unit, reach = UNITS * eps, float(clean.diagonal().mean())

@@ -138,5 +138,12 @@ def law_of_separation(layers: Sequence[Collapse] | Any) -> LawOfSeparation:
 
 def _fuzziness(layer: Any, number: int) -> float:
     if isinstance(layer, Collapse):
+        if not np.size(layer.cdnv_pairs, 0):
+            raise InputError(
+                f"layer {number}",
+                "a Collapse whose cdnv_pairs are empty, so that the number of classes is not known",
+                "one that has them",
+                "give the numbers, C nc1_pinv",
+            )
         return float(layer.nc1_pinv) * len(layer.cdnv_pairs)
     return _validate.finite(layer, f"layer {number}")

@@ -36,13 +36,14 @@ metrics are 0 when collapse is complete, but the cosines of NC3 and the shares o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import InputError, shown
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Shares
@@ -53,7 +54,16 @@ from kernel_collapse.collapse._nc1 import Traces, Weighting, class_weights, trac
 from kernel_collapse.collapse._round_off import GIVEN, Measured, settle
 from kernel_collapse.collapse._simplex import measured_nc2
 
-__all__ = ["NO_BIAS", "NO_CLASSIFIER", "Seen", "assemble", "centred", "class_targets_of", "columns_of"]
+__all__ = [
+    "NO_BIAS",
+    "NO_CLASSIFIER",
+    "Seen",
+    "assemble",
+    "centred",
+    "class_targets_of",
+    "columns_of",
+    "without_sample",
+]
 
 NO_CLASSIFIER = "no classifier was given, so metrics that compare with one are NaN"
 NO_BIAS = "no bias was given, so nc_bias is NaN"
@@ -66,6 +76,7 @@ class Seen(NamedTuple):
     pinv: Measured
     decisions: Shares
     classifier: Classifier | None
+    unseen: tuple[Any, ...] = ()  # classes without a held-out sample
 
 
 def assemble(seen: Seen, weighting: Weighting, noise_variance: float) -> Collapse:
@@ -76,13 +87,12 @@ def assemble(seen: Seen, weighting: Weighting, noise_variance: float) -> Collaps
     u, _, p = class_weights(weighting, moments.share, moments.seen_share)
     products, errors = centred(moments.products, p), centred_error(moments.product_error, p)
     nan = xp.zeros_like(traces.ratio) + float("nan")
-    pairs, pairs_error, quartic = _cdnv(moments)
-    count = p.shape[0] * (p.shape[0] - 1)
+    pairs, pairs_error, mean, quartic = _cdnv(moments)
     metrics = {
         "nc1": Measured(traces.ratio, traces.ratio_error),
         "nc1_pinv": seen.pinv if weighting != "published" else Measured(nan, nan),
         "nc1_total": _total(moments, u, products, errors),
-        "cdnv": Measured(xp.sum(pairs) / count, xp.sum(pairs_error) / count),
+        "cdnv": mean,
         "cdnv_quartic": quartic,
         **{f"nc2_{name}": metric for name, metric in measured_nc2(products, errors).items()},
         **dict.fromkeys((*OF_CLASSIFIER, "nc4", "nc4_classwise", "accuracy"), Measured(nan, nan)),
@@ -93,7 +103,8 @@ def assemble(seen: Seen, weighting: Weighting, noise_variance: float) -> Collaps
     found, rounded = settle(metrics, moments.source)
     reason = ""
     if not _arrays.traced(traces.ratio):
-        reason = "; ".join(filter(None, (why(moments, traces), *_why_undefined(metrics, traces, seen))))
+        found_out = why(moments, traces), _of_unseen(seen, weighting), *_why_undefined(metrics, traces, seen)
+        reason = "; ".join(filter(None, found_out))
     found |= {"within": traces.within, "between": traces.between}
     pairs = xp.where(pairs_error <= GIVEN * pairs, pairs, xp.zeros_like(pairs) + float("nan"))
     if not _arrays.is_foreign(pairs):
@@ -122,7 +133,8 @@ def _why_undefined(metrics: dict[str, Measured], traces: Traces, seen: Seen) -> 
     undefined = [name for name, metric in metrics.items() if np.isnan(_arrays.number(metric.value))]
     found = []
     apart = bool(traces.apart)
-    means = [name for name in ("cdnv", "nc2_etf") if name in undefined]
+    alone = seen.moments.share.shape[0] - len(seen.unseen) == 1  # which has no pair, whatever the means
+    means = [name for name in ("cdnv", "nc2_etf") if name in undefined and not (alone and name == "cdnv")]
     if means and apart:
         found.append(f"class means coincide, or one is the global mean: there is no {' and '.join(means)}")
     if seen.classifier is None:
@@ -137,6 +149,27 @@ def _why_undefined(metrics: dict[str, Measured], traces: Traces, seen: Seen) -> 
     if seen.classifier.outputs is None:
         found.append(NO_BIAS)
     return found
+
+
+def without_sample(codes: Int[np.ndarray, " m"], classes: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the classes that no sample is of."""
+    sizes = np.bincount(codes, minlength=len(classes))
+    return tuple(name for name, size in zip(classes, sizes, strict=True) if not size)
+
+
+def _of_unseen(seen: Seen, weighting: Weighting) -> str:
+    """Return what classes without a held-out sample change."""
+    if not seen.unseen:
+        return ""
+    names = [shown(name) for name in seen.unseen[:5]]
+    if len(seen.unseen) > 5:
+        names.append(f"{len(seen.unseen) - 5} more")
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    subject = f"classes {listed} have" if len(names) > 1 else f"class {listed} has"
+    one = seen.moments.share.shape[0] - len(seen.unseen) == 1
+    found = ["there is no cdnv of one class alone" if one else "cdnv is over pairs of the others"]
+    found += ['"class" weighs those that have one'] * (weighting == "class")
+    return f"{subject} no held-out sample: {', and '.join(found)}"
 
 
 def centred(products: Float[Any, "C C"], p: Float[Any, " C"]) -> Float[Any, "C C"]:
@@ -170,15 +203,14 @@ def _total(
     return Measured(value, error)
 
 
-def _cdnv(moments: Moments) -> tuple[Float[Any, "C C"], Float[Any, "C C"], Measured]:
-    """Return the variability of each pair of classes over their squared distance, its error, and the quartic mean.
+def _cdnv(moments: Moments) -> tuple[Float[Any, "C C"], Float[Any, "C C"], Measured, Measured]:
+    """Return the variability of each pair of classes over their squared distance, its error, the mean, the quartic one.
 
-    NaN where means coincide.
+    NaN where means coincide, and of pairs with a class that no sample is of, which the means leave out.
     """
     xp = _arrays.namespace(moments.products)
     own, own_error = (xp.linalg.diagonal(a) for a in (moments.products, moments.product_error))
-    classes = own.shape[0]
-    eye = xp.eye(classes, dtype=own.dtype, device=array_api_compat.device(own)) > 0
+    eye = xp.eye(own.shape[0], dtype=own.dtype, device=array_api_compat.device(own)) > 0
     zero = xp.zeros_like(moments.products)
     safe = own[:, None] + own[None, :] - 2.0 * moments.products
     off = own_error[:, None] + own_error[None, :] + 2.0 * moments.product_error
@@ -186,15 +218,21 @@ def _cdnv(moments: Moments) -> tuple[Float[Any, "C C"], Float[Any, "C C"], Measu
         least = xp.where(eye, zero, safe + off)
         require_definite(xp.min(least), 0.0, "a squared distance between class means")
     apart = (safe > off) & ~eye
+    seen = moments.seen_share > 0
+    known = (seen[:, None] & seen[None, :]) | eye
     safe = xp.where(apart, safe, zero + 1.0)
     off = off / safe
     pairs = xp.where(apart, 0.5 * (moments.spread[:, None] + moments.spread[None, :]), zero) / safe
     pairs_error = 0.5 * (moments.spread_error[:, None] + moments.spread_error[None, :]) / safe + pairs * off
-    pairs_error = xp.where(eye, zero, pairs_error)
-    quartic_error = xp.sum(xp.where(eye, zero, (pairs_error + pairs * off) / safe))
-    pairs = xp.where(apart | eye, pairs, zero + float("nan"))
-    count = classes * (classes - 1)
-    return pairs, pairs_error, Measured(xp.sum(pairs / safe) / count, quartic_error / count)
+    pairs_error = xp.where(eye | ~known, zero, pairs_error)
+    quartic_error = xp.sum(xp.where(eye | ~known, zero, (pairs_error + pairs * off) / safe))
+    nan = zero + float("nan")
+    pairs = xp.where(apart | eye, pairs, nan)
+    count = xp.sum(xp.astype(known & ~eye, own.dtype))
+    count = xp.where(count > 0, count, zero[0, 0] + float("nan"))
+    mean = Measured(xp.sum(xp.where(known, pairs, zero)) / count, xp.sum(pairs_error) / count)
+    quartic = Measured(xp.sum(xp.where(known, pairs / safe, zero)) / count, quartic_error / count)
+    return xp.where(known, pairs, nan), pairs_error, mean, quartic
 
 
 def columns_of(value: Any, what: str, n: int) -> Any:

@@ -34,7 +34,9 @@ class Moments(NamedTuple):
 
     share: Float[Any, " C"]  # n_c / n
     seen_share: Float[Any, " C"]  # the same of the samples that `spread` is of, if those were held out
-    spread: Float[Any, " C"]  # mean squared distance of a class's samples from its mean
+    spread: Float[
+        Any, " C"
+    ]  # mean squared distance of a class's samples from its mean; 0 where `seen_share` is 0
     spread_error: Float[Any, " C"]
     products: Float[Any, "C C"]
     product_error: Float[Any, "C C"]

@@ -227,11 +227,15 @@ def nc1_from_classes(
 def class_weights(
     weighting: Weighting, share: Float[Any, " C"], seen_share: Float[Any, " C"]
 ) -> tuple[Any, Any, Any]:
-    """Return u, q and p of the module's table; those of "paper" for "published", which has none."""
+    """Return u, q and p of the module's table; those of "paper" for "published", which has none.
+
+    Held-out samples may leave out classes: a class without one has no spread that is known, and u is 0.
+    """
     xp = _arrays.namespace(share)
     even = xp.ones_like(share) / share.shape[0]
     if weighting == "class":
-        return even, even, even
+        seen = xp.astype(seen_share > 0, share.dtype)
+        return seen / xp.sum(seen), even, even
     return seen_share, share if weighting == "sample" else even, share
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse import _results, _validate
+from kernel_collapse import _arrays, _results, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._gram import read_gram
@@ -102,6 +102,7 @@ def regression_collapse_from_features(
     from scipy import linalg
 
     clean = _validate.squarable(_validate.matrix(features, "features", numpy=True), "features")
+    clean, _ = _arrays.in_reach(clean)
     wanted = _targets(targets, len(clean), "features")
     about = clean - clean.mean(axis=0)
     total = float(np.sum(about**2))
@@ -117,6 +118,7 @@ def regression_collapse_from_features(
     weights = _validate.matrix(classifier, "classifier", numpy=True)
     shape = (wanted.shape[1], clean.shape[1])
     weights = _validate.shaped(weights, "classifier", shape, "a row a target, a weight a feature")
+    weights, _ = _arrays.in_reach(weights)
     _, sizes, axes = np.linalg.svd(weights, full_matrices=False)
     kept = sizes > UNITS * EPS * max(shape) * sizes[0]
     outside = about - (about @ axes[kept].T) @ axes[kept]
@@ -162,6 +164,7 @@ def regression_collapse(gram: Any, targets: Any, *, dual_weights: Any = None) ->
 
     wanted = _targets(targets, None, "the Gram matrix")
     clean, eps = read_gram(_validate.in_numpy(gram, "gram"), len(wanted))
+    clean, _ = _arrays.in_reach(clean)
     source, unit = of_gram(eps), UNITS * eps
     column = clean.mean(axis=1)
     about = clean - column[:, None]
@@ -175,6 +178,7 @@ def regression_collapse(gram: Any, targets: Any, *, dual_weights: Any = None) ->
         return _result(measured, wanted, None, source)
     alpha = _validate.columns(dual_weights, "dual_weights", numpy=True)
     alpha = _validate.shaped(alpha, "dual_weights", wanted.shape, "a row a sample, a column a target")
+    alpha, _ = _arrays.in_reach(alpha)
     scores = clean @ alpha
     product = alpha.T @ scores
     reach = np.sqrt(clean.diagonal() @ alpha**2)
@@ -219,6 +223,7 @@ def _result(
     """Return the metrics; `readout` is W W' with its error."""
     nan = np.float64("nan")
     said, gamma = "", float("nan")
+    near, exponent = _arrays.in_reach(wanted)
     if readout is None:
         said = "no readout was given, so nrc2 and nrc3 are NaN"
         measured |= {"nrc2": Measured(nan, nan), "nrc3": Measured(nan, nan)}
@@ -226,11 +231,12 @@ def _result(
         product, error = readout
         length = float(np.linalg.norm(product))
         if length > error:
-            distance, gamma, rounding = _to_form(product / length, wanted)
+            distance, gamma, rounding = _to_form(product / length, near)
             measured["nrc3"] = Measured(np.float64(distance), 2.0 * error / length + rounding, LEAST)
         else:
             said = "the readout is 0: there is no nrc2 and no nrc3"
             measured |= {"nrc2": Measured(nan, nan), "nrc3": Measured(nan, nan)}
+    gamma = float(_arrays.shifted(np.float64(gamma), 2 * exponent))
     values, rounded = settle(measured, source)
     return RegressionCollapse(
         **{name: float(value) for name, value in values.items()},

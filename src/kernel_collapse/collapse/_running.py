@@ -56,6 +56,21 @@ class Running:
         means = (other.reference - self.reference) + other.shift
         self._add(other.counts, means, other.squares, other.scatter)
 
+    def in_reach(self) -> Running:
+        """Return the sums of features of another scale, by a power of two, whose eighth powers do not vanish."""
+        sizes = [np.abs(self.reference).max(), np.abs(self.shift).max(), np.sqrt(self.squares.max())]
+        _, exponent = _arrays.in_reach(np.array(sizes))
+        if not exponent:
+            return self
+        found = Running(*self.reference.shape, scatter=self.scatter is not None)
+        found.counts = self.counts
+        found.reference = _arrays.shifted(self.reference, -exponent)
+        found.shift = _arrays.shifted(self.shift, -exponent)
+        found.squares = _arrays.shifted(self.squares, -2 * exponent)
+        if self.scatter is not None:
+            found.scatter = _arrays.shifted(self.scatter, -2 * exponent)
+        return found
+
     def _add(
         self,
         counts: Int[np.ndarray, " C"],

@@ -21,7 +21,7 @@ from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._collapse import Collapse
-from kernel_collapse.collapse._dual import dual_of
+from kernel_collapse.collapse._dual import by_position, dual_of
 from kernel_collapse.collapse._estimate import Rows
 from kernel_collapse.collapse._from_gram import Sums, from_sums, training_moments
 from kernel_collapse.collapse._gram import Halves
@@ -177,7 +177,7 @@ def streamed_collapse(
     (1.0, True)
     """
     _validate.choice(weighting, WEIGHTINGS, "weighting")
-    codes, _ = _validate.encode_labels(labels)
+    codes, _ = _validate.encode_labels(labels, matched=by_position(dual_weights, targets))
     dual_weights = _validate.in_numpy(dual_weights, "dual_weights")
     targets = _validate.in_numpy(targets, "targets")
     bias = _validate.in_numpy(bias, "bias")

@@ -26,6 +26,8 @@ __all__ = ["FROM_ARRAYS", "Dataset", "column", "dataset_of", "default_targets", 
 class Dataset:
     """Samples with their classes and regression targets.
 
+    The arrays are copies of what was given, so that they stay what they are when that changes.
+
     Attributes
     ----------
     x : ndarray, shape (n, d)
@@ -59,8 +61,8 @@ class Dataset:
     def __post_init__(self) -> None:
         """Hold every data set to what is said above, whoever made it."""
         x, image_shape = _rows_of(self.x, self.image_shape)
-        targets = column(self.targets, "targets")
-        labels = _validate.codes(self.labels)
+        x, targets = np.array(x), np.array(column(self.targets, "targets"))
+        labels = np.array(_validate.codes(self.labels))
         _validate.text(self.name, "name")
         for name, array in {"labels": labels, "targets": targets}.items():
             if len(array) != len(x):
@@ -139,8 +141,9 @@ def from_arrays(
         original shape. The columns of a DataFrame of pandas or polars keep their names; arrays of PyTorch, JAX and
         CuPy are read into NumPy's.
     labels : sequence, length n
-        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order. Equal labels,
-        such as 1 and 1.0, are one class. Truth values beside numbers are refused, because True equals 1.
+        Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order,
+        ordered categories of pandas in theirs, and what cannot be sorted in the order of appearance. Equal labels, such
+        as 1 and 1.0, are one class. Truth values beside numbers are refused, because True equals 1.
     targets : array_like, shape (n,) or (n, k), optional
         Regression targets; by default -1, +1 for two classes, else one-hot.
     name : str

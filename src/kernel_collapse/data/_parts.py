@@ -8,15 +8,22 @@ import numpy as np
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse._shapes import Int
+from kernel_collapse._shapes import Float, Int
 from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset
 from kernel_collapse.data._names import aligned
 
 __all__ = ["split", "standardize", "subset"]
 
+#: The standard deviation of a column over its largest absolute value, at which there is nothing but round-off.
+ROUND_OFF = 4.0 * float(np.finfo(float).eps)
+#: That below which the round-off of the mean is taken off once more.
+FAR = 2.0**-20
+
 
 def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
     """Return the data set with every feature at mean 0 and standard deviation 1; constant ones become 0.
+
+    A feature is constant if its standard deviation is no more than round-off: 4 eps of its largest absolute value.
 
     Parameters
     ----------
@@ -43,11 +50,22 @@ def standardize(dataset: Dataset, *, like: Dataset | None = None) -> Dataset:
     for each in (dataset, known):
         _validate.instance(each, Dataset, "what is standardized", FROM_ARRAYS)
     dataset = aligned(dataset, known)
-    mean = known.x.mean(axis=0)
-    scale = (known.x - mean).std(axis=0)
-    # A column that is constant up to round-off has no scale of its own.
-    constant = scale <= 1e-12 * np.abs(known.x).max(axis=0)
-    return replace(dataset, x=np.where(constant, 0.0, (dataset.x - mean) / np.where(constant, 1.0, scale)))
+    largest = np.abs(known.x).max(axis=0)
+    exponents = np.frexp(largest)[1]  # each column times a power of two, so that no square of it is lost
+
+    def about(x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
+        return np.ldexp(x, -exponents) - mean
+
+    with np.errstate(over="ignore"):  # what is then infinite is refused, or of a column that is constant
+        mean = np.ldexp(known.x, -exponents).mean(axis=0)
+        away = about(known.x)
+        scale = away.std(axis=0)
+        # The mean of a column that is far from zero errs by as much as its samples differ, or by a share of it.
+        shift = np.where(scale < FAR, away.mean(axis=0), 0.0)
+        # A column that is constant up to round-off has no scale of its own.
+        constant = scale <= ROUND_OFF * np.ldexp(largest, -exponents)
+        found = np.where(constant, 0.0, (about(dataset.x) - shift) / np.where(constant, 1.0, scale))
+    return replace(dataset, x=found)
 
 
 def subset(dataset: Dataset, n: int, *, seed: int = 0) -> Dataset:

@@ -14,6 +14,7 @@ import numpy as np
 from kernel_collapse import _extras, _validate
 from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.collapse import Collapse
 from kernel_collapse.recording._record import Record, as_html, numbers_of
 from kernel_collapse.rfm import FeatureAnsatz
@@ -224,17 +225,22 @@ class History(Sequence[Record]):
 
 
 def _slim(record: Record) -> Record:
-    """Return the record without its arrays."""
+    """Return the record without its arrays: of them it keeps the shapes, which tell the number of classes."""
     collapses = {}
     for layer, found in record.items():
         values = {field.name: getattr(found, field.name) for field in fields(found)}
         empty: Any = {
-            name: np.empty((0,) * value.ndim)
+            name: _unknown(value.shape)
             for name, value in values.items()
             if isinstance(value, np.ndarray) and value.ndim
         }
         collapses[layer] = replace(found, **empty)
     return replace(record, collapses=collapses, class_means={})
+
+
+def _unknown(shape: tuple[int, ...]) -> Float[np.ndarray, ...]:
+    """Return an array of that shape that is not known; it takes the room of one number."""
+    return np.broadcast_to(np.nan, shape)
 
 
 def _packed(record: Record, place: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -248,6 +254,8 @@ def _packed(record: Record, place: str, arrays: dict[str, np.ndarray]) -> dict[s
         for field in fields(found):
             value = getattr(found, field.name)
             if isinstance(value, np.ndarray):
+                if value.ndim and not any(value.strides):  # what was let go takes no room
+                    value = np.empty((0,) * value.ndim)
                 arrays[f"{place} {j} {field.name}"] = value
             else:
                 plain[field.name] = value if isinstance(value, str) else float(value)
@@ -271,6 +279,10 @@ def _unpacked(said: dict[str, Any], place: str, held: Any) -> Record:
             if own + field.name in held:
                 values[field.name] = held[own + field.name]
             values.setdefault(field.name, "" if field.name == "reason" else float("nan"))
+        classes = int(np.sum(held[f"{place} counts"] > 0))
+        for name, value in values.items():
+            if isinstance(value, np.ndarray) and value.ndim and not value.size:
+                values[name] = _unknown((classes,) * value.ndim)
         known = {field.name for field in fields(Collapse)}
         layer = part["layer"]
         collapses[layer] = Collapse(**{name: value for name, value in values.items() if name in known})

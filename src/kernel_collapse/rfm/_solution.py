@@ -26,6 +26,9 @@ __all__ = ["DeepRFM", "RFMLayer"]
 class RFMLayer:
     """A layer: three kernels of the same samples, and the fit that leads from the first to the second.
 
+    The kernels and labels are read-only, because the layer above and `DeepRFM.held_out` are made from them. Take a copy
+    to change it.
+
     Attributes
     ----------
     gram : ndarray, shape (n, n)
@@ -67,6 +70,12 @@ class RFMLayer:
     labels: Int[np.ndarray, " n"] | None = field(repr=False)
     _below: Float[np.ndarray, "n n"] = field(repr=False)
     _alphas: tuple[Float[np.ndarray, "n r"], ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Keep what others are made from as it is."""
+        for array in (self.gram, self.gram_agop, self.labels, self._below):
+            if array is not None:
+                array.setflags(write=False)
 
     @property
     def gram_input(self) -> Float[np.ndarray, "n n"]:

@@ -193,7 +193,7 @@ def _gram_of(
 
 
 def _targets(targets: ArrayLike, n: int) -> Float[np.ndarray, "n k"]:
-    y = np.asarray(_validate.squarable(_validate.columns(targets, "targets", numpy=True), "targets"))
+    y = np.array(_validate.squarable(_validate.columns(targets, "targets", numpy=True), "targets"))  # kept
     if len(y) != n:
         raise InputError("x", f"{n} rows and targets {len(y)}", "as many targets as rows", verb="has")
     if not y.any():

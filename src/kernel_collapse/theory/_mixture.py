@@ -173,7 +173,7 @@ def _full(value: Any, c: int, dim: int) -> Covariance:
     if np.count_nonzero(covariance) == np.count_nonzero(np.diag(covariance)):
         values, shortest = np.sort(np.diag(covariance)), _shortest(np.diag(covariance).copy())
     else:
-        values, shortest = np.linalg.eigvalsh(covariance), covariance
+        values, shortest = np.linalg.eigvalsh(covariance), covariance.copy()
     if values[0] < -SEMI_DEFINITE * values[-1] or values[-1] <= 0:
         raise InputError(
             f"the covariance of class {c}",
