@@ -84,7 +84,7 @@ def kernel_target_alignment(gram: Any, labels: Any, *, targets: Any = None) -> A
     0.7071067811865475
     """
     codes, _ = _validate.encode_labels(labels)
-    clean, eps = read_gram(_validate.in_numpy(gram, "gram"), len(codes))
+    clean, eps = read_gram(gram, len(codes), "gram")
     unit, size = UNITS * eps, float(np.linalg.norm(clean))
     if targets is None:
         sizes = np.bincount(codes).astype(float)
@@ -136,9 +136,9 @@ def cka(gram: Any, other: Any) -> Alignment:
     >>> round(kc.cka(kc.nngp(x), kc.ntk(x)).value, 3), round(kc.cka(kc.nngp(x), 3.0 * kc.nngp(x) + 1.0).value, 9)
     (0.999, 1.0)
     """
-    given = [_validate.in_numpy(value, what) for value, what in ((gram, "gram"), (other, "other"))]
-    count = len(_validate.matrix(given[0], "gram"))
-    (first, first_eps), (second, second_eps) = (read_gram(value, count) for value in given)
+    given = ((gram, "gram"), (other, "other"))
+    count = len(_validate.matrix(gram, "gram", numpy=True))
+    (first, first_eps), (second, second_eps) = (read_gram(value, count, what) for value, what in given)
     unit = UNITS * max(first_eps, second_eps)
     centred = [_centred(first), _centred(second)]
     norms = tuple(float(np.linalg.norm(value)) for value in centred)
@@ -303,8 +303,7 @@ def block_structure(gram: Any, labels: Any) -> BlockStructure:
     BlockStructure(diagonal=2.75, within=0.75, between=0.25, residual=0.0, reason='')
     """
     codes, _ = _validate.encode_labels(labels)
-    given = _validate.in_numpy(gram, "gram")
-    clean, eps = _validate.gram(given, len(codes)), _arrays.eps_of(given)
+    clean, eps = _validate.gram(_validate.in_numpy(gram, "gram"), len(codes)), _arrays.eps_of(gram)
     n, sizes = len(codes), np.bincount(codes).astype(float)
     diagonal, inside, everything = (np.array(_sums(clean, codes)[i]) for i in range(3))
     counts = np.array([n, np.sum(sizes**2) - n, n**2 - np.sum(sizes**2)])

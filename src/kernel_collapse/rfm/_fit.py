@@ -116,13 +116,13 @@ def magnified(found: Gradients, inverse: float) -> float:
     return inverse * float(np.linalg.norm(moved @ np.abs(found.alpha))) / size if size > 0 else 0.0
 
 
-def gradient_error(kernel: ProductKernel, found: Gradients) -> float:
-    """Return the root mean square error of the gradients that the last digit of the inner products makes.
+def gradient_error(kernel: ProductKernel, found: Gradients, eps: float = EPS) -> float:
+    """Return the root mean square error of the gradients that the last digit of the inner products makes, an eps.
 
     The errors of a sample's terms add up as independent ones do, to sum_j alpha_j^2 (dv_aj D_aj)^2.
     """
     of_rows, of_columns, inner = moments(found.products)
-    step = 4.0 * EPS * np.sqrt(of_rows * of_columns)
+    step = 4.0 * eps * np.sqrt(of_rows * of_columns)
     moved = np.asarray(kernel.slopes(of_rows, of_columns, inner - step)[1]) - found.slope
     moved *= 0.25  # a step of four last digits is not lost in rounding
     squares = of_rows + of_columns - 2.0 * inner if kernel.radial else of_columns + 0.0 * inner

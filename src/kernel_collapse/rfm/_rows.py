@@ -156,7 +156,7 @@ def _require_known(error: float, n: int, largest: float, condition: float) -> No
         return
     raise InputError(
         "the AGOP",
-        f"unknown to {min(share, 1.0):.1%} of its largest entry by round-off (the kernel's condition is {condition:.1e})",
+        f"unknown to {min(share, 1.0):.1%} of its largest entry by round-off (the condition is {condition:.1e})",
         f"known to {GIVEN:.1%}",
         "raise ridge, or move x to the origin where the kernel is no function of distances",
     )
@@ -164,7 +164,7 @@ def _require_known(error: float, n: int, largest: float, condition: float) -> No
 
 def _pairs(rows: Float[np.ndarray, "n d"], kernel: ProductKernel, metric: Metric) -> Pairs:
     """Return the pairs of these rows."""
-    none = (np.zeros(0, dtype=np.intp),) * 2
+    none = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
     if not kernel.radial:
         products = symmetric(product(metric.times(rows), rows.T))
         q1, q2, c = moments(products)
@@ -181,7 +181,8 @@ def _pairs(rows: Float[np.ndarray, "n d"], kernel: ProductKernel, metric: Metric
     q = np.diag(products)
     step = q[:, None] + q
     squares = step - 2.0 * products
-    near = np.nonzero(np.triu(squares <= NEAR * step, 1))
+    i, j = np.nonzero(np.triu(squares <= NEAR * step, 1))
+    near = i, j
     pairs = Pairs(rows, centred, metric, (squares,) * 3, step, squares, step, near)
     chunk = max(1, CHUNK // rows.shape[1])
     for start in range(0, len(near[0]), chunk):
