@@ -19,7 +19,7 @@ import array_api_compat
 import numpy as np
 
 from kernel_collapse import _arrays, _collinear, _validate, activations
-from kernel_collapse._input_error import InputError
+from kernel_collapse._resolved import least, require_resolved
 from kernel_collapse._shapes import Float
 from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation, ActivationLike
@@ -104,7 +104,7 @@ class WideNetwork(Wide):
         known = not _arrays.traced(x)
         if known:
             self._require_finite(xp.all(xp.isfinite(q[0])))
-            _require_resolved(
+            require_resolved(
                 q[0], xp.any(x != 0, axis=1) | (bias_variance > 0), "variance of a sample in layer 1"
             )
 
@@ -115,9 +115,9 @@ class WideNetwork(Wide):
             q.append(weight_variance * kappa(q[-1]) + bias_variance)
             if known:
                 self._require_finite(xp.all(xp.isfinite(q[-1])))
-                _require_resolved(q[-1], q[-2] > 0, f"variance of a sample in layer {layer}")
-        if known and bool(xp.any((q[-1] > 0) & (q[-1] < _least(x) ** 0.25))):  # a power of it may be lost
-            _require_resolved(kappa(q[-1]), q[-1] > 0, "kernel of a sample with itself")
+                require_resolved(q[-1], q[-2] > 0, f"variance of a sample in layer {layer}")
+        if known and bool(xp.any((q[-1] > 0) & (q[-1] < least(x) ** 0.25))):  # a power of it may be lost
+            require_resolved(kappa(q[-1]), q[-1] > 0, "kernel of a sample with itself")
         return q
 
     @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused by whoever asked
@@ -212,25 +212,6 @@ def _added(values: Array, others: Array) -> Array:
         values += others
         return values
     return values + others
-
-
-def _least(values: Array) -> float:
-    """Return the least variance beside which round-off is still a number of full precision."""
-    limits = _arrays.namespace(values).finfo(values.dtype)
-    return float(limits.smallest_normal) / float(limits.eps)
-
-
-def _require_resolved(values: Float[Any, " n"], expected: Any, what: str) -> None:
-    """Refuse what has lost its digits, as numbers do next to the smallest one, where more than 0 is expected."""
-    xp, least = _arrays.namespace(values), _least(values)
-    lost = (values < least) & expected
-    if bool(xp.any(lost)):
-        raise InputError(
-            f"the {what}",
-            f"{_arrays.number(xp.min(values[lost])):.3g}",
-            f"at least {least:.3g}, because smaller numbers have fewer digits in their precision",
-            "scale x or weight_variance up, or set the row to zero",
-        )
 
 
 def _dual(
