@@ -11,7 +11,14 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation
 
-__all__ = ["least", "require_resolved", "require_scales"]
+__all__ = [
+    "least",
+    "require_features",
+    "require_own",
+    "require_resolved",
+    "require_scales",
+    "require_squares",
+]
 
 #: Room that is left to variances that adapt, below and above.
 ROOM = 2.0**20
@@ -34,6 +41,30 @@ def require_resolved(values: Float[Any, " n"], expected: Any, what: str) -> None
             f"at least {smallest:.3g}, because smaller numbers have fewer digits in their precision",
             "scale x or weight_variance up, or set the row to zero",
         )
+
+
+def require_squares(squares: Any, expected: Any, weight: float, bias: float, what: str) -> None:
+    """Refuse squared lengths that have lost digits, of rows that are not 0, where these digits reach the kernel.
+
+    The kernel takes them times `weight`, and adds `bias`, beside which what is lost is nothing unless the weight is
+    large.
+    """
+    if bias == 0.0 or weight > 1.0:
+        require_resolved(squares, expected, what)
+
+
+def require_own(kappa: Any, weight: float, bias: float, what: str) -> None:
+    """Refuse a kernel of samples with themselves, weight * kappa + bias, that has lost digits on the way from kappa."""
+    require_resolved(weight * kappa + bias, kappa > 0, what)
+
+
+def require_features(q: Float[Any, "h w *n"], activation: Activation) -> None:
+    """Refuse images of whose features all have lost their digits, given the variances at every position."""
+    xp = _arrays.namespace(q)
+    if bool(xp.any((q > 0) & (q < least(q) ** 0.25))):  # a power of it may be lost
+        kappa = activation.kappa(q, q, q, xp.zeros_like(q))
+        largest, before = (xp.max(values, axis=(0, 1)) for values in (kappa, q))
+        require_resolved(largest, before > 0, "kernel of an image with itself")
 
 
 @np.errstate(over="ignore", invalid="ignore", under="ignore")

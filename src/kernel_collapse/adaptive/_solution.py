@@ -128,8 +128,8 @@ class AdaptiveSolution(Solution):
         Status.CONVERGED: "the equations of state hold to the tolerance.",
         Status.MAX_ITERATIONS: "the descent was cut off; raise max_evaluations or start from a solution at a larger "
         "width (anneal).",
-        Status.NOT_FINITE: "kernel plus noise is not positive definite in float64, or its gradient is no number; raise "
-        "noise_variance, scale x or targets down, or drop duplicated samples.",
+        Status.NOT_FINITE: "kernel plus noise is not positive definite in float64; raise noise_variance, scale x down, "
+        "or drop duplicated samples. Of huge targets the gradient is no number; scale them down.",
     }
     _value: ClassVar = "gram"
     _certificate: ClassVar = ("residual", "round_off", "smallest_pivot", "condition", "curvature")

@@ -15,6 +15,7 @@ import numpy as np
 
 from kernel_collapse import activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse._resolved import require_features
 from kernel_collapse._units import SAFE_POWERS
 from kernel_collapse.kernels._image_arrays import equal_positions, inputs, mean, pooled, summed
 from kernel_collapse.kernels._image_layers import Window
@@ -343,6 +344,7 @@ def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.n
             )
             continue
         _require_in_range(q, len(found) + 1)
+        require_features(q, stage.phi)
         number = len(found)
         found.append(q)
         if number < len(prints) - 1 or stage is not plan.stages[-1]:

@@ -19,7 +19,7 @@ import array_api_compat
 import numpy as np
 
 from kernel_collapse import _arrays, _collinear, _validate, activations
-from kernel_collapse._resolved import least, require_resolved
+from kernel_collapse._resolved import least, require_own, require_resolved
 from kernel_collapse._shapes import Float
 from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation, ActivationLike
@@ -78,6 +78,9 @@ class WideNetwork(Wide):
     ) -> list[Evaluated]:
         wanted = [kernel for kernel in kin if isinstance(kernel, WideNetwork)]
         tangent = any(kernel._tangent for kernel in wanted)
+        for kernel in wanted:
+            for side in (of_x,) if diagonal else (of_x, of_y):
+                kernel._require_own(side[-1])
         features, theta = self._layers(
             self._cast(x), self._cast(y), of_x, of_y, tangent=tangent, diagonal=diagonal
         )
@@ -100,9 +103,12 @@ class WideNetwork(Wide):
         """Return diag G^1..G^L, the variance of each sample's pre-activations in every layer."""
         activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
         xp = _arrays.namespace(x)
-        q = [xp.sum(x * x, axis=1) * (weight_variance / x.shape[1]) + bias_variance]
+        squares, weight = xp.sum(x * x, axis=1), weight_variance / x.shape[1]
+        q = [squares * weight + bias_variance]
         known = not _arrays.traced(x)
         if known:
+            if weight > 1.0:
+                require_resolved(squares, xp.any(x != 0, axis=1), "squared length of a sample")
             self._require_finite(xp.all(xp.isfinite(q[0])))
             require_resolved(
                 q[0], xp.any(x != 0, axis=1) | (bias_variance > 0), "variance of a sample in layer 1"
@@ -119,6 +125,16 @@ class WideNetwork(Wide):
         if known and bool(xp.any((q[-1] > 0) & (q[-1] < least(x) ** 0.25))):  # a power of it may be lost
             require_resolved(kappa(q[-1]), q[-1] > 0, "kernel of a sample with itself")
         return q
+
+    def _require_own(self, q: Float[Any, " n"]) -> None:
+        """Refuse samples whose kernel has lost digits where it is the weight variance times that of the features."""
+        weight = self._readout_weight()
+        if _arrays.traced(q) or weight >= 1.0:
+            return
+        xp = _arrays.namespace(q)
+        if bool(xp.any((q > 0) & (weight * q < least(q) ** 0.25))):
+            kappa = self.phi.kappa(q, q, q, xp.zeros_like(q))
+            require_own(kappa, weight, self.bias_variance, "kernel of a sample with itself")
 
     @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused by whoever asked
     def _layers(
@@ -171,6 +187,8 @@ class WideNetwork(Wide):
         activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
         xp = _arrays.namespace(left)
         q, q_other = self.variances(left), self.variances(right)
+        for side in (q, q_other):
+            self._require_own(side[-1])
         equal = xp.all(left == right, axis=1)  # of a sample with itself, as in a tile
         root = itself = None
         if isinstance(left, np.ndarray):

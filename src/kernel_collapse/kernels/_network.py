@@ -55,6 +55,9 @@ class NNGP(WideNetwork, ProductKernel):
     def _of(self, features: Any, theta: Any) -> Any:
         return features if self.kind == "features" else features * self.weight_variance + self.bias_variance
 
+    def _readout_weight(self) -> float:
+        return 1.0 if self.kind == "features" else self.weight_variance
+
     def of_products(self, q1: Any, q2: Any, c: Any) -> Any:
         """Return the kernel of rows with squared lengths `q1`, `q2` and products `c`, means over the features."""
         return self._through(q1, q2, c)[0]
