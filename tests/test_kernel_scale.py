@@ -271,3 +271,68 @@ def test_digits_that_a_large_weight_would_bring_back_are_refused():
         np.testing.assert_allclose(beside(1e-170 * VECTORS), beside(0.0 * VECTORS), rtol=1e-15)
     zero = np.vstack([VECTORS[:2], np.zeros(3)])
     assert (kc.kernels.Linear()(zero)[2] == 0.0).all()
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        *(
+            kc.kernels.Gaussian(0.1),
+            kc.kernels.Gaussian(0.01),
+            kc.kernels.Laplace(1e-3),
+            kc.kernels.Gaussian(1e-100),
+        ),
+        *(kc.kernels.NNGP(a, depth=2) for a in ("sin(1)", "cos", "gelu", "elu", "rectified_monomial(2)")),
+        *(kc.kernels.NTK("sin(1, 0.7, 0.4)"), kc.kernels.NTK("erf", depth=2)),
+    ],
+    ids=str,
+)
+def test_whoever_raises_on_underflow_gets_the_same(kernel):
+    """Underflow that is harmless is the library's own affair, whatever numpy.seterr says."""
+    data = kc.data.gaussian_classes(24, 3)
+    x = np.vstack([data.x, 100.0 * data.x[:3], np.zeros(3)])
+    labels = np.append(data.labels, [*data.labels[:3], 0])
+    calls = [
+        lambda: kernel(x),
+        lambda: kernel.pairs(x, x[::-1]),
+        lambda: kc.streamed_nc1(x, labels, kernel=kernel).ratio,
+        lambda: kc.sampled_nc1(x, labels, kernel=kernel, pairs=200).ratio,
+        lambda: kc.nc1(kernel(x), labels).ratio,
+    ]
+    if isinstance(kernel, kc.kernels.Gaussian | kc.kernels.Laplace):
+        options = {"kernel": kernel, "ridge": 0.1}
+        machine = {"depth": 2, "raise_on_failure": False, **options}
+        calls.append(lambda: kc.deep_rfm(data.x, data.targets, **machine).nc1)
+        calls.append(lambda: kc.rfm.kernel_agop(data.x, data.targets, **options))
+    for call in calls:
+        with np.errstate(all="ignore"):
+            known = _outcome(call)
+        with np.errstate(all="raise"):
+            found = _outcome(call)
+        np.testing.assert_array_equal(found, known)
+
+
+def _outcome(call):
+    try:
+        return call()
+    except kc.InputError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf", "sin(1)"])
+def test_whoever_raises_on_underflow_gets_the_same_solution(activation):
+    data = kc.data.gaussian_classes(16, 3)
+    images = kc.kernels.ConvNNGP(2, activation=activation)
+    calls = [lambda: images(30.0 * IMAGES)]
+    for depth in (1, 2):
+        calls.append(
+            lambda depth=depth: (
+                kc.solve_adaptive(
+                    10.0 * data.x, data.targets, activation=activation, noise_variance=1e-2, depth=depth
+                ).gram
+            )
+        )
+    for call in calls:
+        known = call()
+        with np.errstate(all="raise"):
+            np.testing.assert_array_equal(call(), known)

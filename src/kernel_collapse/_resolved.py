@@ -53,11 +53,13 @@ def require_squares(squares: Any, expected: Any, weight: float, bias: float, wha
         require_resolved(squares, expected, what)
 
 
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
 def require_own(kappa: Any, weight: float, bias: float, what: str) -> None:
     """Refuse a kernel of samples with themselves, weight * kappa + bias, that has lost digits on the way from kappa."""
     require_resolved(weight * kappa + bias, kappa > 0, what)
 
 
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
 def require_features(q: Float[Any, "h w *n"], activation: Activation) -> None:
     """Refuse images of whose features all have lost their digits, given the variances at every position."""
     xp = _arrays.namespace(q)

@@ -214,6 +214,7 @@ class _Descent:
         return True
 
 
+@np.errstate(under="ignore")  # what vanishes beside other terms
 def minimise(energy: FreeEnergy, start: Blocks, *, tolerance: float, limit: int) -> Run:
     """Descend from `start` until the residual is below `tolerance`, round-off, or `limit` evaluations."""
     nowhere = Run(Status.NOT_FINITE, start, np.inf, np.inf, np.nan, 0, 1, np.inf, NOT_FINITE)

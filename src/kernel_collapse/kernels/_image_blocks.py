@@ -71,7 +71,7 @@ class _Layer(NamedTuple):
 
 
 @np.errstate(
-    over="ignore", invalid="ignore", divide="ignore"
+    over="ignore", invalid="ignore", divide="ignore", under="ignore"
 )  # what is not finite is refused by whoever asked
 def through(
     x: np.ndarray, y: np.ndarray, plan: Plan, prior: Variances, of_x: Seen, of_y: Seen, *, tangent: bool
@@ -313,7 +313,7 @@ def _spread(of: np.ndarray, pairs: tuple[int, ...], full: bool) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(of, (*of.shape[: of.ndim - len(pairs)], *pairs)))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # as above
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")  # as above
 def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.ndarray]) -> Seen:
     """Return what blocks need of images (height, width, channels, n); `plan` is that of the variances alone.
 

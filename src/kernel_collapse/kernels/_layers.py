@@ -87,7 +87,7 @@ class WideNetwork(Wide):
         return [(kernel._of(features, theta), self._eps()) for kernel in wanted]
 
     def _pairs(self, left: Any, right: Any) -> Evaluated:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             values = self._of(*self._of_pairs(self._cast(left), self._cast(right)))
         return self._finite(values), max(self._eps(), EPS)
 
@@ -98,7 +98,7 @@ class WideNetwork(Wide):
         """Return the input that a bias is: beside `dim` others it adds `bias_variance` to all covariances."""
         return float(np.sqrt(self.bias_variance * dim / self.weight_variance))
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")
     def variances(self, x: Float[Any, "n d"]) -> list[Float[Any, " n"]]:
         """Return diag G^1..G^L, the variance of each sample's pre-activations in every layer."""
         activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
@@ -136,7 +136,9 @@ class WideNetwork(Wide):
             kappa = self.phi.kappa(q, q, q, xp.zeros_like(q))
             require_own(kappa, weight, self.bias_variance, "kernel of a sample with itself")
 
-    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused by whoever asked
+    @np.errstate(
+        over="ignore", invalid="ignore", under="ignore"
+    )  # what is not finite is refused by whoever asked
     def _layers(
         self,
         x: Float[Any, "r d"],

@@ -60,7 +60,7 @@ class Linear(ProductKernel):
     def __repr__(self) -> str:
         return described(self)
 
-    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")  # what is not finite is refused
     def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
         """Return the kernel of every row of `x` with every row of `y`."""
         rows, columns = self._rows(x, y)
@@ -68,7 +68,7 @@ class Linear(ProductKernel):
             self._require_lengths(side)
         return self._of(rows @ _arrays.namespace(rows).permute_dims(columns, (1, 0)), rows.shape[1])
 
-    @np.errstate(over="ignore", invalid="ignore")  # as above
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")  # as above
     def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
         """Return the kernel of each row of `left` with the same row of `right`."""
         rows, others = self._paired(left, right)

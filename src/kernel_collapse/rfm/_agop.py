@@ -140,6 +140,7 @@ class FeatureAnsatz:
     reason: str = ""
 
 
+@np.errstate(under="ignore")  # what vanishes beside other terms
 def feature_ansatz(weight_gram: ArrayLike, agop: ArrayLike, *, power: float = 0.5) -> FeatureAnsatz:
     """Return how well W'W of a layer, or the covariance of its weights, matches a power of the AGOP.
 

@@ -60,6 +60,7 @@ class HeldOut:
     layers: tuple[HeldOutLayer, ...]
 
 
+@np.errstate(under="ignore")  # what vanishes beside other terms
 def carried(
     machine: Machine,
     layers: Sequence[RFMLayer],

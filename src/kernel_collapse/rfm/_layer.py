@@ -145,7 +145,7 @@ def kappa_of(activation: Activation, agop: Float[np.ndarray, "n n"]) -> Float[np
     scaled = agop / _scale(activation, agop)
     q = np.diag(scaled).copy()
     found = np.empty_like(scaled)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for rows, columns in upper_tiles(len(q)):
             found[rows, columns] = activation.kappa(q[rows, None], q[None, columns], scaled[rows, columns])
         found[np.diag_indices(len(q))] = activation.kappa(q, q, q, np.zeros_like(q))
@@ -162,7 +162,7 @@ def kappa_between(
     scale = _scale(activation, agop)
     q, p = np.diag(agop) / scale, np.maximum(own, 0.0) / scale
     found = np.empty_like(cross)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for top in range(0, len(p), TILE):
             rows = slice(top, top + TILE)
             found[rows] = activation.kappa(p[rows, None], q[None, :], cross[rows] / scale)

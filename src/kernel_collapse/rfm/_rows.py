@@ -99,6 +99,7 @@ class Slopes:
     near: Float[np.ndarray, " m"]
 
 
+@np.errstate(under="ignore")  # what vanishes beside other terms
 def agop_of_rows(
     rows: Float[np.ndarray, "n d"],
     targets: Float[np.ndarray, "n k"],

@@ -41,6 +41,7 @@ class Problem(NamedTuple):
     eps: float
 
 
+@np.errstate(under="ignore")  # what vanishes beside other terms
 def trained(
     machine: Machine,
     gram: Float[np.ndarray, "n n"],
