@@ -602,3 +602,60 @@ def test_solution_is_frozen():
     data = kc.data.gaussian_classes(10, 2)
     with pytest.raises(dataclasses.FrozenInstanceError):
         kc.solve_adaptive(data.x, data.targets).residual = 0.0
+
+
+SCALED = ("abs", "relu", "erf", "tanh", "rectified_monomial(2)")
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("activation", SCALED)
+def test_where_no_layer_adapts_any_scale_gives_the_nngp_or_is_refused(activation, depth):
+    """Small samples leave every layer at its prior, whose kernel the NNGP computes in units of its own."""
+    data = kc.data.gaussian_classes(20, 3)
+    given = 0
+    for power in (-30, -60, -70, -76, -80, -90, -130, -155, -170):
+        x = 10.0**power * data.x
+        try:
+            found = kc.solve_adaptive(
+                x, data.targets, activation=activation, noise_variance=1e-2, depth=depth
+            )
+        except kc.InputError as error:
+            assert "have lost digits" in str(error)  # noqa: PT017
+            assert power < -30
+            continue
+        known = kc.nngp(x, activation=activation, depth=depth)
+        np.testing.assert_allclose(found.gram, known, rtol=1e-6, atol=1e-9 * known.max())
+        np.testing.assert_allclose(found.kernel(x), found.gram, rtol=1e-6, atol=1e-9 * known.max())
+        given += 1
+    assert given > 0
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf", "rectified_monomial(2)"])
+@pytest.mark.parametrize("power", [76, 120])
+@pytest.mark.usefixtures("unchecked")
+def test_samples_of_no_usable_scale_are_refused_by_everything_that_adapts(activation, power):
+    data = kc.data.gaussian_classes(8, 2)
+    data = kc.data.from_arrays(10.0**power * data.x, data.labels)
+    options = {"activation": activation, "width": 5, "noise_variance": 1e-2}
+    for attempt in (
+        lambda: kc.solve_adaptive(data.x, data.targets, **options),
+        lambda: kc.networks.solve_mean_field(data, **options),
+        lambda: kc.networks.sample_posterior(data, **options),
+    ):
+        with pytest.raises(kc.InputError, match="variance of a sample in layer 1|kernel of a sample"):
+            attempt()
+    small = kc.data.from_arrays(1e-120 / 10.0**power * data.x, data.labels)
+    if activation == "relu":
+        with pytest.raises(kc.InputError, match="variance of a sample in layer 1"):
+            kc.networks.solve_mean_field(small, **options)
+
+
+@pytest.mark.parametrize(("depth", "size"), [(1, 1e100), (1, 1e140), (2, 1e100)])
+def test_targets_beyond_any_gradient_end_in_a_sentence(depth, size):
+    data = kc.data.gaussian_classes(20, 3)
+    options = {"activation": "relu", "noise_variance": 1e-2, "depth": depth}
+    with pytest.raises(kc.adaptive.AdaptiveError, match="Of huge targets the gradient is no number"):
+        kc.solve_adaptive(data.x, size * data.targets, **options)
+    found = kc.solve_adaptive(data.x, size * data.targets, raise_on_failure=False, **options)
+    assert found.status.value == "not_finite"
+    assert np.isnan(found.gram).all()

@@ -1,6 +1,7 @@
 """Average gradient outer products in closed form, of kernels and networks, against derivatives of what they predict."""
 
 import jax
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -90,6 +91,126 @@ def test_the_adaptive_kernel(activation):
     )
     expected = outer(lambda points: readout * solution.kernel(points, data.x) @ alpha, data.x)
     np.testing.assert_allclose(found, expected, atol=1e-7 * np.abs(expected).max())
+
+
+def with_digits(kernel, x, y, ridge, digits=60):
+    """The AGOP of the Gaussian, the Laplace or the arcsine kernel, of the numbers given, in that many digits."""
+    mpmath.mp.dps = digits
+    n, dim = x.shape
+    rows = [[mpmath.mpf(float(v)) for v in row] for row in x]
+    dot = [[mpmath.fsum(u * v for u, v in zip(a, b, strict=True)) for b in rows] for a in rows]
+
+    def of(i, j):
+        """The kernel, and its derivatives in the squared length of i and in the product."""
+        q, p, c = dot[i][i], dot[j][j], dot[i][j]
+        if isinstance(kernel, NNGP):
+            q, p, c = q / dim, p / dim, c / dim
+            root = mpmath.sqrt((1 + 2 * q) * (1 + 2 * p) - 4 * c * c)
+            value = 2 / mpmath.pi * mpmath.atan2(2 * c, root)
+            return value, -4 * c / (1 + 2 * q) / root / mpmath.pi / dim, 4 / root / mpmath.pi / dim
+        h, squares = mpmath.mpf(kernel.bandwidth), abs(q + p - 2 * c)
+        if isinstance(kernel, Gaussian):
+            value = mpmath.exp(-squares / (2 * h**2))
+            return value, -value / (2 * h**2), value / h**2
+        apart = mpmath.sqrt(squares)
+        value = mpmath.exp(-apart / h)
+        slope = value / (h * apart) if apart > 0 else mpmath.mpf(0)
+        return value, -slope / 2, slope
+
+    known = [[of(i, j) for j in range(n)] for i in range(n)]
+    matrix = mpmath.matrix(n, n)
+    for i in range(n):
+        for j in range(n):
+            matrix[i, j] = known[i][j][0] + (mpmath.mpf(ridge) if i == j else 0)
+    alpha = mpmath.lu_solve(matrix, mpmath.matrix([mpmath.mpf(float(v)) for v in y]))
+    jacobian = [
+        [
+            mpmath.fsum(
+                alpha[j] * (known[i][j][2] * rows[j][k] + 2 * known[i][j][1] * rows[i][k]) for j in range(n)
+            )
+            for k in range(dim)
+        ]
+        for i in range(n)
+    ]
+    return np.array(
+        [
+            [float(mpmath.fsum(row[a] * row[b] for row in jacobian) / n) for b in range(dim)]
+            for a in range(dim)
+        ]
+    )
+
+
+def hard(count):
+    """Problems at random that are ill-conditioned, far from the origin, or have a pair that is close."""
+    rng = np.random.default_rng(20261130)
+    for _ in range(count):
+        dim, n = int(rng.choice([1, 2, 3])), int(rng.integers(5, 10))
+        h = float(rng.choice([0.5, 1.0, 2.0, 4.0]))
+        kernel = rng.choice(np.array([Gaussian(h), Gaussian(h), Laplace(h), NNGP("erf")], dtype=object))
+        ridge = float(rng.choice([0.0, 1e-14, 1e-9, 1e-6, 1e-3]))
+        x = rng.normal(size=(n, dim))
+        if rng.random() < 0.5:
+            x[1] = x[0] + 10.0 ** rng.uniform(-12, -2) * rng.normal(size=dim)
+        yield kernel, x + rng.choice([0.0, 1.0, 1e2, 1e4, 1e6]), np.sign(rng.normal(size=n)), ridge
+
+
+def test_what_is_given_is_known_to_a_thousandth():
+    """Against 60 digits: in problems of condition up to 1/eps every AGOP is right to 1e-3, or refused."""
+    given = refused = 0
+    for kernel, x, y, ridge in hard(150):
+        try:
+            found = kc.rfm.kernel_agop(x, y, kernel=kernel, ridge=ridge)
+        except kc.InputError as error:
+            assert "round-off" in str(error)  # noqa: PT017
+            refused += 1
+            continue
+        known = with_digits(kernel, x, y, ridge)
+        assert np.abs(found - known).max() <= 1e-3 * np.abs(known).max()
+        given += 1
+    assert given > 100
+    assert refused > 10
+
+
+@pytest.mark.parametrize("kernel", [Gaussian(2.0), Laplace(2.0)], ids=str)
+def test_of_distances_it_does_not_move_with_the_samples(kernel, rng):
+    """On a grid of 2^-20 the samples are as they were, 2^27 away from the origin."""
+    x = np.round(rng.normal(size=(30, 3)) * 2**20) / 2**20
+    y = np.sin(x[:, :2])
+    for metric in (None, np.diag([1.0, 2.0, 0.0])):
+        known = kc.rfm.kernel_agop(x, y, kernel=kernel, ridge=1e-3, metric=metric)
+        for offset in (2.0**20, -(2.0**27)):
+            found = kc.rfm.kernel_agop(x + offset, y, kernel=kernel, ridge=1e-3, metric=metric)
+            np.testing.assert_allclose(found, known, atol=1e-11 * known.max())
+
+
+@pytest.mark.parametrize("apart", [1e-3, 1e-7, 1e-8, 1e-12, 1e-15])
+def test_a_close_pair_keeps_its_digits(apart, rng):
+    x, y = rng.normal(size=(9, 3)), rng.normal(size=9)
+    x[1] = x[0] + np.array([0.0, 0.0, apart])
+    y[:2] = 1.0, -1.0
+    known = with_digits(Laplace(2.0), x, y, 1e-3)
+    found = kc.rfm.kernel_agop(x, y, kernel=Laplace(2.0), ridge=1e-3)
+    np.testing.assert_allclose(found, known, atol=1e-11 * np.abs(known).max())
+
+
+@pytest.mark.parametrize("kernel", [Gaussian(1.5), Laplace(2.0), NNGP("erf"), Linear()], ids=str)
+def test_a_metric_is_that_of_other_features(kernel, rng):
+    """With S = R'R and z = R x the gradient in x is R' that in z; more rows than are looked at twice."""
+    x, y = rng.normal(size=(200, 3)), rng.normal(size=(200, 2))
+    x[1] = x[0] + 1e-6
+    root = rng.normal(size=(2, 3))
+    inner = kc.rfm.kernel_agop(x @ root.T, y, kernel=kernel, ridge=1e-2, metric=np.eye(2))
+    found = kc.rfm.kernel_agop(x, y, kernel=kernel, ridge=1e-2, metric=root.T @ root)
+    np.testing.assert_allclose(found, root.T @ inner @ root, atol=1e-8 * np.abs(found).max())
+
+
+def test_gradients_whose_squares_are_lost_are_refused(data):
+    x, y = data
+    with pytest.raises(kc.InputError, match="the largest gradient is"):
+        kc.rfm.kernel_agop(x, y * 1e-130, kernel=Linear(), ridge=1e10)
+    zero = kc.rfm.kernel_agop(x[:1], y[:1], kernel=Gaussian())
+    assert (zero == 0.0).all()
+    assert (kc.rfm.kernel_agop(x, 0.0 * y, kernel=Gaussian(), ridge=0.1) == 0.0).all()
 
 
 def test_of_a_linear_kernel_it_is_beta_beta(data):
@@ -285,6 +406,12 @@ class Erf(nn.Module):
             "weight_gram is not symmetric",
         ),
         (lambda x: kc.rfm.feature_ansatz(np.eye(2), np.eye(2), power=0), "power is 0"),
+        (lambda x: kc.rfm.feature_ansatz(-np.eye(2), np.eye(2)), "weight_gram is not positive semidefinite"),
+        (lambda x: kc.rfm.feature_ansatz(np.eye(2), [[0, 1], [1, 0]]), "eigenvalues are from -1 to 1"),
+        (
+            lambda x: kc.rfm.kernel_agop(x, np.ones(14), kernel=Gaussian(), metric=-np.eye(4)),
+            "metric is not positive semidefinite",
+        ),
         (lambda x: kc.networks.agop(3, x.numpy()), "network"),
     ],
 )
@@ -303,8 +430,8 @@ def test_the_ansatz_of_powers(rng):
         found = kc.rfm.feature_ansatz(3.0 * root, m, power=power)
         assert (found.correlation, found.cosine) == pytest.approx((1.0, 1.0), abs=1e-12)
     other = rng.normal(size=(5, 5))
-    found = kc.rfm.feature_ansatz(other + other.T, m, power=1.0)
-    assert found.correlation == pytest.approx(np.corrcoef((other + other.T).ravel(), m.ravel())[0, 1])
+    found = kc.rfm.feature_ansatz(other @ other.T, m, power=1.0)
+    assert found.correlation == pytest.approx(np.corrcoef((other @ other.T).ravel(), m.ravel())[0, 1])
     nothing = kc.rfm.feature_ansatz(np.zeros((2, 2)), np.eye(2))
     assert np.isnan(nothing.cosine)
     assert nothing.reason
@@ -335,6 +462,10 @@ def test_the_ansatz_where_round_off_decides(rng):
     assert kc.rfm.feature_ansatz(np.eye(5), b @ b.T).reason == ""
     exact = kc.rfm.feature_ansatz(np.diag([1.0, 1.0, 0.0]), np.diag([3.0, 3.0, 0.0]), power=0.01)
     assert exact.cosine == pytest.approx(1.0, abs=1e-15)
+    below = kc.rfm.feature_ansatz(np.eye(2), np.diag([1.0, -1.3e-6]))  # whose root may be a thousandth
+    assert np.isnan(below.cosine)
+    assert "round-off" in below.reason
+    assert kc.rfm.feature_ansatz(np.eye(2), np.diag([1.0, -1e-9])).reason == ""
     constant = kc.rfm.feature_ansatz(np.full((3, 3), 0.1), np.eye(3))
     assert np.isnan(constant.correlation)
     assert constant.reason

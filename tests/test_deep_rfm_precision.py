@@ -88,6 +88,62 @@ def test_the_bound_of_round_off_holds(law, dim, n, seed, kernel, bandwidth, ridg
     assert (machine.round_off[1:] >= machine.round_off[:-1]).all()
 
 
+def few_digits(count):
+    """Problems at random, and the precision of their Gram matrix."""
+    rng = np.random.default_rng(20261130)
+    for _ in range(count):
+        n, classes, dim = int(rng.choice([12, 24])), int(rng.choice([2, 3])), int(rng.choice([2, 4, 8]))
+        labels = np.arange(n) % classes
+        x = 2.0 * rng.normal(size=(classes, dim))[labels]
+        x += 10.0 ** rng.uniform(-4, 0) * rng.normal(size=(n, dim))
+        options = {
+            "kernel": str(rng.choice(["laplace", "gaussian"])),
+            "bandwidth": float(rng.choice([0.5, 2.0])),
+        }
+        options["ridge"] = float(rng.choice([0.0, 1e-6, 1e-3, 1e-2]))
+        yield x, labels, options, str(rng.choice(["float32", "float16"]))
+
+
+def test_the_bound_of_round_off_knows_the_precision_of_a_gram_matrix():
+    """Of a Gram matrix that was rounded NC1 is that of the exact one to within the bound, or NaN with a reason."""
+    given = 0
+    for x, labels, options, precision in few_digits(60):
+        y = 2.0 * np.eye(int(labels.max()) + 1)[labels] - 1.0
+        options |= {"depth": 3, "labels": labels, "raise_on_failure": False}
+        exact = kc.deep_rfm(x, y, **options).nc1
+        rounded = kc.deep_rfm((x @ x.T).astype(precision), y, inputs="gram", **options)
+        for layer, found, known in zip(rounded.layers, rounded.nc1, exact, strict=True):
+            there = np.isfinite(found) & np.isfinite(known)
+            assert (np.abs(found / known - 1)[there] <= layer.round_off).all()
+            assert np.isfinite(found).all() or layer.reason
+            given += int(there.all())
+    assert given > 10
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, list, np.ndarray.tolist])
+def test_a_gram_matrix_of_float32_does_not_tell_tight_classes(wrap, rng):
+    labels = np.arange(40) % 2
+    x = 100.0 * np.eye(2, 6)[labels] + 1e-4 * rng.normal(size=(40, 6))
+    gram = (x @ x.T).astype(np.float32)
+    options = {"depth": 2, "ridge": 1e-3, "labels": labels, "inputs": "gram"}
+    machine = kc.deep_rfm(wrap(gram), 2.0 * labels - 1, **options)
+    assert np.isnan(machine.nc1).all()
+    assert machine.status is Status.PRECISION_LIMIT
+    assert "precision of the Gram matrix" in machine.layers[0].reason
+    loose = x + rng.normal(size=x.shape)
+    machine = kc.deep_rfm((loose @ loose.T).astype(np.float32), 2.0 * labels - 1, **options)
+    assert np.isfinite(machine.nc1[0]).all()
+    assert "float32" in machine.layers[0].collapse("input").reason
+    cross = (x[:5] @ loose.T).astype(np.float32)
+    seen = machine.held_out(cross, labels[:5], diagonal=np.diag(x[:5] @ x[:5].T))
+    exact = kc.deep_rfm(loose @ loose.T, 2.0 * labels - 1, **options)
+    right = exact.held_out(x[:5] @ loose.T, labels[:5], diagonal=np.diag(x[:5] @ x[:5].T))
+    for one, known in zip(seen.layers, right.layers, strict=False):
+        for name in ("nc1_input", "nc1_agop", "nc1"):
+            value = getattr(one, name)
+            assert value == pytest.approx(getattr(known, name), rel=0.1) or (np.isnan(value) and one.reason)
+
+
 def test_what_limits_nc1_is_the_rounding_of_inner_products():
     """The error grows as eps / NC1 while NC1 falls by four orders, in the naive computation in float64 no less."""
     x, y, labels = problem("D1", 3)

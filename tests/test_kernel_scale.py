@@ -189,3 +189,150 @@ def test_the_example_of_a_zero_row(kernel):
         slopes[index[0] + 1, index[1]] = (value(x + step) - value(x - step)) / 2e-5
     for found in (of_jax, compiled, inputs.grad.numpy()):
         np.testing.assert_allclose(found[1:], slopes[1:], rtol=1e-6, atol=1e-7 * np.abs(slopes).max())
+
+
+IMAGES = np.random.default_rng(7).normal(size=(4, 5, 5, 2))
+VECTORS = np.random.default_rng(8).normal(size=(6, 3))
+#: Kernels that are homogeneous, with the powers of x and of weight_variance that they go with.
+SMALL = {
+    "linear": (lambda **o: kc.kernels.Linear(**o), VECTORS, 2, 1),
+    "nngp": (lambda **o: kc.kernels.NNGP("relu", **o), VECTORS, 2, 1),
+    "output": (lambda **o: kc.kernels.NNGP("relu", kind="output", **o), VECTORS, 2, 2),
+    "deep output": (lambda **o: kc.kernels.NNGP("abs", kind="output", depth=2, **o), VECTORS, 2, 3),
+    "ntk": (lambda **o: kc.kernels.NTK("relu", **o), VECTORS, 2, 2),
+    "cubes": (lambda **o: kc.kernels.NNGP("rectified_monomial(3)", **o), VECTORS, 6, 3),
+    "conv": (lambda **o: kc.kernels.ConvNNGP(1, activation="relu", **o), IMAGES, 2, 1),
+    "conv ntk": (lambda **o: kc.kernels.ConvNTK(1, activation="relu", **o), IMAGES, 2, 2),
+    "conv cubes": (lambda **o: kc.kernels.ConvNNGP(1, activation="rectified_monomial(3)", **o), IMAGES, 6, 3),
+    "conv linear": (
+        lambda **o: kc.kernels.ConvNNGP([kc.kernels.Conv(3), kc.kernels.Flatten()], **o),
+        IMAGES,
+        2,
+        1,
+    ),
+    "conv linear gap": (
+        lambda **o: kc.kernels.ConvNNGP([kc.kernels.Conv(3), kc.kernels.GlobalAvgPool()], **o),
+        IMAGES,
+        2,
+        1,
+    ),
+}
+REFUSED = "fewer digits in their precision|or a number from"
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_kernel_that_underflows_is_refused(name):
+    """As x or the weights fall by powers of two the kernel does by exact powers of two, until it is refused."""
+    make, x, of_x, of_weight = SMALL[name]
+    plain = make()(x)
+    for what, power in (("x", of_x), ("weight_variance", of_weight)):
+        refused = 0
+        for exponent in range(0, -1100, -40):
+            scale = 2.0 ** (exponent // 2)
+            kernel = make() if what == "x" else make(weight_variance=scale)
+            given = scale * x if what == "x" else x
+            attempts = (
+                (lambda kernel=kernel, given=given: kernel(given), plain),
+                (lambda kernel=kernel, given=given: kernel(given, given[:2])[:, :2], plain[:, :2]),
+                (lambda kernel=kernel, given=given: kernel.pairs(given, given), np.diag(plain)),
+                (lambda kernel=kernel, given=given: kernel.diagonal(given), np.diag(plain)),
+            )
+            for attempt, known in attempts:
+                try:
+                    found = attempt()
+                except kc.InputError as error:
+                    assert "fewer digits in their precision" in str(error) or "or a number from" in str(error)  # noqa: PT017
+                    refused += 1
+                    continue
+                expected = known * scale**power
+                np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-10 * np.abs(expected).max())
+                assert np.abs(expected).max() > 0
+        assert refused % len(attempts) == 0
+        assert refused or what == "weight_variance"
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("name", SMALL)
+def test_of_other_libraries_too(name, library):
+    make, x, _, _ = SMALL[name]
+    single = (1e-22 * x).astype(np.float32)
+    single = torch.tensor(single) if library == "torch" else jnp.asarray(single)
+    with pytest.raises(kc.InputError, match=REFUSED):
+        make()(single)
+
+
+def test_digits_that_a_large_weight_would_bring_back_are_refused():
+    for kernel in (kc.kernels.Linear, lambda **o: kc.kernels.NNGP("relu", **o)):
+        with pytest.raises(kc.InputError, match="fewer digits"):
+            kernel(weight_variance=1e200)(1e-160 * VECTORS)
+        with pytest.raises(kc.InputError, match="fewer digits"):
+            kernel(weight_variance=1e200, bias_variance=1e-120)(1e-160 * VECTORS)
+        beside = kernel(bias_variance=1.0)
+        np.testing.assert_allclose(beside(1e-170 * VECTORS), beside(0.0 * VECTORS), rtol=1e-15)
+    zero = np.vstack([VECTORS[:2], np.zeros(3)])
+    assert (kc.kernels.Linear()(zero)[2] == 0.0).all()
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        *(
+            kc.kernels.Gaussian(0.1),
+            kc.kernels.Gaussian(0.01),
+            kc.kernels.Laplace(1e-3),
+            kc.kernels.Gaussian(1e-100),
+        ),
+        *(kc.kernels.NNGP(a, depth=2) for a in ("sin(1)", "cos", "gelu", "elu", "rectified_monomial(2)")),
+        *(kc.kernels.NTK("sin(1, 0.7, 0.4)"), kc.kernels.NTK("erf", depth=2)),
+    ],
+    ids=str,
+)
+def test_whoever_raises_on_underflow_gets_the_same(kernel):
+    """Underflow that is harmless is the library's own affair, whatever numpy.seterr says."""
+    data = kc.data.gaussian_classes(24, 3)
+    x = np.vstack([data.x, 100.0 * data.x[:3], np.zeros(3)])
+    labels = np.append(data.labels, [*data.labels[:3], 0])
+    calls = [
+        lambda: kernel(x),
+        lambda: kernel.pairs(x, x[::-1]),
+        lambda: kc.streamed_nc1(x, labels, kernel=kernel).ratio,
+        lambda: kc.sampled_nc1(x, labels, kernel=kernel, pairs=200).ratio,
+        lambda: kc.nc1(kernel(x), labels).ratio,
+    ]
+    if isinstance(kernel, kc.kernels.Gaussian | kc.kernels.Laplace):
+        options = {"kernel": kernel, "ridge": 0.1}
+        machine = {"depth": 2, "raise_on_failure": False, **options}
+        calls.append(lambda: kc.deep_rfm(data.x, data.targets, **machine).nc1)
+        calls.append(lambda: kc.rfm.kernel_agop(data.x, data.targets, **options))
+    for call in calls:
+        with np.errstate(all="ignore"):
+            known = _outcome(call)
+        with np.errstate(all="raise"):
+            found = _outcome(call)
+        np.testing.assert_array_equal(found, known)
+
+
+def _outcome(call):
+    try:
+        return call()
+    except kc.InputError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf", "sin(1)"])
+def test_whoever_raises_on_underflow_gets_the_same_solution(activation):
+    data = kc.data.gaussian_classes(16, 3)
+    images = kc.kernels.ConvNNGP(2, activation=activation)
+    calls = [lambda: images(30.0 * IMAGES)]
+    for depth in (1, 2):
+        calls.append(
+            lambda depth=depth: (
+                kc.solve_adaptive(
+                    10.0 * data.x, data.targets, activation=activation, noise_variance=1e-2, depth=depth
+                ).gram
+            )
+        )
+    for call in calls:
+        known = call()
+        with np.errstate(all="raise"):
+            np.testing.assert_array_equal(call(), known)

@@ -10,6 +10,7 @@ import tracemalloc
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -187,6 +188,72 @@ def test_a_gram_matrix_in_float32_does_not_resolve_a_tight_class(rng):
         assert "float32" in value.reason
         assert "_from_features" in value.reason
     assert kc.nc1_from_features(x, labels).ratio == pytest.approx(right, rel=1e-6)
+
+
+#: What a Gram matrix of few digits may come in: everything that is no array of that type itself.
+WRAPPED = {
+    "list of rows": list,
+    "list of lists": lambda gram: [list(row) for row in gram],
+    "list of lists of two kinds": lambda gram: [gram[0].tolist(), *map(tuple, gram[1:])],
+    "DataFrame": pd.DataFrame,
+    "DataFrame of nullable numbers": lambda gram: pd.DataFrame(gram).astype(
+        f"Float{8 * max(4, gram.itemsize)}"
+    ),
+    "DataFrame of two types": lambda gram: pd.DataFrame(gram).astype({0: "float64"}),
+    "list of Series": lambda gram: [pd.Series(row) for row in gram],
+    "objects": lambda gram: np.array([list(row) for row in gram] + [[None] * len(gram)], dtype=object)[:-1],
+}
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "precision"),
+    [
+        (name, p)
+        for name in WRAPPED
+        for p in ("float32", "float16")
+        if "nullable" not in name or p == "float32"
+    ],
+)
+def test_few_digits_are_known_however_they_are_wrapped(wrapped, precision, rng):
+    """NC1 of a class of spread 1e-4 about 100 is far below what a Gram matrix of float32 tells, let alone float16."""
+    labels = np.arange(40) % 2
+    x = 100.0 * np.eye(2, 6)[labels] + 1e-4 * rng.normal(size=(40, 6))
+    plain = (x @ x.T).astype(precision)
+    gram = WRAPPED[wrapped](plain)
+    found = [kc.nc1(gram, labels), kc.collapse(gram, labels), kc.geometry(gram, labels)]
+    assert np.isnan(found[0].ratio)
+    assert np.isnan(found[1].nc1)
+    samples, kernel = np.arange(40)[:, None], kc.kernels.Precomputed(gram)
+    found += [
+        kc.sampled_nc1(samples, labels, kernel=kernel, pairs=500),
+        kc.streamed_nc1(samples, labels, kernel=kernel, tile=16),
+    ]
+    assert np.isnan([found[3].ratio, found[3].low, found[3].high, found[4].ratio]).all()
+    assert all(precision in one.reason for one in found)
+    assert kc.block_structure(gram, labels).reason == kc.block_structure(plain, labels).reason
+    assert kernel != kc.kernels.Precomputed(x @ x.T)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_half_precision_of_other_libraries_is_known(half, rng):
+    """What is read into NumPy's float32 has no more digits for that."""
+    labels = np.arange(40) % 2
+    x = torch.tensor(labels[:, None] + 0.3 * rng.normal(size=(40, 4)))
+    gram = (x @ x.T).to(half)
+    for found in (kc.geometry(gram, labels), kc.block_structure(gram, labels), kc.cka(gram, gram)):
+        assert "float16" in found.reason
+
+
+def test_lists_and_tables_of_float64_keep_their_digits(rng):
+    labels = np.arange(40) % 2
+    x = 100.0 * np.eye(2, 6)[labels] + 1e-4 * rng.normal(size=(40, 6))
+    gram = x @ x.T
+    known = kc.nc1(gram, labels)
+    for wrapped in (gram.tolist(), list(gram), pd.DataFrame(gram), gram.astype(object)):
+        assert kc.nc1(wrapped, labels) == known
+    grid = [[2, 0, 1, 0], [0, 2, 0, 1], [1, 0, 2, 0], [0, 1, 0, 2]]
+    assert kc.nc1(grid, [0, 1, 0, 1]).reason == ""
+    assert kc.nc1(pd.DataFrame(grid), [0, 1, 0, 1]).reason == ""
 
 
 def naive_nc1(x, labels):

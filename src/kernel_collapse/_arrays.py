@@ -6,6 +6,8 @@ namespace of plain numbers and lists.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from kernel_collapse._input_error import InputError
 
 __all__ = [
+    "Rounded",
     "angle_of",
     "constant",
     "eps_of",
@@ -197,22 +200,78 @@ def _special(name: str, value: Any) -> Any:
     return getattr(special, name)(value)
 
 
-def eps_of(value: Any) -> float:
-    """Return the relative spacing of the numbers that an array was given in, float64 for lists and whole numbers.
+@dataclass(frozen=True)
+class Rounded:
+    """A matrix of float64 whose entries are known to no more than that eps, in the place of one of lower precision."""
 
-    What is computed in float64 from an array of float32 is no more precise than float32. Nor is an array of float64
-    whose entries are all numbers of float32, but where 16 binary digits write them all, as those of data on a grid.
+    values: np.ndarray
+    eps: float
+
+
+def eps_of(value: Any) -> float:
+    """Return the relative spacing of the numbers that an array was given in, float64 for whole numbers.
+
+    What is computed in float64 from an array of float32 is no more precise than float32, be it a table, or in rows of a
+    list. Nor is an array of float64 whose entries are all numbers of float32, but where 16 binary digits write them
+    all, as those of data on a grid.
     """
     double, single = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
+    if isinstance(value, Rounded):
+        return value.eps
     if is_foreign(value):
         eps = float(namespace(value).finfo(value.dtype).eps)
         return eps if eps > double or traced(value) or not _is_single(read(value)) else single
-    dtype = getattr(value, "dtype", None)
-    if not isinstance(dtype, np.dtype) or dtype.kind != "f":
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    eps = max((_spacing(dtype) for dtype in (array.dtype, *_precisions(value, array))), default=double)
+    if eps > double or not array.ndim or array.dtype.kind not in "fO":
+        return eps
+    if array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):  # what is no number is NaN, or refused, where it is read
+            return double
+    return single if array.dtype == np.float64 and _is_single(array) else double
+
+
+def _precisions(value: Any, array: np.ndarray) -> Iterator[Any]:
+    """Yield the types of the numbers that NumPy has made an array of: of a table's columns, and of what lists hold."""
+    if array.dtype == object:
+        yield from {
+            type(entry): entry.dtype for entry in array.flat if isinstance(entry, np.generic)
+        }.values()
+    if isinstance(value, list | tuple):
+        kinds = set(map(type, value))
+        if not kinds <= {float, int, bool}:
+            for entry in value:
+                if isinstance(entry, list | tuple):
+                    yield from _precisions(entry, np.empty(0))
+                elif (dtype := getattr(entry, "dtype", None)) is not None:
+                    yield dtype
+    elif hasattr(value, "columns") and (types := getattr(value, "dtypes", None)) is not None:
+        yield from types
+
+
+@cache
+def _spacing(dtype: Any) -> float:
+    """Return the eps of a type of floating-point numbers, of NumPy, pandas or polars; that of float64 for any other.
+
+    No number of theirs is known better: it is computed with in float64.
+    """
+    double = float(np.finfo(np.float64).eps)
+    dtype = getattr(dtype, "numpy_dtype", dtype)
+    if not isinstance(dtype, np.dtype):
+        name = str(dtype).lower()
+        if name not in ("float16", "float32"):
+            return double
+        dtype = np.dtype(name)
+    if dtype.kind == "f":
+        return max(float(np.finfo(dtype).eps), double)
+    if "float" not in dtype.name:
         return double
-    if dtype == np.float64 and _is_single(np.asarray(value)):
-        return single
-    return max(float(np.finfo(dtype).eps), double)
+    step = 1.0  # narrow floats that are not NumPy's own
+    while step > double and float(np.asarray(1.0 + 0.5 * step).astype(dtype).astype(np.float64)) != 1.0:
+        step *= 0.5
+    return step
 
 
 def _is_single(array: np.ndarray) -> bool:

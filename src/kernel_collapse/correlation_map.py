@@ -133,7 +133,7 @@ def fixed_point(
         return weight * float(phi.kappa(np.float64(q), np.float64(q), np.float64(c * q))) + bias
 
     def slope(q: float, c: float) -> float:
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
             found = float(phi.kappa_c(np.float64(q), np.float64(q), np.float64(c * q)))
         return weight * found * q / covariance(q, 1.0)
 

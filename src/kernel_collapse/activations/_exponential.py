@@ -35,6 +35,7 @@ class Sin(Activation):
         """Return a sin(b x + shift)."""
         return self.a * _arrays.namespace(x).sin(self.b * x + self.shift)
 
+    @np.errstate(under="ignore")  # of large arguments waves are not correlated
     def _waves(self, q1: Array, q2: Array, c: Array, det: Array | None) -> tuple[Array, Array]:
         """Return e^{-h} sinh C and e^{-h} cosh C."""
         xp = _arrays.namespace(q1, q2, c)

@@ -54,7 +54,7 @@ def differences_and_curvature(
         rows = slice(top, top + ROWS)
         part = phi[rows]
         apart = h[rows, None] - h
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore", under="ignore"):
             np.divide(scale[rows, None] - scale, apart, out=part)
             near = np.abs(apart) < SERIES
             roots = root[rows, None] * root

@@ -159,7 +159,7 @@ class FreeEnergy:
             return evaluate_layers(self, scaled, deeper, certify=certify)
         n, k = self.targets.shape
         scale = self.readout_variance / self.width
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             try:
                 w, root = self._scale(scaled)
             except np.linalg.LinAlgError:  # S is so ill-conditioned that it is indefinite in float64

@@ -25,7 +25,7 @@ def evaluate_layers(
     round-off is how far the gradient moves when every entry of every kernel is rounded otherwise.
     """
     k = energy.targets.shape[1]
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         try:
             w, root = energy._scale(scaled)
         except np.linalg.LinAlgError:  # S is so ill-conditioned that it is indefinite in float64

@@ -48,7 +48,7 @@ class Inputs:
         q = diagonal + np.einsum("ij,ij->i", moved, a)
         covariance = cross + product(moved * between.root, between.vectors.T)
         phi = energy.activation
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             kappa = phi.kappa(q[:, None], variances[None, :], covariance)
             return Inputs(self.x, phi.kappa(q, q, q, np.zeros_like(q)), kappa), a, q
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kernel_collapse._linalg import eigh, eigvalsh, product, symmetric
 from kernel_collapse._shapes import Float
 from kernel_collapse.adaptive._between import Spectrum
-from kernel_collapse.adaptive._free_energy import Evaluation, FreeEnergy
+from kernel_collapse.adaptive._free_energy import NOT_FINITE, Evaluation, FreeEnergy
 from kernel_collapse.adaptive._point import Blocks, Point, dot, spectral_norm
 from kernel_collapse.solution import Status
 
@@ -214,13 +214,21 @@ class _Descent:
         return True
 
 
+@np.errstate(under="ignore")  # what vanishes beside other terms
 def minimise(energy: FreeEnergy, start: Blocks, *, tolerance: float, limit: int) -> Run:
     """Descend from `start` until the residual is below `tolerance`, round-off, or `limit` evaluations."""
-    descent = _Descent(energy, start, tolerance)
+    nowhere = Run(Status.NOT_FINITE, start, np.inf, np.inf, np.nan, 0, 1, np.inf, NOT_FINITE)
+    try:
+        descent = _Descent(energy, start, tolerance)
+    except np.linalg.LinAlgError:  # as below
+        return nowhere
     if not descent.point.finite:
-        return Run(Status.NOT_FINITE, start, np.inf, np.inf, np.nan, 0, 1, np.inf, descent.point.data)
+        return nowhere
     start_energy = descent.point.value
-    status = descent.run(tolerance, limit)
+    try:
+        status = descent.run(tolerance, limit)
+    except np.linalg.LinAlgError:  # the gradient is beyond float64
+        return replace(nowhere, evaluations=descent.evaluations)
     best = descent.best
     round_off = best.data.round_off
     residual = best.residual

@@ -129,7 +129,7 @@ class AdaptiveSolution(Solution):
         Status.MAX_ITERATIONS: "the descent was cut off; raise max_evaluations or start from a solution at a larger "
         "width (anneal).",
         Status.NOT_FINITE: "kernel plus noise is not positive definite in float64; raise noise_variance, scale x down, "
-        "or drop duplicated samples.",
+        "or drop duplicated samples. Of huge targets the gradient is no number; scale them down.",
     }
     _value: ClassVar = "gram"
     _certificate: ClassVar = ("residual", "round_off", "smallest_pivot", "condition", "curvature")

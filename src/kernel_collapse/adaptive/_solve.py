@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from kernel_collapse import _memory, _validate, activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse._resolved import require_scales
 from kernel_collapse._shapes import Float
 from kernel_collapse._span import Span, span_of
-from kernel_collapse.adaptive._free_energy import FreeEnergy, published_label_term
+from kernel_collapse.adaptive._free_energy import NOT_FINITE, FreeEnergy, published_label_term
 from kernel_collapse.adaptive._minimise import (
     MEMORY as PAIRS,
 )
@@ -28,6 +29,7 @@ from kernel_collapse.adaptive._minimise import (
 )
 from kernel_collapse.adaptive._point import Blocks
 from kernel_collapse.adaptive._solution import TOLERANCE, AdaptiveSolution, Layer, PathPoint, Start
+from kernel_collapse.solution import Status
 
 __all__ = ["START_NAMES", "solve_adaptive"]
 
@@ -103,7 +105,8 @@ def solve_adaptive(
     Raises
     ------
     ValueError
-        If an input is not finite or out of its range.
+        If an input is not finite or out of its range, or samples are so small or large that products of two variances
+        have lost digits.
     AdaptiveError
         If the solve failed, with the cause and what to try.
 
@@ -135,10 +138,12 @@ def solve_adaptive(
     _fits(len(x), len(layers))
     weight_variance = _validate.moderate(weight_variance, "weight_variance")
     span, z = span_of(x, weight_variance)
+    phi = _differentiable(activation)
+    require_scales(x, z, phi, depth=len(layers), weight_variance=weight_variance)
     energy = FreeEnergy(
         z,
         y,
-        _differentiable(activation),
+        phi,
         width=layers[-1],
         readout_variance=_validate.moderate(readout_variance, "readout_variance"),
         noise_variance=_validate.moderate(noise_variance, "noise_variance"),
@@ -347,6 +352,8 @@ def _solution(
             Blocks(np.zeros_like(block) for block in best.log_scaled), energy.shares
         )
         end = energy.evaluate(scaled, deeper)
+    if best.status is Status.NOT_FINITE:
+        end = NOT_FINITE
     layers = energy.layers(scaled, deeper) if end.finite else []
     grams = tuple(kappa for _, kappa, _ in layers) or (np.full((n, n), np.nan),) * depth
     free_energy = end.value + prior_term(best.log_scaled, energy.shares) if end.finite else np.nan

@@ -84,7 +84,7 @@ def kernel_target_alignment(gram: Any, labels: Any, *, targets: Any = None) -> A
     0.7071067811865475
     """
     codes, _ = _validate.encode_labels(labels)
-    clean, eps = read_gram(_validate.in_numpy(gram, "gram"), len(codes))
+    clean, eps = read_gram(gram, len(codes), "gram")
     clean, _ = _arrays.in_reach(clean)
     unit, size = UNITS * eps, float(np.linalg.norm(clean))
     if targets is None:
@@ -138,9 +138,9 @@ def cka(gram: Any, other: Any) -> Alignment:
     >>> round(kc.cka(kc.nngp(x), kc.ntk(x)).value, 3), round(kc.cka(kc.nngp(x), 3.0 * kc.nngp(x) + 1.0).value, 9)
     (0.999, 1.0)
     """
-    given = [_validate.in_numpy(value, what) for value, what in ((gram, "gram"), (other, "other"))]
-    count = len(_validate.matrix(given[0], "gram"))
-    (first, first_eps), (second, second_eps) = (read_gram(value, count) for value in given)
+    given = ((gram, "gram"), (other, "other"))
+    count = len(_validate.matrix(gram, "gram", numpy=True))
+    (first, first_eps), (second, second_eps) = (read_gram(value, count, what) for value, what in given)
     unit = UNITS * max(first_eps, second_eps)
     first, second = _arrays.in_reach(first)[0], _arrays.in_reach(second)[0]
     centred = [_centred(first), _centred(second)]
@@ -310,9 +310,8 @@ def block_structure(gram: Any, labels: Any) -> BlockStructure:
     BlockStructure(diagonal=2.75, within=0.75, between=0.25, residual=0.0, reason='')
     """
     codes, _ = _validate.encode_labels(labels)
-    given = _validate.in_numpy(gram, "gram")
-    clean, exponent = _arrays.in_reach(_validate.gram(given, len(codes)))
-    eps = _arrays.eps_of(given)
+    clean, exponent = _arrays.in_reach(_validate.gram(_validate.in_numpy(gram, "gram"), len(codes)))
+    eps = _arrays.eps_of(gram)
     n, sizes = len(codes), np.bincount(codes).astype(float)
     diagonal, inside, everything = (np.array(_sums(clean, codes)[i]) for i in range(3))
     counts = np.array([n, np.sum(sizes**2) - n, n**2 - np.sum(sizes**2)])

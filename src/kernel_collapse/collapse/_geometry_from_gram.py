@@ -60,7 +60,7 @@ def geometry(
     codes, _ = _validate.encode_labels(labels)
     if dim is not None:
         dim = _validate.count(dim, "dim")
-    gram, eps = read_gram(_validate.in_numpy(gram, "gram"), len(codes))
+    gram, eps = read_gram(gram, len(codes), "gram")
     gram, exponent = _arrays.in_reach(gram)
     moments = gram_moments(gram, eps, codes)
     sizes, diagonal = np.bincount(codes).astype(float), gram.diagonal()
@@ -142,11 +142,10 @@ def _elsewhere(
         return None
     if cross is None or others is None:
         raise InputError("ood_cross and ood_gram", "not both given", "both, or none", verb="are")
-    others, cross = _validate.in_numpy(others, "ood_gram"), _validate.in_numpy(cross, "ood_cross")
-    count = len(_validate.matrix(others, "ood_gram"))
-    clean, others_eps = read_gram(others, count)
-    shape = (count, len(codes))
-    block = _validate.shaped(cross, "ood_cross", shape, "samples of another distribution by these")
+    count = len(_validate.matrix(others, "ood_gram", numpy=True))
+    clean, others_eps = read_gram(others, count, "ood_gram")
+    shape, given = (count, len(codes)), _validate.in_numpy(cross, "ood_cross")
+    block = _validate.shaped(given, "ood_cross", shape, "samples of another distribution by these")
     eps = max(eps, others_eps, _arrays.eps_of(cross))
     clean, more = _arrays.in_reach(clean)
     block = _arrays.shifted(block, -(exponent + more) // 2)

@@ -35,15 +35,19 @@ class Halves(NamedTuple):
     error: Any
 
 
-def read_gram(gram: Any, n: int) -> tuple[Float[Any, "n n"], float]:
+def read_gram(gram: Any, n: int, numpy: str = "") -> tuple[Float[Any, "n n"], float]:
     """Return a Gram matrix of inner products, and the eps of the precision that it was given in.
+
+    With the name of the argument for `numpy`, arrays of other libraries become NumPy's.
 
     Raises
     ------
     ValueError
         If it is not square, symmetric, finite and of that size, or cannot be one of inner products.
     """
-    clean, eps = _validate.gram(gram, n), _arrays.eps_of(gram)
+    values = gram.values if isinstance(gram, _arrays.Rounded) else gram
+    clean = _validate.gram(_validate.in_numpy(values, numpy) if numpy else values, n)
+    eps = _arrays.eps_of(gram)
     if not _arrays.traced(clean):
         xp = _arrays.namespace(clean)
         diagonal = xp.linalg.diagonal(clean)
@@ -58,6 +62,7 @@ def read_cross(
     _arrays.same_kind(gram_diagonal, "gram", cross, "cross")
     _arrays.same_kind(gram_diagonal, "gram", diagonal, "diagonal")
     shape, given = (m, gram_diagonal.shape[0]), (cross, diagonal)
+    cross = cross.values if isinstance(cross, _arrays.Rounded) else cross
     cross = _validate.shaped(cross, "cross", shape, "held-out by training samples")
     diagonal = _validate.shaped(diagonal, "diagonal", (m,), "one value a held-out sample")
     eps = max(map(_arrays.eps_of, given))

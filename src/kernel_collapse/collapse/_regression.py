@@ -163,7 +163,7 @@ def regression_collapse(gram: Any, targets: Any, *, dual_weights: Any = None) ->
     from scipy import linalg
 
     wanted = _targets(targets, None, "the Gram matrix")
-    clean, eps = read_gram(_validate.in_numpy(gram, "gram"), len(wanted))
+    clean, eps = read_gram(gram, len(wanted), "gram")
     clean, _ = _arrays.in_reach(clean)
     source, unit = of_gram(eps), UNITS * eps
     column = clean.mean(axis=1)

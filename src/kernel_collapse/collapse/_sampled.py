@@ -278,7 +278,7 @@ class _Sampler:
         self.starts = np.cumsum(self.sizes) - self.sizes
         self.strata = _strata(self.sizes, weighting)
         self.drawn = 0
-        self.largest, self.eps = 0.0, EPS
+        self.largest, self.eps, self.hidden = 0.0, EPS, False
         #: Distances are told in this unit, a power of two, so that their squares neither overflow nor vanish.
         self.unit = 0.0
 
@@ -330,8 +330,10 @@ class _Sampler:
                 verb="gives",
             )
         self.largest = max(self.largest, float(largest.max()))
-        equal = block[left] == block[right]
-        distances[equal.reshape(len(left), -1).all(axis=1)] = 0.0
+        equal = (block[left] == block[right]).reshape(len(left), -1).all(axis=1)
+        distances[equal] = 0.0
+        if self.eps > EPS and (distances[~equal] == 0.0).any():  # numbers of few digits may hide a distance
+            self.hidden = True
         return distances / self.unit
 
     def estimate(self, sample: _Sample) -> tuple[NC1Estimate, Float[np.ndarray, " S"]]:
@@ -340,7 +342,7 @@ class _Sampler:
         within, between = float(strata.within @ sample.mean), float(strata.between @ sample.mean)
         # What round-off makes of a mean distance; none of one that is exactly 0, as of rows that are equal.
         unit = UNITS * self.eps * self.largest / self.unit
-        noise = np.where(sample.mean == 0.0, 0.0, unit)
+        noise = np.where((sample.mean == 0.0) & (not self.hidden), 0.0, unit)
         round_off, within_off = float(np.abs(strata.between) @ noise), float(strata.within @ noise)
         between = 0.0 if abs(between) <= round_off else between
         scale = between or 1.0

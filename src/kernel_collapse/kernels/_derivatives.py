@@ -29,7 +29,7 @@ class Moments(NamedTuple):
         return Moments(*moved, *(scale * value for value in self[3:]))
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
 def through(kernel: WideNetwork, q1: Any, q2: Any, c: Any) -> Iterator[tuple[Moments, Moments]]:
     """Yield the moments of pre-activations and of features, layer by layer.
 

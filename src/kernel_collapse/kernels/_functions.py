@@ -162,7 +162,7 @@ def ntk_published(x: ArrayLike) -> Float[np.ndarray, "n n"]:
            [ 0.2292, -0.2292]])
     """
     clean = _validate.matrix(x, "x", numpy=True)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
         gram = clean @ clean.T / clean.shape[1]
         scale = 1.0 + 2.0 * np.diag(gram)
         tangent = gram * ((4.0 / np.pi) / np.sqrt(scale @ scale - 4.0 * gram**2))

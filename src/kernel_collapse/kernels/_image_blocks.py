@@ -15,6 +15,7 @@ import numpy as np
 
 from kernel_collapse import activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse._resolved import require_features
 from kernel_collapse._units import SAFE_POWERS
 from kernel_collapse.kernels._image_arrays import equal_positions, inputs, mean, pooled, summed
 from kernel_collapse.kernels._image_layers import Window
@@ -70,7 +71,7 @@ class _Layer(NamedTuple):
 
 
 @np.errstate(
-    over="ignore", invalid="ignore", divide="ignore"
+    over="ignore", invalid="ignore", divide="ignore", under="ignore"
 )  # what is not finite is refused by whoever asked
 def through(
     x: np.ndarray, y: np.ndarray, plan: Plan, prior: Variances, of_x: Seen, of_y: Seen, *, tangent: bool
@@ -312,7 +313,7 @@ def _spread(of: np.ndarray, pairs: tuple[int, ...], full: bool) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(of, (*of.shape[: of.ndim - len(pairs)], *pairs)))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # as above
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")  # as above
 def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.ndarray]) -> Seen:
     """Return what blocks need of images (height, width, channels, n); `plan` is that of the variances alone.
 
@@ -343,6 +344,7 @@ def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.n
             )
             continue
         _require_in_range(q, len(found) + 1)
+        require_features(q, stage.phi)
         number = len(found)
         found.append(q)
         if number < len(prints) - 1 or stage is not plan.stages[-1]:

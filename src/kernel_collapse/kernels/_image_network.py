@@ -12,11 +12,12 @@ import numpy as np
 
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._resolved import least, require_features, require_own, require_squares
 from kernel_collapse._shapes import Float
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.kernels import _image_blocks, _image_whole
 from kernel_collapse.kernels._image_blocks import ROW, Seen
-from kernel_collapse.kernels._image_layers import Layer, LayersLike, as_layers, stacked
+from kernel_collapse.kernels._image_layers import Activation, Layer, LayersLike, as_layers, stacked
 from kernel_collapse.kernels._image_pieces import cut, inside, pieces, seen_of, spread
 from kernel_collapse.kernels._image_plan import Plan, plan_of
 from kernel_collapse.kernels._image_prints import fingerprints
@@ -72,14 +73,47 @@ class ConvNetwork(Wide):
 
     def _prepared(self, x: Any) -> list[Any]:
         """Return variances and, of NumPy's images, prints of every activation, an entry (height, width) an image."""
+        self._require_pixels(self._cast(x))
         if not isinstance(x, np.ndarray):
             images, plan = self._cast(x), self._plan(x, for_variances=True)
             found = _image_whole.variances(inside(images, plan), plan, self._prior)
+            if not _arrays.traced(images):
+                phis = [stage.phi for stage in plan.stages if stage.phi is not None]
+                for q, phi in zip(found, phis, strict=True):
+                    require_features(q, phi)
             return [_arrays.namespace(q).moveaxis(q, -1, 0) for q in found]
         step = max(1, ROW // self._plan(x, for_variances=True).row)
         parts = [self._seen(x[top : top + step]) for top in range(0, len(x), step)]
         every = zip(*((*seen.q, *seen.prints) for seen in parts), strict=True)
         return [np.concatenate([np.moveaxis(v, -1, 0) for v in arrays]) for arrays in every]
+
+    def _require_pixels(self, x: Any) -> None:
+        """Refuse images whose squares have lost their digits, each by its largest pixel."""
+        if _arrays.traced(x):
+            return
+        xp, weight, what = _arrays.namespace(x), self.weight_variance, "square of the largest pixel"
+        largest = xp.max(xp.reshape(xp.abs(x), (int(x.shape[0]), -1)), axis=1)
+        squares = largest * largest
+        require_squares(squares, largest > 0, weight, self.bias_variance, what)
+        if not any(isinstance(layer, Activation) for layer in self.stack):
+            # What is left of one pixel, of no variance of an activation, at the end.
+            stages = self._plan(x).stages
+            share = float(np.prod([weight / s.filter_positions for s in stages if s.conv is not None]))
+            share /= int(x.shape[3]) * max(1, int(np.prod(stages[-1].after)))
+            require_own(squares, share, self.bias_variance, f"{what}, as far as it reaches the kernel,")
+
+    def _require_own(self, of_x: Sequence[Any]) -> None:
+        """Refuse images whose kernel has lost digits where it is the weight variance times that of the features."""
+        phis = [layer.phi for layer in self.stack if isinstance(layer, Activation)]
+        weight = self._readout_weight()
+        if weight >= 1.0 or not phis or _arrays.traced(of_x[0]):
+            return
+        q = of_x[len(phis) - 1]
+        xp = _arrays.namespace(q)
+        q = xp.reshape(q, (int(q.shape[0]), -1))
+        if bool(xp.any((q > 0) & (weight * q < least(q) ** 0.25))):
+            kappa = xp.mean(phis[-1].kappa(q, q, q, xp.zeros_like(q)), axis=1)
+            require_own(kappa, weight, self.bias_variance, "kernel of an image with itself")
 
     def _prepared_by_threads(self, x: np.ndarray) -> list[np.ndarray]:
         parts = spread(lambda part: self._prepared(x[part]), pieces(len(x), 16 * self._step(x)))
@@ -102,6 +136,9 @@ class ConvNetwork(Wide):
     ) -> list[Evaluated]:
         wanted = [kernel for kernel in kin if isinstance(kernel, ConvNetwork)]
         tangent, plan = any(kernel._tangent for kernel in wanted), self._plan(x)
+        for kernel in wanted:
+            for side in (of_x,) if diagonal else (of_x, of_y):
+                kernel._require_own(side)
         if not isinstance(x, np.ndarray):
             found = self._whole(x, y, of_x, of_y, plan, tangent=tangent, diagonal=diagonal)
             return [(kernel._of(*found), self._eps()) for kernel in wanted]

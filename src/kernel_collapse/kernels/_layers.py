@@ -19,7 +19,7 @@ import array_api_compat
 import numpy as np
 
 from kernel_collapse import _arrays, _collinear, _validate, activations
-from kernel_collapse._input_error import InputError
+from kernel_collapse._resolved import least, require_own, require_resolved
 from kernel_collapse._shapes import Float
 from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation, ActivationLike
@@ -78,13 +78,16 @@ class WideNetwork(Wide):
     ) -> list[Evaluated]:
         wanted = [kernel for kernel in kin if isinstance(kernel, WideNetwork)]
         tangent = any(kernel._tangent for kernel in wanted)
+        for kernel in wanted:
+            for side in (of_x,) if diagonal else (of_x, of_y):
+                kernel._require_own(side[-1])
         features, theta = self._layers(
             self._cast(x), self._cast(y), of_x, of_y, tangent=tangent, diagonal=diagonal
         )
         return [(kernel._of(features, theta), self._eps()) for kernel in wanted]
 
     def _pairs(self, left: Any, right: Any) -> Evaluated:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             values = self._of(*self._of_pairs(self._cast(left), self._cast(right)))
         return self._finite(values), max(self._eps(), EPS)
 
@@ -95,16 +98,19 @@ class WideNetwork(Wide):
         """Return the input that a bias is: beside `dim` others it adds `bias_variance` to all covariances."""
         return float(np.sqrt(self.bias_variance * dim / self.weight_variance))
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")
     def variances(self, x: Float[Any, "n d"]) -> list[Float[Any, " n"]]:
         """Return diag G^1..G^L, the variance of each sample's pre-activations in every layer."""
         activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
         xp = _arrays.namespace(x)
-        q = [xp.sum(x * x, axis=1) * (weight_variance / x.shape[1]) + bias_variance]
+        squares, weight = xp.sum(x * x, axis=1), weight_variance / x.shape[1]
+        q = [squares * weight + bias_variance]
         known = not _arrays.traced(x)
         if known:
+            if weight > 1.0:
+                require_resolved(squares, xp.any(x != 0, axis=1), "squared length of a sample")
             self._require_finite(xp.all(xp.isfinite(q[0])))
-            _require_resolved(
+            require_resolved(
                 q[0], xp.any(x != 0, axis=1) | (bias_variance > 0), "variance of a sample in layer 1"
             )
 
@@ -115,12 +121,24 @@ class WideNetwork(Wide):
             q.append(weight_variance * kappa(q[-1]) + bias_variance)
             if known:
                 self._require_finite(xp.all(xp.isfinite(q[-1])))
-                _require_resolved(q[-1], q[-2] > 0, f"variance of a sample in layer {layer}")
-        if known and bool(xp.any((q[-1] > 0) & (q[-1] < _least(x) ** 0.25))):  # a power of it may be lost
-            _require_resolved(kappa(q[-1]), q[-1] > 0, "kernel of a sample with itself")
+                require_resolved(q[-1], q[-2] > 0, f"variance of a sample in layer {layer}")
+        if known and bool(xp.any((q[-1] > 0) & (q[-1] < least(x) ** 0.25))):  # a power of it may be lost
+            require_resolved(kappa(q[-1]), q[-1] > 0, "kernel of a sample with itself")
         return q
 
-    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused by whoever asked
+    def _require_own(self, q: Float[Any, " n"]) -> None:
+        """Refuse samples whose kernel has lost digits where it is the weight variance times that of the features."""
+        weight = self._readout_weight()
+        if _arrays.traced(q) or weight >= 1.0:
+            return
+        xp = _arrays.namespace(q)
+        if bool(xp.any((q > 0) & (weight * q < least(q) ** 0.25))):
+            kappa = self.phi.kappa(q, q, q, xp.zeros_like(q))
+            require_own(kappa, weight, self.bias_variance, "kernel of a sample with itself")
+
+    @np.errstate(
+        over="ignore", invalid="ignore", under="ignore"
+    )  # what is not finite is refused by whoever asked
     def _layers(
         self,
         x: Float[Any, "r d"],
@@ -171,6 +189,8 @@ class WideNetwork(Wide):
         activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
         xp = _arrays.namespace(left)
         q, q_other = self.variances(left), self.variances(right)
+        for side in (q, q_other):
+            self._require_own(side[-1])
         equal = xp.all(left == right, axis=1)  # of a sample with itself, as in a tile
         root = itself = None
         if isinstance(left, np.ndarray):
@@ -212,25 +232,6 @@ def _added(values: Array, others: Array) -> Array:
         values += others
         return values
     return values + others
-
-
-def _least(values: Array) -> float:
-    """Return the least variance beside which round-off is still a number of full precision."""
-    limits = _arrays.namespace(values).finfo(values.dtype)
-    return float(limits.smallest_normal) / float(limits.eps)
-
-
-def _require_resolved(values: Float[Any, " n"], expected: Any, what: str) -> None:
-    """Refuse what has lost its digits, as numbers do next to the smallest one, where more than 0 is expected."""
-    xp, least = _arrays.namespace(values), _least(values)
-    lost = (values < least) & expected
-    if bool(xp.any(lost)):
-        raise InputError(
-            f"the {what}",
-            f"{_arrays.number(xp.min(values[lost])):.3g}",
-            f"at least {least:.3g}, because smaller numbers have fewer digits in their precision",
-            "scale x or weight_variance up, or set the row to zero",
-        )
 
 
 def _dual(

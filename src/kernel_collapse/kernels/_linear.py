@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
+from kernel_collapse._resolved import require_own, require_squares
 from kernel_collapse._shapes import Float
 from kernel_collapse.kernels._kernel import described
 from kernel_collapse.kernels._products import ProductKernel
@@ -59,16 +60,20 @@ class Linear(ProductKernel):
     def __repr__(self) -> str:
         return described(self)
 
-    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")  # what is not finite is refused
     def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
         """Return the kernel of every row of `x` with every row of `y`."""
         rows, columns = self._rows(x, y)
+        for side in (rows,) if columns is rows else (rows, columns):
+            self._require_lengths(side)
         return self._of(rows @ _arrays.namespace(rows).permute_dims(columns, (1, 0)), rows.shape[1])
 
-    @np.errstate(over="ignore", invalid="ignore")  # as above
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")  # as above
     def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
         """Return the kernel of each row of `left` with the same row of `right`."""
         rows, others = self._paired(left, right)
+        for side in (rows, others):
+            self._require_lengths(side)
         return self._of(_arrays.namespace(rows).sum(rows * others, axis=1), rows.shape[1])
 
     def of_products(self, q1: Any, q2: Any, c: Any) -> Any:
@@ -78,6 +83,15 @@ class Linear(ProductKernel):
     def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
         """Return the derivatives of `of_products` in `q1` and in `c`."""
         return 0.0 * c, self.weight_variance + 0.0 * c
+
+    def _require_lengths(self, rows: Any) -> None:
+        """Refuse rows whose kernel with themselves has lost its digits."""
+        if _arrays.traced(rows):
+            return
+        xp, weight = _arrays.namespace(rows), self.weight_variance / rows.shape[1]
+        what, squares = "kernel of a sample with itself", _arrays.squares(rows)
+        require_squares(squares, xp.any(rows != 0, axis=1), weight, self.bias_variance, what)
+        require_own(squares, weight, self.bias_variance, what)
 
     def _of(self, products: Any, dim: int) -> Any:
         values = products * (self.weight_variance / dim) + self.bias_variance

@@ -55,6 +55,9 @@ class NNGP(WideNetwork, ProductKernel):
     def _of(self, features: Any, theta: Any) -> Any:
         return features if self.kind == "features" else features * self.weight_variance + self.bias_variance
 
+    def _readout_weight(self) -> float:
+        return 1.0 if self.kind == "features" else self.weight_variance
+
     def of_products(self, q1: Any, q2: Any, c: Any) -> Any:
         """Return the kernel of rows with squared lengths `q1`, `q2` and products `c`, means over the features."""
         return self._through(q1, q2, c)[0]
@@ -63,7 +66,7 @@ class NNGP(WideNetwork, ProductKernel):
         """Return the derivatives of `of_products` in `q1` and in `c`."""
         return self._through(q1, q2, c)[1:]
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")
     def _through(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any, Any]:
         """Return a kernel of moments, and its derivatives in the first variance and in the covariance."""
         ((_, features),) = deque(through(self, q1, q2, c), maxlen=1)
@@ -113,7 +116,7 @@ class NTK(WideNetwork, ProductKernel):
             theta = self.weight_variance * (theta * slopes + features.covariance) + self.bias_variance
         return theta
 
-    @np.errstate(divide="ignore", over="ignore", invalid="ignore")
+    @np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore")
     def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
         """Return the derivatives of `of_products` in `q1` and in `c`.
 

@@ -7,10 +7,10 @@ from typing import Any, final
 
 import numpy as np
 
-from kernel_collapse import _validate
+from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float, Int
-from kernel_collapse.kernels._kernel import Kernel
+from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel
 
 __all__ = ["Precomputed"]
 
@@ -49,18 +49,24 @@ class Precomputed(Kernel):
     gram: Any
 
     _ours = True
+    #: The eps of the precision that the matrix was given in.
+    _eps = EPS
 
     def __post_init__(self) -> None:
         given = _validate.matrix(self.gram, "the Gram matrix", numpy=True)
+        eps = _arrays.eps_of(self.gram)
         clean = _validate.gram(given, len(given)).view()
         clean.setflags(write=False)
         object.__setattr__(self, "gram", clean)
+        object.__setattr__(self, "_eps", eps)
 
     def __repr__(self) -> str:
         return f"Precomputed(<{len(self.gram)} x {len(self.gram)}>)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Precomputed) and np.array_equal(self.gram, other.gram)
+        if not isinstance(other, Precomputed) or self._eps != other._eps:
+            return False
+        return np.array_equal(self.gram, other.gram)
 
     def __hash__(self) -> int:
         return hash((Precomputed, self.gram.shape, float(self.gram[0, -1])))
@@ -80,6 +86,10 @@ class Precomputed(Kernel):
 
     def _gram(self, x: Any, y: Any, what: str = "y") -> Float[np.ndarray, "n m"]:
         return super()._gram(_validate.in_numpy(x, "x"), _validate.in_numpy(y, what), what)
+
+    def _call(self, method: Any, what: str, *arrays: Any) -> Evaluated:
+        values, eps = super()._call(method, what, *arrays)
+        return values, max(eps, self._eps)
 
     def _numbers(self, x: Any, what: str) -> Int[np.ndarray, " r"]:
         given = _validate.matrix(x, what, numpy=True)

@@ -89,7 +89,7 @@ class _Radial(ProductKernel):
     def _of_squares(self, squares: Any) -> Any:
         """Return the kernel of squared distances."""
 
-    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")  # what is not finite is refused
     def tile(self, x: Any, y: Any) -> Float[Any, "r s"]:
         """Return the kernel of every row of `x` with every row of `y`."""
         rows, columns = self._rows(x, y)
@@ -105,7 +105,7 @@ class _Radial(ProductKernel):
         none = squares <= 16.0 * float(xp.finfo(rows.dtype).eps) * (q1 + q2)
         return self._finite(self._of_squares(xp.where(none, xp.zeros_like(squares), squares)))
 
-    @np.errstate(over="ignore", invalid="ignore")  # as above
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")  # as above
     def pairs(self, left: Any, right: Any) -> Float[Any, " m"]:
         """Return the kernel of each row of `left` with the same row of `right`."""
         rows, others = self._paired(left, right)
@@ -116,6 +116,7 @@ class _Radial(ProductKernel):
         clean = _validate.matrix(x, "x", dtype=self._precision())
         return _arrays.namespace(clean).ones_like(clean[:, 0])
 
+    @np.errstate(under="ignore")  # far away the kernel is 0
     def of_products(self, q1: Any, q2: Any, c: Any) -> Any:
         """Return the kernel of rows with squared lengths `q1` and `q2` and inner products `c`."""
         return self._of_squares(_squares(q1, q2, c))
@@ -164,6 +165,7 @@ class Laplace(_Radial):
         xp = _arrays.namespace(squares)
         return xp.exp(-_arrays.sqrt(xp, squares) / self.bandwidth)
 
+    @np.errstate(under="ignore")  # as above
     def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
         """Return the derivatives of `of_products` in `q1` and in `c`, k / (bandwidth D) in `c`."""
         squares = _squares(q1, q2, c)
@@ -200,6 +202,7 @@ class Gaussian(_Radial):
     def _of_squares(self, squares: Any) -> Any:
         return _arrays.namespace(squares).exp(squares * (-0.5 / self.bandwidth**2))
 
+    @np.errstate(under="ignore")  # as above
     def slopes(self, q1: Any, q2: Any, c: Any) -> tuple[Any, Any]:
         """Return the derivatives of `of_products` in `q1` and in `c`, k / bandwidth^2 in `c`."""
         slope = self.of_products(q1, q2, c) / self.bandwidth**2

@@ -75,6 +75,10 @@ class Wide(Kernel):
             "bias_variance": _validate.positive(self.bias_variance, "bias_variance", zero_allowed=True),
         }
 
+    def _readout_weight(self) -> float:
+        """Return what the kernel of the features is multiplied by, to be this kernel; 1 for that of the features."""
+        return self.weight_variance if self._tangent else 1.0
+
     def _finite(self, values: Any) -> Any:
         if not _arrays.traced(values):
             xp = _arrays.namespace(values)

@@ -28,6 +28,7 @@ import numpy as np
 
 from kernel_collapse import _validate, activations
 from kernel_collapse._linalg import one_blas_thread, symmetric
+from kernel_collapse._resolved import require_scales
 from kernel_collapse._shapes import Float
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.activations import Activation
@@ -244,6 +245,7 @@ def solve_mean_field(
         weight_variance,
         activations.get(activation) if isinstance(activation, str | Activation) else None,
     )
+    require_scales(dataset.x, z, problem.closed, depth=problem.depth, weight_variance=weight_variance)
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     most = _validate.count(particles, "particles", least=POPULATIONS * FEWEST)
     _fits(problem, most)

@@ -19,8 +19,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from kernel_collapse import _validate
+from kernel_collapse import _validate, activations
 from kernel_collapse._input_error import InputError
+from kernel_collapse._resolved import require_scales
 from kernel_collapse._shapes import Float
 from kernel_collapse._span import Span, span_of
 from kernel_collapse.activations import Activation
@@ -276,6 +277,8 @@ def sample_posterior(
     weight_variance = _validate.moderate(weight_variance, "weight_variance")
     span, x = span_of(dataset.x, weight_variance)
     widths = whole_widths(width, depth)
+    phi = activations.get(activation) if isinstance(activation, str | Activation) else None
+    require_scales(dataset.x, x, phi, depth=len(widths), weight_variance=weight_variance, determinants=False)
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     accuracy = _checked(weighting, accuracy)
     plan, draws = _plan(sampler, chains, draws, warmup, step_size)

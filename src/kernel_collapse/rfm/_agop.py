@@ -17,17 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _validate
+from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse._linalg import eigh, product, symmetric
+from kernel_collapse._linalg import Cholesky, eigh, eigvalsh, symmetric
 from kernel_collapse._shapes import Float
 from kernel_collapse.kernels import ProductKernel
-from kernel_collapse.rfm._fit import fit, gradients_of
+from kernel_collapse.rfm._rows import agop_of_rows
 
 __all__ = ["FeatureAnsatz", "feature_ansatz", "kernel_agop"]
 
 #: What round-off may make of the largest entry of a power, at most.
 RESOLVED = 1e-3
+#: Up to this share of the largest entry, times the root of the dimensions, a negative eigenvalue is round-off.
+INDEFINITE = 1e-6
 
 
 def kernel_agop(
@@ -61,12 +63,14 @@ def kernel_agop(
     Returns
     -------
     ndarray, shape (d, d)
+        Known to 0.1 % of its largest entry at least. Round-off is estimated from the condition of the kernel and from
+        how close samples are. It is measured, not proved.
 
     Raises
     ------
     ValueError
-        If an input is not finite or out of its range, the kernel has no slopes, or is singular to round-off with
-        this ridge.
+        If an input is not finite or out of its range, `metric` is not positive semidefinite, the kernel has no slopes
+        or is singular to round-off with this ridge, or round-off may be more than 0.1 % of the result.
 
     References
     ----------
@@ -89,33 +93,31 @@ def kernel_agop(
     if not isinstance(kernel, ProductKernel):
         raise InputError.of("kernel", kernel, "a kernels.ProductKernel", "those have slopes")
     kernel._require_slopes()
-    n, dim = rows.shape
-    moved = rows / dim if kernel.per_feature else rows
-    if metric is not None:
-        moved = product(rows, _definite(metric, "metric", dim))
-    products = symmetric(product(moved, rows.T))
-    found = fit(products, y, kernel, ridge)
-    if not found.solved:
-        raise InputError(
-            "the kernel with ridge on its diagonal", "singular to round-off", "one that is not", "raise ridge"
-        )
-    gradients = gradients_of(products, found.alpha, kernel)
-    total = np.zeros((dim, dim))
-    for k in range(y.shape[1]):
-        jacobian = gradients.images(k, moved)
-        total += product(jacobian.T, jacobian)
-    return symmetric(total) / n
+    clean = None if metric is None else _definite(metric, "metric", rows.shape[1])
+    return agop_of_rows(rows, y, kernel, ridge, clean)
 
 
 def _definite(value: ArrayLike, what: str, dim: int | None = None) -> Float[np.ndarray, "d d"]:
-    """Return a symmetric matrix of that size."""
+    """Return a positive semidefinite matrix of that size."""
     given = np.asarray(_validate.matrix(value, what, numpy=True))
     size = given.shape[0] if dim is None else dim
     if given.shape != (size, size):
         raise InputError(what, f"shape {given.shape}", f"({size}, {size})", verb="has")
     if np.abs(given - given.T).max() > 1e-6 * np.abs(given).max():
         raise InputError(what, "not symmetric", "a symmetric matrix")
-    return symmetric(given)
+    clean = symmetric(given)
+    largest = np.abs(clean).max()
+    if largest > 0.0:
+        slack = INDEFINITE * float(np.sqrt(size))
+        if not Cholesky(clean / largest + slack * np.eye(size)).ok:
+            least, most = eigvalsh(clean / largest)[[0, -1]] * largest
+            raise InputError(
+                what,
+                f"not positive semidefinite: its eigenvalues are from {least:.3g} to {most:.3g}",
+                "a sum of outer products, whose eigenvalues are not negative",
+                "give W'W, a covariance or an AGOP",
+            )
+    return clean
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +140,7 @@ class FeatureAnsatz:
     reason: str = ""
 
 
+@np.errstate(under="ignore")  # what vanishes beside other terms
 def feature_ansatz(weight_gram: ArrayLike, agop: ArrayLike, *, power: float = 0.5) -> FeatureAnsatz:
     """Return how well W'W of a layer, or the covariance of its weights, matches a power of the AGOP.
 
@@ -158,7 +161,7 @@ def feature_ansatz(weight_gram: ArrayLike, agop: ArrayLike, *, power: float = 0.
     Raises
     ------
     ValueError
-        If the matrices are not finite, square, symmetric and of one size.
+        If the matrices are not finite, square, symmetric, positive semidefinite to round-off and of one size.
 
     References
     ----------
@@ -173,7 +176,7 @@ def feature_ansatz(weight_gram: ArrayLike, agop: ArrayLike, *, power: float = 0.
     """
     left = _scaled(_definite(weight_gram, "weight_gram"))
     right = _scaled(_definite(agop, "agop", len(left)))
-    right, reason = _power(right, _validate.positive(power, "power"))
+    right, reason = _power(right, _validate.positive(power, "power"), _arrays.eps_of(agop))
     cosine, correlation = _cosine(left, right), _cosine(_centred(left), _centred(right))
     if not reason and np.isnan(cosine + correlation):
         reason = "either matrix is 0 or has one value throughout"
@@ -186,16 +189,19 @@ def _scaled(matrix: Any) -> Any:
     return matrix / largest if largest > 0.0 else matrix
 
 
-def _power(matrix: Any, power: float) -> tuple[Any, str]:
+def _power(matrix: Any, power: float, eps: float) -> tuple[Any, str]:
     """Return a power of a positive semidefinite matrix, or NaN with the reason where its round-off decides it.
 
     An eigenvalue of the size of round-off may be zero as well. The power of it is then uncertain by as much as the
-    power of the round-off, which is small beside the power of the largest unless the exponent is close to zero.
+    power of the round-off, which is small beside the power of the largest unless the exponent is close to zero. Where
+    an eigenvalue is negative, the round-off is at least as large.
     """
     values, vectors = eigh(matrix)
     size = max(float(values.max()), 0.0)
     shares = np.maximum(values, 0.0) / (size or 1.0)
-    unclear = len(matrix) * np.finfo(float).eps
+    unclear = len(matrix) * eps
+    if size > 0.0:
+        unclear = max(unclear, -float(values.min()) / size)
     if np.any((values != 0.0) & (shares <= unclear)) and unclear**power > RESOLVED:
         reason = (
             f"the AGOP has eigenvalues of the size of round-off, and their power of {power:g} is not small beside that "

@@ -11,7 +11,17 @@ from kernel_collapse._shapes import Bool, Float
 from kernel_collapse.kernels import ProductKernel
 from kernel_collapse.rfm._gradients import EPS, Gradients
 
-__all__ = ["Fit", "coincident", "fit", "gradient_error", "gradients_of", "magnified", "values_between"]
+__all__ = [
+    "Fit",
+    "coincident",
+    "factored",
+    "fit",
+    "gradient_error",
+    "gradients_of",
+    "magnified",
+    "moments",
+    "values_between",
+]
 
 #: Two samples coincide where their squared distance is no more than this share of their squared lengths.
 COINCIDENT = 4.0 * EPS
@@ -60,11 +70,25 @@ def fit(
 ) -> Fit:
     """Return the fit of the kernel to the targets, alpha = (k + ridge I)^{-1} Y."""
     values = np.asarray(kernel.of_products(*moments(products)))
+    factor, condition, inverse = factored(values, ridge)
+    alpha = np.full_like(targets, np.nan) if factor is None else factor.solve(targets)
+    if not np.isfinite(alpha).all():
+        condition = inverse = np.inf
+        alpha = np.full_like(targets, np.nan)
+    return Fit(condition, alpha, values @ alpha, inverse)
+
+
+def factored(values: Float[np.ndarray, "n n"], ridge: float) -> tuple[Cholesky | None, float, float]:
+    """Return the factor of k + ridge I, its condition and the norm of its inverse; None where it is singular."""
     matrix = values.copy()
     matrix[np.diag_indices(len(matrix))] += ridge
     norm = float(np.abs(matrix).sum(axis=0).max())
-    condition, alpha = _solved(matrix, norm, targets)
-    return Fit(condition, alpha, values @ alpha, condition / norm)
+    factor = Cholesky(matrix) if np.isfinite(norm) else None
+    if factor is not None and factor.ok:
+        condition = factor.condition(norm)
+        if condition < 1.0 / EPS:
+            return factor, condition, condition / norm
+    return None, np.inf, np.inf
 
 
 def gradients_of(
@@ -77,18 +101,6 @@ def gradients_of(
         own = -(slope @ alpha)
         return Gradients(products, slope, alpha, own, np.zeros_like(own))
     return Gradients(products, slope, alpha, 2.0 * of_lengths @ alpha, (2.0 * of_lengths + slope) @ alpha)
-
-
-def _solved(
-    matrix: Float[np.ndarray, "n n"], norm: float, targets: Float[np.ndarray, "n k"]
-) -> tuple[float, Float[np.ndarray, "n k"]]:
-    """Return the condition number and the solution, NaN where there is none; the matrix, of that norm, is used up."""
-    factor = Cholesky(matrix) if np.isfinite(norm) else None
-    if factor is not None and factor.ok:
-        condition, alpha = factor.condition(norm), factor.solve(targets)
-        if condition < 1.0 / EPS and np.isfinite(alpha).all():
-            return condition, alpha
-    return np.inf, np.full_like(targets, np.nan)
 
 
 def magnified(found: Gradients, inverse: float) -> float:
@@ -104,13 +116,13 @@ def magnified(found: Gradients, inverse: float) -> float:
     return inverse * float(np.linalg.norm(moved @ np.abs(found.alpha))) / size if size > 0 else 0.0
 
 
-def gradient_error(kernel: ProductKernel, found: Gradients) -> float:
-    """Return the root mean square error of the gradients that the last digit of the inner products makes.
+def gradient_error(kernel: ProductKernel, found: Gradients, eps: float = EPS) -> float:
+    """Return the root mean square error of the gradients that the last digit of the inner products makes, an eps.
 
     The errors of a sample's terms add up as independent ones do, to sum_j alpha_j^2 (dv_aj D_aj)^2.
     """
     of_rows, of_columns, inner = moments(found.products)
-    step = 4.0 * EPS * np.sqrt(of_rows * of_columns)
+    step = 4.0 * eps * np.sqrt(of_rows * of_columns)
     moved = np.asarray(kernel.slopes(of_rows, of_columns, inner - step)[1]) - found.slope
     moved *= 0.25  # a step of four last digits is not lost in rounding
     squares = of_rows + of_columns - 2.0 * inner if kernel.radial else of_columns + 0.0 * inner

@@ -10,7 +10,8 @@ import numpy as np
 
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import held_out_collapse
-from kernel_collapse.rfm._layer import SHORTEST, Machine, kappa_between
+from kernel_collapse.rfm._gradients import EPS
+from kernel_collapse.rfm._layer import GIVEN, SAFETY, SHORTEST, SILENT, Machine, kappa_between, known_to
 
 if TYPE_CHECKING:
     from kernel_collapse.rfm._solution import RFMLayer
@@ -59,6 +60,7 @@ class HeldOut:
     layers: tuple[HeldOutLayer, ...]
 
 
+@np.errstate(under="ignore")  # what vanishes beside other terms
 def carried(
     machine: Machine,
     layers: Sequence[RFMLayer],
@@ -66,8 +68,12 @@ def carried(
     targets: Float[np.ndarray, "n k"],
     turn: Float[np.ndarray, "r k"],
     codes: Int[np.ndarray, " m"] | None,
+    eps: float = EPS,
 ) -> HeldOut:
-    """Return what these layers make of inputs with these cosines; `turn` leads from the outputs fitted to targets."""
+    """Return what these layers make of inputs with these cosines, known to that eps.
+
+    `turn` leads from the outputs that are fitted to those of the targets.
+    """
     found: list[HeldOutLayer] = []
     for layer in layers:
         own = np.ones(len(cross))
@@ -79,7 +85,7 @@ def carried(
             (layer.gram_agop, passed.cross, passed.own),
             (layer.gram, features, lengths),
         )
-        nc1, reason = _nc1(kernels, layer, codes)
+        nc1, reason = _nc1(kernels, layer, codes, eps)
         accuracy = np.nan if codes is None else accuracy_of(predictions, codes, targets, layer.labels)
         found.append(
             HeldOutLayer(
@@ -97,17 +103,40 @@ def _nc1(
     kernels: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...],
     layer: RFMLayer,
     codes: Int[np.ndarray, " m"] | None,
+    eps: float,
 ) -> tuple[tuple[float, float, float], str]:
     """Return held-out NC1 of three kernels, and why one is NaN."""
     if codes is None or layer.labels is None:
         return (np.nan, np.nan, np.nan), "no classes were given"
     found = [
-        held_out_collapse(gram, layer.labels, cross, np.maximum(own, 0.0), codes)
+        held_out_collapse(
+            known_to(gram, eps), layer.labels, known_to(cross, eps), np.maximum(own, 0.0), codes
+        )
         for gram, cross, own in kernels
     ]
-    values = tuple(float(one.nc1) for one in found)
+    values = [float(one.nc1) for one in found]
     reasons = [one.reason for one in found if not np.isfinite(one.nc1)]
+    if eps > EPS:
+        values, more = _of_low_precision(values, layer.round_off, eps)
+        reasons += more
     return (values[0], values[1], values[2]), next(iter(reasons), "")
+
+
+def _of_low_precision(values: list[float], below: float, eps: float) -> tuple[list[float], list[str]]:
+    """Return NC1 of inner products that are known to that eps, NaN where they do not tell it, and why.
+
+    `below` is the relative error of NC1 of the samples after this layer.
+    """
+    found, reasons = [], []
+    for place, value in enumerate(values):
+        error = SAFETY * 4.0 * eps * (1.0 / value + value) if value > 0.0 else np.inf
+        error += below if place else 0.0
+        found.append(np.nan if error > GIVEN else value)
+        if error > GIVEN:
+            reasons.append("NC1 is too small for the precision of the inner products")
+        elif error > SILENT:
+            reasons.append(f"round-off may be up to {error:.1%} of NC1")
+    return found, reasons
 
 
 def accuracy_of(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _collinear, _validate
+from kernel_collapse import _arrays, _collinear, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import Collapse, collapse
+from kernel_collapse.rfm._gradients import EPS
 from kernel_collapse.rfm._held_out import HeldOut, carried
-from kernel_collapse.rfm._layer import Machine, unit
+from kernel_collapse.rfm._layer import Machine, known_to, unit
 from kernel_collapse.solution import Solution, Status
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class RFMLayer:
     labels: Int[np.ndarray, " n"] | None = field(repr=False)
     _below: Float[np.ndarray, "n n"] = field(repr=False)
     _alphas: tuple[Float[np.ndarray, "n r"], ...] = field(repr=False)
+    _eps: float = field(default=EPS, repr=False)
 
     def __post_init__(self) -> None:
         """Keep what others are made from as it is."""
@@ -107,7 +109,7 @@ class RFMLayer:
             raise InputError(
                 "the layer", f"{self.status.value}", "one that was computed", self.status.sentence
             )
-        return collapse(values, self.labels, **options)
+        return collapse(known_to(values, self._eps), self.labels, **options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +139,7 @@ class DeepRFM(Solution):
     _targets: Float[np.ndarray, "n k"] = field(repr=False)
     _turn: Float[np.ndarray, "r k"] = field(repr=False)
     _rows: Float[np.ndarray, "n d"] | None = field(repr=False)
+    _eps: float = field(default=EPS, repr=False)
 
     _successes: ClassVar = (Status.RESOLVED, Status.PRECISION_LIMIT)
     _sentences: ClassVar = {
@@ -237,6 +240,8 @@ class DeepRFM(Solution):
         [1.0, 1.0]
         """
         cross = self._cross(x, diagonal)
+        given = [] if self._rows is not None else [x, diagonal]
+        eps = max(self._eps, *map(_arrays.eps_of, given), EPS)
         codes = None
         if labels is not None:
             if self.labels is None:
@@ -244,7 +249,7 @@ class DeepRFM(Solution):
             codes = self._codes(labels)
             _validate.as_many(len(cross), "x", len(codes))
         computed = [layer for layer in self.layers if np.isfinite(layer.gram).all()]
-        return carried(self._machine, computed, cross, self._targets, self._turn, codes)
+        return carried(self._machine, computed, cross, self._targets, self._turn, codes, eps)
 
     def _codes(self, labels: Any) -> Int[np.ndarray, " m"]:
         """Return class numbers of other inputs, given as the classes of the samples were: by labels or targets."""
@@ -276,7 +281,7 @@ class DeepRFM(Solution):
         lengths = np.asarray(_validate.shaped(given, "diagonal", (len(clean),), "one value a row of x"))
         require_directions(lengths, "x")
         found = clean / np.sqrt(lengths)[:, None] / np.sqrt(np.diag(self.layers[0]._below))
-        if np.abs(found).max() > 1.0 + 1e-6:
+        if np.abs(found).max() > 1.0 + max(1e-6, 16.0 * _arrays.eps_of(x)):
             raise InputError(
                 "x", "an inner product beyond the product of two lengths", "inner products, x.y", verb="holds"
             )

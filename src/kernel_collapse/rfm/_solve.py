@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernel_collapse import _collinear, _memory, _validate, activations
+from kernel_collapse import _arrays, _collinear, _memory, _validate, activations
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.kernels import Gaussian, Kernel, Laplace, ProductKernel
@@ -118,7 +118,7 @@ def deep_rfm(
     )
     depth = _validate.count(depth, "depth", most=MOST_LAYERS)
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
-    gram, rows = _gram_of(x, inputs, depth)
+    gram, rows, eps = _gram_of(x, inputs, depth)
     y = _targets(targets, len(gram))
     classes = _classes(labels, y)
     first = unit(gram)
@@ -128,7 +128,7 @@ def deep_rfm(
         )
     if machine.ridge == 0.0:
         _require_one_target(first, y)
-    found = trained(machine, gram, y, classes, rows, depth)
+    found = trained(machine, gram, y, classes, rows, depth, eps)
     if raise_on_failure:
         found.raise_for_status()
     return found
@@ -163,8 +163,11 @@ def _kernel(kernel: Any, bandwidth: float | None) -> ProductKernel:
 
 def _gram_of(
     x: ArrayLike, inputs: str, depth: int
-) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n d"] | None]:
-    """Return inner products of the inputs, and their rows scaled to unit length if they are features."""
+) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n d"] | None, float]:
+    """Return inner products of the inputs, their rows scaled to unit length if they are features, and the eps of both.
+
+    Features are the numbers that they are; a Gram matrix of float32 is one of other features to its last digit.
+    """
     clean = _validate.matrix(x, "x", numpy=True)
     n = len(clean)
     if n < 2:
@@ -176,12 +179,12 @@ def _gram_of(
     if inputs == "features":
         require_directions(np.abs(clean).max(axis=1), "x")
         rows = _collinear.unit(clean, 0.0)
-        return rows @ rows.T, rows
-    gram = _validate.gram(clean, n)
+        return rows @ rows.T, rows, EPS
+    gram, eps = _validate.gram(clean, n), _arrays.eps_of(x)
     gram = 0.5 * (gram + gram.T)
     require_directions(np.diag(gram), "the diagonal of x")
     roots = np.sqrt(np.diag(gram))
-    if (np.abs(gram) / roots[:, None] / roots).max() > 1.0 + 1e-6:
+    if (np.abs(gram) / roots[:, None] / roots).max() > 1.0 + max(1e-6, 16.0 * eps):
         raise InputError(
             "x",
             "an entry beyond sqrt(K_ii K_jj)",
@@ -189,7 +192,7 @@ def _gram_of(
             "give inner products of features",
             verb="holds",
         )
-    return gram, None
+    return gram, None, eps
 
 
 def _targets(targets: ArrayLike, n: int) -> Float[np.ndarray, "n k"]:
