@@ -1,5 +1,6 @@
 """Collapse tile by tile against the whole Gram matrix."""
 
+import os
 import subprocess
 import sys
 
@@ -82,6 +83,56 @@ def test_threads_do_not_show_and_progress_counts_tiles(rng):
     assert len(values) == 1
     assert seen[-1] == (105, 105)
     assert [done for done, _ in seen[: len(seen) // 3]] == sorted(done for done, _ in seen[: len(seen) // 3])
+
+
+FORKS = """
+import multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+import numpy as np
+import kernel_collapse as kc
+from kernel_collapse._linalg import _limit, one_blas_thread
+from threadpoolctl import threadpool_info
+
+x, labels = np.random.default_rng(0).normal(size=(300, 4)), np.arange(300) % 2
+context = multiprocessing.get_context("fork")
+
+
+def threads():
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def value(_=None):
+    return kc.streamed_nc1(x, labels, workers=2), threads()
+
+
+def in_a_pool():
+    with context.Pool(1) as pool:
+        return pool.apply(value, (0,))
+
+
+expected = value()
+assert in_a_pool() == expected
+with ProcessPoolExecutor(1, mp_context=context) as executor:
+    assert kc.streamed_nc1(x, labels, executor=executor) == expected[0]
+    assert executor.submit(value).result() == expected
+with one_blas_thread():  # another thread is at work: its limit is not the child's to keep
+    assert in_a_pool() == expected
+with _limit._lock:
+    assert in_a_pool() == expected
+if not (child := os.fork()):
+    sys.exit(0 if value() == expected else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert value() == expected
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_after_a_streamed_call_goes_on():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=3600, check=False
+    )
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_memory_map_and_other_arrays(rng, tmp_path):
