@@ -39,11 +39,12 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Bool, Float, Int
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
-from kernel_collapse.collapse._gram import SLACK
+from kernel_collapse.collapse._gram import slack
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._nc1 import Weighting, class_weights
 from kernel_collapse.collapse._round_off import COINCIDE, UNITS, of_gram
 from kernel_collapse.kernels import Kernel
+from kernel_collapse.kernels._kernel import require_symmetric
 from kernel_collapse.kernels.named import KernelLike, OfPairs, resolve
 
 __all__ = ["sampled_nc1"]
@@ -58,6 +59,8 @@ BLOCK = 2**22
 SKEWED = 0.2
 #: Share of the deviation that one stratum shows of a class that is allowed for in the others.
 SUSPECTED = 0.5
+#: Pairs for which a user's kernel is asked both ways round.
+TURNED = 64
 #: Most comparisons with a sample of the same class where the number of pairs is given.
 COMPARISONS = 10_000_000
 
@@ -168,7 +171,7 @@ def sampled_nc1(
     ValueError
         If labels do not fit the rows, there is only one class, a parameter is out of its range, there are more pairs
         of classes than `pairs` can serve, a row that is read is not finite, or the kernel returns anything but m
-        finite values of a positive semidefinite kernel.
+        finite values of a symmetric, positive semidefinite kernel.
 
     References
     ----------
@@ -433,7 +436,9 @@ class _Sampler:
         distances = 0.5 * ((squares[left] - values) + (squares[right] - values))
         largest = np.maximum(np.abs(squares[left]), np.abs(squares[right]))
         self.unit = self.unit or float(2.0 ** np.round(np.log2(float(largest.max()) or 1.0)))
-        if (distances < -max(SLACK, 16.0 * self.eps) * largest).any():
+        if self.kernel._given:
+            self._require_kernel(block, left, right, squares, values)
+        if (distances < -slack(self.eps) * largest).any():
             raise InputError(
                 "the kernel",
                 "a pair with K_ii + K_jj < 2 K_ij",
@@ -445,6 +450,31 @@ class _Sampler:
         equal = block[left] == block[right]
         distances[equal.reshape(len(left), -1).all(axis=1)] = 0.0
         return distances / self.unit
+
+    def _require_kernel(
+        self,
+        block: Float[np.ndarray, "r ..."],
+        left: Int[np.ndarray, " m"],
+        right: Int[np.ndarray, " m"],
+        squares: Float[np.ndarray, " r"],
+        values: Float[np.ndarray, " m"],
+    ) -> None:
+        """Refuse what passes Schwarz's inequality or, in the first pairs, is not symmetric."""
+        share, largest = slack(self.eps), float(np.abs(squares).max())
+        bounds = np.sqrt(np.maximum(squares[left], 0.0) * np.maximum(squares[right], 0.0))
+        excess = np.abs(values) - bounds * (1.0 + share)
+        if squares.min() < -share * largest or excess.max() > share * largest:
+            raise InputError(
+                "the kernel",
+                "a pair with K_ij^2 > K_ii K_jj, or K_ii < 0",
+                "a positive semidefinite kernel",
+                "the inner product of features",
+                verb="gives",
+            )
+        if not self.drawn:
+            few = slice(0, TURNED)
+            turned, _ = self.kernel._pairs(block[right[few]], block[left[few]])
+            require_symmetric(float(np.abs(turned - values[few]).max()), largest, self.eps)
 
     def estimate(self, sample: _Sample) -> _Found:
         """Return the estimate, and what each stratum adds to its error."""
