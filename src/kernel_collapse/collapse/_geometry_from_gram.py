@@ -45,7 +45,8 @@ def geometry(
     Raises
     ------
     ValueError
-        As for `kernel_collapse.nc1`; if an eigenvalue of K is less than 0, shapes do not agree, or one of `ood_cross` and `ood_gram` is given alone.
+        As for `kernel_collapse.nc1`; if an eigenvalue of K is less than 0 by more than round-off, shapes do not
+        agree, or one of `ood_cross` and `ood_gram` is given alone.
 
     Examples
     --------

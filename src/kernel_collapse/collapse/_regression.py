@@ -149,7 +149,8 @@ def regression_collapse(gram: Any, targets: Any, *, dual_weights: Any = None) ->
     Raises
     ------
     ValueError
-        As for `kernel_collapse.nc1` and `regression_collapse_from_features`, and if an eigenvalue of K is less than 0.
+        As for `kernel_collapse.nc1` and `regression_collapse_from_features`, and if an eigenvalue of centred K
+        is less than 0 by more than round-off.
 
     Examples
     --------

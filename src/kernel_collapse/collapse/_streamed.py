@@ -324,7 +324,7 @@ class _Stream:
             if progress is not None:
                 progress(done, count * (count + 1) // 2)
         for doubt, diagonal in zip(doubts, diagonals, strict=True):
-            self._require_kernel(doubt, float(np.abs(diagonal).max()), self.order)
+            self._require_kernel(doubt, diagonal, self.order)
         back = np.empty(n, dtype=np.int64)
         back[self.order] = np.arange(n)
         return [
@@ -350,10 +350,21 @@ class _Stream:
         part = tiles.part(panel, tiles.prepared(panel.x), panel._replace(x=panel.x.copy()))
         self.eps = max(self.eps, part.eps)
         for doubt, diagonal in zip(part.doubts, part.diagonal[1] if part.diagonal else (), strict=True):
-            self._require_kernel(doubt, float(np.abs(diagonal).max()), numbers)
+            self._require_kernel(doubt, diagonal, numbers)
 
-    def _require_kernel(self, doubt: Doubt, largest: float, numbers: Int[np.ndarray, " m"]) -> None:
+    def _require_kernel(
+        self, doubt: Doubt, diagonal: Float[np.ndarray, " m"], numbers: Int[np.ndarray, " m"]
+    ) -> None:
         """Refuse what is not symmetric or passes Schwarz's inequality; `numbers` are those of the samples."""
+        if diagonal.min() < 0.0:
+            raise InputError(
+                "the diagonal of the kernel",
+                f"{diagonal.min():.3g}",
+                "squares of lengths",
+                "give a kernel of inner products of features",
+                verb="holds",
+            )
+        largest = float(diagonal.max())
         require_symmetric(doubt.asymmetry, largest, self.eps)
         if doubt.excess > slack(self.eps) * largest:
             i, j = (int(numbers[at]) for at in doubt.pair)
@@ -369,14 +380,6 @@ class _Stream:
         self, diagonal: Float[np.ndarray, " n"], means: Float[np.ndarray, "n C"], back: Int[np.ndarray, " n"]
     ) -> Halves:
         """Return the class averages of E from those of K, which errs by the round-off of a tile's sums more."""
-        if diagonal.min() < 0.0:
-            raise InputError(
-                "the diagonal of the kernel",
-                f"{diagonal.min():.3g}",
-                "squares of lengths",
-                "give a kernel of inner products of features",
-                verb="holds",
-            )
         squares = np.bincount(self.codes, weights=diagonal) / self.sizes
         halves = 0.5 * ((means - diagonal[:, None]) + (means - squares))
         return Halves(halves[back], 0.5 * UNITS * max(self.eps, TILE_SUM * EPS))
