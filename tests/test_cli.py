@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_wine
@@ -177,6 +178,44 @@ def test_measure_without_the_gram_matrix(wine, method):
     assert ("CDNV" in done.stdout) == (method == "streamed")
     assert "accuracy" not in done.stdout.replace("NCM accuracy", "")
     assert ("95 % interval" in done.stdout) == (method == "sampled")
+
+
+@pytest.mark.parametrize("method", ["dense", "streamed", "sampled"])
+def test_each_row_has_its_own_reason(method, rng):
+    """Means that coincide, under the data and every kernel, by whatever method: no NaN without a reason."""
+    x = np.repeat(rng.normal(size=(20, 3)), 2, axis=0)
+    data = kc.data.from_arrays(x, np.arange(40) % 2)
+    what = [*measure.specify(["nngp"], ["erf"]), kc.kernels.Linear()]
+    table = measure.measure(data, what, method=method)
+    assert len(table) == 3
+    assert table["NC1"].isna().all()
+    assert table["reason"].str.len().gt(0).all()
+    if method == "dense":
+        return
+    for row, what_ in zip(table.to_dict("records"), what, strict=True):
+        if isinstance(what_, kc.kernels.Kernel):
+            road = {"streamed": kc.streamed_collapse, "sampled": kc.sampled_nc1}[method]
+            assert row["reason"] == road(data.x, data.labels, kernel=what_).reason
+
+
+def test_held_out_rows_have_the_reasons_of_held_out_samples():
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    train = kc.data.from_arrays(rng.normal(size=(40, 3)) + labels[:, None], labels)
+    test = kc.data.from_arrays(np.zeros((4, 3)), [0, 1, 0, 1])
+    table = measure.measure(train, [kc.kernels.Linear()], test=test, method="dense").set_index("samples")
+    targets = train.targets
+    found = kc.collapse(kc.kernels.Linear()(train.x), labels, targets=targets)
+    held_out = kc.held_out_collapse(
+        kc.kernels.Linear()(train.x),
+        labels,
+        kc.kernels.Linear()(test.x, train.x),
+        kc.kernels.Linear().diagonal(test.x),
+        test.labels,
+        targets=targets,
+    )
+    assert table.loc["training", "reason"] == found.reason
+    assert table.loc["held-out", "reason"] == held_out.reason != found.reason
 
 
 def test_the_method_is_chosen_by_size():

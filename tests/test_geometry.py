@@ -527,3 +527,49 @@ def test_tables_and_notebooks():
     assert "&lt;script&gt;" in hostile._repr_html_()
     assert "\u202e" not in hostile._repr_html_()
     assert kc.cka(gram, gram).to_frame()["value"].item() == pytest.approx(1.0)
+
+
+# -- Gram matrices of no features
+
+
+def rotated(values, seed):
+    """Return a matrix of these eigenvalues; the vector of the first has mean 0, so that centring keeps it."""
+    columns = np.random.default_rng(seed).normal(size=(len(values), len(values)))
+    columns[:, 0] -= columns[:, 0].mean()
+    basis = np.linalg.qr(columns)[0]
+    gram = (basis * values) @ basis.T
+    return 0.5 * (gram + gram.T)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_negative_eigenvalue_is_refused_and_round_off_is_not(seed, dtype):
+    """An indefinite matrix that no single entry gives away; and one of few dimensions, as round-off leaves it."""
+    n = 40
+    labels = np.arange(n) % 4
+    targets = np.random.default_rng(seed).normal(size=(n, 2))
+    values = np.linspace(1.0, 2.0, n)
+    roads = (lambda gram: kc.geometry(gram, labels), lambda gram: kc.regression_collapse(gram, targets))
+    for least in (-0.3, -0.01):
+        indefinite = rotated(np.concatenate([[least], values[1:]]), seed).astype(dtype)
+        for road in roads:
+            with pytest.raises(
+                kc.InputError, match=f"not positive semidefinite: an eigenvalue is {least:.3g}"
+            ):
+                road(indefinite)
+    flat = np.random.default_rng(seed).normal(size=(n, 3)).astype(dtype)
+    for scale in (1e-20, 1.0, 1e20) if dtype == np.float64 else (1.0,):
+        gram = dtype(scale) * (flat @ flat.T)
+        assert np.linalg.eigvalsh(gram.astype(float))[0] < 0.0
+        for road in roads:
+            road(gram)
+            road(gram.astype(float))
+
+
+def test_an_indefinite_scatter_of_class_means_is_refused():
+    """Two samples a class and eight classes: their means have what the samples of no features would have."""
+    means = rotated(np.array([-0.5, *np.full(7, 2.0)]), 0)
+    labels = np.arange(16) // 2
+    gram = means[np.ix_(labels, labels)] + 0.1 * np.eye(16)
+    with pytest.raises(kc.InputError, match="not positive semidefinite: an eigenvalue of S_B"):
+        kc.collapse(gram, labels)

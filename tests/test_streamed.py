@@ -1,5 +1,6 @@
 """Collapse tile by tile against the whole Gram matrix."""
 
+import os
 import subprocess
 import sys
 
@@ -65,6 +66,72 @@ def test_weightings_and_a_callable(rng, weighting):
     assert value.ratio == pytest.approx(expected.ratio, rel=1e-12)
 
 
+# -- what is no kernel
+
+
+def shifted(a, b):
+    """Of a and b in their order: k(x, y) is not k(y, x)."""
+    return np.exp(-((a[:, None] - b + 0.1 * a[:, None] ** 2) ** 2).sum(axis=2))
+
+
+def saturating(a, b):
+    """Symmetric, and beyond Schwarz's inequality."""
+    return np.tanh(a @ b.T)
+
+
+def turned_apart(a, b):
+    """Symmetric within each class of `signs`, and not between them."""
+    return np.where((a[:, :1] > 0) & (b[:, 0] < 0), 0.1, 0.2) + a[:, 1:] @ b[:, 1:].T
+
+
+def hidden(a, b):
+    """A kernel but for one pair of samples, of which nothing else tells."""
+    far = (a[:, :1] > 9.0) & (b[:, 0] < -9.0) | (a[:, :1] < -9.0) & (b[:, 0] > 9.0)
+    return np.where(far, 5.0, np.exp(-0.5 * ((a[:, None] - b) ** 2).sum(axis=2)))
+
+
+class Own(kc.kernels.Kernel):
+    def __init__(self, function):
+        self.function = function
+
+    def tile(self, x, y):
+        return self.function(x, y)
+
+
+@pytest.mark.parametrize("tile", [4, 64, 256])
+@pytest.mark.parametrize("function", [shifted, saturating, turned_apart, hidden])
+def test_what_its_dense_twin_refuses_is_refused(rng, function, tile):
+    x, labels = rng.normal(size=(150, 2)), np.arange(150) // 75
+    x[:, 0] = np.where(labels == 1, 1.0, -1.0) * np.abs(x[:, 0])
+    x[18], x[104] = (-10.0, 0.0), (10.0, 0.0)
+    with pytest.raises(kc.InputError, match="not symmetric|in row"):
+        kc.nc1(function(x, x), labels)
+    for kernel in (function, Own(function)):
+        for road in (kc.streamed_nc1, kc.streamed_collapse):
+            with pytest.raises(kc.InputError, match=r"not symmetric|at most sqrt\(K_ii K_jj\)"):
+                road(x, labels, kernel=kernel, tile=tile)
+
+
+@pytest.mark.parametrize("function", [shifted, turned_apart])
+def test_a_kernel_of_ones_own_must_be_symmetric(rng, function):
+    x = rng.normal(size=(40, 2))
+    with pytest.raises(kc.InputError, match="the kernel is not symmetric"):
+        Own(function)(x)
+    with pytest.raises(kc.InputError, match="the kernel is not symmetric"):
+        kc.sampled_nc1(x, np.arange(40) % 2, kernel=lambda a, b: np.diag(function(a, b)))
+    assert Own(function)(x, x[:3]).shape == (40, 3)
+
+
+def test_a_kernel_of_float32_and_of_any_scale_is_taken(rng):
+    x, labels = problem(300, 3, 2, rng)
+    exact = kc.streamed_nc1(x, labels, kernel=lambda a, b: np.exp(a @ b.T / 9)).ratio
+    for scale in (1e-30, 1.0, 1e30):
+        value = kc.streamed_nc1(x, labels, kernel=lambda a, b, s=scale: s * np.exp(a @ b.T / 9))
+        assert value.ratio == pytest.approx(exact, rel=1e-11)
+    single = kc.streamed_nc1(x, labels, kernel=lambda a, b: np.exp(a @ b.T / 9).astype(np.float32))
+    assert single.ratio == pytest.approx(exact, rel=1e-4)
+
+
 def test_many_classes_names_and_order(rng):
     x, labels = problem(600, 4, 150, rng)
     names = [f"class {label}" for label in labels]
@@ -82,6 +149,56 @@ def test_threads_do_not_show_and_progress_counts_tiles(rng):
     assert len(values) == 1
     assert seen[-1] == (105, 105)
     assert [done for done, _ in seen[: len(seen) // 3]] == sorted(done for done, _ in seen[: len(seen) // 3])
+
+
+FORKS = """
+import multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+import numpy as np
+import kernel_collapse as kc
+from kernel_collapse._linalg import _limit, one_blas_thread
+from threadpoolctl import threadpool_info
+
+x, labels = np.random.default_rng(0).normal(size=(300, 4)), np.arange(300) % 2
+context = multiprocessing.get_context("fork")
+
+
+def threads():
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def value(_=None):
+    return kc.streamed_nc1(x, labels, workers=2), threads()
+
+
+def in_a_pool():
+    with context.Pool(1) as pool:
+        return pool.apply(value, (0,))
+
+
+expected = value()
+assert in_a_pool() == expected
+with ProcessPoolExecutor(1, mp_context=context) as executor:
+    assert kc.streamed_nc1(x, labels, executor=executor) == expected[0]
+    assert executor.submit(value).result() == expected
+with one_blas_thread():  # another thread is at work: its limit is not the child's to keep
+    assert in_a_pool() == expected
+with _limit._lock:
+    assert in_a_pool() == expected
+if not (child := os.fork()):
+    sys.exit(0 if value() == expected else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert value() == expected
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_after_a_streamed_call_goes_on():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=3600, check=False
+    )
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_memory_map_and_other_arrays(rng, tmp_path):

@@ -6,6 +6,7 @@ then the other runs several times slower than one that keeps to one of them. Wha
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,11 +36,54 @@ __all__ = [
 #: Side of a tile: its few temporaries of 8 * TILE**2 bytes stay in the cache.
 TILE = 128
 
-_lock = threading.Lock()
-#: Of the threads of a process only that which set the limit can lift it: it is always this one.
-_keeper = ThreadPoolExecutor(1, "blas-limit")
-_limit: Any = None
-_users = 0
+
+class _Limit:
+    """The limit of one BLAS thread, and how many threads of this process are inside it."""
+
+    def __init__(self, inherited: Any = None) -> None:
+        self._lock = threading.Lock()
+        #: Of the threads of a process only that which set the limit can lift it: it is always this one.
+        self._keeper = ThreadPoolExecutor(1, "blas-limit")
+        self._users = 0
+        #: What restores the threads: of the limit that is set, or of one that the parent had set before a fork.
+        self._restore: Any = inherited
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._keeper.submit(self._set).result()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._keeper.submit(self._lift).result()
+
+    def _set(self) -> None:
+        self._lift()
+        self._restore = _blas().limit(limits=1, user_api="blas").__enter__()
+
+    def _lift(self) -> None:
+        if self._restore is not None:
+            self._restore.__exit__(None, None, None)
+            self._restore = None
+
+    def of_child(self) -> _Limit:
+        """Return the limit of a process that was forked, where the thread is gone and the lock may be held."""
+        return _Limit(self._restore)
+
+
+_limit = _Limit()
+
+
+def _after_fork() -> None:
+    global _limit
+    _limit = _limit.of_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
@@ -49,18 +93,13 @@ def one_blas_thread() -> Iterator[None]:
     The limit is one of the process: were it lifted by the first thread to leave, the others would go on with more
     threads, and get other bits.
     """
-    global _limit, _users
-    with _lock:
-        _users += 1
-        if _users == 1:
-            _limit = _keeper.submit(lambda: _blas().limit(limits=1, user_api="blas").__enter__()).result()
+    limit = _limit
+    limit.enter()
     try:
         yield
     finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _keeper.submit(_limit.__exit__, None, None, None).result()
+        if limit is _limit:  # not so in the child of a fork inside, where nobody answers
+            limit.leave()
 
 
 @lru_cache(maxsize=1)

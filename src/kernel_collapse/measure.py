@@ -81,6 +81,8 @@ GEOMETRY_OF = {
     "CKA with labels": "label_cka",
 }
 METRICS = (*METRICS_OF, *GEOMETRY_OF)
+#: The metrics of some samples under one kernel, and the reason why some of them are not a number.
+Row = dict[str, Any]
 #: What is of one kernel alone, with the defaults: whoever gives another value means that kernel.
 _OWN: dict[str, dict[str, Any]] = {
     "adaptive": {"width": 500.0, "readout_variance": 1 / 128, "noise_variance": 1e-6},
@@ -253,6 +255,8 @@ def measure(
 ) -> pd.DataFrame:
     """Return a row for each kernel, and one more for the held-out samples: every metric of collapse.
 
+    Of each row `reason` says why some of its metrics are not a number, if they should be.
+
     Parameters
     ----------
     dataset : Dataset
@@ -298,9 +302,9 @@ def measure(
     for what in measurements:
         try:
             if readout is not None and _is_data(what):
-                found, reason = _features(dataset, readout, weighting, test, codes)
+                found = _features(dataset, readout, weighting, test, codes)
             else:
-                found, reason = _one(what, dataset, test, codes, weighting, chosen)
+                found = _one(what, dataset, test, codes, weighting, chosen)
         except MemoryError:
             raise InputError(
                 "memory",
@@ -317,7 +321,6 @@ def measure(
                 | {
                     "samples": samples,
                     "NC1 / NC1(data)": values["NC1"] / base[samples] if base[samples] else float("nan"),
-                    "reason": reason,
                 }
                 | values
             )
@@ -348,33 +351,32 @@ def _one(
     codes: Int[np.ndarray, " m"] | None,
     weighting: Weighting,
     method: str,
-) -> tuple[dict[str, dict[str, float]], str]:
-    """Return the metrics of training and held-out samples under one kernel, and why some are not a number."""
+) -> dict[str, Row]:
+    """Return the metrics of training and held-out samples under one kernel, each with why some are not a number."""
     if method == "dense":
         return _dense(what, dataset, test, codes, weighting)
     if isinstance(what, AdaptiveNC1 | DeepRFMNC1):
         raise AssertionError("choose_method gives what is solved a whole Gram matrix")
-    if method == "streamed":
-        return {"training": _streamed(what, dataset, weighting)}, ""
-    values, reason = _sampled(what, dataset, weighting)
-    return {"training": values}, reason
+    one = _streamed if method == "streamed" else _sampled
+    return {"training": one(what, dataset, weighting)}
 
 
 def _dense(
     what: Measurement, dataset: Dataset, test: Dataset | None, codes: Any, weighting: Weighting
-) -> tuple[dict[str, dict[str, float]], str]:
-    """Return the metrics of training and held-out samples, and why some are not a number."""
+) -> dict[str, Row]:
+    """Return the metrics of training and held-out samples, each with why some are not a number."""
     kernel, others, reason = made(what, dataset)
     if kernel is None:
-        nothing = dict.fromkeys(METRICS, float("nan"))
-        return {"training": nothing} | ({} if test is None else {"held-out": nothing}), reason
+        nothing: Row = dict.fromkeys(METRICS, float("nan")) | {"reason": reason}
+        return {"training": nothing} | ({} if test is None else {"held-out": nothing})
     # No ridge in proportion to it makes a kernel of zeros definite; the rest can be said without a classifier.
     targets = dataset.targets if kernel.diagonal().any() else None
     found = collapse(kernel, dataset.labels, targets=targets, weighting=weighting)
     values = {"training": _values(found)}
     if _is_data(what):  # from the features, which resolve smaller ratios
         sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
-        values["training"] |= {k: v for k, v in _values(sharper).items() if np.isfinite(v)}
+        finite = {k: v for k, v in _values(sharper).items() if k != "reason" and np.isfinite(v)}
+        values["training"] |= finite
     if test is not None:
         cross, diagonal = others(test)
         held_out = held_out_of_gram(
@@ -388,9 +390,8 @@ def _dense(
             names=dataset.classes,
         )
         values["held-out"] = _values(held_out)
-        if not reason:
-            return values, "; ".join(dict.fromkeys(filter(None, (found.reason, held_out.reason))))
-    return values, reason or found.reason
+    said = {samples: "; ".join(filter(None, (reason, row["reason"]))) for samples, row in values.items()}
+    return {samples: row | {"reason": said[samples]} for samples, row in values.items()}
 
 
 def _is_data(what: Measurement) -> bool:
@@ -399,19 +400,19 @@ def _is_data(what: Measurement) -> bool:
 
 def _features(
     dataset: Dataset, readout: Readout, weighting: Weighting, test: Dataset | None, codes: Any
-) -> tuple[dict[str, dict[str, float]], str]:
-    """Return the metrics of features that someone saved, and why some are not a number."""
-    values, reasons = {}, []
+) -> dict[str, Row]:
+    """Return the metrics of features that someone saved, each with why some are not a number."""
+    values = {}
     for samples, (found, around) in of_features(dataset, readout, weighting, test, codes).items():
-        values[samples] = dict.fromkeys(METRICS, float("nan")) | _values(found)
-        reasons.append(found.reason)
+        values[samples] = _values(found)
         if around is not None:
+            reasons = dict.fromkeys(filter(None, (found.reason, around.reason)))
             values[samples] |= {name: getattr(around, field) for name, field in GEOMETRY_OF.items()}
-            reasons.append(around.reason)
-    return values, "; ".join(dict.fromkeys(filter(None, reasons)))
+            values[samples]["reason"] = "; ".join(reasons)
+    return values
 
 
-def _streamed(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) -> dict[str, float]:
+def _streamed(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) -> Row:
     if isinstance(what, Kernel):
         found = streamed_collapse(samples_of(what, dataset), dataset.labels, kernel=what, weighting=weighting)
         return _values(found)
@@ -420,23 +421,22 @@ def _streamed(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) 
     return _values(streamed_collapse(dataset.x, dataset.labels, weighting=weighting, **what.model_dump()))
 
 
-def _sampled(
-    what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting
-) -> tuple[dict[str, float], str]:
-    nothing = dict.fromkeys(METRICS, float("nan"))
+def _sampled(what: KernelNC1 | Kernel, dataset: Dataset, weighting: Weighting) -> Row:
+    nothing: Row = dict.fromkeys(METRICS, float("nan"))
     if isinstance(what, KernelNC1) and what.kernel == "data":
         exact = nc1_from_features(dataset.x, dataset.labels, weighting=weighting)
         found = {"NC1": exact.ratio, "tr S_W": exact.within, "tr S_B": exact.between}
-        return nothing | found | {"NC1 low": exact.ratio, "NC1 high": exact.ratio}, exact.reason
+        return nothing | found | {"NC1 low": exact.ratio, "NC1 high": exact.ratio, "reason": exact.reason}
     options: dict[str, Any] = {"kernel": what} if isinstance(what, Kernel) else what.model_dump()
     value = sampled_nc1(samples_of(what, dataset), dataset.labels, weighting=weighting, **options)
     found = {"NC1": value.ratio, "tr S_W": value.within, "tr S_B": value.between}
-    return nothing | found | {"NC1 low": value.low, "NC1 high": value.high}, value.reason
+    return nothing | found | {"NC1 low": value.low, "NC1 high": value.high, "reason": value.reason}
 
 
-def _values(found: Collapse) -> dict[str, float]:
+def _values(found: Collapse) -> Row:
     nothing = dict.fromkeys(GEOMETRY_OF, float("nan"))
-    return {name: getattr(found, attribute) for name, attribute in METRICS_OF.items()} | nothing
+    metrics = {name: getattr(found, attribute) for name, attribute in METRICS_OF.items()}
+    return metrics | nothing | {"reason": found.reason}
 
 
 def remarks(dataset: Dataset, test: Dataset | None = None) -> list[str]:

@@ -26,9 +26,9 @@ class NC1Estimate:
         within / between; NaN where the class means coincide, or cannot be told apart, and where round-off reaches a
         tenth of it.
     low : float
-        Lower end of the confidence interval of the ratio, which is symmetric about it.
+        Lower end of the confidence interval of the ratio.
     high : float
-        Upper end of that interval.
+        Upper end of that interval; infinite where the sample does not tell how far the ratio may be off.
     within : float
         Estimate of tr S_W, in the squared units of the features; unbiased, but for random features at depth 2 and more,
         whose bias is less than their error.
@@ -44,7 +44,7 @@ class NC1Estimate:
         Random features drawn; 0 for pairs.
     reason : str
         Empty, or why `ratio` is not a number, how far round-off reaches where that is a thousandth of it, or why the
-        interval is wider than was asked for.
+        interval is infinite or wider than was asked for.
     """
 
     ratio: float
@@ -60,9 +60,11 @@ class NC1Estimate:
 
     @property
     def relative_error(self) -> float:
-        """Half of the interval's width, as a share of the ratio; 0 for an exact value."""
-        half = (self.high - self.low) / 2.0
-        return 0.0 if half == 0.0 else float(np.divide(half, abs(self.ratio)))
+        """How far the interval reaches from the ratio, as a share of it; 0 for an exact value."""
+        half = max(self.high - self.ratio, self.ratio - self.low)
+        if half == 0.0:
+            return 0.0
+        return float(half / abs(self.ratio)) if self.ratio != 0.0 else math.inf
 
     def to_frame(self) -> _results.DataFrame:
         """Return a table of one row.
@@ -97,28 +99,42 @@ def ratio_interval(
     quantile: float,
     round_off: tuple[float, float],
     source: Source,
-) -> tuple[float, float, str]:
-    r"""Return a ratio of estimates, half the width of its interval, and why they are NaN if they are.
+    covariance: float | None = None,
+    unseen: tuple[float, float] = (0.0, 0.0),
+    signed: bool = False,
+) -> tuple[float, float, float, str]:
+    r"""Return a ratio of estimates, the ends of its interval, and why they are NaN if they are.
 
-    `round_off` is that of within and of between, and `source` where it comes from.
+    `round_off` is that of within and of between, and `source` where it comes from. `unseen` is how far a - r b and b
+    may be off besides, by what no draw has shown. With `signed` they are no variances, and may be less than 0.
 
     The delta method, or linearisation (Cochran, 1977, "Sampling Techniques", section 6): the variance of a/b is
     that of (a - r b) / b, r the ratio. `variance` is that of a - r b. It holds while b is known to be other than 0.
+    With the `covariance` of a - r b and b the interval is Fieller's: the ratios r + d that a - (r + d) b does not tell
+    from 0, (d b)^2 <= q^2 (variance - 2 d covariance + d^2 between_variance). The two agree where b is well known.
     """
     within_off, between_off = round_off
-    if abs(between) <= between_off:
-        return float("nan"), float("nan"), COINCIDE
-    if abs(between) <= quantile * np.sqrt(between_variance):
-        return (
-            float("nan"),
-            float("nan"),
-            "the samples that were drawn do not distinguish tr S_B from 0: draw more",
-        )
+    nothing = float("nan"), float("nan"), float("nan")
+    unsure = quantile * float(np.sqrt(between_variance)) + unseen[1]
+    if abs(between) <= between_off and unsure <= between_off:
+        return *nothing, COINCIDE
+    if (abs(between) if signed else between) <= max(unsure, between_off) and unsure > 0.0:
+        return *nothing, "the samples that were drawn do not distinguish tr S_B from 0: draw more"
+    if not signed and (between < 0.0 or within < -within_off):
+        which = "tr S_B" if between < 0.0 else "tr S_W"
+        return *nothing, f"{which} is less than 0, so the kernel is not positive semidefinite"
     error = (within_off + abs(within / between) * between_off) / abs(between)
     values, reason = settle({"NC1": Measured(np.float64(within / between), error)}, source)
     ratio = float(values["NC1"])
-    half = quantile * float(np.sqrt(variance)) / abs(between)
-    return ratio, half if np.isfinite(ratio) else ratio, reason
+    if not np.isfinite(ratio):
+        return *nothing, reason
+    square, middle, half = quantile**2, 0.0, quantile * float(np.sqrt(variance)) / abs(between)
+    if covariance is not None:
+        known = between**2 - square * between_variance
+        middle = -square * covariance / known
+        half = float(np.sqrt(middle**2 + square * variance / known))
+    half += unseen[0] / (abs(between) - unseen[1])
+    return ratio, ratio + min(middle - half, 0.0), ratio + max(middle + half, 0.0), reason
 
 
 def student_quantile(confidence: float, freedom: float) -> float:

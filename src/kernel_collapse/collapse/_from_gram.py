@@ -333,7 +333,8 @@ def _pinv(
     xp = _arrays.namespace(deviations)
     u = class_weights(weighting, moments.share, moments.seen_share)[0]
     error = weighted_error(moments.product_error, q)
-    inverse, vectors, share = directions(centred(moments.products, p), q, error)
+    square = xp.sum(q * xp.abs(moments.class_squares))
+    inverse, vectors, share = directions(centred(moments.products, p), q, error, square)
     # A class without spread has no deviations but those of round-off.
     u = xp.where(moments.spread_error > 0, u, xp.zeros_like(u))
     seen_sizes = moments.seen_share * len(codes)

@@ -12,7 +12,7 @@ from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import _geometry_parts as parts
 from kernel_collapse.collapse._from_gram import seen_of, sums_of, training_moments
 from kernel_collapse.collapse._geometry import Elsewhere, Geometry, assemble_geometry, spreadless
-from kernel_collapse.collapse._gram import read_gram
+from kernel_collapse.collapse._gram import read_gram, require_no_negative
 from kernel_collapse.collapse._moments import Moments, gram_moments, without_coincident
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
@@ -45,7 +45,8 @@ def geometry(
     Raises
     ------
     ValueError
-        As for `kernel_collapse.nc1`; if shapes do not agree, or one of `ood_cross` and `ood_gram` is given alone.
+        As for `kernel_collapse.nc1`; if an eigenvalue of K is less than 0 by more than round-off, shapes do not
+        agree, or one of `ood_cross` and `ood_gram` is given alone.
 
     Examples
     --------
@@ -70,6 +71,7 @@ def geometry(
     centred = gram - column[:, None]
     centred -= column - column.mean()
     values = linalg.eigvalsh(gram, check_finite=False)[::-1]
+    require_no_negative(values, trace, eps)
     floor = unit * max(trace, values[0])
     rank, ranks = _stable_ranks_of(gram, codes, unit)
     gnc1, said = _gnc1_of(gram, codes, eps)

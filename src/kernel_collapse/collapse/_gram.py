@@ -20,7 +20,16 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._round_off import UNITS
 
-__all__ = ["Halves", "coincident", "halves_of", "read_cross", "read_gram", "require_definite"]
+__all__ = [
+    "Halves",
+    "coincident",
+    "halves_of",
+    "read_cross",
+    "read_gram",
+    "require_definite",
+    "require_no_negative",
+    "slack",
+]
 
 #: Entries of a block: its temporaries stay in the cache.
 BLOCK = 2**18
@@ -33,6 +42,11 @@ class Halves(NamedTuple):
 
     means: Float[Any, "m C"]  # the mean of E_ij over the samples j of a class
     error: Any
+
+
+def slack(eps: float) -> float:
+    """Return the share of squares by which entries given in that precision may pass what is true of inner products."""
+    return max(SLACK, 16.0 * eps)
 
 
 def read_gram(gram: Any, n: int, numpy: str = "") -> tuple[Float[Any, "n n"], float]:
@@ -82,10 +96,10 @@ def _require_inner_products(
     xp = _arrays.namespace(entries)
     what, product = names
     square = entries.shape[0] == entries.shape[1] and of_rows is of_columns
-    slack = max(SLACK, 16.0 * eps)
+    share = slack(eps)
     largest = max(_arrays.number(xp.max(xp.abs(of_rows))), _arrays.number(xp.max(xp.abs(of_columns))))
     least = min(_arrays.number(xp.min(of_rows)), _arrays.number(xp.min(of_columns)))
-    if least < -slack * largest:
+    if least < -share * largest:
         where = f"the diagonal of {what}" if square else "the diagonal of the held-out samples"
         raise InputError(
             where,
@@ -95,13 +109,13 @@ def _require_inner_products(
             verb="holds",
         )
     zero = xp.zeros_like(of_rows)
-    roots = xp.sqrt(xp.maximum(of_rows, zero)) * (1.0 + slack)
+    roots = xp.sqrt(xp.maximum(of_rows, zero)) * (1.0 + share)
     others = xp.sqrt(xp.maximum(of_columns, xp.zeros_like(of_columns)))
     step = max(1, BLOCK // entries.shape[1])
     for top in range(0, entries.shape[0], step):
         part = slice(top, min(top + step, entries.shape[0]))
         excess = xp.abs(entries[part, :]) - roots[part, None] * others[None, :]
-        if _arrays.number(xp.max(excess)) > slack * largest:
+        if _arrays.number(xp.max(excess)) > share * largest:
             worst = int(xp.argmax(xp.reshape(excess, (-1,))))
             i, j = top + worst // entries.shape[1], worst % entries.shape[1]
             value, bound = _arrays.number(entries[i, j]), _arrays.number(roots[i] * others[j])
@@ -118,6 +132,21 @@ def _require_inner_products(
                 looks,
                 verb="holds",
             )
+
+
+def require_no_negative(values: Float[np.ndarray, " n"], trace: float, eps: float) -> None:
+    """Refuse a Gram matrix with an eigenvalue that is less than 0 by more than round-off.
+
+    Entries that err by a share of the squares move eigenvalues by no more than that share of their sum.
+    """
+    least = float(values.min())
+    if least < -slack(eps) * trace:
+        raise InputError(
+            "the Gram matrix",
+            f"not positive semidefinite: an eigenvalue is {least:.3g}, their sum {trace:.3g}",
+            "no eigenvalue below 0",
+            "give inner products of features, K = H H'",
+        )
 
 
 def halves_of(

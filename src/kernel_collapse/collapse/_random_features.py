@@ -162,7 +162,8 @@ def random_feature_nc1(
     within, between = (network.replicates(trace) for trace in moments.traces(weighting))
     # Means err by round-off of the features, then squared, as in nc1_from_features.
     round_off = (4.0 * EPS) ** 2 * moments.largest
-    return _estimate(within, between, round_off, confidence, network.features, data.read)
+    signed = weighting == "published"
+    return _estimate(within, between, round_off, confidence, network.features, data.read, signed=signed)
 
 
 def _network(kernel: Kernel) -> NNGP:
@@ -207,6 +208,8 @@ def _estimate(
     confidence: float,
     features: int,
     rows: int,
+    *,
+    signed: bool,
 ) -> NC1Estimate:
     """Return the estimate from independent replicates of both traces."""
     count = len(within)
@@ -220,7 +223,7 @@ def _estimate(
     mean_within = 0.0 if nothing else mean_within
     mean_between = 0.0 if abs(mean_between) <= round_off else mean_between
     residual = within - (mean_within / mean_between if mean_between else 0.0) * between
-    ratio, half, reason = ratio_interval(
+    ratio, low, high, reason = ratio_interval(
         mean_within,
         mean_between,
         variance=0.0 if mean_within == 0.0 else float(residual.var(ddof=1)) / count,
@@ -228,13 +231,14 @@ def _estimate(
         quantile=student_quantile(confidence, count - 1.0),
         round_off=(0.0 if nothing else within_off, round_off),
         source=FEATURES,
+        signed=signed,
     )
     if nothing and not reason:
         reason = TOGETHER
     return NC1Estimate(
         ratio,
-        ratio - half,
-        ratio + half,
+        low,
+        high,
         mean_within * unit,
         mean_between * unit,
         confidence,

@@ -10,7 +10,7 @@ import numpy as np
 from kernel_collapse import _arrays, _results, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
-from kernel_collapse.collapse._gram import read_gram
+from kernel_collapse.collapse._gram import read_gram, require_no_negative
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._round_off import FEATURES, LEAST, UNITS, Measured, Source, of_gram, settle
 
@@ -151,7 +151,8 @@ def regression_collapse(gram: Any, targets: Any, *, dual_weights: Any = None) ->
     Raises
     ------
     ValueError
-        As for `kernel_collapse.nc1` and `regression_collapse_from_features`.
+        As for `kernel_collapse.nc1` and `regression_collapse_from_features`, and if an eigenvalue of centred K
+        is less than 0 by more than round-off.
 
     Examples
     --------
@@ -172,6 +173,7 @@ def regression_collapse(gram: Any, targets: Any, *, dual_weights: Any = None) ->
     total, off = float(about.trace()), 2.0 * unit * float(clean.trace())
     _require_variance(total, off, "the features")
     values = linalg.eigvalsh(0.5 * (about + about.T), check_finite=False)[::-1]
+    require_no_negative(values, float(clean.trace()), eps)
     rest = values[wanted.shape[1] :]
     measured = {"nrc1": Measured(np.maximum(np.sum(rest), 0.0) / total, np.float64(off / total), LEAST)}
     if dual_weights is None:

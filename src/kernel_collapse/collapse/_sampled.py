@@ -15,6 +15,16 @@ Both traces are linear in the means Dbar of the strata (c, c'), each of which is
 pairs is in proportion to the standard deviation of what it adds to the ratio (Neyman's allocation), so that small
 classes do not drown. What decides on the allocation is thrown away, and the estimates come from a sample of their own:
 they are unbiased, whatever the allocation.
+
+The interval is that of a sum which is nearly normal. Three things guard what it claims:
+
+- Deviations are those of all pairs drawn, so that what the first sample has seen is not forgotten. Their degrees of
+  freedom are as many as the kurtosis leaves, and the interval is infinite where the skewness of the sum says that a
+  few pairs decide on it (Cochran's rule).
+- Where no pair of a stratum differs from the others, each sample of its classes is compared with one of its class. If
+  there is no difference the stratum is known. If there is, the share of pairs that differ without having been drawn
+  is at most log(1 / (1 - confidence)) / m of m (the rule of three), and those comparisons bound by how much.
+- Neither trace is negative, so an estimate that is has no ratio.
 """
 
 from __future__ import annotations
@@ -26,14 +36,15 @@ import numpy as np
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse._shapes import Float, Int
+from kernel_collapse._shapes import Bool, Float, Int
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
-from kernel_collapse.collapse._gram import SLACK
+from kernel_collapse.collapse._gram import slack
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._nc1 import Weighting, class_weights
 from kernel_collapse.collapse._round_off import COINCIDE, UNITS, of_gram
 from kernel_collapse.kernels import Kernel
+from kernel_collapse.kernels._kernel import require_symmetric
 from kernel_collapse.kernels.named import KernelLike, OfPairs, resolve
 
 __all__ = ["sampled_nc1"]
@@ -44,6 +55,20 @@ PILOT = 50
 LEAST = 8
 #: Numbers in the rows that are held at once.
 BLOCK = 2**22
+#: Most skewness of a sum that counts as normal: that of 25 G^2 draws of skewness G (Cochran, 1977, section 2.15).
+SKEWED = 0.2
+#: Share of the deviation that one stratum shows of a class that is allowed for in the others.
+SUSPECTED = 0.5
+#: Pairs for which a user's kernel is asked both ways round.
+TURNED = 64
+#: Most comparisons with a sample of the same class where the number of pairs is given.
+COMPARISONS = 10_000_000
+
+FEW = "a few of the pairs that were drawn make up most of their spread, so that the interval is not known: draw more"
+FLAT = "no spread was seen in some classes, which have too many samples to look at each: draw more"
+NO_SPREAD = (
+    "no two samples of a class that were drawn together differ, so that NC1 is 0 or as small as the interval"
+)
 
 
 class _Strata(NamedTuple):
@@ -57,11 +82,24 @@ class _Strata(NamedTuple):
 
 
 class _Sample(NamedTuple):
-    """Mean and standard deviation of D in each stratum."""
+    """Mean of D in each stratum, and the central moments of D of all that was drawn there."""
 
     sizes: Int[np.ndarray, " S"]
     mean: Float[np.ndarray, " S"]
     deviation: Float[np.ndarray, " S"]
+    third: Float[np.ndarray, " S"]
+    kurtosis: Float[np.ndarray, " S"]
+    freedom: Float[np.ndarray, " S"]  # the draws that the moments are of, less one a sample
+    seen: Int[np.ndarray, " S"]  # all draws
+
+
+class _Found(NamedTuple):
+    """An estimate, and what the next sample is to be like."""
+
+    estimate: NC1Estimate
+    spread: Float[np.ndarray, " S"]  # standard deviation of what one pair of each stratum adds
+    skewness: float  # of the sum
+    unsure: Bool[np.ndarray, " S"]  # strata that are not known, though all their pairs were alike
 
 
 def sampled_nc1(
@@ -82,10 +120,16 @@ def sampled_nc1(
 ) -> NC1Estimate:
     r"""Estimate NC1 of a kernel from random pairs of samples, to a given error.
 
-    The work does not depend on the number of samples n. The memory is that of the labels, 8 bytes per pair and a
+    The work does not depend on the number of samples n. The memory is that of the labels, 16 bytes per pair and a
     block of rows. Each class is sampled to the precision that the ratio needs, whatever its size. If a pair of
     classes has fewer pairs of samples than would be drawn, it is computed in full. Small data therefore give the
-    exact value.
+    exact value. Only where the pairs of a class show no spread at all is each of its samples compared with one of
+    them.
+
+    The interval is that of random sampling: it knows nothing of samples that the pairs drawn have not met. What is
+    rarer than about three in the pairs drawn of two classes, and far from all else, may be missed; only
+    `kernel_collapse.streamed_nc1` meets every sample. If a few pairs make up most of the spread, the interval is
+    infinite and `reason` says so.
 
     Parameters
     ----------
@@ -105,7 +149,7 @@ def sampled_nc1(
         Probability with which the interval is to cover the ratio, from 0.001 to 1 - 1e-9.
     pairs : int, optional
         Draw this number of pairs (or all, if there are fewer) instead of the number that `relative_error` needs.
-        About a fifth of them are used for the allocation.
+        About a fifth of them are used for the allocation. The comparisons in classes without spread come on top.
     max_pairs : int
         Stop here even if the error is larger than asked for; `reason` then says so.
     weighting : {"paper", "sample", "class"}
@@ -119,13 +163,15 @@ def sampled_nc1(
     -------
     NC1Estimate
         If the class means coincide, or nearly so, the ratio has no interval. It is then NaN, and `reason` says so.
+        If all samples of each class have the same features, the ratio is 0 with an interval of no width. If only
+        the pairs drawn do, it is 0 with an interval from 0 up.
 
     Raises
     ------
     ValueError
         If labels do not fit the rows, there is only one class, a parameter is out of its range, there are more pairs
         of classes than `pairs` can serve, a row that is read is not finite, or the kernel returns anything but m
-        finite values of a positive semidefinite kernel.
+        finite values of a symmetric, positive semidefinite kernel.
 
     References
     ----------
@@ -178,7 +224,7 @@ def sampled_nc1(
     )
     totals = sampler.strata.totals
     most = min(limit, int(totals.sum()))
-    _validate.fits(most, f"{_validate.shown(most)} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
+    _validate.fits(2 * most, f"{_validate.shown(most)} pairs", f"lower {'pairs' if fixed else 'max_pairs'}")
     needed = min(2 * int(np.minimum(totals, LEAST).sum()), int(totals.sum()))
     if limit < needed:
         raise InputError(
@@ -195,36 +241,50 @@ def _of_size(sampler: _Sampler, pairs: int) -> NC1Estimate:
     """Estimate from a given number of pairs."""
     totals = sampler.strata.totals
     if totals.sum() <= pairs:
-        return sampler.estimate(sampler.draw(totals))[0]
+        return sampler.estimate(sampler.draw(totals)).estimate
     pilot = sampler.draw(_pilot(totals, pairs // 5))
-    spread = sampler.estimate(pilot)[1]
-    return sampler.estimate(sampler.draw(_allocation(spread, totals, budget=pairs - sampler.drawn)))[0]
+    left = pairs - sampler.drawn
+    sampler.look(pilot, COMPARISONS)
+    found = sampler.estimate(pilot)
+    spread = np.where(found.unsure, found.spread.max(), found.spread)
+    sample = sampler.draw(_allocation(spread, totals, budget=left))
+    sampler.look(sample, COMPARISONS)
+    return sampler.estimate(sample).estimate
 
 
 def _to_error(sampler: _Sampler, relative_error: float, limit: int) -> NC1Estimate:
     """Estimate to a given error: each sample says how large the next must be, and the last alone is used."""
     totals = sampler.strata.totals
     sample = sampler.draw(_pilot(totals, limit // 5))
-    estimate, spread = sampler.estimate(sample)
+    sampler.look(sample, limit - sampler.drawn - int(np.minimum(totals, LEAST).sum()))
+    found = sampler.estimate(sample)
     # A tenth to spare, for then the first sample after the pilot is mostly the last. Stopping on a sample's own
     # variance is harmless where the sample was as large as it had to be anyway.
     half = 0.9 * relative_error / student_quantile(sampler.confidence, np.inf)
     while (sample.sizes < totals).any():
-        if np.isfinite(estimate.ratio):
-            sizes = _allocation(spread, totals, variance=(half * estimate.ratio) ** 2)
+        estimate, spread = found.estimate, found.spread
+        drawn = int(sample.sizes.sum())
+        variance = (half * estimate.ratio) ** 2
+        if variance > 0.0 or estimate.high == 0.0:
+            sizes = _allocation(spread, totals, variance=variance or 1.0)
         else:
-            sizes = _allocation(spread, totals, budget=10 * int(sample.sizes.sum()))
+            sizes = _allocation(spread, totals, budget=10 * drawn)
+        if found.skewness > SKEWED:  # which falls with the root of the number
+            more = int(drawn * min(1.2 * (found.skewness / SKEWED) ** 2, 10.0))
+            sizes = np.maximum(sizes, _allocation(spread, totals, budget=more))
+        sizes = np.where(found.unsure, np.maximum(sizes, np.minimum(totals, 4 * sample.sizes)), sizes)
         left = limit - sampler.drawn
         if sizes.sum() > left:
             if left <= sample.sizes.sum():  # what is left would give no more than what there is
                 few = f"the requested relative error needs more pairs than max_pairs, {limit}"
                 return replace(estimate, reason=estimate.reason or few)
-            sizes = _allocation(spread, totals, budget=left)
+            sizes = _allocation(np.where(found.unsure, spread.max(), spread), totals, budget=left)
         sample = sampler.draw(sizes)
-        estimate, spread = sampler.estimate(sample)
-        if estimate.relative_error <= relative_error or estimate.reason == COINCIDE:
+        sampler.look(sample, limit - sampler.drawn)
+        found = sampler.estimate(sample)
+        if found.estimate.relative_error <= relative_error or found.estimate.reason == COINCIDE:
             break
-    return estimate
+    return found.estimate
 
 
 def _pilot(totals: Int[np.ndarray, " S"], budget: int) -> Int[np.ndarray, " S"]:
@@ -278,6 +338,11 @@ class _Sampler:
         self.starts = np.cumsum(self.sizes) - self.sizes
         self.strata = _strata(self.sizes, weighting)
         self.drawn = 0
+        #: Of what was drawn of each stratum: how many, less one a sample, and the sums of powers about the means.
+        self.seen, self.freedom = (np.zeros(len(self.strata.totals), dtype=np.int64) for _ in range(2))
+        self.powers = np.zeros((3, len(self.strata.totals)))
+        #: Largest D of a sample of each class with one of them, where it was looked at.
+        self.radius = np.full(len(self.sizes), np.nan)
         self.largest, self.eps, self.hidden = 0.0, EPS, False
         #: Distances are told in this unit, a power of two, so that their squares neither overflow nor vanish.
         self.unit = 0.0
@@ -298,8 +363,58 @@ class _Sampler:
         self.drawn += total
         mean = np.add.reduceat(distances, starts) / sizes
         distances -= np.repeat(mean, sizes)
-        squares = np.add.reduceat(np.square(distances, out=distances), starts)
-        return _Sample(sizes, mean, np.sqrt(squares / np.maximum(sizes - 1, 1)))
+        squares = np.square(distances)
+        self.powers[0] += np.add.reduceat(squares, starts)
+        self.powers[1] += np.add.reduceat(np.multiply(squares, distances, out=distances), starts)
+        self.powers[2] += np.add.reduceat(np.square(squares, out=squares), starts)
+        self.seen += sizes
+        self.freedom += sizes - 1
+        freedom = np.maximum(self.freedom, 1)
+        variance, third, fourth = self.powers / freedom
+        kurtosis = np.divide(fourth, variance**2, out=np.zeros_like(fourth), where=variance > 0)
+        return _Sample(sizes, mean, np.sqrt(variance), third, kurtosis, freedom, self.seen.copy())
+
+    @property
+    def noise(self) -> float:
+        """What round-off makes of a distance, in the unit of distances."""
+        return UNITS * self.eps * self.largest / self.unit
+
+    def flat(self, sample: _Sample) -> Bool[np.ndarray, " S"]:
+        """Tell in which strata some pairs were not drawn, and all those that were are alike."""
+        return (sample.sizes < self.strata.totals) & (sample.deviation <= self.noise)
+
+    def look(self, sample: _Sample, most: int) -> None:
+        """Compare each sample of the classes without spread with one of its class, if these are not too many."""
+        flat = self.flat(sample)
+        classes = np.union1d(self.strata.first[flat], self.strata.second[flat])
+        classes = classes[np.isnan(self.radius[classes])]
+        if self.sizes[classes].sum() > most:
+            return
+        block = max(1, BLOCK // self.rows.dim)
+        for c in classes:
+            members = self.order[self.starts[c] : self.starts[c] + self.sizes[c]]
+            pieces = (members[top : top + block] for top in range(0, len(members), block))
+            self.radius[c] = max(
+                self._distances(piece, np.full(len(piece), members[0])).max() for piece in pieces
+            )
+            self.drawn += len(members)
+        same = self.radius <= self.noise
+        self.radius[same] = 0.0
+
+    def _reach(self, sample: _Sample) -> Float[np.ndarray, " S"]:
+        """Return how far D of other pairs of a flat stratum may be from those drawn, by the triangle inequality.
+
+        Two samples of a class are apart by at most twice its radius, and those of a pair between two classes by what
+        another pair is, up to twice the radius of each.
+        """
+        first, second = self.strata.first, self.strata.second
+        radius = np.sqrt(np.maximum(self.radius, 0.0))
+        reach = 2.0 * (radius[first] + radius[second])
+        root = np.sqrt(np.maximum(sample.mean, 0.0))
+        most = np.where(first == second, np.maximum(radius[first] * 2.0, root), root + reach)
+        least = np.where(first == second, 0.0, np.maximum(root - reach, 0.0))
+        known = np.where(reach == 0.0, 0.0, np.maximum(most**2 - root**2, root**2 - least**2))
+        return np.where(np.isnan(reach), np.inf, known)
 
     def _pairs(
         self, stratum: Int[np.ndarray, " m"], number: Int[np.ndarray, " m"]
@@ -321,7 +436,9 @@ class _Sampler:
         distances = 0.5 * ((squares[left] - values) + (squares[right] - values))
         largest = np.maximum(np.abs(squares[left]), np.abs(squares[right]))
         self.unit = self.unit or float(2.0 ** np.round(np.log2(float(largest.max()) or 1.0)))
-        if (distances < -max(SLACK, 16.0 * self.eps) * largest).any():
+        if self.kernel._given:
+            self._require_kernel(block, left, right, squares, values)
+        if (distances < -slack(self.eps) * largest).any():
             raise InputError(
                 "the kernel",
                 "a pair with K_ii + K_jj < 2 K_ij",
@@ -336,39 +453,81 @@ class _Sampler:
             self.hidden = True
         return distances / self.unit
 
-    def estimate(self, sample: _Sample) -> tuple[NC1Estimate, Float[np.ndarray, " S"]]:
-        """Return the estimate, and the standard deviation of what one pair of each stratum adds to it."""
+    def _require_kernel(
+        self,
+        block: Float[np.ndarray, "r ..."],
+        left: Int[np.ndarray, " m"],
+        right: Int[np.ndarray, " m"],
+        squares: Float[np.ndarray, " r"],
+        values: Float[np.ndarray, " m"],
+    ) -> None:
+        """Refuse what passes Schwarz's inequality or, in the first pairs, is not symmetric."""
+        share, largest = slack(self.eps), float(np.abs(squares).max())
+        bounds = np.sqrt(np.maximum(squares[left], 0.0) * np.maximum(squares[right], 0.0))
+        excess = np.abs(values) - bounds * (1.0 + share)
+        if squares.min() < -share * largest or excess.max() > share * largest:
+            raise InputError(
+                "the kernel",
+                "a pair with K_ij^2 > K_ii K_jj, or K_ii < 0",
+                "a positive semidefinite kernel",
+                "the inner product of features",
+                verb="gives",
+            )
+        if not self.drawn:
+            few = slice(0, TURNED)
+            turned, _ = self.kernel._pairs(block[right[few]], block[left[few]])
+            require_symmetric(float(np.abs(turned - values[few]).max()), largest, self.eps)
+
+    def estimate(self, sample: _Sample) -> _Found:
+        """Return the estimate, and what each stratum adds to its error."""
         strata = self.strata
         within, between = float(strata.within @ sample.mean), float(strata.between @ sample.mean)
         # What round-off makes of a mean distance; none of one that is exactly 0, as of rows that are equal.
-        unit = UNITS * self.eps * self.largest / self.unit
-        noise = np.where((sample.mean == 0.0) & (not self.hidden), 0.0, unit)
+        noise = np.where((sample.mean == 0.0) & (not self.hidden), 0.0, self.noise)
         round_off, within_off = float(np.abs(strata.between) @ noise), float(strata.within @ noise)
         between = 0.0 if abs(between) <= round_off else between
         scale = between or 1.0
-        spread = np.abs(strata.within - within / scale * strata.between) * sample.deviation
+        adds = strata.within - within / scale * strata.between
         open_ = sample.sizes < strata.totals
-        variances = np.where(open_, spread**2 / sample.sizes, 0.0)
-        between_variance = np.sum(
-            np.where(open_, (strata.between * sample.deviation) ** 2 / sample.sizes, 0.0)
-        )
+        of_pairs = np.where(open_, sample.deviation**2 / sample.sizes, 0.0)  # variances of the means
+        variances = adds**2 * of_pairs
         variance = float(variances.sum())
-        freedom = np.inf
-        if variance > 0:  # of a sum of variances: Satterthwaite
-            freedom = float(1.0 / ((variances / variance) ** 2 / np.maximum(sample.sizes - 1, 1)).sum())
-        ratio, half, reason = ratio_interval(
+        flat = self.flat(sample)
+        # Of m pairs that are alike, others may be a share of at most log(1 / (1 - confidence)) / m.
+        share = np.where(flat, -np.expm1(np.log1p(-self.confidence) / sample.seen), 0.0)
+        off = np.where(flat, self._reach(sample), 0.0) * share
+        unsure = off > 0.0
+        blind = bool(np.isinf(off).any())
+        off = np.where(np.isinf(off), 0.0, off)
+        freedom, skewness = np.inf, 0.0
+        if variance > 0:
+            # Of a sum of variances: Satterthwaite. That of s^2 is as of so many normal draws, by the kurtosis.
+            normal = 2.0 * sample.freedom / np.maximum(sample.kurtosis - 1.0, 2.0)
+            freedom = float(1.0 / ((variances / variance) ** 2 / normal).sum())
+            third = np.where(open_, np.abs(adds) ** 3 * np.abs(sample.third) / sample.sizes**2.0, 0.0)
+            skewness = float(third.sum()) / variance**1.5
+        ratio, low, high, reason = ratio_interval(
             within,
             between,
             variance=variance,
-            between_variance=float(between_variance),
+            between_variance=float(strata.between**2 @ of_pairs),
+            covariance=float((adds * strata.between) @ of_pairs),
             quantile=student_quantile(self.confidence, freedom),
             round_off=(within_off, round_off),
             source=of_gram(self.eps),
+            unseen=(float(np.abs(adds) @ off), float(np.abs(strata.between) @ off)),
         )
+        known = np.isfinite(ratio)
+        if known and (blind or skewness > SKEWED):
+            low, high, reason = 0.0, np.inf, FLAT if blind else FEW
+        elif known and ratio == 0.0 and high > 0.0:
+            reason = reason or NO_SPREAD
+        elif blind and reason == COINCIDE:
+            reason = FLAT
         estimate = NC1Estimate(
             ratio,
-            ratio - half,
-            ratio + half,
+            max(low, min(ratio, 0.0)),
+            high,
             within * self.unit,
             between * self.unit,
             self.confidence,
@@ -376,8 +535,26 @@ class _Sampler:
             rows=self.rows.read,
             reason=reason,
         )
-        known = np.isfinite(ratio)
-        return estimate, spread / abs(scale) if known else np.abs(strata.between) * sample.deviation
+        deviation = np.where(flat & ~unsure, 0.0, np.maximum(sample.deviation, self._suspected(sample)))
+        spread = np.abs(adds / scale if known else strata.between) * deviation
+        return _Found(estimate, spread, skewness, unsure)
+
+    def _suspected(self, sample: _Sample) -> Float[np.ndarray, " S"]:
+        """Return a deviation to allow for in each stratum, by what the others show of its classes.
+
+        A sample far from its class is far from the samples of all classes: where one stratum has drawn it, another may
+        have missed it. One at squared distance d moves distances in its class by d, and those v to another class by
+        d or, where that is more, by sqrt(v d).
+        """
+        first, second = self.strata.first, self.strata.second
+        square = np.divide(
+            sample.deviation**2, sample.mean, out=sample.deviation.copy(), where=sample.mean > 0
+        )
+        shown = np.where(first == second, sample.deviation, np.minimum(sample.deviation, square))
+        of_class = np.zeros(len(self.sizes))
+        np.maximum.at(of_class, first, shown)
+        np.maximum.at(of_class, second, shown)
+        return SUSPECTED * np.maximum(of_class[first], of_class[second])
 
 
 def _strata(sizes: Int[np.ndarray, " C"], weighting: Weighting) -> _Strata:

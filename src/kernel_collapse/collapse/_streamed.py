@@ -24,13 +24,14 @@ from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._dual import by_position, dual_of
 from kernel_collapse.collapse._estimate import Rows
 from kernel_collapse.collapse._from_gram import Sums, from_sums, training_moments
-from kernel_collapse.collapse._gram import Halves
+from kernel_collapse.collapse._gram import Halves, slack
 from kernel_collapse.collapse._moments import EPS, Moments, with_no_spread
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, from_moments
 from kernel_collapse.collapse._round_off import GIVEN, UNITS
 from kernel_collapse.collapse._threads import in_order
-from kernel_collapse.collapse._tiles import STRIP, Panel, Part, Prepared, Tiles, classes_of, pieces
+from kernel_collapse.collapse._tiles import STRIP, Doubt, Panel, Part, Prepared, Tiles, classes_of, pieces
 from kernel_collapse.kernels import Kernel
+from kernel_collapse.kernels._kernel import require_symmetric
 from kernel_collapse.kernels.named import KernelLike, OfBlocks, of_images, resolve, resolve_all
 
 __all__ = ["streamed_collapse", "streamed_nc1"]
@@ -40,6 +41,8 @@ __all__ = ["streamed_collapse", "streamed_nc1"]
 TILE = 256
 #: Units by which the sums over a tile err: each adds up as many products, before they are added exactly.
 TILE_SUM = 8.0
+#: Samples with which a user's kernel is tried before the tiles are made.
+FEW = 64
 #: Side of the square of tiles that an executor computes at a time: seconds of work, for which rows are sent once.
 SQUARE = 8192
 
@@ -98,7 +101,8 @@ def streamed_nc1(
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, the callable returns anything but a finite block, a `Kernel`
+        If shapes do not agree, values are not finite, the callable returns anything but a finite block, it or a
+        `Kernel` of your own is not symmetric or no inner product of features (\|K_ij\|^2 > K_ii K_jj), a `Kernel`
         comes with parameters beside its own, or both `workers` and `executor` are given.
 
     Examples
@@ -297,6 +301,8 @@ class _Stream:
         means = [_Compensated((n, classes)) for _ in self.tiles.kernels]
         scores = [_Compensated(self.alpha.shape) for _ in self.tiles.kernels]
         diagonals = [np.empty(n) for _ in self.tiles.kernels]
+        doubts = [Doubt() for _ in self.tiles.kernels]
+        self._require_kernels()
         side = self.tiles.side
         count = -(-n // side)
         done = 0
@@ -311,11 +317,14 @@ class _Stream:
                     means[k].add((rows, met), terms[:, :split])
                     scores[k].add((rows, slice(None)), terms[:, split:])
                 self.eps = max(self.eps, part.eps)
+                doubts[k] = doubts[k].or_worse(part.doubts[k])
                 if part.diagonal is not None:
                     diagonals[k][part.diagonal[0]] = part.diagonal[1][k]
             done += -(-(part.rows.stop - part.rows.start) // side)
             if progress is not None:
                 progress(done, count * (count + 1) // 2)
+        for doubt, diagonal in zip(doubts, diagonals, strict=True):
+            self._require_kernel(doubt, diagonal, self.order)
         back = np.empty(n, dtype=np.int64)
         back[self.order] = np.arange(n)
         return [
@@ -327,10 +336,26 @@ class _Stream:
             for k in range(len(self.tiles.kernels))
         ]
 
-    def _halves(
-        self, diagonal: Float[np.ndarray, " n"], means: Float[np.ndarray, "n C"], back: Int[np.ndarray, " n"]
-    ) -> Halves:
-        """Return the class averages of E from those of K, which errs by the round-off of a tile's sums more."""
+    def _require_kernels(self) -> None:
+        """Refuse what a user's code gives of a few samples, before any work, if that is no kernel."""
+        given = [kernel for kernel in self.tiles.kernels if kernel._given]
+        if not given:
+            return
+        rows = np.unique(np.linspace(0, len(self.order) - 1, FEW).astype(np.int64))  # of all classes
+        numbers = np.sort(self.order[rows])
+        codes = np.zeros(len(rows), dtype=np.int64)
+        panel = Panel(0, self.x[numbers], codes, np.empty((len(rows), 0)))
+        tiles = Tiles(tuple(given), len(rows))
+        # A copy: a matrix times its own transpose is symmetric, where tiles of other samples may not be.
+        part = tiles.part(panel, tiles.prepared(panel.x), panel._replace(x=panel.x.copy()))
+        self.eps = max(self.eps, part.eps)
+        for doubt, diagonal in zip(part.doubts, part.diagonal[1] if part.diagonal else (), strict=True):
+            self._require_kernel(doubt, diagonal, numbers)
+
+    def _require_kernel(
+        self, doubt: Doubt, diagonal: Float[np.ndarray, " m"], numbers: Int[np.ndarray, " m"]
+    ) -> None:
+        """Refuse what is not symmetric or passes Schwarz's inequality; `numbers` are those of the samples."""
         if diagonal.min() < 0.0:
             raise InputError(
                 "the diagonal of the kernel",
@@ -339,6 +364,22 @@ class _Stream:
                 "give a kernel of inner products of features",
                 verb="holds",
             )
+        largest = float(diagonal.max())
+        require_symmetric(doubt.asymmetry, largest, self.eps)
+        if doubt.excess > slack(self.eps) * largest:
+            i, j = (int(numbers[at]) for at in doubt.pair)
+            raise InputError(
+                "the kernel",
+                f"{doubt.value:.3g} for samples {i} and {j}",
+                f"at most sqrt(K_ii K_jj) = {doubt.bound:.3g} in size, as inner products are",
+                "give a kernel of inner products of features",
+                verb="gives",
+            )
+
+    def _halves(
+        self, diagonal: Float[np.ndarray, " n"], means: Float[np.ndarray, "n C"], back: Int[np.ndarray, " n"]
+    ) -> Halves:
+        """Return the class averages of E from those of K, which errs by the round-off of a tile's sums more."""
         squares = np.bincount(self.codes, weights=diagonal) / self.sizes
         halves = 0.5 * ((means - diagonal[:, None]) + (means - squares))
         return Halves(halves[back], 0.5 * UNITS * max(self.eps, TILE_SUM * EPS))

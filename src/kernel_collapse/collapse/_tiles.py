@@ -8,12 +8,17 @@ import numpy as np
 
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._shapes import Float, Int
+from kernel_collapse.collapse._gram import slack
 from kernel_collapse.kernels import Kernel
+from kernel_collapse.kernels._kernel import asymmetry
 
-__all__ = ["STRIP", "Panel", "Part", "Tiles", "classes_of", "pieces"]
+__all__ = ["STRIP", "Doubt", "Panel", "Part", "Tiles", "classes_of", "pieces"]
 
 #: What tiles need of each sample by itself, of each kernel that has computations of its own.
 Prepared = list[list[Any]]
+
+#: Rows of the blocks from which the squares of a user's kernel are taken.
+CHUNK = 32
 
 #: Row tiles that share what is read of a column tile.
 STRIP = 8
@@ -44,6 +49,21 @@ class Panel(NamedTuple):
         return np.hstack([self.codes[:, None] == np.arange(met.start, met.stop), self.alpha])
 
 
+class Doubt(NamedTuple):
+    """How far what a user's code gave is from a kernel: 0 where it is one."""
+
+    asymmetry: float = 0.0  # of blocks of samples with themselves
+    excess: float = 0.0  # of the size of an entry over sqrt(K_ii K_jj), the worst, which is:
+    value: float = 0.0
+    bound: float = 0.0
+    pair: tuple[int, int] = (0, 0)
+
+    def or_worse(self, other: Doubt) -> Doubt:
+        """Return the worse of each."""
+        worse = self if self.excess >= other.excess else other
+        return worse._replace(asymmetry=max(self.asymmetry, other.asymmetry))
+
+
 class Part(NamedTuple):
     """What some row tiles against one column tile add to the sums: to their rows, and by symmetry to the columns."""
 
@@ -57,6 +77,7 @@ class Part(NamedTuple):
     ]  # a kernel each: the classes met in the columns, then the dual weights
     to_columns: list[Float[np.ndarray, "s m"]]
     eps: float  # of the least precise block
+    doubts: list[Doubt]  # a kernel each
 
 
 class Tiles(NamedTuple):
@@ -66,8 +87,9 @@ class Tiles(NamedTuple):
     side: int
 
     def prepared(self, x: Float[np.ndarray, "r ..."]) -> Prepared:
-        """Return what tiles need of each sample by itself."""
-        return [self.kernels[kin[0]]._prepared(x) for kin in self._families()]
+        """Return what tiles need of each sample by itself; of a user's kernel what its values are checked with."""
+        firsts = [self.kernels[kin[0]] for kin in self._families()]
+        return [[_roots(kernel, x)] if kernel._given else kernel._prepared(x) for kernel in firsts]
 
     def square(self, rows: Panel, columns: Panel | None) -> list[Part]:
         """Return the parts of many row and column tiles, strip by strip; None stands for columns that are the rows."""
@@ -92,6 +114,8 @@ class Tiles(NamedTuple):
         to_rows = [np.empty((len(rows.x), right.shape[1])) for _ in self.kernels]
         to_columns = [np.zeros((len(columns.x), right_of_rows.shape[1])) for _ in self.kernels]
         diagonal, eps = None, 0.0
+        doubts = [Doubt() for _ in self.kernels]
+        given = {kin[0]: at for at, kin in enumerate(self._families()) if self.kernels[kin[0]]._given}
         for tile in pieces(rows.samples, self.side):
             here = slice(tile.start - rows.start, tile.stop - rows.start)
             of_rows = [[v[here] for v in found] for found in of_strip]
@@ -101,11 +125,18 @@ class Tiles(NamedTuple):
                 diagonal = columns.samples, [block.diagonal().copy() for block in blocks]
             for k, block in enumerate(blocks):
                 to_rows[k][here] = block @ right
+                if k in given:
+                    found = _doubt(block, of_rows[given[k]][0], of_columns[given[k]][0], eps)
+                    found = found._replace(
+                        pair=(tile.start + found.pair[0], columns.start + found.pair[1]),
+                        asymmetry=asymmetry(block) if tile.start == columns.start else 0.0,
+                    )
+                    doubts[k] = doubts[k].or_worse(found)
                 if tile.start != columns.start:
                     to_columns[k] += block.T @ right_of_rows[here]
         for terms, kernel in zip(to_rows, self.kernels, strict=True):
             kernel._require_finite(np.isfinite(terms).all())
-        return Part(rows.samples, columns.samples, diagonal, to_rows, to_columns, eps)
+        return Part(rows.samples, columns.samples, diagonal, to_rows, to_columns, eps, doubts)
 
     def _blocks(
         self,
@@ -135,6 +166,35 @@ class Tiles(NamedTuple):
             else:
                 kin.append(k)
         return families
+
+
+def _roots(kernel: Kernel, x: Float[np.ndarray, "r ..."]) -> Float[np.ndarray, " r"]:
+    """Return the square roots of the kernel of rows with themselves, from its blocks."""
+    rows = [x[part] for part in pieces(slice(0, len(x)), CHUNK)]
+    squares = [kernel._blocks([kernel], part, part.copy(), [], [])[0][0].diagonal() for part in rows]
+    return np.sqrt(np.maximum(np.concatenate(squares), 0.0))
+
+
+def _doubt(
+    block: Float[np.ndarray, "r s"],
+    rows: Float[np.ndarray, " r"],
+    columns: Float[np.ndarray, " s"],
+    eps: float,
+) -> Doubt:
+    """Return the entry that passes Schwarz's inequality by most, given the lengths of the features."""
+    most = rows * (1.0 + slack(eps))
+    if columns.min() > 0.0:  # the quick way, where nothing is wrong
+        cosines = block * (1.0 / columns)
+        if (cosines.max(axis=1) <= most).all() and (cosines.min(axis=1) >= -most).all():
+            return Doubt()
+    bounds = np.multiply.outer(most, columns)
+    excess = np.abs(block)
+    excess -= bounds
+    worst = int(excess.argmax())
+    i, j = divmod(worst, block.shape[1])
+    if not excess[i, j] > 0.0:
+        return Doubt()
+    return Doubt(0.0, float(excess[i, j]), float(block[i, j]), float(bounds[i, j]), (i, j))
 
 
 def classes_of(codes: Int[np.ndarray, " r"]) -> slice:

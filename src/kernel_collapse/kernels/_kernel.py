@@ -14,12 +14,14 @@ from kernel_collapse import _arrays, _memory, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 
-__all__ = ["Kernel", "described"]
+__all__ = ["Kernel", "asymmetry", "described", "require_symmetric"]
 
 #: Side of a tile: its few temporaries of 8 * TILE**2 bytes stay in the cache.
 TILE = 256
 #: Pairs whose values are taken from one block, where a kernel has no way of its own: most of the block is unused.
 CHUNK = 16
+#: Share of the largest k(x, x) by which k(x, y) and k(y, x) may differ, as entries of a Gram matrix may.
+ASYMMETRY = 1e-6
 #: Round-off of the numbers of float64.
 EPS = float(np.finfo(np.float64).eps)
 
@@ -111,7 +113,8 @@ class Kernel(ABC):
         Raises
         ------
         ValueError
-            If an input or the kernel of it is not finite, not two-dimensional, or the two do not fit one another.
+            If an input or the kernel of it is not finite, not two-dimensional, or the two do not fit one another; or
+            if a kernel of your own is not symmetric.
         """
         one = 3 if self._of_images else 1
         if y is not None and _validate.dimensions(x) == one and _validate.dimensions(y) == one:
@@ -125,6 +128,11 @@ class Kernel(ABC):
     def __deepcopy__(self, memo: dict[int, Any]) -> Kernel:
         _known_to_scikit_learn()
         return self  # it does not change; so a clone of an estimator has the same kernel
+
+    @property
+    def _given(self) -> bool:
+        """Whether the values are those of a user's own code, of which nobody knows whether it is a kernel."""
+        return not self._ours and type(self)._blocks is Kernel._blocks
 
     # -- what the library calls; what tiles have in common is computed once where a kernel can
 
@@ -254,19 +262,27 @@ def _tiled(
     )
     _memory.keep_freed()
     gram = np.empty((len(x), len(other)), dtype=x.dtype)
+    gap, largest, eps = 0.0, 0.0, 0.0
     for top in range(0, len(x), TILE):
         rows = slice(top, min(top + TILE, len(x)))
         for left in range(top if symmetric else 0, len(other), TILE):
             columns = slice(left, min(left + TILE, len(other)))
-            ((entries, _),) = kernel._blocks(
+            ((entries, of_block),) = kernel._blocks(
                 [kernel], x[rows], other[columns], [v[rows] for v in of_x], [v[columns] for v in of_other]
             )
             kernel._require_finite(np.isfinite(entries).all())
+            eps = max(eps, of_block)
             if symmetric and top == left:
+                if kernel._given:
+                    gap, largest = (
+                        max(gap, asymmetry(entries)),
+                        max(largest, np.abs(entries.diagonal()).max()),
+                    )
                 entries = np.triu(entries) + np.triu(entries, 1).T
             gram[rows, columns] = entries
             if symmetric and top != left:
                 gram[columns, rows] = entries.T
+    require_symmetric(gap, float(largest), eps)
     return gram
 
 
@@ -278,10 +294,33 @@ def _whole(kernel: Kernel, x: Float[Any, "n ..."], other: Float[Any, "m ..."] | 
         ((gram, _),) = kernel._blocks([kernel], x, other, of_x, kernel._prepared(other))
     else:
         ((gram, _),) = kernel._blocks([kernel], x, x, of_x, of_x, diagonal=True)
+        if kernel._given and not _arrays.traced(gram):
+            largest = _arrays.number(xp.max(xp.abs(xp.linalg.diagonal(gram))))
+            require_symmetric(asymmetry(gram), largest, _arrays.eps_of(gram))
         gram = xp.triu(gram) + xp.permute_dims(xp.triu(gram, k=1), (1, 0))
     if not _arrays.traced(gram):
         kernel._require_finite(xp.all(xp.isfinite(gram)))
     return gram
+
+
+def asymmetry(square: Float[Any, "r r"]) -> float:
+    """Return how far entries of a square block of a sample with itself are from their mirror images."""
+    xp = _arrays.namespace(square)
+    return _arrays.number(xp.max(square - xp.permute_dims(square, (1, 0))))
+
+
+def require_symmetric(gap: float, largest: float, eps: float) -> None:
+    """Refuse a user's kernel whose values differ by `gap` when its arguments change places.
+
+    `largest` is that of the kernel of samples with themselves, and `eps` that of the precision of its values.
+    """
+    if gap > max(ASYMMETRY, 16.0 * eps) * largest:
+        raise InputError(
+            "the kernel",
+            f"not symmetric (k(x, y) and k(y, x) differ by up to {gap:.3g}, k(x, x) reaches {largest:.3g})",
+            "k(x, y) = k(y, x)",
+            "it is the inner product of the features of x and y",
+        )
 
 
 def _row(sample: Any) -> Any:
