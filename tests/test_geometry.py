@@ -178,6 +178,21 @@ def test_squares_of_any_scale_neither_overflow_nor_vanish(name):
         assert numbers(a, b) == pytest.approx(one, rel=1e-9, abs=1e-12, nan_ok=True), (a, b)
 
 
+@pytest.mark.parametrize("scale", [1e-80, 1e-140, 1e-150, 1e-156, 1e-160, 1e-200, 1e150, 1e160, 1e200])
+def test_a_row_of_another_scale_has_its_angles_or_none(scale):
+    features, labels, weights, _, _ = problem(5)
+    expected = kc.collapse_from_features(features, labels, classifier=weights)
+    found = kc.collapse_from_features(
+        features, labels, classifier=weights * np.array([1.0, scale, 1.0, 1.0])[:, None]
+    )
+    for name in ("gnc3", "unc3_cosine", "nc2_classifier_angles", "nc2_classifier_maximal_angle"):
+        value = getattr(found, name)
+        if 1e-150 <= scale <= 1e150 or not np.isnan(value):
+            assert value == pytest.approx(getattr(expected, name), rel=1e-9), name
+        else:
+            assert "a row of the classifier is 0, or nothing beside the others" in found.reason
+
+
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=15)
 def test_what_moves_with_the_features(seed):

@@ -82,6 +82,8 @@ def measured_duality(
     distance, cosine = _measured_nc3(plain.cross, cross_error, square, square_error, products, errors)
     centred = _measured_nc3(*classifier[:4], products, errors)
     of_rows = plain.unit * plain.row_sizes[:, None] * plain.row_sizes[None, :]
+    # The square of a row that is tiny beside the others has fewer digits, or none.
+    of_rows = of_rows + float(xp.finfo(of_rows.dtype).smallest_normal)
     nc2_of_rows = measured_nc2(plain.gram, of_rows)
     nan = xp.zeros_like(square) + float("nan")
     return {

@@ -145,7 +145,9 @@ def _why_undefined(metrics: dict[str, Measured], traces: Traces, seen: Seen) -> 
             f"the classifier sees no difference between class means: there is no {' and '.join(align)}"
         )
     if "nc2_classifier_norms" in undefined:
-        found.append("a row of the classifier is 0: it has no angles, and no gnc3")
+        found.append(
+            "a row of the classifier is 0, or nothing beside the others: it has no angles, and no gnc3"
+        )
     if seen.classifier.outputs is None:
         found.append(NO_BIAS)
     return found
