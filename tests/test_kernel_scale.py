@@ -336,3 +336,17 @@ def test_whoever_raises_on_underflow_gets_the_same_solution(activation):
         known = call()
         with np.errstate(all="raise"):
             np.testing.assert_array_equal(call(), known)
+
+
+@pytest.mark.parametrize("kernel", [kc.kernels.NNGP, kc.kernels.NTK])
+def test_a_deep_rfm_has_no_scale_of_its_kernel_or_refuses_it(kernel):
+    data = kc.data.gaussian_classes(20, 3)
+    known = kc.deep_rfm(data.x, data.targets, kernel=kernel("relu"), depth=1).nc1
+    found = kc.deep_rfm(data.x, data.targets, kernel=kernel("relu", weight_variance=1e-60), depth=1).nc1
+    np.testing.assert_allclose(found, known, rtol=1e-6)
+    for weight_variance in (1e-160, 1e160):
+        bad = kernel("relu", weight_variance=weight_variance)
+        with pytest.raises(kc.InputError, match="have lost digits"):
+            kc.deep_rfm(data.x, data.targets, kernel=bad, depth=1)
+        with pytest.raises(kc.InputError, match="have lost digits"):
+            kc.rfm.kernel_agop(data.x, data.targets, kernel=bad, ridge=1e-3)

@@ -15,6 +15,7 @@ __all__ = [
     "least",
     "require_features",
     "require_own",
+    "require_products",
     "require_resolved",
     "require_scales",
     "require_squares",
@@ -88,9 +89,8 @@ def require_scales(
     expected = (x != 0.0).any(axis=1)
     smallest = least(q)
     for layer in range(1, depth + 1):
-        products = determinants and activation is not None and activation.needs_determinant
-        _require_between(
-            q, expected, smallest**0.5 if products else smallest, f"variance of a sample in layer {layer}"
+        require_products(
+            q, expected, activation if determinants else None, f"variance of a sample in layer {layer}"
         )
         if activation is None:
             return
@@ -99,6 +99,14 @@ def require_scales(
             kappa, expected & (q > 0.0), smallest, f"kernel of a sample with itself in layer {layer}"
         )
         expected, q = kappa > 0.0, weight_variance * kappa
+
+
+def require_products(
+    q: Float[np.ndarray, "*n"], expected: Any, activation: Activation | None, what: str
+) -> None:
+    """Refuse variances that have lost digits, or products of two have, where the activation's dual is made of these."""
+    products = activation is not None and activation.needs_determinant
+    _require_between(q, expected, least(q) ** (0.5 if products else 1.0), what)
 
 
 def _require_between(values: Float[np.ndarray, " n"], expected: Any, smallest: float, what: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernel_collapse import _arrays
+from kernel_collapse._resolved import require_products, require_resolved
 from kernel_collapse.kernels._layers import WideNetwork
 
 __all__ = ["Moments", "through"]
@@ -41,6 +42,9 @@ def through(kernel: WideNetwork, q1: Any, q2: Any, c: Any) -> Iterator[tuple[Mom
     for _ in range(kernel.depth):
         below = features.into(scale, bias)
         v1, v2, v12 = below[:3]
+        for variance, before in ((v1, features.variance), (v2, features.other)):
+            if isinstance(variance, np.ndarray):
+                require_products(variance, (before > 0) | (bias > 0), phi, "variance of a sample")
         in_c = phi.kappa_c(v1, v2, v12)
         zero, other = (_arrays.namespace(v).zeros_like(v) for v in (v1, v2))
         own = 2.0 * phi.kappa_q(v1, v1, v1, zero) + phi.kappa_c(v1, v1, v1, zero)
@@ -52,4 +56,6 @@ def through(kernel: WideNetwork, q1: Any, q2: Any, c: Any) -> Iterator[tuple[Mom
             in_c * below.covariance_c,
             own * below.variance_q,
         )
+        if isinstance(features.variance, np.ndarray):
+            require_resolved(features.variance, v1 > 0, "kernel of a sample with itself")
         yield below, features

@@ -104,6 +104,7 @@ def _layer(
         return _nothing(problem, below, Status.SINGULAR, "the gradients are not finite in float64", found)
     values, reasons = _collapses(kernels, problem.labels, problem.eps)
     error = error * (1.0 + _passed_on(found)) + _round_off(values, found, eps, problem)
+    error = error if np.isfinite(error) else np.inf  # a bound that is no number bounds nothing
     condition = max(fit.condition for fit in found.fits)
     status, reason = _judged(values, reasons, error, condition, problem.eps)
     if error > GIVEN:
