@@ -463,7 +463,8 @@ class _Sampler:
     ) -> None:
         """Refuse what passes Schwarz's inequality or, in the first pairs, is not symmetric."""
         share, largest = slack(self.eps), float(np.abs(squares).max())
-        bounds = np.sqrt(np.maximum(squares[left], 0.0) * np.maximum(squares[right], 0.0))
+        roots = np.sqrt(np.maximum(squares, 0.0))
+        bounds = roots[left] * roots[right]
         excess = np.abs(values) - bounds * (1.0 + share)
         if squares.min() < -share * largest or excess.max() > share * largest:
             raise InputError(
