@@ -417,3 +417,14 @@ def linear_posterior(prior, y, width, sa2, s2):
     density = np.exp(np.array(logs) - max(logs)) * s
     assert max(density[0], density[-1]) < 1e-12
     return np.einsum("i,ijk->jk", density / density.sum(), np.array(kernels))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_kernel_of_samples_that_are_nearly_collinear_is_one(seed):
+    """Where the rest of the spread within a class is a thousandth, errors of particles are more than what is left."""
+    data = kc.data.gaussian(n=64, dim=4, separation=64.0, std=0.5, seed=seed)
+    field = kc.networks.solve_mean_field(data, width=100, noise_variance=1e-2)
+    assert field.status == "converged"
+    lengths = np.sqrt(field.gram.diagonal())
+    assert (np.abs(field.gram) <= np.outer(lengths, lengths) * (1 + 1e-9)).all()
+    assert kc.nc1(field.gram, data.labels).ratio == field.ratio

@@ -15,7 +15,7 @@ from kernel_collapse.runs.trials import GaussianClasses, Trial
 
 LAW = GaussianClasses(n=20, dim=3)
 #: For the kernels of images.
-IMAGES = laws.SPECIFICATIONS["shapes"](n=20, dim=9)
+IMAGES = laws.SPECIFICATIONS["shapes"](n=20, dim=64)
 
 
 def trial(kernel, seed=0):

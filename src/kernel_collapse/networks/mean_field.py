@@ -250,7 +250,7 @@ def solve_mean_field(
     most = _validate.count(particles, "particles", least=POPULATIONS * FEWEST)
     _fits(problem, most)
     goal = Goal(
-        lambda gram: nc1(gram, dataset.labels, weighting=weighting).ratio,
+        lambda gram: nc1(_within_lengths(gram), dataset.labels, weighting=weighting).ratio,
         accuracy=_validate.positive(accuracy, "accuracy"),
         particles=most,
         iterations=_validate.count(max_iterations, "max_iterations"),
@@ -328,11 +328,30 @@ def _unsolved(problem: Problem, span: Span) -> MeanField:
     )
 
 
+#: An entry may pass what lengths allow by this share, which is round-off.
+ROUND_OFF = 1e-9
+
+
+def _within_lengths(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Return the kernel with no entry above what the lengths of its samples allow.
+
+    What the particles miss of a Gaussian is known and added, so that the kernel is exact there; elsewhere it is right
+    in mean alone, and of samples that are nearly collinear entries may pass their bound by a part of the error.
+    """
+    lengths = np.sqrt(np.maximum(gram.diagonal(), 0.0))
+    bound = np.outer(lengths, lengths)
+    if (np.abs(gram) <= bound * (1.0 + ROUND_OFF)).all():
+        return gram
+    found = np.clip(gram, -bound, bound)
+    np.fill_diagonal(found, gram.diagonal())
+    return found
+
+
 def _solution(problem: Problem, run: Run, span: Span, rng: np.random.Generator) -> MeanField:
     state = run.state
     u = run.particles[0].u[systematic(state.weights[0], SAMPLE, rng)]
     layers = tuple(
-        MeanFieldLayer(gram, errors.gram_error, errors.ratio, errors.ratio_error, ess)
+        MeanFieldLayer(_within_lengths(gram), errors.gram_error, errors.ratio, errors.ratio_error, ess)
         for gram, errors, ess in zip(state.grams, run.errors, state.effective, strict=True)
     )
     last = layers[-1]
