@@ -29,8 +29,7 @@ __all__ = ["ADAPTIVE", "EXPERIMENTS", "PUBLISHED", "certificates", "panels", "tr
 ADAPTIVE, PUBLISHED = AdaptiveNC1(), AdaptiveNC1(label_term="published")
 DATA, NNGP = KernelNC1(kernel="data"), KernelNC1(kernel="nngp", activation="erf")
 ONE, BOTH = (ADAPTIVE,), (ADAPTIVE, PUBLISHED)
-#: Grids, the adaptive kernels on each, and repeats. Solves on D2 take several times as long as on D1; with 2048
-#: samples seeds differ less, and five decide what ten did.
+#: Grids, the adaptive kernels on each, and repeats. Solves on D2 take several times as long as on D1.
 GRIDS: dict[str, dict[Preset, tuple[tuple[tuple[Grid, tuple[AdaptiveNC1, ...]], ...], int]]] = {
     "balanced": {
         "quick": (
@@ -48,7 +47,7 @@ GRIDS: dict[str, dict[Preset, tuple[tuple[tuple[Grid, tuple[AdaptiveNC1, ...]], 
     },
     "imbalanced": {
         "quick": (((Grid((256,), eighths=EIGHTHS), BOTH),), 5),
-        "paper": (((Grid((2048,), eighths=EIGHTHS), BOTH),), 5),
+        "paper": (((Grid((2048,), eighths=EIGHTHS), BOTH),), 10),
     },
 }
 
