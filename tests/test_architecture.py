@@ -16,6 +16,11 @@ ALLOWANCE = {
     ("kernel_collapse.cli.trials", "kernel_collapse.runs._snapshot"): "a run is to say whether it changed",
     ("kernel_collapse.runs.tables", "kernel_collapse.data._load"): "a table is to know its file",
     ("kernel_collapse.measure", "kernel_collapse.data._labels"): "a data set is to align another with itself",
+    ("kernel_collapse.measure", "kernel_collapse.collapse._from_gram"): "reasons name classes as the data do",
+    (
+        "kernel_collapse.readout",
+        "kernel_collapse.collapse._from_features",
+    ): "reasons name classes as the data do",
     ("kernel_collapse.measure", "kernel_collapse.data._names"): "a data set is to align another with itself",
     ("kernel_collapse.theory._moments", "kernel_collapse.collapse._moments"): "both have moments of classes",
     ("kernel_collapse.theory._moments", "kernel_collapse.collapse._nc1"): "both have moments of classes",

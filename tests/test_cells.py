@@ -1,6 +1,8 @@
 """A cell is a trial without its seed: tables, figures and comparisons neither merge two cells nor split one."""
 
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -12,7 +14,7 @@ from rich.table import Table
 import kernel_collapse as kc
 from kernel_collapse import _text, measure
 from kernel_collapse._files import atomic_write
-from kernel_collapse.cli import _tables
+from kernel_collapse.cli import tables
 from kernel_collapse.compare import compare
 from kernel_collapse.report import overview
 from kernel_collapse.runs import sweep_file
@@ -201,9 +203,9 @@ def test_no_number_of_a_table_is_cut(width):
     for i in range(9):
         table.add_column(f"column {i}", justify="right", no_wrap=True)
     table.add_row("trained network, weight decay", *values)
-    _tables.print_whole(console, table)
+    tables.print_whole(console, table)
     columns = [(f"relu adaptive {i}", [v]) for i, v in enumerate(values)]
-    _tables.print_side_by_side(console, "Others", ["NC2 maximal angle"], columns)
+    tables.print_side_by_side(console, "Others", ["NC2 maximal angle"], columns)
     out = console.export_text()
     assert console.width == width
     assert all(out.count(value) == 2 for value in values)
@@ -248,6 +250,22 @@ def test_two_writers_of_a_file_do_not_meet(tmp_path):
     thread.join()
     assert path.read_text() == "A" * 5
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_what_a_killed_writer_leaves_is_removed(tmp_path):
+    program = (
+        "import os, pathlib\n"
+        "from kernel_collapse._files import atomic_write\n"
+        "with atomic_write(pathlib.Path('page.html')) as part:\n"
+        "    part.write_text('half')\n"
+        "    os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".part"
+    with atomic_write(tmp_path / "other.csv") as part:
+        part.write_text("whole")
+    assert [file.name for file in tmp_path.iterdir()] == ["other.csv"]
 
 
 def test_rows_of_another_version_are_not_forgotten(tmp_path):

@@ -219,6 +219,8 @@ def eps_of(value: Any) -> float:
     if isinstance(value, Rounded):
         return value.eps
     if is_foreign(value):
+        if not namespace(value).isdtype(value.dtype, "real floating"):
+            return double
         eps = float(namespace(value).finfo(value.dtype).eps)
         return eps if eps > double or traced(value) or not _is_single(read(value)) else single
     array = value if isinstance(value, np.ndarray) else np.asarray(value)

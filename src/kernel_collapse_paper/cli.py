@@ -9,8 +9,8 @@ import typer
 
 from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich
-from kernel_collapse.cli._tables import print_whole
 from kernel_collapse.cli.additions import Additions, Page
+from kernel_collapse.cli.tables import print_whole
 from kernel_collapse.cli.trials import (
     GRACE,
     Dask,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kernel_collapse._text import for_rich
 from kernel_collapse.cli._app import say
-from kernel_collapse.cli._tables import print_whole
+from kernel_collapse.cli.tables import print_whole
 
 if TYPE_CHECKING:
     from kernel_collapse.compare import Comparison

@@ -15,7 +15,7 @@ from kernel_collapse._streams import require_printed
 from kernel_collapse._text import for_rich, named
 from kernel_collapse.cli._app import say
 from kernel_collapse.cli._steps import Steps
-from kernel_collapse.cli._tables import print_side_by_side, print_whole
+from kernel_collapse.cli.tables import print_side_by_side, print_whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from kernel_collapse._streams import require_printed
 from kernel_collapse._text import duration, for_file, for_rich, visible
 from kernel_collapse.cli._app import say
 from kernel_collapse.cli._progress import Forecast, about_on
-from kernel_collapse.cli._tables import print_whole
+from kernel_collapse.cli.tables import print_whole
 from kernel_collapse.cli.trials import (
     GRACE,
     Dask,

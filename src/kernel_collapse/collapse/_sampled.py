@@ -37,6 +37,7 @@ import numpy as np
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Bool, Float, Int
+from kernel_collapse._symmetry import require_symmetric
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
 from kernel_collapse.collapse._gram import slack
@@ -44,7 +45,6 @@ from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._nc1 import Weighting, class_weights
 from kernel_collapse.collapse._round_off import COINCIDE, UNITS, of_gram
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.kernels._kernel import require_symmetric
 from kernel_collapse.kernels.named import KernelLike, OfPairs, resolve
 
 __all__ = ["sampled_nc1"]

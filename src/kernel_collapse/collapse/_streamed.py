@@ -19,6 +19,7 @@ from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._shapes import Float, Int
+from kernel_collapse._symmetry import require_symmetric
 from kernel_collapse.activations import ActivationLike
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._dual import by_position, dual_of
@@ -31,7 +32,6 @@ from kernel_collapse.collapse._round_off import GIVEN, UNITS
 from kernel_collapse.collapse._threads import in_order
 from kernel_collapse.collapse._tiles import STRIP, Doubt, Panel, Part, Prepared, Tiles, classes_of, pieces
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.kernels._kernel import require_symmetric
 from kernel_collapse.kernels.named import KernelLike, OfBlocks, of_images, resolve, resolve_all
 
 __all__ = ["streamed_collapse", "streamed_nc1"]

@@ -8,9 +8,9 @@ import numpy as np
 
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._shapes import Float, Int
+from kernel_collapse._symmetry import asymmetry
 from kernel_collapse.collapse._gram import slack
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.kernels._kernel import asymmetry
 
 __all__ = ["STRIP", "Doubt", "Panel", "Part", "Tiles", "classes_of", "pieces"]
 

@@ -13,6 +13,7 @@ import numpy as np
 from kernel_collapse import _arrays, _memory, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
+from kernel_collapse._symmetry import asymmetry, require_symmetric
 
 __all__ = ["Kernel", "asymmetry", "described", "require_symmetric"]
 
@@ -20,8 +21,6 @@ __all__ = ["Kernel", "asymmetry", "described", "require_symmetric"]
 TILE = 256
 #: Pairs whose values are taken from one block, where a kernel has no way of its own: most of the block is unused.
 CHUNK = 16
-#: Share of the largest k(x, x) by which k(x, y) and k(y, x) may differ, as entries of a Gram matrix may.
-ASYMMETRY = 1e-6
 #: Round-off of the numbers of float64.
 EPS = float(np.finfo(np.float64).eps)
 
@@ -301,26 +300,6 @@ def _whole(kernel: Kernel, x: Float[Any, "n ..."], other: Float[Any, "m ..."] | 
     if not _arrays.traced(gram):
         kernel._require_finite(xp.all(xp.isfinite(gram)))
     return gram
-
-
-def asymmetry(square: Float[Any, "r r"]) -> float:
-    """Return how far entries of a square block of a sample with itself are from their mirror images."""
-    xp = _arrays.namespace(square)
-    return _arrays.number(xp.max(square - xp.permute_dims(square, (1, 0))))
-
-
-def require_symmetric(gap: float, largest: float, eps: float) -> None:
-    """Refuse a user's kernel whose values differ by `gap` when its arguments change places.
-
-    `largest` is that of the kernel of samples with themselves, and `eps` that of the precision of its values.
-    """
-    if gap > max(ASYMMETRY, 16.0 * eps) * largest:
-        raise InputError(
-            "the kernel",
-            f"not symmetric (k(x, y) and k(y, x) differ by up to {gap:.3g}, k(x, x) reaches {largest:.3g})",
-            "k(x, y) = k(y, x)",
-            "it is the inner product of the features of x and y",
-        )
 
 
 def _row(sample: Any) -> Any:
