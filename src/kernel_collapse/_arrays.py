@@ -225,7 +225,7 @@ def eps_of(value: Any) -> float:
         return eps if eps > double or traced(value) or not _is_single(read(value)) else single
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     eps = max((_spacing(dtype) for dtype in (array.dtype, *_precisions(value, array))), default=double)
-    if eps > double or not array.ndim or array.dtype.kind not in "fO":
+    if eps > double or not array.ndim or array.dtype.kind not in ("f", "O"):
         return eps
     if array.dtype == object:
         try:
