@@ -7,6 +7,7 @@ workers are asked before any work. Every task asks again, because workers can jo
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -246,7 +247,7 @@ def connect(scheduler: str | None = None, *, local: int | None = None) -> Iterat
         scheduler = address(scheduler)
     certificates = ["cryptography"] if scheduler is None else []
     _extras.require("cluster", "work on a cluster", "dask", "distributed", "cloudpickle", *certificates)
-    with event_loop() as loop, _closed_quietly(loop) as stack:
+    with event_loop() as loop, quiet(logging.WARNING), _closed_quietly(loop) as stack:
         if scheduler is None:
             client = wait_for(loop, _open.start(stack, processes))
         else:

@@ -64,11 +64,14 @@ def wait_for(
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Drop what dask and its libraries log, while we close what may be broken and say so in a sentence of our own."""
+def quiet(below: int = logging.CRITICAL + 1) -> Iterator[None]:
+    """Drop what dask and its libraries log, while we close what may be broken and say so in a sentence of our own.
+
+    With a level only what is below it is dropped: the end of a connection is news to dask, and told by us.
+    """
 
     def drop(record: logging.LogRecord) -> bool:
-        return False
+        return record.levelno >= below
 
     names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in NOISY]
     loggers = [logging.getLogger(name) for name in names]
