@@ -188,17 +188,16 @@ def opened(address, security, most=5, **options):
     A client that could not connect closes itself when it is collected. If that happens while the next one starts, both
     wait for one another for ever: so what is left is collected before, and nothing in between.
     """
-    for attempt in range(most):
-        gc.collect()
-        gc.disable()
-        try:
-            return Client(address, security=security, set_as_default=False, **options)
-        except AssertionError:
-            if attempt == most - 1:
-                raise
-        finally:
-            gc.enable()
-    raise AssertionError("not reached")
+    gc.collect()
+    gc.disable()
+    try:
+        return Client(address, security=security, set_as_default=False, **options)
+    except AssertionError:
+        if most == 1:
+            raise
+    finally:
+        gc.enable()
+    return opened(address, security, most - 1, **options)
 
 
 def test_a_cluster_of_ours_serves_nobody_without_its_certificate(two):

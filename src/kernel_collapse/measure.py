@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -83,17 +84,10 @@ GEOMETRY_OF = {
 METRICS = (*METRICS_OF, *GEOMETRY_OF)
 #: The metrics of some samples under one kernel, and the reason why some of them are not a number.
 Row = dict[str, Any]
-#: What is of one kernel alone, with the defaults: whoever gives another value means that kernel.
-_OWN: dict[str, dict[str, Any]] = {
-    "adaptive": {"width": 500.0, "readout_variance": 1 / 128, "noise_variance": 1e-6},
-    "deep-rfm": {
-        "fitted": "laplace",
-        "bandwidth": 2.0,
-        "ridge": 0.0,
-        "fits": 1,
-        "base": None,
-        "base_depth": 1,
-    },
+#: Options of `specify` that are of one kernel alone: whoever gives another value than the default means that kernel.
+_OWN = {
+    "adaptive": ("width", "readout_variance", "noise_variance"),
+    "deep-rfm": ("fitted", "bandwidth", "ridge", "fits", "base", "base_depth"),
 }
 
 __all__ = ["FEATURES", "METHODS", "METRICS", "choose_method", "cost", "measure", "remarks", "specify"]
@@ -213,9 +207,10 @@ def specify(
 
 def _refuse_options_of_others(kernels: Sequence[str], given: dict[str, Any]) -> None:
     """Refuse options of a kernel that is not asked for, which would do nothing."""
-    for kernel, options in _OWN.items():
-        for name, default in options.items():
-            if kernel not in kernels and given[name] != default:
+    options = inspect.signature(specify).parameters
+    for kernel, names in _OWN.items():
+        for name in names:
+            if kernel not in kernels and given[name] != options[name].default:
                 raise InputError(
                     name,
                     f"{given[name]!r} without {'a deep RFM' if kernel == 'deep-rfm' else 'an adaptive kernel'}",

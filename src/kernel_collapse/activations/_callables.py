@@ -87,7 +87,7 @@ def expand(
         )
     label = name or str(getattr(function, "__name__", repr(function)))
     _check(function, label)
-    return Expanded(function, label, orders=orders, tail=tail, kinks=points)
+    return Expanded(function, label, orders=orders, tail=tail, kinks=points, may_change=True)
 
 
 def _check(function: Callable[[Any], Any], name: str) -> None:

@@ -86,6 +86,7 @@ class Expanded(Activation):
         tail: float | None = None,
         kinks: Sequence[float] | None = None,
         wide: Mixture | None = None,
+        may_change: bool = False,
     ) -> None:
         self.name = name
         self._function = function
@@ -93,7 +94,8 @@ class Expanded(Activation):
         #: Another way to the dual, where the expansion would take too many orders.
         self._wide = wide
         self.most_orders = MAX_ORDERS if wide is None else ENOUGH_ORDERS
-        self._values_at_probes = values_at_probes(function)
+        #: Of a function of the user's, whose parameters may change.
+        self._values_at_probes = values_at_probes(function) if may_change else None
         self._remember()
         #: P, what is taken out of phi and put back in closed form.
         self._bent = Piecewise(_kinks.find(self._values, kinks))
@@ -119,7 +121,8 @@ class Expanded(Activation):
 
     def require_unchanged(self) -> None:
         """Refuse a function that has other values than when it was expanded: a parameter of it was changed."""
-        require_unchanged(self._function, self._values_at_probes, self.name)
+        if self._values_at_probes is not None:
+            require_unchanged(self._function, self._values_at_probes, self.name)
 
     def _ends_soon(self) -> bool:
         """Tell whether no more is left of a function with kinks than a polynomial: its moments are exact then."""
