@@ -55,6 +55,7 @@ PARTS = {
     "kernel_collapse/_arrays.py": "networks",  # of those who give JAX arrays
     "kernel_collapse/_results.py": "tables",
     "kernel_collapse/_specification.py": "cli",
+    "kernel_collapse/_specify.py": "cli",
     "kernel_collapse/_text.py": "cli",
     "kernel_collapse/cli": "cli",
     "kernel_collapse/cluster": "cluster",

@@ -4,7 +4,7 @@ import pytest
 import kernel_collapse as kc
 import problems
 from conftest import types_unchecked
-from kernel_collapse.collapse import _sampled
+from kernel_collapse.collapse import _pair_sampler
 
 KERNELS = {"nngp": kc.nngp, "ntk": kc.ntk}
 OBJECTS = {"nngp": kc.kernels.NNGP, "ntk": kc.kernels.NTK}
@@ -37,8 +37,8 @@ def test_pairs_are_entries_of_the_gram_matrix(kernel, activation, depth, bias_va
 @pytest.mark.parametrize("size", [2, 3, 6, 7])
 def test_pairs_are_numbered_without_a_gap(size):
     codes = np.repeat([0, 1], [size, 3])
-    rows, rng = _sampled.Rows(np.ones((size + 3, 1)), size + 3), np.random.default_rng(0)
-    sampler = _sampled._Sampler(rows, codes, kc.kernels.Linear(), "paper", 0.95, rng)
+    rows, rng = _pair_sampler.Rows(np.ones((size + 3, 1)), size + 3), np.random.default_rng(0)
+    sampler = _pair_sampler.PairSampler(rows, codes, kc.kernels.Linear(), "paper", 0.95, rng)
     for s, (first, second) in enumerate(zip(sampler.strata.first, sampler.strata.second, strict=True)):
         total = sampler.strata.totals[s]
         i, j = sampler._pairs(np.full(total, s), np.arange(total))
@@ -247,7 +247,7 @@ def test_only_the_rows_drawn_are_read():
 def test_blocks_do_not_matter(monkeypatch):
     x, labels = small((150, 150))
     every = kc.sampled_nc1(x, labels, pairs=10**6)
-    monkeypatch.setattr(_sampled, "BLOCK", 4000)
+    monkeypatch.setattr(_pair_sampler, "BLOCK", 4000)
     assert kc.sampled_nc1(x, labels, pairs=10**6).ratio == pytest.approx(every.ratio, rel=1e-12)
 
 

@@ -12,7 +12,6 @@ from kernel_collapse._grams import made, samples_of
 from kernel_collapse._input_error import InputError
 from kernel_collapse._methods import FEATURES, METHODS, Measurement, choose_method, cost, needed
 from kernel_collapse._names import NAMES
-from kernel_collapse._remarks import remarks
 from kernel_collapse._shapes import Int
 from kernel_collapse._specify import specify
 from kernel_collapse.collapse import (
@@ -28,6 +27,7 @@ from kernel_collapse.collapse._from_gram import held_out_of_gram
 from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import codes_like
 from kernel_collapse.data._names import aligned
+from kernel_collapse.data.remarks import remarks
 from kernel_collapse.kernels import Kernel
 from kernel_collapse.readout import Readout, of_features
 from kernel_collapse.runs.deep_rfm import DeepRFMNC1
