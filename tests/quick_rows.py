@@ -16,7 +16,7 @@ from kernel_collapse.runs.store import Store
 from kernel_collapse_paper.experiments import REGISTRY
 
 #: What the last bits of a result depend on, besides the code.
-MACHINE = ("Python", "numpy", "scipy", "BLAS", "Processor")
+MACHINE = ("Python", "numpy", "scipy", "jaxlib", "BLAS", "Processor", "Vector instructions")
 FILE = Path(__file__).parent / "data" / "quick_rows.jsonl.xz"
 
 

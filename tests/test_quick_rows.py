@@ -28,7 +28,7 @@ ROUND_OFF = {"adaptive": 1e-5, "network": 1e-2, "conv-network": 1e-2, "conv-netw
 def same_machine():
     environment, _ = quick_rows.kept()
     here = report.environment()
-    return all(environment[name] == here[name] for name in quick_rows.MACHINE)
+    return all(environment.get(name) == here.get(name) for name in quick_rows.MACHINE)
 
 
 def exactly(results):
