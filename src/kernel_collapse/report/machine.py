@@ -49,8 +49,13 @@ def _vector_instructions() -> str:
 
 
 def _processor() -> str:
+    """Return the name of the processor, with the numbers that tell generations of one name apart."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = said.get("model name", "unknown")
+    if "cpu family" in said and "model" in said:
+        name += f" (family {said['cpu family']}, model {said['model']})"
+    return name
