@@ -21,7 +21,9 @@ def lay_out(figure: Figure) -> None:
     import matplotlib as mpl
 
     with style():
-        figure.figure.get_layout_engine().execute(figure.figure)
+        engine = figure.figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure.figure)
         figure.figure.set_layout_engine("none")
         figure.figure.set_dpi(mpl.rcParams["savefig.dpi"])
 
