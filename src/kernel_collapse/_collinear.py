@@ -6,18 +6,36 @@ from layer to layer by its square root, q1^{1/2} q2^{1/2} sin t, which is a numb
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from kernel_collapse._shapes import Bool, Float, Int
 from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation, determinant
 
-__all__ = ["NearPairs", "equal_rows", "nearly_collinear", "next_root", "sine", "sines_of", "unit"]
+__all__ = [
+    "NearPairs",
+    "equal_rows",
+    "matters",
+    "nearly_collinear",
+    "nearly_smooth",
+    "next_root",
+    "sine",
+    "sines_of",
+    "unit",
+]
 
 #: Pairs with det below this share of q1 q2 take the determinant from the rows: above it, the subtraction
 #: q1 q2 - c^2 keeps at least half of the digits.
 NEARLY_COLLINEAR = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 3e-4}
+#: The dual of a smooth activation depends on a number like 1 + r^2 (q1 + q2) + r^4 det, r its rate. Pairs of which
+#: that is below this share of r^4 q1 q2 take the determinant from the rows: above it, what the subtraction rounds away
+#: is less than a hundred units of round-off of that number.
+SMOOTH = 2.0**-6
 
+#: Pairs a row from which on they are compared row by row.
+MANY = 16
 #: Numbers held at once, while rows are compared.
 CHUNK = 256**2
 
@@ -53,11 +71,12 @@ class NearPairs:
         q: Float[np.ndarray, " r"],
         q_other: Float[np.ndarray, " s"],
         bias: float,
+        activation: Activation,
     ) -> None:
-        (v1, v2, c), _ = in_units(q[:, None], q_other[None, :], gram)
+        (v1, v2, c), scales = in_units(q[:, None], q_other[None, :], gram)
         #: Of the first layer, until it is asked for.
         self._first: Float[np.ndarray, "r s"] | None = determinant(v1, v2, c)
-        self.index = nearly_collinear(v1, v2, self._first)
+        self.index = nearly_collinear(v1, v2, self._first, activation, scales)
         i, j = self.index
         self.root = np.zeros(len(i), dtype=x.dtype)
         if len(i):  # few tiles but those on the diagonal have any
@@ -93,10 +112,42 @@ class NearPairs:
         self.root = next_root(self.root, *moments, activation, weight_variance, bias_variance)
 
 
-def nearly_collinear(q1: Array, q2: Array, det: Array) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Return the pairs whose determinant `det` the subtraction does not give."""
+def matters(activation: Activation, q: Array, q_other: Array, smooth: float = SMOOTH) -> bool:
+    """Tell whether the dual of some pair of these variances may take more of a determinant than a subtraction gives."""
+    if activation.needs_determinant:
+        return True
+    with np.errstate(divide="ignore", over="ignore"):
+        inverses = (1.0 / (activation.rate**2 * np.max(of, initial=0.0)) for of in (q, q_other))
+        return bool(sum(inverses) < smooth)
+
+
+def nearly_collinear(
+    q1: Array,
+    q2: Array,
+    det: Array,
+    activation: Activation,
+    scales: tuple[Array, Array] | None = None,
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the pairs whose determinant `det` the subtraction does not give; `scales` are units of the variances."""
+    if not activation.needs_determinant:
+        return _where(nearly_smooth(q1, q2, det, activation, scales))
     share = NEARLY_COLLINEAR.get(det.dtype, NEARLY_COLLINEAR[np.dtype(np.float64)])
     return _where(det < (share * q1) * q2)
+
+
+def nearly_smooth(
+    q1: Array,
+    q2: Array,
+    det: Array,
+    activation: Activation,
+    scales: tuple[Array, Array] | None = None,
+    smooth: float = SMOOTH,
+) -> Bool[np.ndarray, ...]:
+    """Tell of which pairs a smooth activation takes more of the determinant than the subtraction gives."""
+    s, t = (1.0, 1.0) if scales is None else scales
+    with np.errstate(divide="ignore", over="ignore"):
+        one, other = (1.0 / ((activation.rate * scale) ** 2 * q) for q, scale in ((q1, s), (q2, t)))
+        return det < q1 * q2 * (smooth - (one + other + one * other))
 
 
 def _where(mask: Bool[np.ndarray, "r s"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
@@ -112,9 +163,15 @@ def sines_of(
     b: Float[np.ndarray, "s e"],
     index: tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]],
 ) -> Float[np.ndarray, " m"]:
-    """Return the sines of the angles of these pairs of unit vectors."""
+    """Return the sines of the angles of these pairs of unit vectors, of which the rows ascend."""
     i, j = index
     sines = np.empty(len(i), dtype=a.dtype)
+    if len(i) > MANY * len(a):  # row by row, so that most of b is read where it is
+        ends = np.searchsorted(i, np.arange(len(a) + 1))
+        for row, (start, stop) in enumerate(pairwise(ends)):
+            others = b if stop - start == len(b) else b[j[start:stop]]
+            sines[start:stop] = sine(a[row], others)
+        return sines
     chunk = max(1, CHUNK // a.shape[1])
     for start in range(0, len(i), chunk):
         part = slice(start, start + chunk)
@@ -166,8 +223,8 @@ def unit(x: Float[np.ndarray, "n d"], bias: float) -> Float[np.ndarray, "n e"]:
     return x
 
 
-def sine(a: Float[np.ndarray, "m e"], b: Float[np.ndarray, "m e"]) -> Float[np.ndarray, " m"]:
-    """Return the sine of the angle between unit vectors, |a - b| |a + b| / 2 (Kahan).
+def sine(a: Float[np.ndarray, "... e"], b: Float[np.ndarray, "m e"]) -> Float[np.ndarray, " m"]:
+    """Return the sine of the angle between unit vectors, |a - b| |a + b| / 2 (Kahan); `a` may be one for all.
 
     It is exact for duplicates and keeps its digits however small the angle.
     """

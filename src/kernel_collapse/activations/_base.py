@@ -67,6 +67,9 @@ class Activation(ABC):
     #: Whether the dual has a square-root singularity at perfect correlation, so that the kernels should take
     #: the determinant of nearly collinear pairs from the rows themselves.
     needs_determinant: bool = False
+    #: phi bends at arguments of the size 1/rate. Of variances far beyond its square the dual of nearly collinear pairs
+    #: depends on their determinant, singular or not; 0 where it never does, as of polynomials.
+    rate: float = 1.0
     #: Whether phi has a jump: then d kappa / d c grows without bound towards perfect correlation.
     jumps: bool = False
     #: p where phi(s x) = s^p phi(x) for every s > 0, else None: then the dual is the same at every scale.

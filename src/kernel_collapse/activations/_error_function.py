@@ -84,6 +84,7 @@ class ScaledErf(Activation):
         self.shift = _validate.finite(shift, "shift of scaled_erf")
         self.name = called("scaled_erf", self.a, self.b, self.shift)
         self._erf = Erf()
+        self.rate = abs(self.b)
 
     def _scaled(self, q1: Array, q2: Array, c: Array, det: Array | None) -> tuple[Array, ...]:
         square = self.b**2

@@ -30,6 +30,7 @@ class Sin(Activation):
         self.shift = _validate.finite(shift, f"shift of {self._base}")
         self.name = called(self._base, self.a, self.b, self.shift)
         self._odd, self._even = float(np.cos(self.shift) ** 2), float(np.sin(self.shift) ** 2)
+        self.rate = abs(self.b)
 
     def __call__(self, x: Array) -> Array:
         """Return a sin(b x + shift)."""
@@ -97,6 +98,7 @@ class RBF(Activation):
         if self.gamma <= 0:
             raise InputError.of("gamma of rbf", gamma, "more than zero")
         self.name = called("rbf", self.gamma)
+        self.rate = float(np.sqrt(2.0 * self.gamma))
 
     def __call__(self, x: Array) -> Array:
         """Return sqrt(2) sin(sqrt(2 gamma) x + pi/4)."""
@@ -136,6 +138,8 @@ class Exp(Activation):
     The moment generating function of u + v; see Daniely, Frostig and Singer (2016), "Toward deeper understanding of
     neural networks".
     """
+
+    rate = 0.0
 
     def __init__(self, a: float = 1.0, b: float = 1.0) -> None:
         self.a, self.b = _validate.finite(a, "a of exp"), _validate.finite(b, "b of exp")
@@ -181,6 +185,7 @@ class Gaussian(Activation):
                 "exp(b x^2) grows too fast for a Gaussian expectation otherwise",
             )
         self.name = called("gaussian", self.a, self.b)
+        self.rate = float(np.sqrt(-self.b))
 
     def __call__(self, x: Array) -> Array:
         """Return a exp(b x^2)."""

@@ -256,6 +256,7 @@ class RectifiedMonomial(Activation):
     """
 
     kinks = (0.0,)
+    rate = 0.0
 
     def __init__(self, p: float = 2.0) -> None:
         self.p = degree(p, "p of rectified_monomial", least=1)

@@ -18,6 +18,7 @@ class Identity(Activation):
     r"""phi(x) = x, so that kappa = c: a linear network."""
 
     name = "identity"
+    rate = 0.0
     homogeneity = 1
 
     def __call__(self, x: Array) -> Array:
@@ -55,6 +56,8 @@ class Polynomial(Activation):
     and, as E[phi^{(m)}] of a derivative is a later A, kappa_c = sum_k A_{k+1} A_{k+1} c^k / k! and
     kappa_q = 1/2 sum_k A_{k+2}(q1) A_k(q2) c^k / k!.
     """
+
+    rate = 0.0
 
     def __init__(self, *coefficients: float) -> None:
         given = coefficients or (0.0, 1.0, 0.5)

@@ -254,7 +254,7 @@ class FreeEnergy:
             np.copyto(covariances, kappa_c)
         kappa_q = np.empty_like(kappa_c) if self.activation.kappa_q_ratio(q) is None else None
         few = w.shape[1] <= LAGRANGE_DIMENSIONS  # of deeper layers w is n x n
-        units = None if few or not self.activation.needs_determinant else _collinear.unit(w, 0.0)
+        units = None if few or not _collinear.matters(self.activation, q, q) else _collinear.unit(w, 0.0)
         for rows, columns in upper_tiles(len(w)):
             c, q1, q2 = kappa_c[rows, columns], q[rows, None], q[None, columns]
             if rows == columns:
@@ -263,7 +263,7 @@ class FreeEnergy:
             if (
                 units is not None
             ):  # of the diagonal and of duplicates it is 0, which a subtraction seldom leaves
-                near = _collinear.nearly_collinear(q1, q2, det)
+                near = _collinear.nearly_collinear(q1, q2, det, self.activation)
                 sines = _collinear.sines_of(units[rows], units[columns], near)
                 det[near] = q1[near[0], 0] * q2[0, near[1]] * sines**2
             if kappa_q is not None:

@@ -13,13 +13,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernel_collapse import activations
+from kernel_collapse import _collinear, activations
 from kernel_collapse._input_error import InputError
 from kernel_collapse._resolved import require_features
 from kernel_collapse._units import SAFE_POWERS
 from kernel_collapse.kernels._image_arrays import equal_positions, inputs, mean, pooled, summed
 from kernel_collapse.kernels._image_layers import Window
-from kernel_collapse.kernels._image_near import AfterPool, Hidden, Near, OfPatches, Where, nearly_collinear
+from kernel_collapse.kernels._image_near import (
+    SMOOTH,
+    AfterPool,
+    Hidden,
+    Near,
+    OfPatches,
+    Where,
+    nearly_collinear,
+)
 from kernel_collapse.kernels._image_plan import Plan, Stage
 from kernel_collapse.kernels._image_whole import Variances
 
@@ -138,12 +146,21 @@ class _Rows:
         self._around: np.ndarray | None = None
         self.q: Any = None
         self._spread: Any = None
+        #: Whether determinants of patches matter to a smooth activation.
+        self._of_smooth = False
 
     def know(self, q: np.ndarray, q_other: np.ndarray, prints: np.ndarray, prints_other: np.ndarray) -> None:
         """Take the variances and the prints of the images of both sides."""
         self.q = q, q_other
         pairs = np.broadcast_shapes(q.shape[2:], q_other.shape[2:])
         self._spread = [_spread(of, pairs, self.stage.full) for of in (q, q_other, prints, prints_other)]
+        phi = self.stage.phi
+        self._of_smooth = (
+            phi is not None
+            and not phi.needs_determinant
+            and isinstance(self.near, OfPatches)
+            and _collinear.matters(phi, q, q_other, SMOOTH)
+        )
 
     def run(self, keep: bool, slot: int) -> tuple[np.ndarray, Any, Any]:
         """Return K and T after the stage, and the G and determinants of its activation if they are to be kept.
@@ -248,14 +265,18 @@ class _Rows:
         np.multiply(g, g, out=det)
         np.subtract(product, det, out=det)
         assert self.stage.phi is not None
-        at = np.unravel_index(nearly_collinear(product, det, self.stage.phi), det.shape)
+        places = nearly_collinear(product, det, self.stage.phi)
+        if self._of_smooth:
+            smooth = _collinear.nearly_smooth(q1, q2, det, self.stage.phi, smooth=SMOOTH)
+            places = np.union1d(places, np.flatnonzero(smooth))
+        at = np.unravel_index(places, det.shape)
         if len(at[0]):
             one, other = (np.broadcast_to(side, det.shape)[at] for side in self._of_row(k, *self._spread[2:]))
             same = one == other
             here = tuple(i[same] for i in at)
             g[here], det[here] = np.broadcast_to(q1, g.shape)[here], 0.0
             here = tuple(i[~same] for i in at)
-            if self.stage.phi.needs_determinant and len(here[0]):
+            if (self._of_smooth or self.stage.phi.needs_determinant) and len(here[0]):
                 det[here] = self._looked_at(k, here, g, q1, q2)
             elif len(here[0]):
                 det[here] = np.maximum(det[here], 0.0)

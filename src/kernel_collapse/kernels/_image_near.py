@@ -25,7 +25,7 @@ from kernel_collapse import _collinear, activations
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.kernels._image_plan import Windows
 
-__all__ = ["AfterPool", "Hidden", "Near", "OfPatches", "Where", "nearly_collinear"]
+__all__ = ["SMOOTH", "AfterPool", "Hidden", "Near", "OfPatches", "Where", "nearly_collinear"]
 
 #: Of an activation that jumps the angle of the next layer is the root of this one: more pairs are looked at.
 JUMPS = 1e4
@@ -53,6 +53,11 @@ class Near(ABC):
     @abstractmethod
     def determinants(self, where: Where, q1: Any, q2: Any, c: Any) -> Float[np.ndarray, " m"]:
         """Return q1 q2 - c^2."""
+
+
+#: As `_collinear.SMOOTH`, of patches, of which many are nearly collinear: those of variances above two million are
+#: looked at, and below it no more than six of the digits are lost.
+SMOOTH = 2.0**-20
 
 
 def nearly_collinear(

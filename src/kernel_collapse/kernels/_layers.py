@@ -159,8 +159,10 @@ class WideNetwork(Wide):
         gram = _weighed(x @ xp.permute_dims(other, (1, 0)), weight_variance / x.shape[1], bias_variance)
         near = itself = equal = None
         if isinstance(x, np.ndarray):
-            if activation.needs_determinant:
-                near = _collinear.NearPairs(x, other, gram, q[0], q_other[0], self.bias(x.shape[1]))
+            if _collinear.matters(activation, q[0], q_other[0]):
+                near = _collinear.NearPairs(
+                    x, other, gram, q[0], q_other[0], self.bias(x.shape[1]), activation
+                )
             if self.depth > 1:
                 equal = _collinear.equal_rows(x, other, gram, q[0], q_other[0])
         elif diagonal:
@@ -195,7 +197,7 @@ class WideNetwork(Wide):
         root = itself = None
         if isinstance(left, np.ndarray):
             c = np.einsum("ij,ij->i", left, right) * (weight_variance / left.shape[1]) + bias_variance
-            if activation.needs_determinant:
+            if _collinear.matters(activation, q[0], q_other[0]):
                 bias = self.bias(left.shape[1])
                 angle = _collinear.sine(_collinear.unit(left, bias), _collinear.unit(right, bias))
                 root = np.sqrt(q[0]) * np.sqrt(q_other[0]) * angle
