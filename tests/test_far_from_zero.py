@@ -91,3 +91,21 @@ def test_the_adaptive_kernel_of_large_numbers(rng):
 def test_what_bends_nowhere_looks_at_no_pair():
     for name in ("identity", "polynomial", "hermite", "exp"):
         assert kc.activations.get(name).rate == 0.0
+
+
+@pytest.mark.parametrize("bias_variance", [0.0, 0.5])
+@pytest.mark.parametrize("name", ["erf", "sin", "relu", "gelu", "tanh"])
+def test_other_libraries(name, bias_variance, rng):
+    """Blocks, pairs and the diagonal, about as precise as NumPy's, and as symmetric."""
+    torch = pytest.importorskip("torch")
+    for size in (1.0, 1e2, 1e4, 1e6):
+        x, _ = shifted(rng, size)
+        for kind in (kc.kernels.NNGP, kc.kernels.NTK):
+            kernel = kind(name, bias_variance=bias_variance)
+            ours, theirs = kernel(x), kernel(torch.from_numpy(x)).numpy()
+            pairs = kernel.pairs(torch.from_numpy(x[:-1]), torch.from_numpy(x[1:])).numpy()
+            scale = np.sqrt(np.multiply.outer(ours.diagonal(), ours.diagonal()))
+            allowed = 1e-11 + 200.0 * EPS * size
+            assert (np.abs(theirs - ours) / scale).max() <= allowed, size
+            assert (np.abs(pairs - np.diagonal(ours, 1)) / np.diagonal(scale, 1)).max() <= allowed, size
+            assert (theirs == theirs.T).all()

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from kernel_collapse import _arrays
 from kernel_collapse._shapes import Bool, Float, Int
 from kernel_collapse._units import Array, in_units
 from kernel_collapse.activations import Activation, determinant
@@ -21,6 +22,7 @@ __all__ = [
     "nearly_collinear",
     "nearly_smooth",
     "next_root",
+    "of_differences",
     "sine",
     "sines_of",
     "unit",
@@ -119,6 +121,35 @@ def matters(activation: Activation, q: Array, q_other: Array, smooth: float = SM
     with np.errstate(divide="ignore", over="ignore"):
         inverses = (1.0 / (activation.rate**2 * np.max(of, initial=0.0)) for of in (q, q_other))
         return bool(sum(inverses) < smooth)
+
+
+def of_differences(x: Array, other: Array, bias: float, *, pairs: bool = False) -> Array:
+    """Return |x|^2 |y|^2 - (x'y)^2 of rows of arrays of any library, `bias` beside each; `pairs` meets row by row.
+
+    With m = (x + y)/2 and e = x - y it is |m|^2 |e|^2 - (m'e)^2, where 2 m'e = |x|^2 - |y|^2. Both are taken from the
+    rows about their mean, so that what is rounded away is in proportion to the spread of the rows and not to how far
+    they are from 0. What is no more than that is 0.
+    """
+    xp = _arrays.namespace(x)
+    middle = (xp.sum(x, axis=0) + xp.sum(other, axis=0)) / float(x.shape[0] + other.shape[0])
+    u, w = x - middle, other - middle
+    spread, half, square = (
+        [xp.sum(about * about, axis=1) for about in (u, w)],
+        [xp.sum(about * (0.5 * about + middle), axis=1) for about in (u, w)],
+        [xp.sum(of * of, axis=1) + bias**2 for of in (x, other)],
+    )
+    if pairs:
+        inner, about_inner = xp.sum(x * other, axis=1), xp.sum(u * w, axis=1)
+        ends = [(of[0], of[1]) for of in (spread, half, square)]
+    else:
+        inner, about_inner = (a @ xp.permute_dims(b, (1, 0)) for a, b in ((x, other), (u, w)))
+        ends = [(of[0][:, None], of[1][None, :]) for of in (spread, half, square)]
+    both = ends[0][0] + ends[0][1]
+    size = 0.25 * (ends[2][0] + ends[2][1] + 2.0 * (inner + bias**2))
+    along = ends[1][0] - ends[1][1]
+    det = size * (both - 2.0 * about_inner) - along * along
+    none = det <= 16.0 * float(xp.finfo(det.dtype).eps) * size * both
+    return xp.where(none, xp.zeros_like(det), det)
 
 
 def nearly_collinear(

@@ -157,7 +157,7 @@ class WideNetwork(Wide):
         activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
         xp = _arrays.namespace(x)
         gram = _weighed(x @ xp.permute_dims(other, (1, 0)), weight_variance / x.shape[1], bias_variance)
-        near = itself = equal = None
+        near = itself = equal = first = None
         if isinstance(x, np.ndarray):
             if _collinear.matters(activation, q[0], q_other[0]):
                 near = _collinear.NearPairs(
@@ -165,8 +165,10 @@ class WideNetwork(Wide):
                 )
             if self.depth > 1:
                 equal = _collinear.equal_rows(x, other, gram, q[0], q_other[0])
-        elif diagonal:
-            itself = xp.eye(x.shape[0], dtype=xp.bool, device=array_api_compat.device(x))
+        else:
+            if diagonal:
+                itself = xp.eye(x.shape[0], dtype=xp.bool, device=array_api_compat.device(x))
+            first = self._from_differences(x, other)
         theta = gram
         for layer in range(self.depth):
             q1, q2 = q[layer][:, None], q_other[layer][None, :]
@@ -176,7 +178,8 @@ class WideNetwork(Wide):
                 gram[equal] = q[layer][equal[0]]
             elif itself is not None:
                 gram = xp.where(itself, q1, gram)
-            kappa, slopes = _dual(activation, (q1, q2, gram), tangent, near, itself)
+            kappa, slopes = _dual(activation, (q1, q2, gram), tangent, near, itself, first=first)
+            first = None
             if tangent:
                 theta = _weighed(_added(theta * slopes, kappa), weight_variance, bias_variance)
             if layer == self.depth - 1:
@@ -186,6 +189,13 @@ class WideNetwork(Wide):
             gram = weight_variance * kappa + bias_variance
         raise AssertionError("depth is at least 1")
 
+    def _from_differences(self, x: Any, other: Any, *, pairs: bool = False) -> Any:
+        """Return the determinants of the first layer for arrays of other libraries, if the dual depends on them."""
+        if not self.phi.needs_determinant and self.phi.rate == 0.0:
+            return None
+        of_rows = _collinear.of_differences(x, other, self.bias(x.shape[1]), pairs=pairs)
+        return (self.weight_variance / x.shape[1]) ** 2 * of_rows
+
     def _of_pairs(self, left: Float[Any, "m d"], right: Float[Any, "m d"]) -> tuple[Float[Any, " m"], Any]:
         """Return Q^L of each row of `left` with the same row of `right`, and T^{L+1} if that is wanted."""
         activation, weight_variance, bias_variance = self.phi, self.weight_variance, self.bias_variance
@@ -194,7 +204,7 @@ class WideNetwork(Wide):
         for side in (q, q_other):
             self._require_own(side[-1])
         equal = xp.all(left == right, axis=1)  # of a sample with itself, as in a tile
-        root = itself = None
+        root = itself = first = None
         if isinstance(left, np.ndarray):
             c = np.einsum("ij,ij->i", left, right) * (weight_variance / left.shape[1]) + bias_variance
             if _collinear.matters(activation, q[0], q_other[0]):
@@ -204,11 +214,15 @@ class WideNetwork(Wide):
         else:
             c = xp.sum(left * right, axis=1) * (weight_variance / left.shape[1]) + bias_variance
             itself = equal
+            first = self._from_differences(left, right, pairs=True)
         theta = c
         for layer in range(self.depth):
             q1, q2 = q[layer], q_other[layer]
             c = xp.where(equal, q1, c)
-            kappa, slopes = _dual(activation, (q1, q2, c), self._tangent, root=root, itself=itself)
+            kappa, slopes = _dual(
+                activation, (q1, q2, c), self._tangent, root=root, itself=itself, first=first
+            )
+            first = None
             if self._tangent:
                 theta = weight_variance * (theta * slopes + kappa) + bias_variance
             if root is not None and layer < self.depth - 1:
@@ -243,6 +257,7 @@ def _dual(
     near: _collinear.NearPairs | None = None,
     itself: Any = None,
     root: Any = None,
+    first: Any = None,
 ) -> tuple[Any, Any]:
     """Return kappa, and the slopes if `tangent`, with the determinant as well as it is known.
 
@@ -260,6 +275,9 @@ def _dual(
         else:
             if near is not None:
                 det = near.determinant(q1, q2, c, scales)
+            elif first is not None and scales is None:
+                xp = _arrays.namespace(first)
+                det = first if itself is None else xp.where(itself, xp.zeros_like(first), first)
             else:
                 det = activations.determinant(q1, q2, c)
                 if _arrays.is_foreign(det):
