@@ -658,3 +658,51 @@ def test_an_expanded_activation_can_be_pickled():
     for activation in (kc.activations.get("tanh"), kc.activations.expand(np.arctan)):
         again = pickle.loads(pickle.dumps(activation))
         np.testing.assert_array_equal(kc.nngp(x, activation=again), kc.nngp(x, activation=activation))
+
+
+# -- functions with narrow parts
+
+
+NARROW = {
+    "bump": lambda u, width: 1.0 * (np.abs(u - 0.7) < width),
+    "spike on a line": lambda u, width: u + 50.0 * (np.abs(u - 0.7) < width),
+    "triangle": lambda u, width: np.maximum(0.0, 1.0 - np.abs(u - 0.7) / width),
+    "triangle on a ramp": lambda u, width: (
+        np.maximum(u, 0.0) + np.maximum(0.0, 1.0 - np.abs(u - 0.7) / width)
+    ),
+    "peak": lambda u, width: np.exp(-0.5 * ((u - 0.7) / width) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize("width", [0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4])
+def test_no_narrow_part_is_missed(name, width):
+    """It is in the second moment, or the function is refused: by kernels as by expectations without data."""
+
+    def phi(u):
+        return NARROW[name](u, width)
+
+    z = np.linspace(-9.0, 9.0, 2_000_001)
+    truth = float(np.sum(phi(z) ** 2 * np.exp(-0.5 * z * z)) * (z[1] - z[0]) / np.sqrt(2.0 * np.pi))
+    try:
+        found = float(kc.nngp(np.ones((1, 1)), activation=phi)[0, 0])
+    except ValueError as error:
+        assert "of its mass" in str(error)  # noqa: PT017 -- either will do
+    else:
+        assert found == pytest.approx(truth, rel=2e-4)
+    mixture = kc.theory.gaussian_mixture(1, class_means=(-1.0, 1.0), class_stds=0.1)
+    if width < 0.01 and name != "peak":
+        with pytest.raises(ValueError, match="parts too narrow"):
+            kc.theory.expected_nc1(mixture, activation=phi, accuracy=1e-3)
+
+
+def test_kinks_that_are_named_may_be_close_to_one_another():
+    def phi(u):
+        return NARROW["triangle on a ramp"](u, 0.01)
+
+    known = activations.expand(phi, kinks=(0.0, 0.69, 0.7, 0.71))
+    assert known.kinks == (0.0, 0.69, 0.7, 0.71)
+    assert float(kc.nngp(np.ones((1, 1)), activation=known)[0, 0]) == pytest.approx(0.5064531512108, rel=1e-7)
+    step = activations.expand(lambda u: NARROW["bump"](u, 1e-3), kinks=(0.699, 0.701))
+    share = float(special.ndtr(0.701) - special.ndtr(0.699))
+    assert float(kc.nngp(np.ones((1, 1)), activation=step)[0, 0]) == pytest.approx(share, rel=1e-7)

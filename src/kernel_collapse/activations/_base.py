@@ -118,6 +118,9 @@ class Activation(ABC):
     def require_unchanged(self) -> None:  # noqa: B027 -- not abstract: a named function stays what it is
         """Refuse a function of the user's that has other values than when the activation was made of it."""
 
+    def require_seen(self, q: float) -> None:  # noqa: B027 -- not abstract: named functions are known
+        """Refuse a function of the user's that has parts which a rule of nodes misses at that variance."""
+
     def derivative(self) -> tuple[float, Activation] | None:
         """Return phi', but for a constant, as a multiple of an activation; None where the dual of that is not known.
 

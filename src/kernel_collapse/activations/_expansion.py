@@ -46,6 +46,7 @@ from kernel_collapse.activations._orders import (
     orders_for,
     rounded,
     rounded_correlation,
+    unseen_by,
 )
 from kernel_collapse.activations._piecewise import Piecewise
 
@@ -96,6 +97,7 @@ class Expanded(Activation):
         self.most_orders = MAX_ORDERS if wide is None else ENOUGH_ORDERS
         #: Of a function of the user's, whose parameters may change.
         self._values_at_probes = values_at_probes(function) if may_change else None
+        self.of_the_user = may_change
         self._remember()
         #: P, what is taken out of phi and put back in closed form.
         self._bent = Piecewise(_kinks.find(self._values, kinks))
@@ -123,6 +125,22 @@ class Expanded(Activation):
         """Refuse a function that has other values than when it was expanded: a parameter of it was changed."""
         if self._values_at_probes is not None:
             require_unchanged(self._function, self._values_at_probes, self.name)
+
+    def require_seen(self, q: float) -> None:
+        """Refuse a function that a rule of some thousand nodes takes for another one."""
+        if not self.of_the_user:
+            return
+        at = np.array([q])
+        share = float(unseen_by(self, at, MAX_ORDERS)[0])
+        if share > max(self.tail, KINKED_TAIL):
+            raise InputError(
+                f"the activation {self.name}",
+                f"parts too narrow to be integrated at a variance of {q:.3g}: {share:.1e} of its second moment is "
+                "between the nodes",
+                "a function that is smooth on the scale of a hundredth, or between its kinks",
+                "name the kinks (activations.expand)",
+                verb="has",
+            )
 
     def _ends_soon(self) -> bool:
         """Tell whether no more is left of a function with kinks than a polynomial: its moments are exact then."""

@@ -40,33 +40,38 @@ class Kink(NamedTuple):
 
 def find(function: Function, where: Iterable[float] | None = None) -> tuple[Kink, ...]:
     """Return the kinks of a function, at the points named or wherever on [-40, 40] they are."""
-    points = _places(function) if where is None else where
-    kinks = [_at_its_place(function, float(point)) for point in points]
+    points = sorted({float(point) for point in (_places(function) if where is None else where)})
+    # The points of a side keep off the next kink.
+    rooms = np.diff([-np.inf, *points, np.inf])
+    kinks = [
+        _at_its_place(function, point, min(NEAR, float(min(rooms[i : i + 2])) / (POINTS + 1)))
+        for i, point in enumerate(points)
+    ]
     return tuple(kink for kink in kinks if any(kink.jumps))
 
 
-def _at_its_place(function: Function, point: float) -> Kink:
+def _at_its_place(function: Function, point: float, near: float) -> Kink:
     """Return the kink at a point, or next to it where the two sides meet: an error of the place looks like a jump."""
-    kink = _jumps_at(function, point)
+    kink = _jumps_at(function, point, near)
     for _ in range(2):
         jump, of_slope = kink.jumps[:2]
-        if not 0.0 < abs(jump) < 1e-3 * NEAR * abs(of_slope):
+        if not 0.0 < abs(jump) < 1e-3 * near * abs(of_slope):
             break
-        kink = _jumps_at(function, kink.at - jump / of_slope)
+        kink = _jumps_at(function, kink.at - jump / of_slope, near)
     return kink
 
 
-def _jumps_at(function: Function, at: float) -> Kink:
-    """Return the jumps at a point, from polynomials through points to either side of it."""
-    left, right = (_beside(function, at, sign) for sign in (-1.0, 1.0))
+def _jumps_at(function: Function, at: float, near: float) -> Kink:
+    """Return the jumps at a point, from polynomials through points to either side of it, `near` apart."""
+    left, right = (_beside(function, at, sign, near) for sign in (-1.0, 1.0))
     size = 1.0 + max(abs(left(at)), abs(right(at)))
     # A root or a pole is no polynomial on either side: it has no jumps to be taken out.
     for side, sign in ((left, -1.0), (right, 1.0)):
-        nearer = at + sign * NEAR / 3.0
+        nearer = at + sign * near / 3.0
         if abs(side(nearer) - function(np.array([nearer]))[0]) > 1e-9 * size:
             return Kink(at, (0.0,) * DERIVATIVES)
-    # The round-off of a derivative of order p is that of the values over NEAR^p.
-    floors = (1e-10 * size, 1e-8 * size, 1e-5 * size, 1e-2 * size, 0.3 * size)
+    # The round-off of a derivative of order p is that of the values over near^p.
+    floors = [floor * size * (NEAR / near) ** p for p, floor in enumerate((1e-10, 1e-8, 1e-5, 1e-2, 0.3))]
     found = [
         (right.deriv(p)(at) - left.deriv(p)(at)) if p else right(at) - left(at) for p in range(DERIVATIVES)
     ]
@@ -81,8 +86,8 @@ def _jump(found: float, floor: float) -> float:
     return plain if abs(plain - found) <= 1e-3 * floor else found
 
 
-def _beside(function: Function, at: float, sign: float) -> Polynomial:
-    points = at + sign * NEAR * np.arange(1, POINTS + 1)
+def _beside(function: Function, at: float, sign: float, near: float = NEAR) -> Polynomial:
+    points = at + sign * near * np.arange(1, POINTS + 1)
     return Polynomial.fit(points, function(points), POINTS - 1)
 
 

@@ -165,6 +165,7 @@ def expected_nc1(
     seed = _validate.seed(seed)
     sizes = sizes_of(mixture, class_sizes, class_shares)
     problem = problem_of(mixture, network, sizes.share)
+    network.activation.require_seen(_largest_variance(problem))
     count = _quadrature.directions(problem)
     if method == "quadrature" and (count is None or count > 2):
         raise _why_not(mixture, network)
@@ -211,6 +212,12 @@ def _run(
         points=points,
         reason=reason,
     )
+
+
+def _largest_variance(problem: Problem) -> float:
+    """Return the mean variance of a pre-activation of a sample, of the class in which it is largest."""
+    squares = (problem.means**2).sum(axis=1) + problem.traces
+    return float(problem.scale * squares.max() + problem.network.bias_variance)
 
 
 def network_of(
