@@ -1,4 +1,4 @@
-"""A user who has nothing but README and a table of their own, in one folder: each test goes on where the last ended."""
+"""A user who has nothing but README and a table of their own, in one folder: each step goes on where the last ended."""
 
 import re
 import shlex
@@ -39,7 +39,7 @@ def readme(start):
     return shlex.split(next(line for line in lines if line.startswith(f"kernel-collapse {start}")))[1:]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def folder(tmp_path_factory):
     """A fresh folder with a table in it."""
     folder = tmp_path_factory.mktemp("newcomer")
@@ -74,7 +74,7 @@ def stored(folder):
     return Run(folder / "runs" / "sweep").frame().set_index("key")[["seconds", "nc1_paper"]]
 
 
-def test_measure(folder):
+def measures_a_table(folder):
     done = run_cli(*readme("measure my_table.csv"), cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "my_table: 178 samples, 13 features, 3 classes" in done.stdout
@@ -83,7 +83,7 @@ def test_measure(folder):
     assert {path.name for path in folder.iterdir()} == {"my_table.csv"}
 
 
-def test_a_sweep_from_init_to_report(folder):
+def runs_a_sweep(folder):
     """init, edit, dry, run, Ctrl-C, run again, results, report."""
     done = run_cli(*readme("init"), cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -119,7 +119,7 @@ def test_a_sweep_from_init_to_report(folder):
     pd.testing.assert_frame_equal(stored(folder).loc[before.index], before, check_exact=True)
 
 
-def test_the_run_was_as_good_as_one_without_interruption(folder):
+def runs_it_without_interruption(folder):
     done = run_cli("run", "sweep.toml", "--workers", 1, "--out", "undisturbed", cwd=folder)
     assert done.returncode == 0, done.stderr
     frame = kc.results(folder / "runs" / "sweep")
@@ -136,7 +136,7 @@ def test_the_run_was_as_good_as_one_without_interruption(folder):
     assert row["nc1_paper"].item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_results_and_report(folder):
+def reads_results_and_report(folder):
     frame = kc.results(folder / "runs" / "sweep")
     done = run_cli(*readme("results runs/sweep"), cwd=folder)
     assert done.stdout == f"Wrote {TRIALS} rows of {len(frame.columns)} columns to sweep.parquet.\n"
@@ -150,3 +150,9 @@ def test_results_and_report(folder):
     assert needed == ["figures/nc1.svg"]
     figures = folder / "runs" / "sweep" / "figures"
     assert {p.name for p in figures.iterdir()} == {"nc1.pdf", "nc1.png", "nc1.svg"}
+
+
+def test_from_a_table_to_a_report(folder):
+    """One test, for its steps need one another wherever they run."""
+    for step in (measures_a_table, runs_a_sweep, runs_it_without_interruption, reads_results_and_report):
+        step(folder)
