@@ -205,9 +205,14 @@ def numbers(value: Any, what: str, *, rounded: bool = False) -> Any:
 
 
 def _refuse_entries(what: str, kind: str) -> NoReturn:
-    raise InputError(
-        what, f"entries of type {kind}", "real numbers", "encode or drop what is not", verb="has"
-    )
+    raise InputError(what, f"entries of type {kind}", "real numbers", _encoding(what), verb="has")
+
+
+def _encoding(what: str) -> str:
+    """Return what to do about entries that are no numbers."""
+    if what == "targets":
+        return "of classes, give kernel_collapse.data.from_arrays(x, labels).targets"
+    return "encode or drop what is not"
 
 
 def _refuse_arrays_inside(values: list[Any] | tuple[Any, ...], what: str, level: int = 0) -> None:
@@ -264,7 +269,11 @@ def _of_pandas(value: Any, what: str) -> Any:
         f" and {len(other) - 5} more" if len(other) > 5 else ""
     )
     raise InputError(
-        what, f"columns that are not numeric ({names})", "numbers", "drop or encode them", verb="has"
+        what,
+        f"columns that are not numeric ({names})",
+        "numbers",
+        _encoding(what) if what == "targets" else "drop or encode them",
+        verb="has",
     )
 
 
