@@ -121,6 +121,13 @@ def large(v):
     return exact.tolist(), values
 
 
+def rounded(v):
+    """Whole numbers of which float64 rounds the last."""
+    values = np.round(v).astype(np.int64)
+    values.flat[-1] = 2**53 + 1
+    return values
+
+
 def one_hot(v):
     eye = np.eye(2)[np.arange(len(np.atleast_1d(v))) % 2]
     return eye, eye
@@ -211,6 +218,11 @@ OBJECTS = {
     "DataFrame with NA": lambda v: (nullable(v, hole=True), REFUSED),
     "Series with NA": lambda v: (pd.Series([None, *v.ravel()[1:]], dtype="Float64"), REFUSED),
     "10**400": lambda v: (huge(v), REFUSED),
+    "2**53 + 1": lambda v: (rounded(v), REFUSED),
+    "2**53 + 1 in a list": lambda v: (rounded(v).tolist(), REFUSED),
+    "2**53 + 1 beside 0.5": lambda v: ([*v.tolist()[:-1], rounded(v).tolist()[-1]], REFUSED),
+    "2**53 + 1 in a DataFrame": lambda v: (frame(rounded(v)).assign(c0=0.5, last=2**53 + 1), REFUSED),
+    "2**53 + 1 in a Series": lambda v: (pd.Series(rounded(v).ravel(), dtype="Int64"), REFUSED),
     "text inside": with_hole("1.5"),
     "complex": lambda v: (v + 1j, REFUSED),
     "complex object": with_hole(1j),

@@ -66,6 +66,15 @@ def test_a_step_is_the_finite_difference_of_the_loss(loss, parameterisation):
                     assert after[index] - before[index] == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+def test_seeds_beyond_32_bits_train_in_either_precision():
+    for precision in ("float32", "float64"):
+        found = kc.networks.train(
+            DATA, seeds=(2**40, 2**63 - 1), epochs=2, width=3, batch_size=4, precision=precision
+        )
+        assert np.isfinite(found.nc1).all()
+        assert (found.nc1[0] != found.nc1[1]).any()
+
+
 def test_ten_seeds_are_ten_runs():
     options = {"width": 20, "epochs": 50, "learning_rate": 0.05, "precision": "float64", "probes": (0, 7, 50)}
     together = kc.networks.train(DATA, seeds=10, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-__all__ = ["InputError", "shown"]
+__all__ = ["InputError", "KernelRefused", "shown"]
 
 
 class InputError(ValueError):
@@ -64,6 +64,10 @@ class InputError(ValueError):
         if self.hint:
             sentence += f": {self.hint}"
         return sentence if sentence.endswith("?") else f"{sentence}."
+
+
+class KernelRefused(InputError):
+    """The refusal of values that are no inner products of features in their precision, whoever made them."""
 
 
 def shown(value: Any) -> str:

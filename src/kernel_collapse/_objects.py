@@ -18,6 +18,7 @@ import numpy as np
 from kernel_collapse import _arrays
 from kernel_collapse._input_error import InputError, shown
 from kernel_collapse._shapes import Float
+from kernel_collapse._whole import refuse_rounded
 
 __all__ = ["in_numpy", "is_missing", "is_table", "numbers", "ordered", "several", "verb_of"]
 
@@ -158,17 +159,18 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:100].rstrip(".")
 
 
-def numbers(value: Any, what: str) -> Any:
+def numbers(value: Any, what: str, *, rounded: bool = False) -> Any:
     """Return real numbers as an array of float64, or the array of another library as it is.
 
-    What is missing is NaN; the caller names its row.
+    What is missing is NaN; the caller names its row. Whole numbers that float64 rounds are refused, unless they may be
+    `rounded`, because the caller refuses them by what it expects.
     """
     ordered(value, what, "an array of numbers")
     if _arrays.is_foreign(value):
         return value
     if isinstance(value, list | tuple):
         _refuse_arrays_inside(value, what)
-    value = _of_pandas(value, what)
+    given, value = value, _of_pandas(value, what)
     try:
         array = np.asarray(value)
     except ValueError:
@@ -183,6 +185,8 @@ def numbers(value: Any, what: str) -> Any:
             "convert it to NumPy first",
             verb="cannot",
         ) from None
+    if not rounded:
+        refuse_rounded(given, array, what)
     if array.dtype == object:
         return _of_objects(array, value, what)
     if array.dtype.names is not None:
@@ -201,9 +205,14 @@ def numbers(value: Any, what: str) -> Any:
 
 
 def _refuse_entries(what: str, kind: str) -> NoReturn:
-    raise InputError(
-        what, f"entries of type {kind}", "real numbers", "encode or drop what is not", verb="has"
-    )
+    raise InputError(what, f"entries of type {kind}", "real numbers", _encoding(what), verb="has")
+
+
+def _encoding(what: str) -> str:
+    """Return what to do about entries that are no numbers."""
+    if what == "targets":
+        return "of classes, give kernel_collapse.data.from_arrays(x, labels).targets"
+    return "encode or drop what is not"
 
 
 def _refuse_arrays_inside(values: list[Any] | tuple[Any, ...], what: str, level: int = 0) -> None:
@@ -260,7 +269,11 @@ def _of_pandas(value: Any, what: str) -> Any:
         f" and {len(other) - 5} more" if len(other) > 5 else ""
     )
     raise InputError(
-        what, f"columns that are not numeric ({names})", "numbers", "drop or encode them", verb="has"
+        what,
+        f"columns that are not numeric ({names})",
+        "numbers",
+        _encoding(what) if what == "targets" else "drop or encode them",
+        verb="has",
     )
 
 

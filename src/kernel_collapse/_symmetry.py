@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_collapse import _arrays
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import KernelRefused
 from kernel_collapse._shapes import Float
 
 __all__ = ["asymmetry", "require_symmetric"]
@@ -26,7 +26,7 @@ def require_symmetric(gap: float, largest: float, eps: float) -> None:
     `largest` is that of the kernel of samples with themselves, and `eps` that of the precision of its values.
     """
     if gap > max(ASYMMETRY, 16.0 * eps) * largest:
-        raise InputError(
+        raise KernelRefused(
             "the kernel",
             f"not symmetric (k(x, y) and k(y, x) differ by up to {gap:.3g}, k(x, x) reaches {largest:.3g})",
             "k(x, y) = k(y, x)",

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernel_collapse import _arrays, _frames
-from kernel_collapse._input_error import InputError, shown
+from kernel_collapse._input_error import InputError, KernelRefused, shown
 from kernel_collapse._labels import as_many, class_sizes, codes, codes_among, encode_labels
 from kernel_collapse._numbers import (
     MOST_LAYERS,
@@ -378,7 +378,7 @@ def gram(value: ArrayLike, n_labels: int) -> Float[Any, "n n"]:
     xp, largest = _arrays.namespace(array), _largest(array)
     most = float(xp.finfo(array.dtype).max) / (8.0 * n_labels)
     if largest > most:
-        raise InputError(
+        raise KernelRefused(
             "the largest entry of the Gram matrix",
             f"{largest:.3g}",
             f"less than {most:.3g}, because sums over the samples must be finite",
@@ -393,7 +393,7 @@ def gram(value: ArrayLike, n_labels: int) -> Float[Any, "n n"]:
             worst = max(worst, _arrays.number(xp.max(gap)), -_arrays.number(xp.min(gap)))
     # A Gram matrix made in float32 is symmetric to about 1e-7; a rectangular mix-up is off by far more.
     if worst > 1e-6 * scale:
-        raise InputError(
+        raise KernelRefused(
             "the Gram matrix",
             f"not symmetric (entries differ by up to {worst:.3g} from their mirror image, the diagonal reaches "
             f"{scale:.3g})",

@@ -9,7 +9,7 @@ import numpy as np
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse._grams import made, samples_of
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import InputError, KernelRefused
 from kernel_collapse._methods import FEATURES, METHODS, Measurement, choose_method, cost, needed
 from kernel_collapse._names import NAMES
 from kernel_collapse._shapes import Int
@@ -23,7 +23,9 @@ from kernel_collapse.collapse import (
     sampled_nc1,
     streamed_collapse,
 )
+from kernel_collapse.collapse._from_features import held_out_of_features
 from kernel_collapse.collapse._from_gram import held_out_of_gram
+from kernel_collapse.collapse._ridge import ridge_of_features
 from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import codes_like
 from kernel_collapse.data._names import aligned
@@ -196,32 +198,51 @@ def _one(
 ) -> dict[str, Row]:
     """Return the metrics of training and held-out samples under one kernel, each with why some are not a number."""
     if method == "dense":
+        if _is_data(what):
+            return _of_data(dataset, test, codes, weighting)
         return _dense(what, dataset, test, codes, weighting)
     if isinstance(what, AdaptiveNC1 | DeepRFMNC1):
         raise AssertionError("choose_method gives what is solved a whole Gram matrix")
     one = _streamed if method == "streamed" else _sampled
-    return {"training": one(what, dataset, weighting)}
+    return {"training": _resolved(what, lambda: one(what, dataset, weighting))}
+
+
+def _of_data(dataset: Dataset, test: Dataset | None, codes: Any, weighting: Weighting) -> dict[str, Row]:
+    """Return the metrics of the samples themselves, whose digits their Gram matrix would not have."""
+    classifier = ridge_of_features(dataset.x, dataset.targets)
+    layer: dict[str, Any] = {}
+    if classifier is not None:
+        layer = {"classifier": classifier, "bias": np.zeros(len(classifier)), "targets": dataset.targets}
+    x, labels = dataset.x, dataset.labels
+    values = {"training": _values(collapse_from_features(x, labels, weighting=weighting, **layer))}
+    if test is not None:
+        held_out = held_out_of_features(
+            x, labels, test.x, codes, weighting=weighting, names=dataset.classes, **layer
+        )
+        values["held-out"] = _values(held_out)
+    return values
 
 
 def _dense(
     what: Measurement, dataset: Dataset, test: Dataset | None, codes: Any, weighting: Weighting
 ) -> dict[str, Row]:
     """Return the metrics of training and held-out samples, each with why some are not a number."""
-    kernel, others, reason = made(what, dataset)
+    which = ("training",) if test is None else ("training", "held-out")
+    try:
+        kernel, others, reason = made(what, dataset)
+    except KernelRefused as refusal:
+        return dict.fromkeys(which, _nothing(_unresolved(what, refusal)))
     if kernel is None:
-        nothing: Row = dict.fromkeys(METRICS, float("nan")) | {"reason": reason}
-        return {"training": nothing} | ({} if test is None else {"held-out": nothing})
+        return dict.fromkeys(which, _nothing(reason))
     # No ridge in proportion to it makes a kernel of zeros definite; the rest can be said without a classifier.
     targets = dataset.targets if kernel.diagonal().any() else None
-    found = collapse(kernel, dataset.labels, targets=targets, weighting=weighting)
-    values = {"training": _values(found)}
-    if _is_data(what):  # from the features, which resolve smaller ratios
-        sharper = collapse_from_features(dataset.x, dataset.labels, weighting=weighting)
-        finite = {k: v for k, v in _values(sharper).items() if k != "reason" and np.isfinite(v)}
-        values["training"] |= finite
-    if test is not None:
+
+    def training() -> Row:
+        return _values(collapse(kernel, dataset.labels, targets=targets, weighting=weighting))
+
+    def held_out(test: Dataset) -> Row:
         cross, diagonal = others(test)
-        held_out = held_out_of_gram(
+        found = held_out_of_gram(
             kernel,
             dataset.labels,
             cross,
@@ -231,9 +252,36 @@ def _dense(
             weighting=weighting,
             names=dataset.classes,
         )
-        values["held-out"] = _values(held_out)
+        return _values(found)
+
+    values = {"training": _resolved(what, training)}
+    if test is not None:
+        values["held-out"] = _resolved(what, lambda: held_out(test))
     said = {samples: "; ".join(filter(None, (reason, row["reason"]))) for samples, row in values.items()}
     return {samples: row | {"reason": said[samples]} for samples, row in values.items()}
+
+
+def _resolved(what: Measurement, row: Callable[[], Row]) -> Row:
+    """Return a row, without numbers where the kernel of these samples is none in float64."""
+    try:
+        return row()
+    except KernelRefused as refusal:
+        return _nothing(_unresolved(what, refusal))
+
+
+def _unresolved(what: Measurement, refusal: KernelRefused) -> str:
+    """Return why there are no numbers; a user's own code, of which nobody knows whether it is a kernel, is refused."""
+    if isinstance(what, Kernel) and what._given:
+        raise refusal
+    found = " ".join(filter(None, (refusal.what, refusal.verb, refusal.given)))
+    return (
+        f"float64 does not resolve this kernel on these samples ({found}): centre and scale the features "
+        "(--standardize), or leave the kernel out"
+    )
+
+
+def _nothing(reason: str) -> Row:
+    return dict.fromkeys(METRICS, float("nan")) | {"reason": reason}
 
 
 def _is_data(what: Measurement) -> bool:

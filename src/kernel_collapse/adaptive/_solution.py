@@ -157,7 +157,24 @@ class AdaptiveSolution(Solution):
 
     @property
     def remark(self) -> str:
-        """A sentence where no layer adapts by more than the tolerance, so that the kernel is the NNGP; else empty."""
+        """What a reader should know: that no layer adapts, or that targets look like class numbers; else empty."""
+        return " ".join(filter(None, (self._still, self._of_targets)))
+
+    @property
+    def _of_targets(self) -> str:
+        """A sentence where the targets are one column of class numbers, which are then fitted as sizes."""
+        found = np.unique(self._energy.targets)
+        numbers = self._energy.targets.shape[1] == 1 and np.array_equal(found, np.arange(max(3, len(found))))
+        if not numbers or len(found) == len(self._energy.targets):
+            return ""
+        return (
+            f"The targets are one column of the numbers 0 to {len(found) - 1}, which are fitted as sizes; if they are "
+            "classes, give kernel_collapse.data.from_arrays(x, labels).targets."
+        )
+
+    @property
+    def _still(self) -> str:
+        """A sentence where no layer adapts by more than the tolerance, so that the kernel is the NNGP."""
         if not max(self.adaptation) <= TOLERANCE:
             return ""
         return (

@@ -353,7 +353,9 @@ def _reasons(table: pd.DataFrame) -> list[str]:
     """Return why numbers are missing or rough, of which kernels, with metrics as the tables call them."""
     from kernel_collapse.measure import GEOMETRY_OF, METRICS_OF
 
-    shown = {attribute: name for name, attribute in (METRICS_OF | GEOMETRY_OF).items()}
+    named = METRICS_OF | GEOMETRY_OF
+    # No reason is about either trace, and the words are words of sentences.
+    shown = {attribute: name for name, attribute in named.items() if attribute not in ("within", "between")}
     every = {_kernel(row) for _, row in table.iterrows()}
     of: dict[str, list[str]] = {}
     for _, row in table[table["reason"] != ""].iterrows():

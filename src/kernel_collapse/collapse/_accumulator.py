@@ -380,7 +380,7 @@ class Accumulator:
         return batch, codes, np.argmax(scores, axis=1)
 
     def _class_numbers(self, labels: Any) -> Int[np.ndarray, " m"]:
-        values = _objects.numbers(_validate.in_numpy(labels, "labels"), "labels")
+        values = _objects.numbers(_validate.in_numpy(labels, "labels"), "labels", rounded=True)
         if values.ndim != 1:
             raise InputError(
                 "labels", f"shape {values.shape}", "(m,)", "a class number a sample", verb="have"

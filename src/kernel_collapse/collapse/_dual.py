@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import InputError, KernelRefused
 from kernel_collapse._linalg import Cholesky
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
 from kernel_collapse.collapse._metrics import class_targets_of, columns_of
+from kernel_collapse.collapse._ridge import RIDGE
 
 __all__ = ["Dual", "by_position", "classifier_of", "dual_of"]
 
@@ -64,7 +65,7 @@ def dual_of(
     wanted = columns_of(targets, "targets", len(codes))
     if noise_variance is None:
         scale = xp.mean(xp.linalg.diagonal(gram))
-        ridge = 1e-6 * scale
+        ridge = RIDGE * scale
         noise_variance = float("nan") if _arrays.traced(gram) else _arrays.number(ridge)
     else:
         ridge = noise_variance = _validate.positive(noise_variance, "noise_variance", zero_allowed=True)
@@ -159,7 +160,7 @@ def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:
         alpha = factor.solve(wanted) if factor.ok else wanted
         finite = factor.ok and bool(np.isfinite(alpha).all())
         if factor.ok and not finite:
-            raise InputError(
+            raise KernelRefused(
                 "the dual weights of these targets",
                 "beyond the largest float64",
                 "numbers that are finite",
@@ -167,7 +168,7 @@ def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:
                 verb="are",
             )
     if not finite:
-        raise InputError(
+        raise KernelRefused(
             f"the Gram matrix with noise_variance {noise_variance:.3g} on its diagonal",
             "not positive definite in its precision",
             "a larger ridge",

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernel_collapse import _arrays, _validate
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import KernelRefused
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._round_off import UNITS
 
@@ -101,7 +101,7 @@ def _require_inner_products(
     least = min(_arrays.number(xp.min(of_rows)), _arrays.number(xp.min(of_columns)))
     if least < -share * largest:
         where = f"the diagonal of {what}" if square else "the diagonal of the held-out samples"
-        raise InputError(
+        raise KernelRefused(
             where,
             f"{least:.3g}",
             "squares of lengths, which are not negative",
@@ -125,7 +125,7 @@ def _require_inner_products(
                 if square and largest == 0.0
                 else "it looks like no kernel of these samples; give inner products of features, K = H H'"
             )
-            raise InputError(
+            raise KernelRefused(
                 what,
                 f"{value:.3g} in row {i}, column {j}",
                 f"at most sqrt({product}) = {bound:.3g} in size, as inner products are",
@@ -141,7 +141,7 @@ def require_no_negative(values: Float[np.ndarray, " n"], trace: float, eps: floa
     """
     least = float(values.min())
     if least < -slack(eps) * trace:
-        raise InputError(
+        raise KernelRefused(
             "the Gram matrix",
             f"not positive semidefinite: an eigenvalue is {least:.3g}, their sum {trace:.3g}",
             "no eigenvalue below 0",
@@ -201,7 +201,7 @@ def require_definite(value: Any, error: Any, what: str) -> None:
     if _arrays.traced(value):
         return
     if _arrays.number(value) < -_arrays.number(error):
-        raise InputError(
+        raise KernelRefused(
             "the Gram matrix",
             f"not positive semidefinite: {what} is {_arrays.number(value):.3g}",
             "a sum of squares",

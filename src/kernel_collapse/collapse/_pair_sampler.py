@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import KernelRefused
 from kernel_collapse._shapes import Bool, Float, Int
 from kernel_collapse._symmetry import require_symmetric
 from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval, student_quantile
 from kernel_collapse.collapse._gram import slack
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._nc1 import Weighting
-from kernel_collapse.collapse._round_off import COINCIDE, UNITS, of_gram
+from kernel_collapse.collapse._round_off import ALONE, COINCIDE, UNITS, of_gram
 from kernel_collapse.collapse._strata import strata_of
 from kernel_collapse.kernels import Kernel
 
@@ -186,7 +186,7 @@ class PairSampler:
         if self.kernel._given:
             self._require_kernel(block, left, right, squares, values)
         if (distances < -slack(self.eps) * largest).any():
-            raise InputError(
+            raise KernelRefused(
                 "the kernel",
                 "a pair with K_ii + K_jj < 2 K_ij",
                 "a positive semidefinite kernel",
@@ -214,7 +214,7 @@ class PairSampler:
         bounds = roots[left] * roots[right]
         excess = np.abs(values) - bounds * (1.0 + share)
         if squares.min() < -share * largest or excess.max() > share * largest:
-            raise InputError(
+            raise KernelRefused(
                 "the kernel",
                 "a pair with K_ij^2 > K_ii K_jj, or K_ii < 0",
                 "a positive semidefinite kernel",
@@ -272,6 +272,8 @@ class PairSampler:
             reason = reason or NO_SPREAD
         elif blind and reason == COINCIDE:
             reason = FLAT
+        elif known and (self.sizes == 1).all():
+            reason = reason or ALONE
         estimate = NC1Estimate(
             ratio,
             max(low, min(ratio, 0.0)),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from kernel_collapse import _memory, _validate
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import InputError, KernelRefused
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse._symmetry import require_symmetric
@@ -357,7 +357,7 @@ class _Stream:
     ) -> None:
         """Refuse what is not symmetric or passes Schwarz's inequality; `numbers` are those of the samples."""
         if diagonal.min() < 0.0:
-            raise InputError(
+            raise KernelRefused(
                 "the diagonal of the kernel",
                 f"{diagonal.min():.3g}",
                 "squares of lengths",
@@ -368,7 +368,7 @@ class _Stream:
         require_symmetric(doubt.asymmetry, largest, self.eps)
         if doubt.excess > slack(self.eps) * largest:
             i, j = (int(numbers[at]) for at in doubt.pair)
-            raise InputError(
+            raise KernelRefused(
                 "the kernel",
                 f"{doubt.value:.3g} for samples {i} and {j}",
                 f"at most sqrt(K_ii K_jj) = {doubt.bound:.3g} in size, as inner products are",

@@ -12,6 +12,7 @@ import numpy as np
 
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
+from kernel_collapse._whole import EXACT
 
 __all__ = ["MISSING", "Cells", "RawTable", "large_integers", "number", "refuse_label_column"]
 
@@ -39,8 +40,6 @@ _KEPT = 50
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?\d{1,3}([,.' \u00a0\u202f_]\d{3})+([.,]\d+)?\s*")
 _DATE = re.compile(r"\s*(\d{4}-\d{1,2}-\d{1,2}.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}.*|\d{1,2}:\d{2}.*)")
-#: Whole numbers up to this one are their own in float64.
-_EXACT = 2**53
 _BOOLEAN = {"true": 1.0, "false": 0.0}
 
 
@@ -92,7 +91,7 @@ class Cells:
         try:
             # One look at the row: a call of `number` a cell would take longer than the conversion.
             values = list(map(number if "_" in "".join(cells) else float, cells))
-            whole = -_EXACT <= sum(values) <= _EXACT  # nor does it hold of NaN
+            whole = -EXACT <= sum(values) <= EXACT  # nor does it hold of NaN
         except ValueError:
             whole = False
         if not whole:
@@ -106,7 +105,7 @@ class Cells:
         except ValueError:
             value = np.nan
         if math.isfinite(value):
-            if abs(value) > _EXACT and text.strip().lstrip("+-").isdigit() and int(text) != int(value):
+            if abs(value) > EXACT and text.strip().lstrip("+-").isdigit() and int(text) != int(value):
                 self.rounded.add(column)
             return value
         truth = _BOOLEAN.get(text.strip().lower())

@@ -11,6 +11,7 @@ import numpy as np
 
 from kernel_collapse import _extras, _memory
 from kernel_collapse._input_error import InputError
+from kernel_collapse._whole import EXACT, first_rounded
 from kernel_collapse.data._columns import RawTable, large_integers, refuse_label_column
 from kernel_collapse.data._dataset import refuse_twice
 from kernel_collapse.data._labels import as_written
@@ -52,8 +53,6 @@ def read_parquet(path: Path, label: str | None) -> RawTable:
 
 
 def _read(file: Any, path: Path, label: str | None) -> RawTable:
-    import pyarrow.types as kinds
-
     schema, rows = file.schema_arrow, file.metadata.num_rows
     index = _index(schema)
     refuse_twice(schema.names, path.name)
@@ -73,17 +72,17 @@ def _read(file: Any, path: Path, label: str | None) -> RawTable:
     what = f"{path.name}, with {rows} rows of {len(names)} numbers,"
     _memory.require(8.0 * rows * (len(names) + 8), what, "take a part of it")
     x, labels = np.empty((rows, len(names))), []
-    largest = np.zeros(len(names))
+    rounded = set()
     top = 0
     for batch in file.iter_batches(batch_size=BATCH, columns=[*names, label]):
         here = slice(top, top + batch.num_rows)
         for i, name in enumerate(names):
             x[here, i] = _numbers(batch.column(name), name, top, path)
-            if kinds.is_integer(batch.column(name).type) and batch.column(name).type.bit_width == 64:
-                largest[i] = max(largest[i], np.abs(x[here, i]).max(initial=0.0))
+            if name not in rounded and _rounds(batch.column(name), x[here, i]):
+                rounded.add(name)
         labels += _labels(batch.column(label), top, path)
         top += batch.num_rows
-    notes = large_integers([name for name, value in zip(names, largest, strict=True) if value > 2**53])
+    notes = large_integers([name for name in names if name in rounded])
     if left_out:
         said = ", ".join(map(repr, left_out))
         notes += (f"The index of {path.name} ({said}) is left out: an index of pandas is no feature.",)
@@ -112,6 +111,16 @@ def _refuse_what_is_no_number(schema: pa.Schema, names: list[str], path: Path) -
             "drop or encode them",
             verb="has",
         )
+
+
+def _rounds(column: pa.Array, values: np.ndarray) -> bool:
+    """Tell whether a column holds whole numbers that float64 rounds, as it does those of a text."""
+    import pyarrow.types as kinds
+
+    whole = kinds.is_integer(column.type) or (kinds.is_decimal(column.type) and column.type.scale == 0)
+    if not whole or not np.abs(values).max(initial=0.0) >= EXACT:
+        return False
+    return first_rounded(column.to_numpy(zero_copy_only=False)) is not None
 
 
 def _numbers(column: pa.Array, name: str, top: int, path: Path) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kernel_collapse import _arrays, _memory, _validate
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import InputError, KernelRefused
 from kernel_collapse._shapes import Float
 from kernel_collapse._symmetry import asymmetry, require_symmetric
 
@@ -197,7 +197,7 @@ class Kernel(ABC):
                 verb="returned",
             )
         if not np.isfinite(values).all():
-            raise InputError(
+            raise KernelRefused(
                 "kernel", "values that are not finite", "finite numbers", "scale x down", verb="returned"
             )
         return values, eps
@@ -214,7 +214,7 @@ class Kernel(ABC):
     def _require_finite(self, finite: Any) -> None:
         """Refuse values if not all of them are finite."""
         if not bool(finite):
-            raise InputError(*self._not_finite)
+            raise KernelRefused(*self._not_finite)
 
     def _precision(self) -> str | None:
         """Return the precision that is asked for, if it is."""

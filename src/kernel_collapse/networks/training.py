@@ -249,6 +249,9 @@ def _run(
     dataset: Dataset, columns: Float[np.ndarray, "d n"], starts: tuple[Network, ...], plan: _Plan
 ) -> Trained:
     """Train all networks at once, and return NumPy's arrays."""
+    seeds = np.array(plan.seeds, dtype=np.int64)
+    if plan.precision == "float32":
+        seeds = seeds.astype(np.int32)  # the last 32 bits, for JAX has no others there
     with jax.enable_x64(plan.precision == "float64"):
         dtype = jnp.dtype(plan.precision)
 
@@ -269,7 +272,7 @@ def _run(
             arrays(starts[0].scales),
             task,
             arrays(plan.hyper.traced),
-            jnp.asarray(plan.seeds),
+            jnp.asarray(seeds),
             jnp.asarray(plan.probes),
             architecture=starts[0].architecture,
             loss=plan.loss,

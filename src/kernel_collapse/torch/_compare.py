@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from kernel_collapse import _results, _validate
-from kernel_collapse._input_error import InputError
+from kernel_collapse._input_error import InputError, KernelRefused
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.adaptive import solve_adaptive
 from kernel_collapse.collapse import block_structure, cka, kernel_target_alignment, nc1
@@ -198,7 +198,7 @@ def compare(
     sources: dict[str, str] = {}
     if wanted:
         forms = _Forms(inputs)
-        for name, kernel in wanted.items():
+        for name, (kernel, _) in wanted.items():
             grams[name], sources[name] = np.asarray(kernel(forms, labels)), "data"
     with evaluating(plain):
         for layer, features in _features(plain, inputs, layers, reduce).items():
@@ -208,10 +208,16 @@ def compare(
     if tangent is not False:
         parts = empirical_ntk(plain, inputs, projection=projection, seed=seed)
         grams["empirical NTK"], sources["empirical NTK"] = parts.gram, "model"
-    found = {
-        name: _compared(gram, labels, sources[name], parts if name == "empirical NTK" else None)
-        for name, gram in grams.items()
-    }
+    found = {}
+    for name, gram in grams.items():
+        try:
+            found[name] = _compared(gram, labels, sources[name], parts if name == "empirical NTK" else None)
+        except KernelRefused as refusal:
+            if (
+                name in wanted and not wanted[name][1]
+            ):  # of a user's own code, nobody knows whether it is a kernel
+                raise
+            found[name] = _unresolved(sources[name], refusal)
     return Comparison(found, grams, labels)
 
 
@@ -245,8 +251,8 @@ class _Forms:
         return self.images if kernel._of_images else self.rows
 
 
-def _named(given: Any, activation: Any, depth: int) -> dict[str, Callable[[Any, Any], Any]]:
-    """Return functions of inputs and labels that give the Gram matrices, by their names."""
+def _named(given: Any, activation: Any, depth: int) -> dict[str, tuple[Callable[[Any, Any], Any], bool]]:
+    """Return functions of inputs and labels that give the Gram matrices, and whether they are ours, by their names."""
     several = list(given.items()) if isinstance(given, Mapping) else None
     if several is None:
         if isinstance(given, str | Kernel) or not isinstance(given, Iterable):
@@ -254,7 +260,7 @@ def _named(given: Any, activation: Any, depth: int) -> dict[str, Callable[[Any, 
                 "kernels", given, "several of them", "put it into a list, as in kernels=['nngp']", verb="are"
             )
         several = [("", kernel) for kernel in given]
-    found: dict[str, Callable[[Any, Any], Any]] = {}
+    found: dict[str, tuple[Callable[[Any, Any], Any], bool]] = {}
     for asked, kernel in several:
         name, function = _one(kernel, activation, depth)
         name = _validate.text(asked, "the name of a kernel") if asked else name
@@ -262,7 +268,7 @@ def _named(given: Any, activation: Any, depth: int) -> dict[str, Callable[[Any, 
             raise InputError(
                 "kernels", f"{name!r} twice", "a name each", "give a dict from names to kernels", verb="have"
             )
-        found[name] = function
+        found[name] = function, isinstance(kernel, str) or (isinstance(kernel, Kernel) and not kernel._given)
     return found
 
 
@@ -347,6 +353,13 @@ def _parts(inputs: Any) -> Iterator[Any]:
 
 def _cut(inputs: Any, here: slice) -> Any:
     return mapped(lambda tensor: tensor[here], inputs)
+
+
+def _unresolved(source: str, refusal: KernelRefused) -> Compared:
+    """Return a row without numbers, where the Gram matrix of a kernel is none in float64."""
+    found = " ".join(filter(None, (refusal.what, refusal.verb, refusal.given)))
+    reason = f"float64 does not resolve this kernel on these samples ({found}): centre and scale the inputs"
+    return Compared(source, *(float("nan"),) * 7, reason)
 
 
 def _compared(
