@@ -12,7 +12,7 @@ import kernel_collapse as kc
 from conftest import run_cli
 from kernel_collapse import measure
 from kernel_collapse._input_error import KernelRefused
-from kernel_collapse.collapse._ridge import ridge_of_features
+from kernel_collapse._ridge import ridge_of_features
 
 LABELS = np.arange(24) % 3
 X = np.random.default_rng(0).normal(size=(24, 4)) + LABELS[:, None]

@@ -23,15 +23,13 @@ from kernel_collapse.collapse import (
     sampled_nc1,
     streamed_collapse,
 )
-from kernel_collapse.collapse._from_features import held_out_of_features
 from kernel_collapse.collapse._from_gram import held_out_of_gram
-from kernel_collapse.collapse._ridge import ridge_of_features
 from kernel_collapse.data import Dataset
 from kernel_collapse.data._labels import codes_like
 from kernel_collapse.data._names import aligned
 from kernel_collapse.data.remarks import remarks
 from kernel_collapse.kernels import Kernel
-from kernel_collapse.readout import Readout, of_features
+from kernel_collapse.readout import Readout, of_features, of_samples
 from kernel_collapse.runs.deep_rfm import DeepRFMNC1
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
 
@@ -199,28 +197,13 @@ def _one(
     """Return the metrics of training and held-out samples under one kernel, each with why some are not a number."""
     if method == "dense":
         if _is_data(what):
-            return _of_data(dataset, test, codes, weighting)
+            found = of_samples(dataset, weighting, test, codes)
+            return {samples: _values(each) for samples, each in found.items()}
         return _dense(what, dataset, test, codes, weighting)
     if isinstance(what, AdaptiveNC1 | DeepRFMNC1):
         raise AssertionError("choose_method gives what is solved a whole Gram matrix")
     one = _streamed if method == "streamed" else _sampled
     return {"training": _resolved(what, lambda: one(what, dataset, weighting))}
-
-
-def _of_data(dataset: Dataset, test: Dataset | None, codes: Any, weighting: Weighting) -> dict[str, Row]:
-    """Return the metrics of the samples themselves, whose digits their Gram matrix would not have."""
-    classifier = ridge_of_features(dataset.x, dataset.targets)
-    layer: dict[str, Any] = {}
-    if classifier is not None:
-        layer = {"classifier": classifier, "bias": np.zeros(len(classifier)), "targets": dataset.targets}
-    x, labels = dataset.x, dataset.labels
-    values = {"training": _values(collapse_from_features(x, labels, weighting=weighting, **layer))}
-    if test is not None:
-        held_out = held_out_of_features(
-            x, labels, test.x, codes, weighting=weighting, names=dataset.classes, **layer
-        )
-        values["held-out"] = _values(held_out)
-    return values
 
 
 def _dense(

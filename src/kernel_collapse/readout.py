@@ -1,15 +1,17 @@
-"""The last layer that an .npz file holds beside features, and the collapse of such features."""
+"""The last layer after features, which an .npz file holds or which is fitted, and the collapse of such features."""
 
 from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._ridge import ridge_of_features
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import (
     Collapse,
@@ -21,7 +23,7 @@ from kernel_collapse.collapse import (
 from kernel_collapse.collapse._from_features import held_out_of_features
 from kernel_collapse.data import Dataset
 
-__all__ = ["Readout", "of_features", "read"]
+__all__ = ["Readout", "of_features", "of_samples", "read"]
 
 
 @dataclass(frozen=True)
@@ -129,4 +131,27 @@ def of_features(
             dataset.x, dataset.labels, test.x, codes, weighting=weighting, names=dataset.classes, **layer
         )
         found["held-out"] = (held_out, None)
+    return found
+
+
+def of_samples(
+    dataset: Dataset,
+    weighting: Weighting,
+    test: Dataset | None = None,
+    codes: Int[np.ndarray, " m"] | None = None,
+) -> dict[str, Collapse]:
+    """Return every metric of the samples as their own features, with the classifier that is fitted to their targets.
+
+    A Gram matrix would lose digits that the samples have.
+    """
+    classifier = ridge_of_features(dataset.x, dataset.targets)
+    layer: dict[str, Any] = {}
+    if classifier is not None:
+        layer = {"classifier": classifier, "bias": np.zeros(len(classifier)), "targets": dataset.targets}
+    x, labels = dataset.x, dataset.labels
+    found = {"training": collapse_from_features(x, labels, weighting=weighting, **layer)}
+    if test is not None:
+        found["held-out"] = held_out_of_features(
+            x, labels, test.x, codes, weighting=weighting, names=dataset.classes, **layer
+        )
     return found

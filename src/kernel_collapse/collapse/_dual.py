@@ -9,10 +9,10 @@ import numpy as np
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError, KernelRefused
 from kernel_collapse._linalg import Cholesky
+from kernel_collapse._ridge import RIDGE
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse._duality import Classifier, Outputs, Rows
 from kernel_collapse.collapse._metrics import class_targets_of, columns_of
-from kernel_collapse.collapse._ridge import RIDGE
 
 __all__ = ["Dual", "by_position", "classifier_of", "dual_of"]
 
