@@ -294,7 +294,7 @@ def why(moments: Moments, found: Traces) -> str:
     """Return what is to be said of traces that are 0, or nothing beside round-off."""
     if not bool(found.apart):
         return COINCIDE
-    if moments.alone:
+    if moments.alone and bool(found.within == 0.0):
         return ALONE
     return TOGETHER if moments.coincident and bool(found.within == 0.0) else ""
 
