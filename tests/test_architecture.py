@@ -21,14 +21,6 @@ ALLOWANCE = {
         "kernel_collapse.readout",
         "kernel_collapse.collapse._from_features",
     ): "reasons name classes as the data do",
-    (
-        "kernel_collapse.measure",
-        "kernel_collapse.collapse._from_features",
-    ): "reasons name classes as the data do",
-    (
-        "kernel_collapse.measure",
-        "kernel_collapse.collapse._ridge",
-    ): "the data have the ridge of their Gram matrix",
     ("kernel_collapse.measure", "kernel_collapse.data._names"): "a data set is to align another with itself",
     ("kernel_collapse.theory._moments", "kernel_collapse.collapse._moments"): "both have moments of classes",
     ("kernel_collapse.theory._moments", "kernel_collapse.collapse._nc1"): "both have moments of classes",
