@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-__all__ = ["InputError", "shown"]
+__all__ = ["InputError", "UnknownName", "shown"]
 
 
 class InputError(ValueError):
@@ -64,6 +64,10 @@ class InputError(ValueError):
         if self.hint:
             sentence += f": {self.hint}"
         return sentence if sentence.endswith("?") else f"{sentence}."
+
+
+class UnknownName(InputError, KeyError):
+    """The error for a name that a result does not have: also a `KeyError`, as of any other mapping."""
 
 
 def shown(value: Any) -> str:
