@@ -255,12 +255,12 @@ def test_measure_says_why_there_is_no_number(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--label", "species"], "label is 'species', no column of wine.csv"),
+        (["--label", "species"], "label is 'species', which is not a column of wine.csv"),
         (["--label", "cultivar", "--depth", "0"], "depth is 0, expected a whole number that is at least 1"),
         (["--label", "cultivar", "--activation", "rleu"], "did you mean 'relu'"),
         (["--label", "cultivar", "--holdout", "1.5"], "holdout is 1.5, expected a fraction"),
         (["--label", "cultivar", "--holdout", "0.2", "--test", "wine.csv"], "expected one: held-out samples"),
-        (["--label", "cultivar", "--test", "nowhere.csv"], "'nowhere.csv' is no file"),
+        (["--label", "cultivar", "--test", "nowhere.csv"], "'nowhere.csv' does not exist"),
         (["--label", "cultivar", "--holdout", "0.2", "--method", "sampled"], "expected 'dense'"),
         (["--label", "cultivar", "--method", "streaming"], "the method is 'streaming'"),
         (
@@ -285,7 +285,7 @@ def test_measure_refuses_bad_input(monkeypatch, capsys, wine, options, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["measure", "nowhere.csv"], "'nowhere.csv' is no file"),
+        (["measure", "nowhere.csv"], "'nowhere.csv' does not exist"),
         (
             ["reproduce", "limiting-kernel"],
             "the experiment is 'limiting-kernel', expected one of limiting-kernels",
