@@ -21,6 +21,18 @@ _BACK = re.compile(r'(api/[\w.]+)\.(\w+)\.html#[\w.]*?\b\2((?:\.\w+)*)"')
 _SEVERAL = re.compile(r"(\w+(?:, \w+)+)( : .*)?")
 
 
+def summary(path: str) -> str:
+    """Return the first sentences of the docstring of a public name, which api.md has beside it, in Markdown."""
+    module, _, name = path.rpartition(".")
+    said = inspect.getdoc(getattr(import_module(module), name)) or ""
+    return " ".join(said.split("\n\n")[0].split())
+
+
+def with_summaries(text: str) -> str:
+    """Return the text of api.md with the summary of each name: `python docs/reference.py` writes it."""
+    return re.sub(_NAME, lambda found: f"- `{found[1]}`: {summary(found[1])}\n", text)
+
+
 def page(path: str) -> str:
     """Return the page of a public name: its docstring, and those of its members if it is a class."""
     module, _, name = path.rpartition(".")
@@ -136,3 +148,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-process-docstring", each_by_itself, priority=400)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+if __name__ == "__main__":
+    API = Path(__file__).with_name("api.md")
+    API.write_text(with_summaries(API.read_text(encoding="utf-8")), encoding="utf-8")

@@ -293,9 +293,18 @@ COMMANDS = [
     ("measure header.csv --label kind", "header.csv has 0 rows"),
     ("measure one.csv --label kind", "all 2 labels are 'x', expected at least two classes"),
     ("measure text.csv --label kind", "text.csv has columns that are not numeric ('b')"),
-    ("measure hole.csv --label kind", "x holds '', an empty field, in row 1, column 'a' of hole.csv"),
-    ("measure inf.csv --label kind", "x holds 'inf' in row 1, column 'a' of inf.csv"),
-    ("measure unlabelled.csv --label kind", "the label of row 1 is missing"),
+    (
+        "measure hole.csv --label kind",
+        "x holds '', an empty field, in line 3 (row 1, counted from 0), column 'a' of hole.csv",
+    ),
+    (
+        "measure inf.csv --label kind",
+        "x holds 'inf' in line 3 (row 1, counted from 0), column 'a' of inf.csv",
+    ),
+    (
+        "measure unlabelled.csv --label kind",
+        "the label in line 3 (row 1, counted from 0) of unlabelled.csv is missing",
+    ),
     ("measure twice.csv --label kind", "twice.csv has several columns 'kind'"),
     ("measure ragged.csv --label kind", "ragged.csv cannot be read as CSV"),
     ("measure index.csv --label kind", "has no name, expected a name for every column"),
@@ -303,9 +312,9 @@ COMMANDS = [
     ("measure latin.csv --label kind", "latin.csv cannot be read as CSV"),
     (
         "measure good.csv",
-        "label is 'label', no column of good.csv, expected the column of classes: choose from 'a', 'b', 'kind'",
+        "label is 'label', which is not a column of good.csv, expected the column of classes: choose from 'a', 'b'",
     ),
-    ("measure good.csv --label a,b", "label is 'a,b', no column of good.csv"),
+    ("measure good.csv --label a,b", "label is 'a,b', which is not a column of good.csv"),
     ("measure junk.csv", "junk.csv cannot be read as CSV"),
     ("measure junk.parquet", "junk.parquet cannot be read as PARQUET"),
     ("measure junk.npz", "junk.npz cannot be read"),

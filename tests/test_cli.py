@@ -1,15 +1,20 @@
+import itertools
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from sklearn.datasets import load_wine
 
 import kernel_collapse as kc
 from conftest import ROOT, refuse, run_cli
-from kernel_collapse import measure
+from kernel_collapse import cli, measure, report
+from kernel_collapse.cli import trials
 from kernel_collapse_paper import experiments
 
 
@@ -34,6 +39,49 @@ def test_help_shows_an_example(command):
     done = run_cli(*command, "--help")
     assert done.returncode == 0
     assert "Example: kernel-collapse" in re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+
+@pytest.mark.parametrize("command", ["reproduce", "measure", "report", "init", "run", "results"])
+def test_help_shows_what_to_type(command):
+    """No type of Python, nothing after a flag, arguments as they are typed, and paragraphs that are whole."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", run_cli(command, "-h", env={"COLUMNS": "100", "PATH": ""}).stdout)
+    assert not re.search(r"[<{]|list\[|\[\[", text)
+    (usage,) = re.findall(r"Usage: kernel-collapse (.*?) *\n", text)
+    assert re.fullmatch(
+        rf"{command} \[OPTIONS\] (\[FILE\]|\[NAME \.\.\.\]|DIR|DIR \[DIR\]|SWEEP\.toml)", usage
+    )
+    for option, shown in re.findall(r"--([a-z-]+)  +(?:-h +)?(?:--no-header +)?(\S*)", text):
+        flags = {"dry", "retry-failed", "list", "standardize", "header", "no-header", "help"}
+        assert bool(re.match(r"(N|NUMBER|NAME|DIR|SHARE|SECONDS|FILE|tcp:)", shown)) != (option in flags), (
+            option
+        )
+    _, *others = [one.split("\n") for one in re.split(r"\n *\n", text.partition("╭")[0])]
+    for paragraph in others:
+        for line, following in itertools.pairwise(paragraph):
+            assert len(f"{line.rstrip()} {following.split()[0]}") > 99, line
+
+
+def test_commands_that_are_printed_can_be_pasted(monkeypatch, capsys, tmp_path):
+    """A path with a space or a sign of the shell is quoted."""
+    (tmp_path / "a b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["kernel-collapse", "init", "a b/$s.toml"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    command = capsys.readouterr().out.split("then: ")[1]
+    assert shlex.split(command) == ["kernel-collapse", "run", "a b/$s.toml", "--dry"]
+    with pytest.raises(typer.Exit):
+        _report_that_fails(monkeypatch, "a b")
+    (command,) = re.findall("`(.*)`", capsys.readouterr().err)
+    assert shlex.split(command)[:3] == ["kernel-collapse", "report", "a b"]
+
+
+def _report_that_fails(monkeypatch, folder):
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "build", fails)
+    trials.write_report(Path(folder))
 
 
 def test_version():
@@ -256,12 +304,12 @@ def test_measure_says_why_there_is_no_number(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--label", "species"], "label is 'species', no column of wine.csv"),
+        (["--label", "species"], "label is 'species', which is not a column of wine.csv"),
         (["--label", "cultivar", "--depth", "0"], "depth is 0, expected a whole number that is at least 1"),
         (["--label", "cultivar", "--activation", "rleu"], "did you mean 'relu'"),
         (["--label", "cultivar", "--holdout", "1.5"], "holdout is 1.5, expected a fraction"),
         (["--label", "cultivar", "--holdout", "0.2", "--test", "wine.csv"], "expected one: held-out samples"),
-        (["--label", "cultivar", "--test", "nowhere.csv"], "'nowhere.csv' is no file"),
+        (["--label", "cultivar", "--test", "nowhere.csv"], "'nowhere.csv' does not exist"),
         (["--label", "cultivar", "--holdout", "0.2", "--method", "sampled"], "expected 'dense'"),
         (["--label", "cultivar", "--method", "streaming"], "the method is 'streaming'"),
         (
@@ -286,7 +334,7 @@ def test_measure_refuses_bad_input(monkeypatch, capsys, wine, options, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["measure", "nowhere.csv"], "'nowhere.csv' is no file"),
+        (["measure", "nowhere.csv"], "'nowhere.csv' does not exist"),
         (
             ["reproduce", "limiting-kernel"],
             "the experiment is 'limiting-kernel', expected one of limiting-kernels",

@@ -103,18 +103,38 @@ def test_tables_and_arrays_from_files(tmp_path, table):
 @pytest.mark.parametrize(
     ("name", "content", "label", "message"),
     [
-        ("gone.csv", None, "k", "gone.csv' is no file"),
+        ("gone.csv", None, "k", "gone.csv' does not exist"),
         ("t.xlsx", "a", "k", r"the ending of 't.xlsx' is '.xlsx', expected one of .csv"),
         ("empty.csv", "", "k", "empty.csv is empty"),
         ("header.csv", "a,k\n", "k", "header.csv has 0 rows"),
-        ("t.csv", "a,k\n1,u\n2,v\n", "kind", "label is 'kind', no column of t.csv.*choose from 'a', 'k'"),
-        ("t.csv", "a,k\n1,u\n2,v\n", None, "label is 'label', no column of t.csv"),
+        (
+            "t.csv",
+            "a,k\n1,u\n2,v\n",
+            "kind",
+            "label is 'kind', which is not a column of t.csv.*choose from 'a', 'k'",
+        ),
+        ("t.csv", "a,k\n1,u\n2,v\n", None, "label is 'label', which is not a column of t.csv"),
         ("t.csv", "a,s,k\n1,x,u\n2,y,v\n", "k", r"columns that are not numeric \('s'\)"),
-        ("t.csv", "a,b,k\n1,2,u\n2,,v\n", "k", "x holds '', an empty field, in row 1, column 'b' of t.csv"),
-        ("t.csv", "a,b,k\n1,2,u\n2,inf,v\n", "k", "x holds 'inf' in row 1, column 'b' of t.csv"),
-        ("t.csv", "a,k\n1,u\n2,\n", "k", "the label of row 1 is missing"),
+        (
+            "t.csv",
+            "a,b,k\n1,2,u\n2,,v\n",
+            "k",
+            r"x holds '', an empty field, in line 3 \(row 1, counted from 0\), column 'b' of t.csv",
+        ),
+        (
+            "t.csv",
+            "a,b,k\n1,2,u\n2,inf,v\n",
+            "k",
+            r"x holds 'inf' in line 3 \(row 1, counted from 0\), column 'b' of t.csv",
+        ),
+        (
+            "t.csv",
+            "a,k\n1,u\n2,\n",
+            "k",
+            r"the label in line 3 \(row 1, counted from 0\) of t.csv is missing",
+        ),
         ("t.csv", "a,k\n1,u\n2,u\n", "k", "all 2 labels are 'u', expected at least two classes"),
-        ("t.csv", ",a,k\n0,1,u\n1,2,v\n", "k", "column 0 of t.csv has no name"),
+        ("t.csv", ",a,k\n0,1,u\n1,2,v\n", "k", r"column 0 \(counted from 0\) of t.csv has no name"),
         ("t.csv", 'a,k\n1,u\n2,"v\n', "k", "t.csv cannot be read as CSV"),
         ("t.csv", b"\xff\xfe\x00\x01", "k", "t.csv cannot be read as CSV"),
         (
@@ -143,7 +163,7 @@ def test_bad_archives_are_refused(tmp_path):
     ):
         kc.data.load(tmp_path / "a.npz")
     np.save(tmp_path / "x.npy", np.eye(2))
-    with pytest.raises(ValueError, match="'nowhere.npy' is no file"):
+    with pytest.raises(ValueError, match="'nowhere.npy' does not exist"):
         kc.data.load(tmp_path / "x.npy", label="nowhere.npy")
     np.savez(tmp_path / "o.npz", x=np.array([{}], dtype=object), labels=[0])
     with pytest.raises(ValueError, match="o.npz cannot be read"):

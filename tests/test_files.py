@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import itertools
+import os
 import sys
 import zipfile
 
@@ -674,6 +675,12 @@ def archive(**arrays):
     return file.getvalue()
 
 
+def array(x):
+    file = io.BytesIO()
+    np.save(file, x)
+    return file.getvalue()
+
+
 def parquet(**columns):
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file)
@@ -686,6 +693,12 @@ with zipfile.ZipFile(ZIP, "w") as packed:
     packed.writestr("t.csv", GOOD)
 
 #: A file, what it holds, the options of `measure`, and a part of the sentence that refuses it.
+#: How a row of a file is named.
+LINE_2, LINE_3 = "line 2 (row 0, counted from 0)", "line 3 (row 1, counted from 0)"
+ROW_1 = "row 1 (counted from 0)"
+HOLE = X.copy()
+HOLE[1, 1] = np.nan
+
 BAD = [
     # The first line
     ("t.csv", "1,14.23,1.71\n1,13.2,1.78\n2,12.1,2\n", "--label 0", "first line of t.csv (1,14.23,1.71) looks like a"),
@@ -694,20 +707,20 @@ BAD = [
     ("t.csv", "1.5,x\n2.5,y\n", "--label x", "looks like a sample"),
     ("t.csv", "5.1,3.5,u\n4.9,3,v\n", "--label u", "expected a header: add one, or say that there is none"),
     ("t.csv", "1,2,u\n3,4,v\n", "--no-header", "choose from '0', '1', '2' (columns of a file without header"),
-    ("t.csv", "a,b\n1,2,u\n3,4,v\n", "--label b", "in line 2, has 3 fields and the header 2 names; name every"),
+    ("t.csv", "a,b\n1,2,u\n3,4,v\n", "--label b", LINE_2 + " has 3 fields and the header 2 names; name every"),
     ("t.csv", "a,k\n7,1,2,u\n8,3,4,v\n", "--label k", "has 4 fields and the header 2 names"),
-    ("t.csv", "a,b,c,k\n1,2,u\n3,4,v\n", "--label k", "row 0, in line 2, has 3 fields and the header 4 names"),
+    ("t.csv", "a,b,c,k\n1,2,u\n3,4,v\n", "--label k", LINE_2 + " has 3 fields and the header 4 names"),
     ("t.csv", "a,b,k\n1,2,u,\n3,4,v,\n", "--label k", "it ends in a separator, take that away"),
-    ("t.csv", "a,b,k\n1,2,u\n3,4,v,x\n", "--label k", "row 1, in line 3, has 4 fields"),
-    ("t.csv", "a,b,k,\n1,2,u,\n3,4,v,5\n", "--label k", "has no name and holds '5' in row 1"),
+    ("t.csv", "a,b,k\n1,2,u\n3,4,v,x\n", "--label k", "line 3 (row 1, counted from 0) has 4 fields"),
+    ("t.csv", "a,b,k,\n1,2,u,\n3,4,v,5\n", "--label k", "has no name and holds '5' in line 3 (row 1, counted from 0)"),
     ("t.csv", "a,b,k\n1,2,u\n# a comment\n3,4,v\n", "--label k", "it begins with '#', take comments away"),
     ("t.csv", "# made by hand\na,b,k\n1,2,u\n3,4,v\n", "--label k", "one column"),
     ("t.csv", "# a,b,k\n1,2,u\n3,4,v\n", "--label k", "begins with '#', expected names of columns"),
     ("t.csv", "a,a,k\n1,2,u\n3,4,v\n", "--label k", "t.csv has several columns 'a'"),
     ("t.csv", "a, a,k\n1,2,u\n3,4,v\n", "--label k", "t.csv has several columns 'a'"),
     ("t.csv", "a,b,K\n1,2,u\n3,4,v\n", "--label k", "choose from 'a', 'b', 'K'"),
-    ("t.csv", "a,,k\n1,2,u\n3,4,v\n", "--label k", "column 1 of t.csv has no name"),
-    ("t.csv", ",a,k\n0,2,u\n1,4,v\n", "--label k", "column 0 of t.csv has no name"),
+    ("t.csv", "a,,k\n1,2,u\n3,4,v\n", "--label k", "column 1 (counted from 0) of t.csv has no name"),
+    ("t.csv", ",a,k\n0,2,u\n1,4,v\n", "--label k", "column 0 (counted from 0) of t.csv has no name"),
     ("t.csv", "\n\n  \n", "--label k", "t.csv is empty"),
     ("t.csv", "a,b,k\n\n", "--label k", "t.csv has 0 rows of 3 columns"),
     ("t.csv", b"\xef\xbb\xbf", "--label k", "t.csv is empty"),
@@ -731,17 +744,17 @@ BAD = [
     ("t.csv", "a,b,k\n0x1F,2,u\n3,3,v\n", "--label k", "'a' holds text ('0x1F')"),
     ("t.csv", "a,b,k\n2020-01-01,2,u\n2020-01-02,3,v\n", "--label k", "dates or times ('2020-01-01')"),
     ("t.csv", "a,b,k\n1,x,u\n2,3,v\n", "--label a", "columns that are not numeric ('b', 'k')"),
-    ("t.csv", "a,b,k\n1,2,u\nNA,3,v\n", "--label k", "x holds 'NA' in row 1, column 'a' of t.csv"),
-    ("t.csv", "a,b,k\n1,2,u\n2,?,v\n", "--label k", "x holds '?' in row 1, column 'b' of t.csv"),
-    ("t.csv", "a,b,k\n1,2,u\n2,,v\n", "--label k", "x holds '', an empty field, in row 1, column 'b'"),
-    ("t.csv", "a,b,k\n1,nan,u\n2,None,v\n", "--label k", "'nan' in row 0, column 'b' of t.csv (and 1 more such"),
-    ("t.csv", "a,b,k\n1,2,u\n2,-inf,v\n", "--label k", "x holds '-inf' in row 1"),
-    ("t.csv", "a,b,k\n1,2,u\n2,1e999,v\n", "--label k", "x holds '1e999' in row 1"),
+    ("t.csv", "a,b,k\n1,2,u\nNA,3,v\n", "--label k", "x holds 'NA' in " + LINE_3 + ", column 'a' of t.csv"),
+    ("t.csv", "a,b,k\n1,2,u\n2,?,v\n", "--label k", "x holds '?' in " + LINE_3 + ", column 'b' of t.csv"),
+    ("t.csv", "a,b,k\n1,2,u\n2,,v\n", "--label k", "x holds '', an empty field, in " + LINE_3 + ", column 'b'"),
+    ("t.csv", "a,b,k\n1,nan,u\n2,None,v\n", "--label k", "'nan' in " + LINE_2 + ", column 'b' of t.csv (and 1 more"),
+    ("t.csv", "a,b,k\n1,2,u\n2,-inf,v\n", "--label k", "x holds '-inf' in line 3 (row 1, counted from 0)"),
+    ("t.csv", "a,b,k\n1,2,u\n2,1e999,v\n", "--label k", "x holds '1e999' in line 3 (row 1, counted from 0)"),
     # Labels
-    ("t.csv", "a,b,k\n1,2,u\n2,3,\n", "--label k", "the label of row 1 is missing (an empty field in line 3"),
+    ("t.csv", "a,b,k\n1,2,u\n2,3,\n", "--label k", "the label in line 3 (row 1, counted from 0) of t.csv is missing"),
     ("t.csv", "a,b,k\n1,2,u\n2,3,v\n,,\n", "--label k", "to keep them as a class"),
-    ("t.csv", 'a,b,k\n1,2,""\n2,3,v\n', "--label k", "the label of row 0 is missing"),
-    ("t.csv", "a,b,k\n1,2,u\n2,3,  \n", "--label k", "the label of row 1 is missing"),
+    ("t.csv", 'a,b,k\n1,2,""\n2,3,v\n', "--label k", "the label in line 2 (row 0, counted from 0) of t.csv is missing"),
+    ("t.csv", "a,b,k\n1,2,u\n2,3,  \n", "--label k", "the label in line 3 (row 1, counted from 0) of t.csv is missing"),
     ("t.csv", "a,b,k\n1,2,NA\n2,3,NA\n", "--label k", "all 2 labels are 'NA'"),
     # Files of another kind than their ending says
     ("t.csv", workbook(), "--label k", "it is a workbook of Excel), expected a header and"),
@@ -760,31 +773,43 @@ BAD = [
     ("t.csv", GOOD, "--label k --features a", "features is 'a' and t.csv no .npz file"),
     ("t.npz", archive(x=X, labels=Y), "--no-header", "header is False and t.npz no .csv file"),
     # Parquet
-    ("t.parquet", parquet(a=[1.0, None], k=["u", "v"]), "--label k", "x holds null in row 1, column 'a' of t.parquet"),
-    ("t.parquet", parquet(a=[1.0, np.nan], k=["u", "v"]), "--label k", "x holds nan in row 1, column 'a'"),
-    ("t.parquet", parquet(a=[1.0, 2.0], k=["u", None]), "--label k", "the label of row 1 of t.parquet is missing"),
+    ("t.parquet", parquet(a=[1.0, None], k=["u", "v"]), "--label k", "x holds null in " + ROW_1 + ", column 'a' of"),
+    ("t.parquet", parquet(a=[1.0, np.nan], k=["u", "v"]), "--label k", "x holds nan in " + ROW_1 + ", column 'a'"),
+    ("t.parquet", parquet(a=[1.0, 2.0], k=["u", None]), "--label k", "the label in " + ROW_1 + " of t.parquet"),
     ("t.parquet", parquet(a=["1", "2"], k=["u", "v"]), "--label k", "'a' is of type string"),
     ("t.parquet", parquet(a=[[1], [2]], k=["u", "v"]), "--label k", "'a' is of type list"),
     ("t.parquet", parquet(k=["u", "v"]), "--label k", "2 rows of 1 columns"),
     ("t.parquet", parquet(a=[1.0, 2.0], k=["u", "v"]), "--label y", "choose from 'a', 'k'"),
     # Arrays
-    ("t.npz", archive(x=X, labels=Y), "--features p", "features is 'p', no array of t.npz, expected the name"),
-    ("t.npz", archive(x=X, labels=Y), "--label p", "label is 'p', no array of t.npz"),
+    ("t.npz", archive(x=X, labels=Y), "--features p", "features is 'p', which is not an array of t.npz"),
+    ("t.npz", archive(x=X, labels=Y), "--label p", "label is 'p', which is not an array of t.npz"),
     ("t.npz", archive(x=X), "", "t.npz has no labels under a name that is known"),
     ("t.npz", archive(labels=Y), "", "t.npz has no features under a name that is known"),
     ("t.npz", archive(x_train=X, labels=Y), "", "no features and labels that go together"),
     ("t.npz", archive(x=X, labels=RNG.normal(size=(12, 3))), "", "are not one-hot, expected one label a row"),
-    ("t.npz", archive(x=X, labels=np.where(Y, np.nan, 1.0)), "", "the label of row 1 of t.npz is missing"),
+    ("t.npz", archive(x=X, labels=np.where(Y, np.nan, 1.0)), "", "the label in " + ROW_1 + " of t.npz is missing"),
     ("t.npz", archive(x=X, labels=Y[:5]), "", "x has 12 rows and there are 5 labels"),
+    ("t.npz", archive(x=HOLE, labels=Y), "", "x holds nan in row 1, column 1 (both counted"),
+    ("t.npy", array(HOLE), "--label t.npy", "x holds nan in row 1, column 1 (both"),
     ("t.npz", archive(x=X[:, 0], labels=Y), "", "x has shape (12,), expected two dimensions"),
     ("t.npz", archive(x=np.full((12, 2), "a"), labels=Y), "", "expected real numbers"),
     ("t.npy", claiming((30, 30)), "--label t.npy", "is to hold 7200 bytes and the file is shorter"),
     ("t.npy", b"\x93NUMPY\x01\x00", "--label t.npy", "t.npy cannot be read"),
     # Held-out samples
-    ("t.csv", GOOD, "--label k --test gone.csv", "'gone.csv' is no file"),
+    ("t.csv", GOOD, "--label k --test gone.csv", "'gone.csv' does not exist"),
     ("t.csv", GOOD, "--label k --test .", "'.' is a folder, expected a .csv"),
     ("t.csv", GOOD, "--label k --test t.npy", "which holds no labels, expected a file with labels"),
 ]  # fmt: skip
+
+
+def test_what_is_no_file_is_named(here):
+    """Nothing, a folder and a pipe are three sentences, for every kind of file that is read."""
+    (here / "t.csv").mkdir()
+    os.mkfifo(here / "p.csv")
+    for load in (lambda name: kc.data.load(name, label="k"), sweep_file.read):
+        for name, said in (("gone.csv", "does not exist"), ("t.csv", "is a folder"), ("p.csv", "is a pipe")):
+            with pytest.raises(kc.InputError, match=f"^'{name}' {said}"):
+                load(name)
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_names_of_files_are_measured(say, tmp_path):
         if name in map(HOSTILE.get, ACTING):  # a refusal names the file, and is one line
             code, out, err = say("measure", file, "--label", "nothing", *QUICK)
             assert (code, out, err.count("\n")) == (2, "", 1)
-            assert f"'nothing', no array of {escaped(name)}.npz" in err
+            assert f"'nothing', which is not an array of {escaped(name)}.npz" in err
 
 
 def test_names_of_columns_are_told(say):

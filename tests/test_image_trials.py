@@ -332,7 +332,7 @@ def test_measure_a_deep_rfm_on_a_kernel_of_images(here, say):
     assert f"{machine.layers[-1].nc1:.4g}" in out
     assert f"{seen.nc1:.4g}" in out
     assert measure.specify(["deep-rfm"], ["erf"])[1].base is None
-    with pytest.raises(ValueError, match="base is 'conv-ntk' without a deep RFM"):
+    with pytest.raises(ValueError, match="base belongs to the kernel 'deep-rfm'.*'conv-ntk'"):
         measure.specify(["nngp"], ["erf"], base="conv-ntk")
     with pytest.raises(ValueError, match="base is 'conv-nkt', expected one of"):
         measure.specify(["deep-rfm"], ["erf"], base="conv-nkt")

@@ -251,21 +251,24 @@ BAD = [
     ),
     (
         FILE + 'path = "nowhere.csv"\n' + MEASUREMENT,
-        "line 3, [[data]] 1: 'nowhere.csv' is no file",
+        "line 3, [[data]] 1: 'nowhere.csv' does not exist",
     ),
     (FILE + 'path = "own.xlsx"\n' + MEASUREMENT, "line 3, [[data]] 1: the ending of 'own.xlsx' is '.xlsx'"),
     (
         FILE + 'path = "own.csv"\nlabel = "kind"\n' + MEASUREMENT,
-        "line 4, [[data]] 1: label is 'kind', no column of own.csv",
+        "line 4, [[data]] 1: label is 'kind', which is not a column of own.csv",
     ),
-    (FILE + 'path = "own.csv"\n' + MEASUREMENT, "line 3, [[data]] 1: label is 'label', no column of own.csv"),
+    (
+        FILE + 'path = "own.csv"\n' + MEASUREMENT,
+        "line 3, [[data]] 1: label is 'label', which is not a column of own.csv",
+    ),
     (
         FILE + 'path = "own.csv"\nlabel = "sort"\nn = 50\n' + MEASUREMENT,
         "line 5, [[data]] 1: n is 50, expected 2 to 4",
     ),
     (
         FILE + 'path = "own.csv"\nlabel = 3\n' + MEASUREMENT,
-        "line 4, [[data]] 1: label is '3', no column of own.csv, expected the column of classes",
+        "line 4, [[data]] 1: label is '3', which is not a column of own.csv, expected the column of classes",
     ),
     (
         FILE + 'path = "own.csv"\nlabel = "a"\n' + MEASUREMENT,
@@ -314,8 +317,8 @@ def test_bad_sweeps_are_refused(monkeypatch, capsys, here, text, message, dry):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nowhere.toml"], "'nowhere.toml' is no file, expected a sweep in TOML"),
-        (["run", "."], "'.' is no file, expected a sweep in TOML"),
+        (["run", "nowhere.toml"], "'nowhere.toml' does not exist, expected a sweep in TOML"),
+        (["run", "."], "'.' is a folder, expected a sweep in TOML"),
         (["run", "binary.toml"], "binary.toml is not text"),
         (["run", "good.toml", "--workers", "0"], "--workers is 0, expected a whole number"),
         (["run", "good.toml", "--out", "thesis"], "holds other files (thesis.tex)"),

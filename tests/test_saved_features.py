@@ -119,7 +119,7 @@ def test_a_checkpoint_cannot_be_opened(ending, layer, monkeypatch, capsys):
         (("--features", "table.csv"), "--features is 'table.csv', expected an .npz file"),
         (("--features", "x"), "--features is 'x', expected an .npz file"),
         (("--features", "layer3.npz", "--standardize"), "--standardize is given for features of a layer"),
-        (("--features", "none.npz"), "'none.npz' is no file"),
+        (("--features", "none.npz"), "'none.npz' does not exist"),
     ],
 )
 def test_what_is_no_file_of_features(arguments, sentence, layer, monkeypatch, capsys):

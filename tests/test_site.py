@@ -1,5 +1,6 @@
 """The site is built offline, without a warning, and needs nothing from anywhere."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -86,6 +87,17 @@ def test_links_within_the_site_lead_somewhere(read):
                 assert unquote(anchor) in read[goal].anchors, f"{page.name}: {link}"
             followed += 1
     assert followed > 100 * len(PAGES)
+
+
+def test_the_list_of_names_says_what_each_is():
+    """What stands beside a name is the beginning of its docstring; `python docs/reference.py` writes it."""
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    assert reference.with_summaries(page) == page
+    for name, said in re.findall(r"^- `(kernel_collapse[\w.]*)`(.*)$", page, re.M):
+        assert re.fullmatch(r": [A-Z].{15,}\.", said), name
 
 
 def test_every_public_name_has_a_page_with_its_source(site, read):

@@ -319,7 +319,7 @@ width = { from = 10, to = 1, steps = 3 }
     assert "did you mean 'dim'" in said[1]
     assert "dim is -8, expected more than 0." in said[2]
     assert "did you mean 'gaussian'" in said[3]
-    assert "df is no key of law 'gaussian', expected one that every law of the entry has" in said[4]
+    assert "df is not a key of law 'gaussian', expected one that every law of the entry has" in said[4]
 
 
 def test_many_faults_are_cut_short(tmp_path):

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import socket
 
 import numpy as np
@@ -280,6 +281,93 @@ def test_bad_input_is_refused_in_a_sentence(kind):
         call(made(Net), batches(*images()))
     assert str(refused.value).endswith((".", "?"))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("place", ["first batch", "every sample", "later batch"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("layers", ["relu2", "before the last linear layer"])
+def test_inputs_that_are_not_finite_are_named_by_layer_and_batch(place, value, layers):
+    """Also where the choice of the classifier, which is made on the first batch, meets them."""
+    x, labels = images()
+    x[{"first batch": slice(3, 4), "every sample": slice(None), "later batch": slice(23, 24)}[place]] = value
+    number = place == "later batch"
+    with pytest.raises(
+        kc.InputError, match=rf"^features \(layer '.*', batch {number:d}\) holds? (nan|-?inf) "
+    ):
+        kc.torch.record(made(Net), batches(x, labels), layers, reduce={"relu2": "pool"})
+    for tangent in (True, False):
+        with pytest.raises(kc.InputError, match=r"^features of layer '.*' holds? (nan|-?inf) in row"):
+            kc.torch.compare(
+                made(Net), batches(x, labels), [], layers=layers, reduce={"relu2": "pool"}, tangent=tangent
+            )
+
+
+def test_outputs_that_are_not_finite_are_named():
+    model, loader = made(Net), batches(*images())
+    with torch.no_grad():
+        model.fc.weight[1, 1] = float("nan")
+    with pytest.raises(kc.InputError, match=r"^logits \(batch 0\) holds? nan in row 0, column 1"):
+        kc.torch.record(model, loader)
+    assert np.isfinite(
+        kc.torch.record(model, loader, classifier=False, n_classes=3, layers="input of fc")["input of fc"].nc1
+    )
+
+    class Spoilt(Net):
+        def forward(self, x):
+            return super().forward(x) * float("nan")
+
+    with pytest.raises(kc.InputError, match="^the output of the model is NaN for every sample"):
+        kc.torch.record(made(Spoilt), loader)
+
+    class Some(Net):
+        def forward(self, x):
+            found = super().forward(x)
+            return torch.where(torch.arange(len(found))[:, None] == 3, float("nan"), found)
+
+    assert kc.torch.record(made(Some), loader).classifier == "fc"
+
+
+def test_a_batch_of_another_precision_than_the_weights():
+    """The error is PyTorch's own, and a note says what to convert; other errors have no note."""
+    model, (x, labels) = made(Net), images()
+    for call in (
+        lambda: kc.torch.record(model, [(x.double(), labels)]),
+        lambda: kc.torch.compare(model, [(x.double(), labels)], []),
+        lambda: kc.torch.empirical_ntk(model, x.double()),
+        lambda: kc.torch.agop(model, x.double()),
+    ):
+        with pytest.raises(RuntimeError) as raised:
+            call()
+        (note,) = raised.value.__notes__
+        assert note.startswith(
+            "The batch holds float64 and the weights of the model are float32: convert one"
+        )
+    with pytest.raises(RuntimeError) as raised:
+        kc.torch.record(model, [(x[:, :, :1, :1, None], labels)])
+    assert not hasattr(raised.value, "__notes__")
+
+
+def test_names_that_a_result_does_not_have():
+    """A `KeyError`, as of any mapping, whose sentence lists the names, the nearest first."""
+    model, loader = made(Net), batches(*images())
+    record = kc.torch.record(model, loader, ["relu1", "relu2", "input of fc"], reduce="pool")
+    compared = kc.torch.compare(model, loader)
+    for found, name, sentence in (
+        (record, "relu", "layer is 'relu', expected one of 'relu2', 'relu1', 'input of fc'."),
+        (record, "9", "layer is '9', expected one of 'relu1', 'relu2', 'input of fc'."),
+        (record, 0, "layer is 0, expected one of 'relu1', 'relu2', 'input of fc'."),
+        (compared, "ntk (relu)", None),
+    ):
+        with pytest.raises(KeyError) as raised:
+            found[name]
+        assert isinstance(raised.value, kc.InputError)
+        assert sentence in (None, str(raised.value))
+        assert all(repr(known) in str(raised.value) for known in found)
+        assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+        assert name not in found
+        assert found.get(name) is None
+    with pytest.raises(kc.InputError, match="layer is 'relu', expected one of 'relu2'"):
+        record.means_of("relu")
 
 
 def test_sums_that_do_not_fit_are_refused_before_any_work(monkeypatch):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and those that are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,26 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["atomic_write"]
+from kernel_collapse._input_error import InputError
+
+__all__ = ["atomic_write", "require_file"]
+
+
+def require_file(path: Path, expected: str, hint: str = "check the path") -> None:
+    """Refuse a path at which there is no file to read.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing, a folder, or what can be read once alone, as a pipe.
+    """
+    said = repr(str(path))
+    if path.is_dir():
+        raise InputError(said, "a folder", expected, "name a file in it")
+    if not path.exists():
+        raise InputError(said, "exist", expected, hint, verb="does not")
+    if not path.is_file():
+        raise InputError(said, "a pipe or a device", expected, "write it to a file first")
 
 
 @contextlib.contextmanager

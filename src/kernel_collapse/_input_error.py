@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-__all__ = ["InputError", "KernelRefused", "shown"]
+__all__ = ["InputError", "KernelRefused", "UnknownName", "shown"]
 
 
 class InputError(ValueError):
@@ -68,6 +68,10 @@ class InputError(ValueError):
 
 class KernelRefused(InputError):
     """The refusal of values that are no inner products of features in their precision, whoever made them."""
+
+
+class UnknownName(InputError, KeyError):
+    """The error for a name that a result does not have: also a `KeyError`, as of any other mapping."""
 
 
 def shown(value: Any) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from kernel_collapse import _arrays, _extras
+from kernel_collapse._input_error import UnknownName
 from kernel_collapse._text import visible
 
 if TYPE_CHECKING:
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
 else:
     DataFrame = Any  # pandas is there for those who ask for a table
 
-__all__ = ["DataFrame", "as_html", "fields_as_html", "frame", "numbers_of", "one_row", "rounded"]
+__all__ = ["DataFrame", "as_html", "fields_as_html", "frame", "named", "numbers_of", "one_row", "rounded"]
+
+T = TypeVar("T")
+
+#: Most names that a sentence offers.
+OFFERED = 12
 
 
 def frame(columns: Mapping[str, Any]) -> DataFrame:
@@ -31,6 +38,23 @@ def frame(columns: Mapping[str, Any]) -> DataFrame:
     import pandas as pd
 
     return pd.DataFrame(dict(columns))
+
+
+def named(found: Mapping[str, T], name: object, what: str) -> T:
+    """Return what a result has under a name.
+
+    Raises
+    ------
+    UnknownName
+        If it has no such name: the names that it has are listed, the nearest first.
+    """
+    if isinstance(name, str) and name in found:
+        return found[name]
+    close = difflib.get_close_matches(str(name), found, n=len(found) or 1, cutoff=0.5)
+    names = list(dict.fromkeys([*close, *found]))
+    more = f" and {len(names) - OFFERED} more" if len(names) > OFFERED else ""
+    offered = f"one of {', '.join(map(repr, names[:OFFERED]))}{more}" if names else "none, for there is none"
+    raise UnknownName.of(what, name, offered)
 
 
 def numbers_of(result: Any, names: Iterable[str]) -> dict[str, Any]:

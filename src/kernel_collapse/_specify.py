@@ -145,9 +145,10 @@ def _refuse_options_of_others(kernels: Sequence[str], given: dict[str, Any]) -> 
             if kernel not in kernels and given[name] != options[name].default:
                 raise InputError(
                     name,
-                    f"{given[name]!r} without {'a deep RFM' if kernel == 'deep-rfm' else 'an adaptive kernel'}",
-                    "nothing",
-                    f"it is an option of kernel {kernel!r}, so ask for that one too",
+                    f"the kernel {kernel!r}, which is not asked for ({name} is {given[name]!r})",
+                    f"{kernel!r} among the kernels",
+                    f"ask for that kernel too, or leave {name} out",
+                    verb="belongs to",
                 )
 
 

@@ -14,7 +14,14 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-__all__ = ["best_effort", "require_printed"]
+__all__ = ["ReaderGone", "best_effort", "require_printed"]
+
+
+class ReaderGone(Exception):
+    """Whoever reads what is printed has closed the pipe, as `head` does when it has its lines.
+
+    It is no `OSError`: Click answers one of a closed pipe itself, and ends with code 1.
+    """
 
 
 class _Raw(io.RawIOBase):
@@ -102,8 +109,10 @@ def require_printed() -> None:
 
     Raises
     ------
+    ReaderGone
+        If its reader has closed the pipe.
     OSError
-        If some of it could not be written.
+        If some of it could not be written for another reason.
     """
     sys.stdout.flush()
     stream: Any = sys.stdout
@@ -111,6 +120,8 @@ def require_printed() -> None:
         stream if isinstance(stream, _Forgiving) else getattr(getattr(stream, "buffer", None), "raw", None)
     )
     if isinstance(below, _Forgiving | _Raw) and below.error is not None:
+        if isinstance(below.error, BrokenPipeError):
+            raise ReaderGone from below.error
         raise below.error
 
 

@@ -38,16 +38,18 @@ __all__ = ["ADDITIONS"]
 
 def reproduce(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Experiments, or 'all' (default).", metavar="[NAMES|all]")
+        list[str] | None, typer.Argument(help="Experiments, or 'all' (default).", metavar="NAME ...")
     ] = None,
     list_: Annotated[
         bool, typer.Option("--list", help="List the experiments with their cost, and run nothing.")
     ] = False,
     preset: Annotated[
-        str, typer.Option(help="'quick': fewer sizes and repeats; 'paper': the published grid.")
+        str,
+        typer.Option(help="'quick': fewer sizes and repeats; 'paper': the published grid.", metavar="NAME"),
     ] = "quick",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run (default: runs/PRESET).", show_default=False)
+        Path | None,
+        typer.Option(help="Folder of the run (default: runs/PRESET).", show_default=False, metavar="DIR"),
     ] = None,
     workers: Workers = None,
     dask: Dask = None,

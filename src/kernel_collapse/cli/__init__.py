@@ -1,7 +1,8 @@
 """The command line: `kernel-collapse init | run | results | measure | report`, and what other packages add to it.
 
 Exit codes: 0 done; 1 the run finished but some trials failed, rows are damaged, the disk is full, or the folder went
-away; 2 bad input, refused before any work; 130 stopped by Ctrl-C, 143 by SIGTERM.
+away; 2 bad input, refused before any work; 130 stopped by Ctrl-C, 143 by SIGTERM; 141 the reader of what is printed
+closed the pipe, as `head` does.
 """
 
 import sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import sqlite3
 import sys
 import warnings
@@ -12,7 +13,7 @@ from functools import cache
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from kernel_collapse import _streams
 from kernel_collapse._text import for_terminal
@@ -21,8 +22,37 @@ from kernel_collapse.runs._database import DamagedRows, StoreError
 __all__ = ["main", "program", "say"]
 
 
+def _as_words(parameters: list[Any]) -> list[Any]:
+    """Return parameters whose help shows what to type, FILE or NAME: no types of Python, and nothing after a flag."""
+    for parameter in parameters:
+        if isinstance(parameter, TyperArgument):
+            parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+        elif parameter.is_flag:
+            parameter.metavar = ""
+    return parameters
+
+
+class _Command(TyperCommand):
+    """A command whose help has whole paragraphs, and whose usage shows arguments as one types them."""
+
+    def __init__(self, *arguments: Any, help: str | None = None, **options: Any) -> None:
+        paragraphs = inspect.cleandoc(help or "").split("\n\n")
+        super().__init__(*arguments, help="\n\n".join(" ".join(one.split()) for one in paragraphs), **options)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_words(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        given = [one for one in self.get_params(ctx) if isinstance(one, TyperArgument)]
+        shown = [str(one.metavar) if one.required else f"[{one.metavar}]" for one in given]
+        return [self.options_metavar or "", *shown]
+
+
 class _Commands(TyperGroup):
     """Commands whose usage errors, which quote what was typed, are text for a terminal."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_words(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -33,6 +63,8 @@ class _Commands(TyperGroup):
             raise
 
 
+#: The exit code of a program whose reader has closed the pipe: 128 and the number of SIGPIPE, as shells have it.
+READER_GONE = 141
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -55,7 +87,7 @@ def program() -> typer.Typer:
     commands: list[Callable[..., None]] = [_measure.measure, _report.with_pages(added.pages)]
     commands += [*added.commands, _sweeps.init, _sweeps.run, _sweeps.results]
     for command in commands:
-        app.command()(command)
+        app.command(cls=_Command)(command)
     return app
 
 
@@ -105,8 +137,8 @@ def _code_of_app() -> int:
         lines = [f"kernel-collapse: {sentences[0]}", *sentences[1:]]
         sys.stderr.write("\n".join(map(for_terminal, lines)) + "\n")
         return 2
-    except BrokenPipeError:  # `| head`: who reads has what he wants
-        return 1
+    except _streams.ReaderGone:  # `| head`: whoever reads has what is wanted
+        return READER_GONE
     except (OSError, sqlite3.Error) as error:
         if isinstance(error, OSError) and error.errno not in _DISK and not isinstance(error, StoreError):
             raise

@@ -28,12 +28,16 @@ def measure(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="A .csv, .tsv, .parquet, .npz or .npy file, one sample a row.", show_default=False
+            help="A .csv, .tsv, .parquet, .npz or .npy file, one sample a row.",
+            show_default=False,
+            metavar="FILE",
         ),
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(help="Column or array of classes (default: 'label'; y, ...).", show_default=False),
+        typer.Option(
+            help="Column or array of classes (default: 'label'; y, ...).", show_default=False, metavar="NAME"
+        ),
     ] = None,
     features: Annotated[
         str | None,
@@ -59,6 +63,7 @@ def measure(
             help="nngp, ntk, adaptive, deep-rfm; of images conv-nngp, conv-ntk, conv-nngp-gap, conv-ntk-gap, "
             "conv-nngp-myrtle-5, ...; repeat for several (default: nngp, ntk).",
             show_default=False,
+            metavar="NAME",
         ),
     ] = None,
     activation: Annotated[
@@ -66,44 +71,60 @@ def measure(
         typer.Option(
             help="erf, relu, gelu, tanh, 'leaky_relu(0.1)', ...; repeat for several (default: erf, relu).",
             show_default=False,
+            metavar="NAME",
         ),
     ] = None,
     depth: Annotated[
-        int, typer.Option(help="Number of hidden layers, of layers of deep-rfm, or of convolutions.")
+        int,
+        typer.Option(help="Number of hidden layers, of layers of deep-rfm, or of convolutions.", metavar="N"),
     ] = 1,
-    weight_variance: Annotated[float, typer.Option(help="Prior variance of weights, times fan-in.")] = 1.0,
-    bias_variance: Annotated[float, typer.Option(help="Prior variance of biases.")] = 0.0,
+    weight_variance: Annotated[
+        float, typer.Option(help="Prior variance of weights, times fan-in.", metavar="NUMBER")
+    ] = 1.0,
+    bias_variance: Annotated[float, typer.Option(help="Prior variance of biases.", metavar="NUMBER")] = 0.0,
     width: Annotated[
         list[float] | None,
         typer.Option(
             help="Hidden units, for the adaptive kernel; repeat to give each hidden layer its own (default: 500).",
             show_default=False,
+            metavar="NUMBER",
         ),
     ] = None,
     readout_variance: Annotated[
-        float, typer.Option(help="Prior variance of the readout times width, for the adaptive kernel.")
+        float,
+        typer.Option(
+            help="Prior variance of the readout times width, for the adaptive kernel.", metavar="NUMBER"
+        ),
     ] = 1 / 128,
     noise_variance: Annotated[
-        float, typer.Option(help="Variance of the noise of the targets, for the adaptive kernel.")
+        float,
+        typer.Option(help="Variance of the noise of the targets, for the adaptive kernel.", metavar="NUMBER"),
     ] = 1e-6,
     fitted: Annotated[
-        str, typer.Option(help="Kernel that each layer of deep-rfm fits: laplace or gaussian.")
+        str,
+        typer.Option(help="Kernel that each layer of deep-rfm fits: laplace or gaussian.", metavar="NAME"),
     ] = "laplace",
     bandwidth: Annotated[
-        float, typer.Option(help="Bandwidth of that kernel, for rows of unit length.")
+        float, typer.Option(help="Bandwidth of that kernel, for rows of unit length.", metavar="NUMBER")
     ] = 2.0,
-    ridge: Annotated[float, typer.Option(help="Added to the diagonal of that kernel.")] = 0.0,
-    fits: Annotated[int, typer.Option(help="Number of fits of each layer of deep-rfm.")] = 1,
+    ridge: Annotated[
+        float, typer.Option(help="Added to the diagonal of that kernel.", metavar="NUMBER")
+    ] = 0.0,
+    fits: Annotated[int, typer.Option(help="Number of fits of each layer of deep-rfm.", metavar="N")] = 1,
     base: Annotated[
         str | None,
         typer.Option(
             help="Kernel whose features deep-rfm takes instead of the samples: nngp, ntk, conv-nngp, ...",
             show_default=False,
+            metavar="NAME",
         ),
     ] = None,
-    base_depth: Annotated[int, typer.Option(help="Layers of that kernel.")] = 1,
+    base_depth: Annotated[int, typer.Option(help="Layers of that kernel.", metavar="N")] = 1,
     weighting: Annotated[
-        str, typer.Option(help="How unequal classes are weighted: paper, sample, class or published.")
+        str,
+        typer.Option(
+            help="How unequal classes are weighted: paper, sample, class or published.", metavar="NAME"
+        ),
     ] = "paper",
     standardize: Annotated[
         bool, typer.Option("--standardize", help="Scale every feature to mean 0, deviation 1.")
@@ -117,11 +138,16 @@ def measure(
     ] = None,
     holdout: Annotated[
         float | None,
-        typer.Option(help="Share of the samples to hold out, class by class.", show_default=False),
+        typer.Option(
+            help="Share of the samples to hold out, class by class.", show_default=False, metavar="SHARE"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the samples that --holdout takes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the samples that --holdout takes.", metavar="N")] = 0,
     method: Annotated[
-        str, typer.Option(help="auto (by size), dense, streamed (exact) or sampled (with an interval).")
+        str,
+        typer.Option(
+            help="auto (by size), dense, streamed (exact) or sampled (with an interval).", metavar="NAME"
+        ),
     ] = "auto",
     report: Annotated[
         Path | None, typer.Option(help="Write a page, with figures beside it.", metavar="FILE.html")

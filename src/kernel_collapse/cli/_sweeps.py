@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,13 +71,14 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
             "free some space" if full else "make the folder first, or choose another",
             verb="cannot",
         ) from None
-    say(f"Wrote {file}. Change it, then: kernel-collapse run {file} --dry")
+    say(f"Wrote {file}. Change it, then: {shlex.join(['kernel-collapse', 'run', str(file), '--dry'])}")
 
 
 def run(
     file: Annotated[Path, typer.Argument(help="The sweep.", metavar="SWEEP.toml")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run (default: runs/NAME).", show_default=False)
+        Path | None,
+        typer.Option(help="Folder of the run (default: runs/NAME).", show_default=False, metavar="DIR"),
     ] = None,
     workers: Workers = None,
     dask: Dask = None,

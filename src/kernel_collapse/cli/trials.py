@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
@@ -47,7 +48,9 @@ __all__ = [
 #: Seconds within which a second SIGTERM is the first one again: `timeout` sends it to a process and to its group.
 SAME_SIGNAL = 1.0
 
-Workers = Annotated[int | None, typer.Option(help="Processes (default: one a core).", show_default=False)]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes (default: one a core).", show_default=False, metavar="N")
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run trials that failed once more.")]
 TrialTimeout = Annotated[
     float | None,
@@ -144,8 +147,8 @@ def write_report(folder: Path, page: Path | None = None) -> Built:
     from kernel_collapse.runs.store import FILE
 
     def give_up(why: str, code: int) -> typer.Exit:
-        elsewhere = " --out PAGE.html" if "another" in why else ""
-        later = f"`kernel-collapse report {folder}{elsewhere}` writes it"
+        elsewhere = ["--out", "PAGE.html"] if "another" in why else []
+        later = f"`{shlex.join(['kernel-collapse', 'report', str(folder), *elsewhere])}` writes it"
         say(f"The trials are kept in {folder}, but not the report ({why}): {later}.", err=True)
         return typer.Exit(code)
 

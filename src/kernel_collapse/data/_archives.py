@@ -9,9 +9,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from kernel_collapse import _memory, _validate
+from kernel_collapse import _files, _memory, _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse.data._columns import RawTable
+from kernel_collapse.data._columns import RawTable, at_row
 
 __all__ = ["FEATURES", "PAIRS", "TEST_PAIRS", "read_archive", "read_arrays"]
 
@@ -80,8 +80,7 @@ def read_arrays(path: Path, label: str | None) -> RawTable:
             path.name, "no labels", "label= to name a .npy file with one label a row", verb="holds"
         )
     other = Path(label)
-    if not other.is_file():
-        raise InputError(f"{label!r}", "no file", "a .npy file with one label a row", "check the path")
+    _files.require_file(other, "a .npy file with one label a row")
     return _table(_file(path), _file(other), None, (), path, other)
 
 
@@ -93,7 +92,7 @@ def _chosen(
         if told is not None and told not in names:
             raise InputError(
                 what,
-                f"{told!r}, no array of {path.name}",
+                f"{told!r}, which is not an array of {path.name}",
                 f"the name of one that holds the {what}",
                 f"it holds {_listed(names)}",
             )
@@ -184,8 +183,25 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
 
 def _table(x: Any, labels: Any, targets: Any, notes: tuple[str, ...], path: Path, other: Path) -> RawTable:
     x, flattened, image_shape = _flat(x)
+    _refuse_not_finite(x, path)
     labels, told = _one_a_row(labels, other)
     return RawTable(_validate.matrix(x, "x"), labels, (), (*notes, *flattened, *told), targets, image_shape)
+
+
+def _refuse_not_finite(x: np.ndarray, path: Path) -> None:
+    """Refuse features of a file that are not finite, by row and column; what is no matrix of them is looked at next."""
+    if x.ndim != 2 or x.dtype.kind != "f" or np.isfinite(x).all():
+        return
+    bad = np.argwhere(~np.isfinite(x))
+    more = "" if len(bad) == 1 else f" (and {len(bad) - 1} more such entries)"
+    row, column = map(int, bad[0])
+    raise InputError(
+        "x",
+        f"{x[row, column]} in row {row}, column {column} (both counted from 0) of {path.name}{more}",
+        "finite numbers",
+        "drop or impute those rows",
+        verb="holds",
+    )
 
 
 #: Numbers of channels by which the axis of channels is known: grey, colours, and colours with transparency.
@@ -242,7 +258,7 @@ def _one_a_row(labels: np.ndarray, path: Path) -> tuple[list[Any], tuple[str, ..
     for row, value in enumerate(values):
         if value != value or (isinstance(value, str) and not value.strip()):
             raise InputError(
-                f"the label of row {row} of {path.name}",
+                f"the label in {at_row(row)} of {path.name}",
                 "missing",
                 "a class in every row",
                 "drop those rows, or write a name there, say 'none', to keep them as a class",

@@ -14,7 +14,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 from kernel_collapse._whole import EXACT
 
-__all__ = ["MISSING", "Cells", "RawTable", "large_integers", "number", "refuse_label_column"]
+__all__ = ["MISSING", "Cells", "RawTable", "at_row", "large_integers", "number", "refuse_label_column"]
 
 #: What stands for a missing number in a file, without regard to case.
 MISSING = (
@@ -60,8 +60,20 @@ class _Bad:
     """The cells of a column that are no finite numbers."""
 
     row: int
+    line: int
     texts: list[str] = field(default_factory=list)
     count: int = 0
+
+
+def at_row(row: int, line: int | None = None) -> str:
+    """Return how a row of a file is named: by its line if it has one, and by its number, which counts from 0.
+
+    Examples
+    --------
+    >>> at_row(1), at_row(1, line=3)
+    ('row 1 (counted from 0)', 'line 3 (row 1, counted from 0)')
+    """
+    return f"row {row} (counted from 0)" if line is None else f"line {line} (row {row}, counted from 0)"
 
 
 def number(text: str) -> float:
@@ -86,8 +98,8 @@ class Cells:
         self._booleans: dict[int, int] = {}
         self._rows = 0
 
-    def row(self, cells: Sequence[str]) -> list[float]:
-        """Return the numbers of a row, NaN where there is none."""
+    def row(self, cells: Sequence[str], line: int) -> list[float]:
+        """Return the numbers of the row in a line, NaN where there is none."""
         try:
             # One look at the row: a call of `number` a cell would take longer than the conversion.
             values = list(map(number if "_" in "".join(cells) else float, cells))
@@ -95,11 +107,11 @@ class Cells:
         except ValueError:
             whole = False
         if not whole:
-            values = [self._cell(column, text) for column, text in enumerate(cells)]
+            values = [self._cell(column, text, line) for column, text in enumerate(cells)]
         self._rows += 1
         return values
 
-    def _cell(self, column: int, text: str) -> float:
+    def _cell(self, column: int, text: str, line: int) -> float:
         try:
             value = number(text)
         except ValueError:
@@ -112,7 +124,7 @@ class Cells:
         if truth is not None:
             self._booleans[column] = self._booleans.get(column, 0) + 1
             return truth
-        bad = self._bad.setdefault(column, _Bad(self._rows))
+        bad = self._bad.setdefault(column, _Bad(self._rows, line))
         bad.count += 1
         if len(bad.texts) < _KEPT:
             bad.texts.append(text)
@@ -124,7 +136,7 @@ class Cells:
         Raises
         ------
         ValueError
-            Naming columns, or row and column.
+            Naming columns, or line, row and column.
         """
         mixed = {c for c, count in self._booleans.items() if count + self._count(c) < self._rows}
         texts = {
@@ -152,7 +164,7 @@ class Cells:
             held = repr(text) if text else "'', an empty field,"
             raise InputError(
                 "x",
-                f"{held} in row {bad.row}, column {names[column]!r} of {file}{more}",
+                f"{held} in {at_row(bad.row, bad.line)}, column {names[column]!r} of {file}{more}",
                 "finite numbers",
                 "drop or impute those rows",
                 verb="holds",
@@ -178,7 +190,7 @@ def refuse_label_column(label: str, names: Sequence[str], file: str, more: str =
     columns = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
     raise InputError(
         "label",
-        f"{label!r}, no column of {file}",
+        f"{label!r}, which is not a column of {file}",
         "the column of classes",
         f"choose from {columns}{more}",
     )

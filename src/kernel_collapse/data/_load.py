@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernel_collapse import _memory, _validate
+from kernel_collapse import _files, _memory, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse.data._archives import read_archive, read_arrays
 from kernel_collapse.data._columns import RawTable
@@ -168,7 +168,7 @@ def load(
 def a_file(path: Path) -> Path:
     """Return the path of a file that can be loaded, by its ending and the way it begins; say what it is else."""
     if path.is_dir():
-        raise InputError(f"{str(path)!r}", "a folder", EXPECTED, "name a file in it")
+        _files.require_file(path, EXPECTED)
     ending = path.suffix.lower()
     if ending in _CHECKPOINTS:
         raise InputError(
@@ -182,8 +182,7 @@ def a_file(path: Path) -> Path:
         raise InputError.of(
             f"the ending of {path.name!r}", ending, f"one of {', '.join(ENDINGS)}", _ENDINGS[ending]
         )
-    if not path.is_file():
-        raise InputError(f"{str(path)!r}", "no file", EXPECTED, "check the path")
+    _files.require_file(path, EXPECTED)
     _validate.choice(ending, ENDINGS, f"the ending of {path.name!r}")
     return path
 

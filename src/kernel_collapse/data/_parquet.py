@@ -12,7 +12,7 @@ import numpy as np
 from kernel_collapse import _extras, _memory
 from kernel_collapse._input_error import InputError
 from kernel_collapse._whole import EXACT, first_rounded
-from kernel_collapse.data._columns import RawTable, large_integers, refuse_label_column
+from kernel_collapse.data._columns import RawTable, at_row, large_integers, refuse_label_column
 from kernel_collapse.data._dataset import refuse_twice
 from kernel_collapse.data._labels import as_written
 
@@ -142,7 +142,7 @@ def _numbers(column: pa.Array, name: str, top: int, path: Path) -> np.ndarray:
         found = values[row]
     raise InputError(
         "x",
-        f"{found} in row {top + row}, column {name!r} of {path.name}",
+        f"{found} in {at_row(top + row)}, column {name!r} of {path.name}",
         "finite numbers",
         "drop or impute those rows",
         verb="holds",
@@ -160,7 +160,7 @@ def _labels(column: pa.Array, top: int, path: Path) -> list[Any]:
     for row, value in enumerate(values):
         if value is None or value != value or (isinstance(value, str) and not value.strip()):
             raise InputError(
-                f"the label of row {top + row} of {path.name}",
+                f"the label in {at_row(top + row)} of {path.name}",
                 "missing",
                 "a class in every row",
                 "drop those rows, or write a name there, say 'none', to keep them as a class",

@@ -17,7 +17,14 @@ import numpy as np
 
 from kernel_collapse import _memory
 from kernel_collapse._input_error import InputError
-from kernel_collapse.data._columns import Cells, RawTable, large_integers, number, refuse_label_column
+from kernel_collapse.data._columns import (
+    Cells,
+    RawTable,
+    at_row,
+    large_integers,
+    number,
+    refuse_label_column,
+)
 from kernel_collapse.data._dataset import refuse_twice
 from kernel_collapse.data._labels import as_written
 
@@ -106,7 +113,7 @@ def _read(file: TextIO, path: Path, label: str | None, header: bool | None) -> R
         refuse_label_column(label, names, path.name, more)
     if "" in names:
         raise InputError(
-            f"column {names.index('')} of {path.name}",
+            f"column {names.index('')} (counted from 0) of {path.name}",
             "no name",
             "a name for every column",
             "a saved row index is no feature, drop it (index=False in pandas)",
@@ -134,12 +141,12 @@ def _table(
         labels.append(fields.pop(place))
         if not labels[-1].strip():
             raise InputError(
-                f"the label of row {i}",
-                f"missing (an empty field in line {line} of {path.name})",
+                f"the label in {at_row(i, line)} of {path.name}",
+                "missing (an empty field)",
                 "a class in every row",
                 "drop those rows, or write a name there, say 'none', to keep them as a class",
             )
-        values.extend(cells.row(fields))
+        values.extend(cells.row(fields, line))
     if not labels:
         raise InputError(path.name, f"0 rows of {len(names)} columns", "some of each", verb="has")
     cells.refuse(features, path.name)
@@ -235,8 +242,8 @@ def _without_last(
             if len(fields) == len(names):
                 if fields[-1].strip():
                     raise InputError(
-                        f"column {len(names) - 1} of {path.name}",
-                        f"no name and holds {fields[-1]!r} in row {i}",
+                        f"column {len(names) - 1} (counted from 0) of {path.name}",
+                        f"no name and holds {fields[-1]!r} in {at_row(i, line)}",
                         "a name for every column",
                         "name it, or drop it",
                         verb="has",
@@ -263,4 +270,4 @@ def _refuse_length(row: int, line: int, fields: list[str], columns: int, named: 
     elif row == 0 and named and len(fields) > columns:
         why = "; name every column, or drop what has no name, as a saved row index"
     count = f"{len(fields)} field{'s' if len(fields) > 1 else ''}"
-    raise _Fault(f"row {row}, in line {line}, has {count} and {expected}{why}")
+    raise _Fault(f"{at_row(row, line)} has {count} and {expected}{why}")

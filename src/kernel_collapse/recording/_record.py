@@ -75,8 +75,12 @@ class Record(Mapping[str, Collapse]):
     ansatz: dict[str, FeatureAnsatz] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> Collapse:
-        """Return the metrics of a layer."""
-        return self.collapses[layer]
+        """Return the metrics of a layer; a `KeyError` names the layers that were recorded."""
+        return _results.named(self.collapses, layer, "layer")
+
+    def __contains__(self, layer: object) -> bool:
+        """Whether there is a layer of that name."""
+        return layer in self.collapses
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names of the layers."""
@@ -119,8 +123,7 @@ class Record(Mapping[str, Collapse]):
         ValueError
             If there is no such layer, or its class means were let go.
         """
-        if layer not in self.collapses:
-            raise InputError.of("layer", layer, f"one of {', '.join(self.collapses)}")
+        _results.named(self.collapses, layer, "layer")
         if layer not in self.class_means:
             raise InputError(
                 "this record",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -35,7 +36,7 @@ def require(db: sqlite3.Connection, path: Path, file: _snapshot.Identity) -> Non
     if where:
         raise StoreMoved(
             f"the folder {str(path.parent)!r} was moved during the run, expected it to stay: every row so far is in "
-            f"{where!r}; give --out {str(Path(where).parent)!r} to go on."
+            f"{where!r}; give --out {shlex.quote(str(Path(where).parent))} to go on."
         )
     try:
         saved = _rescue(db, path)
@@ -46,7 +47,7 @@ def require(db: sqlite3.Connection, path: Path, file: _snapshot.Identity) -> Non
         ) from None
     raise StoreMoved(
         f"{str(path)!r} was deleted during the run, expected it to stay: every row so far was saved to {str(saved)!r}; "
-        f"give --out {str(saved.parent)!r} to go on."
+        f"give --out {shlex.quote(str(saved.parent))} to go on."
     )
 
 

@@ -97,7 +97,7 @@ def outer_products(
                 jacobian = gradient.reshape(rows[name].shape).to(torch.float64)
                 totals[name] += jacobian.T @ jacobian
     if not all(bool(torch.isfinite(total).all()) for total in totals.values()):
-        raise InputError("a gradient", "not finite", "finite gradients", "look at the weights of the model")
+        raise InputError("a gradient", "not finite", "finite gradients", "look at the inputs and the weights")
     return {name: (total, len(rows[name])) for name, total in totals.items()}
 
 

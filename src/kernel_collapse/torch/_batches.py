@@ -101,10 +101,35 @@ def mapped(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
 
 
 def called(model: nn.Module, inputs: Any) -> Any:
-    """Call a model with inputs: a dict by name, a tuple one by one."""
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+    """Call a model with inputs: a dict by name, a tuple one by one.
+
+    Whatever the model raises stays as it is. If the inputs are of another precision than the weights, it says so, too.
+    """
+    try:
+        if isinstance(inputs, Mapping):
+            return model(**inputs)
+        return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+    except RuntimeError as error:
+        given, weights = _precisions(inputs), _precisions(list(model.parameters()))
+        if len(given) == len(weights) == 1 and given != weights:
+            error.add_note(
+                f"The batch holds {given[0]} and the weights of the model are {weights[0]}: convert one of them, as by "
+                f"x.to(torch.{weights[0]}) or model.to(torch.{given[0]})."
+            )
+        raise
+
+
+def _precisions(value: Any) -> list[str]:
+    """Return the floating-point types of the tensors of inputs, each once, as PyTorch names them."""
+    found: dict[str, None] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_floating_point():
+            found[str(tensor.dtype).removeprefix("torch.")] = None
+        return tensor
+
+    mapped(note, value)
+    return list(found)
 
 
 def precision(autocast: Any) -> torch.dtype | None:

@@ -88,8 +88,12 @@ class Comparison(Mapping[str, Compared]):
     labels: Int[np.ndarray, " n"]
 
     def __getitem__(self, name: str) -> Compared:
-        """Return what a kernel says."""
-        return self.kernels[name]
+        """Return what a kernel says; a `KeyError` names the kernels that were compared."""
+        return _results.named(self.kernels, name, "kernel")
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a kernel of that name."""
+        return name in self.kernels
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names of the kernels."""
@@ -340,7 +344,10 @@ def _features(
             called(model, batch)
             for layer, features in taps.take()[0].items():
                 found[layer].append(features.to("cpu", torch.float64))
-    return {layer: torch.cat(parts).numpy() for layer, parts in found.items()}
+    return {
+        layer: _validate.matrix(torch.cat(parts).numpy(), f"features of layer {layer!r}")
+        for layer, parts in found.items()
+    }
 
 
 def _parts(inputs: Any) -> Iterator[Any]:

@@ -141,7 +141,28 @@ def _classifier(model: nn.Module, seen: _Seen, asked: Any) -> str:
 
 
 def _decides(value: torch.Tensor, output: torch.Tensor) -> bool:
-    """Whether the class of the largest output is, of every sample, that of the largest value of the last layer."""
+    """Whether the class of the largest output is, of every sample, that of the largest value of the last layer.
+
+    A sample whose values are NaN tells nothing. If all values of the last layer are, it is taken for the classifier:
+    what is recorded is then refused, by the name of its layer.
+
+    Raises
+    ------
+    ValueError
+        If the output alone is NaN, for every sample.
+    """
+    lost = value.isnan().any(dim=1)
+    told = ~(lost | output.isnan().any(dim=1).to(value.device))
+    if not bool(told.any()):
+        if bool(lost.all()):
+            return True
+        raise InputError(
+            "the output of the model",
+            "NaN for every sample of the first batch whose last linear layer gives numbers",
+            "finite numbers",
+            "look at what follows that layer, or leave its weights out by classifier=False",
+        )
+    value, output = value[told], output[told.to(output.device)]
     chosen = output.gather(1, value.argmax(dim=1, keepdim=True).to(output.device))[:, 0]
     return bool((chosen >= output.max(dim=1).values).all())
 

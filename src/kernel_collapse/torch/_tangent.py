@@ -174,7 +174,7 @@ class _Gradients:
                 f"the gradient of output {output}",
                 "not finite",
                 "finite gradients",
-                "look at the weights of the model",
+                "look at the inputs and at the weights of the model",
             )
         return flat.to(torch.float64)
 

@@ -203,7 +203,7 @@ def _axes_of(
             if key not in keys and any(key in _keys(family.classes[other], other) for other in others):
                 raise InputError(
                     key,
-                    f"no key of {family.key} {name!r}",
+                    f"not a key of {family.key} {name!r}",
                     f"one that every {family.key} of the entry has",
                     "write an entry for each",
                 )

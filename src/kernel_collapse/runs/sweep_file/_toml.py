@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kernel_collapse import _files
 from kernel_collapse._input_error import InputError
 
 __all__ = ["Document", "Faults", "Place", "read"]
@@ -76,13 +77,9 @@ class Document:
 
 def read(path: Path) -> Document:
     """Return what a TOML file holds, or refuse it."""
-    if not path.is_file():
-        raise InputError(
-            f"{str(path)!r}",
-            "no file",
-            "a sweep in TOML",
-            "check the path, or let `kernel-collapse init sweep.toml` write an example",
-        )
+    _files.require_file(
+        path, "a sweep in TOML", "check the path, or let `kernel-collapse init sweep.toml` write an example"
+    )
     try:
         text = path.read_bytes().decode("utf-8-sig")  # what Notepad puts before it is no part of it
     except UnicodeDecodeError:
