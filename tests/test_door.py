@@ -353,7 +353,7 @@ def outcome(name, arguments):
     try:
         return call(name, arguments), ""
     except ValueError as refusal:
-        if type(refusal) is not kc.InputError:  # NumPy's and Python's own
+        if not isinstance(refusal, kc.InputError):  # NumPy's and Python's own
             raise
         check_value(refusal)
         return None, str(refusal)

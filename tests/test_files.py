@@ -517,7 +517,7 @@ def test_memory_that_runs_out_is_a_sentence(monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(measure, "collapse", no_memory)
         said = refuse(patch, capsys, "measure", "tr.csv", "--label", "y")
-        assert "memory ran out while data of 12 samples was measured" in said
+        assert "memory ran out while NNGP of 12 samples was measured" in said
     monkeypatch.setattr("kernel_collapse.data._text._table", no_memory)
     assert "does not fit into memory" in refuse(monkeypatch, capsys, "measure", "tr.csv", "--label", "y")
 

@@ -71,7 +71,8 @@ def _as_given(value: Any, array: np.ndarray) -> Iterator[np.ndarray]:
     if array.dtype.kind in "iuO":
         yield array
     elif isinstance(value, list | tuple):
-        if array.dtype.kind == "f" and bool((np.abs(array) >= EXACT).any()):
+        # Numbers of fewer digits alone make an array of fewer digits: there is no whole number among them.
+        if array.dtype.kind == "f" and array.itemsize >= 8 and bool((np.abs(array) >= EXACT).any()):
             yield np.asarray(value, dtype=object)
     elif hasattr(value, "columns") or (hasattr(value, "isna") and getattr(value, "ndim", 1) == 1):
         for column in _columns(value):

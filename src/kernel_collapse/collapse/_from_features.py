@@ -194,8 +194,7 @@ def _of_features(
     weights, _ = means.average(u, seen_codes)
     sums = _pass(seen, seen_codes, means, weights, axes, layer)
     spread, sizes = means.average(sums.squares, seen_codes)
-    held_out = None if test_labels is None else sizes
-    moments = class_moments(means.sizes, spread, means.means, means.origin, seen_sizes=held_out)
+    moments = class_moments(means.sizes, spread, means.means, means.origin, seen_sizes=sizes)
     return assemble(
         Seen(
             moments,

@@ -310,7 +310,6 @@ def _of_held_out(
         seen_share=sizes / xp.sum(sizes),
         spread=_arrays.segment_sum(distances, codes, count) / some,
         spread_error=_arrays.segment_sum(errors, codes, count) / some,
-        alone=False,
     )
     if _arrays.traced(distances):
         return found

@@ -43,7 +43,6 @@ class Moments(NamedTuple):
     source: Source
     class_squares: Float[Any, " C"]  # squared lengths of the class means
     coincident: bool = False  # whether a spread was found to be 0 to within round-off, and was set to 0
-    alone: bool = False  # whether every class has one sample, at whose place its mean is
 
 
 def gram_moments(gram: Float[Any, "n n"], eps: float, codes: Int[np.ndarray, " n"]) -> Moments:
@@ -81,7 +80,6 @@ def moments_of_halves(
         product_error=0.5 * (error[:, None] + error[None, :]),
         source=of_gram(eps),
         class_squares=squares + own,
-        alone=len(codes) == count,
     )
 
 
@@ -155,5 +153,4 @@ def class_moments(
         product_error=0.5 * (error[:, None] + error[None, :]),
         source=FEATURES,
         class_squares=class_squares,
-        alone=seen_sizes is None and not _arrays.traced(sizes) and _arrays.number(xp.max(sizes)) == 1.0,
     )

@@ -32,7 +32,7 @@ from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._features import ClassMeans
 from kernel_collapse.collapse._gram import read_gram, require_definite
 from kernel_collapse.collapse._moments import EPS, Moments, class_moments, gram_moments
-from kernel_collapse.collapse._round_off import ALONE, COINCIDE, GIVEN, TOGETHER, UNITS, Measured, settle
+from kernel_collapse.collapse._round_off import COINCIDE, GIVEN, TOGETHER, UNITS, Measured, settle
 
 __all__ = ["NC1", "WEIGHTINGS", "Weighting", "nc1", "nc1_from_features", "nc1_weightings"]
 
@@ -54,8 +54,7 @@ class NC1:
     ratio : float
         within / between; NaN where the class means coincide, and where round-off reaches a tenth of it.
     reason : str
-        Empty, or why `ratio` is not a number, or is 0 whatever the features, or how far it is known where round-off
-        reaches a thousandth of it.
+        Empty, or why `ratio` is not a number, or how far it is known where round-off reaches a thousandth of it.
 
     Notes
     -----
@@ -103,10 +102,9 @@ def nc1(gram: Any, labels: Any, *, weighting: Weighting = "paper") -> NC1:
     Returns
     -------
     NC1
-        `within`, `between` and their `ratio`. With one sample per class the ratio is 0, and `reason` says so. If the
-        class means coincide (for example with constant features), `between` is 0, the ratio is NaN, and `reason` says
-        so. The ratio is also NaN if the precision of the Gram matrix does not resolve it. `reason` then says what to
-        do.
+        `within`, `between` and their `ratio`. With one sample per class the ratio is 0. If the class means coincide
+        (for example with constant features), `between` is 0, the ratio is NaN, and `reason` says so. The ratio is
+        also NaN if the precision of the Gram matrix does not resolve it. `reason` then says what to do.
 
     Raises
     ------
@@ -291,11 +289,9 @@ def _quotient(within: Any, within_error: Any, between: Any, between_error: Any) 
 
 
 def why(moments: Moments, found: Traces) -> str:
-    """Return what is to be said of traces that are 0, or nothing beside round-off."""
+    """Return what is to be said of traces that are 0 to within round-off."""
     if not bool(found.apart):
         return COINCIDE
-    if moments.alone and bool(found.within == 0.0):
-        return ALONE
     return TOGETHER if moments.coincident and bool(found.within == 0.0) else ""
 
 

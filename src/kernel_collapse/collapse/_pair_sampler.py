@@ -24,7 +24,7 @@ from kernel_collapse.collapse._estimate import NC1Estimate, Rows, ratio_interval
 from kernel_collapse.collapse._gram import slack
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._nc1 import Weighting
-from kernel_collapse.collapse._round_off import ALONE, COINCIDE, UNITS, of_gram
+from kernel_collapse.collapse._round_off import COINCIDE, UNITS, of_gram
 from kernel_collapse.collapse._strata import strata_of
 from kernel_collapse.kernels import Kernel
 
@@ -272,8 +272,6 @@ class PairSampler:
             reason = reason or NO_SPREAD
         elif blind and reason == COINCIDE:
             reason = FLAT
-        elif known and (self.sizes == 1).all():
-            reason = reason or ALONE
         estimate = NC1Estimate(
             ratio,
             max(low, min(ratio, 0.0)),

@@ -30,7 +30,6 @@ covers no better.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +46,7 @@ from kernel_collapse.collapse._estimate import (
 )
 from kernel_collapse.collapse._moments import EPS
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
-from kernel_collapse.collapse._round_off import ALONE, FEATURES, TOGETHER
+from kernel_collapse.collapse._round_off import FEATURES, TOGETHER
 from kernel_collapse.kernels import NNGP, Kernel
 from kernel_collapse.kernels.named import resolve
 
@@ -164,9 +163,7 @@ def random_feature_nc1(
     # Means err by round-off of the features, then squared, as in nc1_from_features.
     round_off = (4.0 * EPS) ** 2 * moments.largest
     signed = weighting == "published"
-    found = _estimate(within, between, round_off, confidence, network.features, data.read, signed=signed)
-    alone = len(classes) == len(codes) and not found.reason
-    return replace(found, reason=ALONE) if alone else found
+    return _estimate(within, between, round_off, confidence, network.features, data.read, signed=signed)
 
 
 def _network(kernel: Kernel) -> NNGP:

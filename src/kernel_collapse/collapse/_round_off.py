@@ -17,7 +17,6 @@ import numpy as np
 from kernel_collapse import _arrays
 
 __all__ = [
-    "ALONE",
     "COINCIDE",
     "FEATURES",
     "GIVEN",
@@ -37,8 +36,6 @@ UNITS = 4.0
 #: A metric that lies between 0 and about 1 has its error compared with no less than this.
 LEAST = 1e-3
 
-#: Whether or not round-off is large: a sample is at no distance from itself.
-ALONE = "every class has one sample, so NC1 is 0 whatever the kernel"
 COINCIDE = "the class means coincide to within round-off, so there is no spread to compare with"
 TOGETHER = "the samples of each class coincide to within round-off, so that NC1 is 0 or too small to be seen"
 

@@ -47,7 +47,9 @@ def _of_classes(dataset: Dataset) -> list[str]:
         found.append(f"So do {len(groups) - 5} more groups of classes.")
     single = sizes.count(1)
     if max(sizes) == 1:
-        found.append(f"Each of the {len(sizes)} classes has one sample alone. Is the label column a class?")
+        found.append(
+            "Every class has one sample, so NC1 is 0 whatever the kernel. Is the label column a class?"
+        )
     elif len(sizes) > 2 and 2 * single >= len(sizes):
         found.append(
             f"{single} of {len(sizes)} classes have one sample alone, of {sum(sizes)} samples: half of the classes or "
