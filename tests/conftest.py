@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,12 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
+        # The order of a set and the address of an object differ from process to process, and both test processes must
+        # have the same names.
+        if re.search(r"frozenset\(|\{'| at 0x", item.nodeid):
+            raise pytest.UsageError(
+                f"{item.nodeid}: give this case a name that is the same in every process (ids=)"
+            )
         if {"quick_run", "smoke_run"} & set(item.fixturenames):
             item.add_marker("slow")
 

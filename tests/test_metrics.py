@@ -248,16 +248,16 @@ class Colour(enum.Enum):
 
 
 #: Classes with a partial order that sorts without an error, or with none.
-WITHOUT_ORDER = (
-    [frozenset("a"), frozenset("b"), frozenset("c")],
-    [frozenset("a"), frozenset("ab"), frozenset("b")],
-    ["z", 1, 2],
-    list(Colour),
-    [(1, "a"), ("a", 1), (2, "a")],
-)
+WITHOUT_ORDER = {
+    "sets apart": [frozenset("a"), frozenset("b"), frozenset("c")],
+    "a set in another": [frozenset("a"), frozenset("ab"), frozenset("b")],
+    "text and numbers": ["z", 1, 2],
+    "members of an enumeration": list(Colour),
+    "tuples of text and numbers": [(1, "a"), ("a", 1), (2, "a")],
+}
 
 
-@pytest.mark.parametrize("classes", WITHOUT_ORDER, ids=str)
+@pytest.mark.parametrize("classes", WITHOUT_ORDER.values(), ids=WITHOUT_ORDER)
 def test_classes_without_an_order_are_not_matched_by_position(classes, rng):
     """The order of the samples is no order of the classes; what does not depend on one is the same in every order."""
     numbers = rng.permutation(np.repeat(np.arange(3), 4))
