@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         # The order of a set and the address of an object differ from process to process, and both test processes must
         # have the same names.
-        if re.search(r"frozenset\(|\{'| at 0x", item.nodeid):
+        if re.search(r"frozenset\(|\{'[^']*'[,}]| at 0x", item.nodeid):
             raise pytest.UsageError(
                 f"{item.nodeid}: give this case a name that is the same in every process (ids=)"
             )
