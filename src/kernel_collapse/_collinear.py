@@ -126,29 +126,27 @@ def matters(activation: Activation, q: Array, q_other: Array, smooth: float = SM
 def of_differences(x: Array, other: Array, bias: float, *, pairs: bool = False) -> Array:
     """Return |x|^2 |y|^2 - (x'y)^2 of rows of arrays of any library, `bias` beside each; `pairs` meets row by row.
 
-    With m = (x + y)/2 and e = x - y it is |m|^2 |e|^2 - (m'e)^2, where 2 m'e = |x|^2 - |y|^2. Both are taken from the
-    rows about their mean, so that what is rounded away is in proportion to the spread of the rows and not to how far
-    they are from 0. What is no more than that is 0.
+    With m = (x + y)/2 and e = x - y it is |m|^2 |e|^2 - (m'e)^2, where 2 m'e = |x|^2 - |y|^2. Of all pairs both terms
+    are taken from the rows about their mean, so that what is rounded away is in proportion to the spread of the rows
+    and not to how far they are from 0. What is no more than that is 0.
     """
     xp = _arrays.namespace(x)
-    middle = (xp.sum(x, axis=0) + xp.sum(other, axis=0)) / float(x.shape[0] + other.shape[0])
-    u, w = x - middle, other - middle
-    spread, half, square = (
-        [xp.sum(about * about, axis=1) for about in (u, w)],
-        [xp.sum(about * (0.5 * about + middle), axis=1) for about in (u, w)],
-        [xp.sum(of * of, axis=1) + bias**2 for of in (x, other)],
-    )
     if pairs:
-        inner, about_inner = xp.sum(x * other, axis=1), xp.sum(u * w, axis=1)
-        ends = [(of[0], of[1]) for of in (spread, half, square)]
+        middle, apart = 0.5 * (x + other), x - other
+        size, along = xp.sum(middle * middle, axis=1) + bias**2, xp.sum(middle * apart, axis=1)
+        gap = spread = xp.sum(apart * apart, axis=1)
     else:
-        inner, about_inner = (a @ xp.permute_dims(b, (1, 0)) for a, b in ((x, other), (u, w)))
-        ends = [(of[0][:, None], of[1][None, :]) for of in (spread, half, square)]
-    both = ends[0][0] + ends[0][1]
-    size = 0.25 * (ends[2][0] + ends[2][1] + 2.0 * (inner + bias**2))
-    along = ends[1][0] - ends[1][1]
-    det = size * (both - 2.0 * about_inner) - along * along
-    none = det <= 16.0 * float(xp.finfo(det.dtype).eps) * size * both
+        middle = (xp.sum(x, axis=0) + xp.sum(other, axis=0)) / float(x.shape[0] + other.shape[0])
+        u, w = x - middle, other - middle
+        columns = xp.permute_dims(other, (1, 0))
+        spread = xp.sum(u * u, axis=1)[:, None] + xp.sum(w * w, axis=1)[None, :]
+        gap = spread - 2.0 * (u @ xp.permute_dims(w, (1, 0)))
+        squares = xp.sum(x * x, axis=1)[:, None] + xp.sum(other * other, axis=1)[None, :]
+        size = 0.25 * (squares + 2.0 * (x @ columns)) + bias**2
+        halves = (xp.sum(about * (0.5 * about + middle), axis=1) for about in (u, w))
+        along = next(halves)[:, None] - next(halves)[None, :]
+    det = size * gap - along * along
+    none = det <= 16.0 * float(xp.finfo(det.dtype).eps) * size * spread
     return xp.where(none, xp.zeros_like(det), det)
 
 

@@ -69,6 +69,11 @@ class InputError(ValueError):
 class KernelRefused(InputError):
     """The refusal of values that are no inner products of features in their precision, whoever made them."""
 
+    def as_reason(self, hint: str) -> str:
+        """Return why a row has no numbers, of a kernel that is one but for round-off."""
+        found = " ".join(filter(None, (self.what, self.verb, self.given)))
+        return f"float64 does not resolve this kernel on these samples ({found}): {hint}"
+
 
 class UnknownName(InputError, KeyError):
     """The error for a name that a result does not have: also a `KeyError`, as of any other mapping."""

@@ -30,9 +30,8 @@ def first_rounded(values: np.ndarray) -> Any:
     if int(values.min()) >= -EXACT and int(values.max()) <= EXACT:
         return None
     found = values.astype(np.float64)
-    inside = found < float(
-        2**63 if values.dtype.kind == "i" else 2**64
-    )  # what is not has been rounded up to it
+    bound = float(2**63 if values.dtype.kind == "i" else 2**64)
+    inside = found < bound  # what is not has been rounded up to it
     changed = ~inside | (np.where(inside, found, 0.0).astype(values.dtype) != values)
     return int(values[changed][0]) if changed.any() else None
 

@@ -256,11 +256,7 @@ def _unresolved(what: Measurement, refusal: KernelRefused) -> str:
     """Return why there are no numbers; a user's own code, of which nobody knows whether it is a kernel, is refused."""
     if isinstance(what, Kernel) and what._given:
         raise refusal
-    found = " ".join(filter(None, (refusal.what, refusal.verb, refusal.given)))
-    return (
-        f"float64 does not resolve this kernel on these samples ({found}): centre and scale the features "
-        "(--standardize), or leave the kernel out"
-    )
+    return refusal.as_reason("centre and scale the features (--standardize), or leave the kernel out")
 
 
 def _nothing(reason: str) -> Row:

@@ -97,7 +97,6 @@ class Expanded(Activation):
         self.most_orders = MAX_ORDERS if wide is None else ENOUGH_ORDERS
         #: Of a function of the user's, whose parameters may change.
         self._values_at_probes = values_at_probes(function) if may_change else None
-        self.of_the_user = may_change
         self._remember()
         #: P, what is taken out of phi and put back in closed form.
         self._bent = Piecewise(_kinks.find(self._values, kinks))
@@ -125,6 +124,11 @@ class Expanded(Activation):
         """Refuse a function that has other values than when it was expanded: a parameter of it was changed."""
         if self._values_at_probes is not None:
             require_unchanged(self._function, self._values_at_probes, self.name)
+
+    @property
+    def of_the_user(self) -> bool:
+        """Whether nobody but the user knows the function."""
+        return self._values_at_probes is not None
 
     def require_seen(self, q: float) -> None:
         """Refuse a function that a rule of some thousand nodes takes for another one."""

@@ -90,7 +90,7 @@ def _remainder(activation: Expanded, variances: Sequence[float], correlation: fl
     enough = np.flatnonzero(tails[:orders] <= 0.3 * tail)
     finer = np.abs(_finer_moment(activation, q, 2 * size) - moment) - 8.0 * EPS * moment
     if len(enough) and activation.of_the_user and (finer / scale).max() <= 0.1 * tail:
-        finer = np.abs(_moment_of_many(activation, q) - moment) - 64.0 * EPS * moment
+        finer = np.abs(_moments_of_many(activation, q) - moment) - 64.0 * EPS * moment
     coarse = float((finer / scale).max())
     if coarse > 0.1 * tail:  # what varies between the nodes is in no coefficient, whatever the correlation
         return Orders(orders, size, max(coarse, 10.0 * tail))
@@ -118,20 +118,24 @@ def _finer_moment(activation: Expanded, q: Float[np.ndarray, " k"], size: int) -
     return total
 
 
-def _moment_of_many(activation: Expanded, q: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+def _moments_of_many(activation: Expanded, q: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    return np.array([_moment_of_many(activation, float(value)) for value in q])
+
+
+@lru_cache(maxsize=4096)
+def _moment_of_many(activation: Expanded, q: float) -> float:
     """Return E psi^2 by midpoints, which are exact for what is smooth on their scale and miss nothing wider."""
-    step, root = 2.0 * SPAN / PLACES, np.sqrt(q)[:, None]
-    total = np.zeros(len(q))
+    step, root, total = 2.0 * SPAN / PLACES, np.sqrt(q), 0.0
     for start in range(0, PLACES, PIECE):
         z = -SPAN + step * (np.arange(start, start + PIECE) + 0.5)
         with np.errstate(over="ignore", invalid="ignore"):
-            total += activation.smooth_part(root * z) ** 2 @ (step * density(z))
+            total += float(activation.smooth_part(root * z) ** 2 @ (step * density(z)))
     return total
 
 
 def unseen_by(activation: Expanded, q: Float[np.ndarray, " k"], size: int) -> Float[np.ndarray, " k"]:
     """Return the share of E psi^2 that the rule of that size misses."""
-    seen, whole = _finer_moment(activation, q, size), _moment_of_many(activation, q)
+    seen, whole = _finer_moment(activation, q, size), _moments_of_many(activation, q)
     return np.abs(seen - whole) / np.maximum(np.maximum(seen, whole), 1e-300)
 
 

@@ -251,7 +251,8 @@ def _run(
     """Train all networks at once, and return NumPy's arrays."""
     seeds = np.array(plan.seeds, dtype=np.int64)
     if plan.precision == "float32":
-        seeds = seeds.astype(np.int32)  # the last 32 bits, for JAX has no others there
+        # The orders of batches follow the last 32 bits, for JAX has no others there; the starts follow all.
+        seeds = seeds.astype(np.int32)
     with jax.enable_x64(plan.precision == "float64"):
         dtype = jnp.dtype(plan.precision)
 

@@ -217,11 +217,10 @@ def compare(
         try:
             found[name] = _compared(gram, labels, sources[name], parts if name == "empirical NTK" else None)
         except KernelRefused as refusal:
-            if (
-                name in wanted and not wanted[name][1]
-            ):  # of a user's own code, nobody knows whether it is a kernel
+            if name in wanted and not wanted[name][1]:  # nobody knows whether a user's own code is a kernel
                 raise
-            found[name] = _unresolved(sources[name], refusal)
+            reason = refusal.as_reason("centre and scale the inputs")
+            found[name] = Compared(sources[name], *(float("nan"),) * 7, reason)
     return Comparison(found, grams, labels)
 
 
@@ -360,13 +359,6 @@ def _parts(inputs: Any) -> Iterator[Any]:
 
 def _cut(inputs: Any, here: slice) -> Any:
     return mapped(lambda tensor: tensor[here], inputs)
-
-
-def _unresolved(source: str, refusal: KernelRefused) -> Compared:
-    """Return a row without numbers, where the Gram matrix of a kernel is none in float64."""
-    found = " ".join(filter(None, (refusal.what, refusal.verb, refusal.given)))
-    reason = f"float64 does not resolve this kernel on these samples ({found}): centre and scale the inputs"
-    return Compared(source, *(float("nan"),) * 7, reason)
 
 
 def _compared(
