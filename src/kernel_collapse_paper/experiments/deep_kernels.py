@@ -33,7 +33,7 @@ GRIDS: dict[Preset, tuple[int, int, int, tuple[int, ...], Laws]] = {
     "paper": (
         32,
         8,
-        800,
+        600,
         (1, 2, 3),
         {"D1": (("erf", "relu"), 4), "D2": (("erf",), 2), "overlap": (("erf", "relu"), 4)},
     ),
