@@ -33,7 +33,11 @@ ONE, BOTH = (ADAPTIVE,), (ADAPTIVE, PUBLISHED)
 #: with the published label term twice as long as the others: of 2048 samples they have five seeds, which decide all.
 GRIDS: dict[str, dict[Preset, tuple[tuple[Grid, tuple[AdaptiveNC1, ...], int], ...]]] = {
     "balanced": {
-        "quick": ((Grid((128, 256)), ONE, 5), (Grid((256,)), BOTH, 5), (Grid((128,), data.D2_MEANS), BOTH, 5)),
+        "quick": (
+            (Grid((128, 256)), ONE, 5),
+            (Grid((256,)), BOTH, 5),
+            (Grid((128,), data.D2_MEANS), BOTH, 5),
+        ),
         "paper": (
             (Grid((128, 256, 512, 1024)), ONE, 10),
             (Grid((512,)), BOTH, 10),
