@@ -176,7 +176,7 @@ def test_the_report_in_a_browser(quick_report, visit):
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     for width in (390, 1440):
         page.set_viewport_size({"width": width, "height": 900})
-        plot = figure_of(page, "panels-D1").locator(".plot")
+        plot = figure_of(page, "panels-D1-imbalanced").locator(".plot")
         page.wait_for_function("p => p._fullLayout.width === p.clientWidth", arg=plot.element_handle())
         assert plot.evaluate("plot => plot.clientWidth") > 0.7 * width
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
@@ -267,16 +267,17 @@ def test_the_page_of_the_whole_run_in_the_docs(visit):
 
 def test_a_legend_hides_a_line_in_every_panel(quick_report, visit):
     page = visit(quick_report / "report.html")
-    figure = figure_of(page, "panels-D1")
+    figure = figure_of(page, "panels-D1-imbalanced")
+    line = "64 / 448"
     before, _ = drawn(figure)
-    assert {panel for panel, group, _ in before if group == "512"} == set(range(10))
+    assert {panel for panel, group, _ in before if group == line} == set(range(10))
     paths = figure.locator(".scatterlayer .trace").count()
-    figure.get_by_role("button", name="512").click()
+    figure.get_by_role("button", name=line).click()
     after, _ = drawn(figure)
-    assert after == [trace for trace in before if trace[1] != "512"]
+    assert after == [trace for trace in before if trace[1] != line]
     assert figure.locator(".scatterlayer .trace").count() == paths - (len(before) - len(after))
-    assert figure.get_by_role("button", name="512").get_attribute("aria-pressed") == "false"
-    figure.get_by_role("button", name="512").press("Enter")
+    assert figure.get_by_role("button", name=line).get_attribute("aria-pressed") == "false"
+    figure.get_by_role("button", name=line).press("Enter")
     assert drawn(figure)[0] == before
 
 
@@ -291,14 +292,13 @@ def test_the_published_code_beside_what_is_right(quick_report, visit):
         assert figure.locator("input[type=radio]:checked").get_attribute("value") == side
         seen[side] = {(panel, group) for panel, group, _ in drawn(figure)[0]}
     of_erf = {side: {group for panel, group in groups if panel == 0} for side, groups in seen.items()}
-    assert of_erf["both"] == {"NTK", "NTK, published code", "NNGP"}
-    assert of_erf["right"] == {"NTK", "NNGP"}
-    assert of_erf["published"] == {"NTK, published code", "NNGP"}
-    assert {group for panel, group in seen["published"] if panel == 1} == {
-        "NTK",
-        "NNGP",
-    }  # it has no other of ReLU
-    panels = figure_of(page, "panels-D1")
+    assert of_erf["both"] == {"NTK", "NTK, published code", "NNGP", "data themselves"}
+    assert of_erf["right"] == {"NTK", "NNGP", "data themselves"}
+    assert of_erf["published"] == {"NTK, published code", "NNGP", "data themselves"}
+    # it has no other of ReLU
+    of_relu = {group for panel, group in seen["published"] if panel == 1}
+    assert of_relu == {"NTK", "NNGP", "data themselves"}
+    panels = figure_of(page, "panels-D1-imbalanced")
     panels.locator("input[value=right]").check()
     traces, axes = drawn(panels)
     assert len(axes) == 2 * 8
@@ -345,7 +345,12 @@ def test_saved_figures_hold_the_means_of_the_rows(quick_report, rows, visit):
         ].squeeze()
         mean, std = cell["log_nc1"].mean(), cell["log_nc1"].std()
         assert line[["y", "low", "high"]].tolist() == pytest.approx([mean, mean - std, mean + std], rel=2e-5)
-    assert len(table) == logs.groupby(["activation", "kernel", "dim"]).ngroups
+    of_data = table[table["line"] == "data themselves"]
+    assert len(of_data) == logs.groupby(["activation", "dim"]).ngroups
+    for _, line in of_data.iterrows():
+        cell = logs[logs["dim"] == line["x"]]
+        assert line["y"] == pytest.approx(cell["log_nc1_data"].mean(), rel=2e-5)
+    assert len(table) == logs.groupby(["activation", "kernel", "dim"]).ngroups + len(of_data)
     _, heat = saved(page, figure_of(page, "activations-depth").locator(".saves button"))
     assert {"relu", "ReLU"} & set(heat["y"])
     assert len(heat) == 8 * 20 * 4
@@ -445,8 +450,7 @@ def test_figures_are_saved_in_three_formats(quick_report):
     names = {path.name for path in (quick_report / "figures").iterdir()}
     for figure in (
         "overview-D1",
-        "panels-D1",
-        "panels-D2",
+        "overview-D2",
         "panels-D1-imbalanced",
         "weightings-D1-imbalanced",
     ):

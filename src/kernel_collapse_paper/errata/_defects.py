@@ -216,7 +216,7 @@ DEFECTS = (
         (
             _part(
                 "limiting-kernels-balanced",
-                ("overview-D1", "overview-D2", "panels-D1", "panels-D2"),
+                ("overview-D1", "overview-D2"),
                 ("nngp", "ntk", "ntk-published"),
                 published_code.erf_ntk,
                 BALANCED,

@@ -97,10 +97,8 @@ def panels(rows: pd.DataFrame, lines: str, name_line: Callable[[Any], str], lege
     return Plot(rows=grid, size=(11.5, 5.4), share_x="all", share_y="row", legend=legend_)
 
 
-def _overview(rows: pd.DataFrame, law: str) -> Plot:
-    """Draw every kernel against d at the largest size, so that the erratum is seen."""
-    rows = rows[rows["data"] == law]
-    rows = rows[rows["n"] == rows["n"].max()]
+def _overview(rows: pd.DataFrame) -> Plot:
+    """Draw every kernel against d, so that the erratum is seen, beside the data themselves."""
     drawn = []
     for activation in ("erf", "relu"):
         of = rows[rows["activation"] == activation]
@@ -114,11 +112,14 @@ def _overview(rows: pd.DataFrame, law: str) -> Plot:
             )
             for kernel in kernels
         ]
+        # The data have no activation: every kernel's rows hold their NC1, so those of one are taken.
+        of_data = intervals.summarise(of[of["kernel"] == "nngp"], "log_nc1_data", ["dim"])
+        look: dict[str, Any] = {"color": KERNEL_COLOURS["data"], "marker": "", "dashes": ":", "width": 1.2}
         drawn.append(
             Panel(
-                marks=marks,
+                marks=[*marks, means(of_data, "dim", name="data themselves", **look)],
                 x=at(sorted(rows["dim"].unique()), "dimension d"),
-                y=decades("NC1(H)   (lower: more collapsed)"),
+                y=decades("NC1   (lower: more collapsed)"),
                 title=ACTIVATION_NAMES[activation],
                 legend=Legend(where="lower right"),
             )
@@ -127,28 +128,33 @@ def _overview(rows: pd.DataFrame, law: str) -> Plot:
 
 
 def _figures_balanced(rows: pd.DataFrame) -> list[Figure]:
-    """Draw, for each law, the overview and the paper's panels."""
+    """Draw every kernel of each law at its largest size: the smaller ones give the same lines."""
     rows = with_logs(rows)
     drawn = []
-    for law in sorted(rows["data"].unique()):
-        chosen = rows[rows["data"] == law]
-        largest, repeats = chosen["n"].max(), chosen["seed"].nunique()
-        drawn += [
+    for law, of_law in rows.groupby("data"):
+        n, repeats = of_law["n"].max(), of_law["seed"].nunique()
+        drawn.append(
             Figure(
                 f"overview-{law}",
-                f"{law}, N = {largest}: NC1 of the features under each limiting kernel against the dimension. Mean and "
-                f"one standard deviation over {repeats} seeds. The published code's NTK (dashed) is almost the NNGP; "
-                "the exact one is not.",
-                _overview(rows, law),
-            ),
-            Figure(
-                f"panels-{law}",
-                f"{law}: NC1 of the features (top) and relative to that of the data (bottom; below the dotted line, "
-                f"the kernel collapses the data). Mean and one standard deviation over {repeats} seeds.",
-                panels(*BALANCED.lines(chosen)),
-            ),
-        ]
+                f"{law}, N = {n}: NC1 of the features under each limiting kernel against the dimension, and NC1 of the "
+                "data themselves (dotted: a kernel below that line collapses the data). Mean and one standard "
+                f"deviation over {repeats} seeds. {_over_sizes(of_law)}The published code's NTK (dashed) is almost the "
+                "NNGP; the exact one is not.",
+                _overview(of_law[of_law["n"] == n]),
+            )
+        )
     return drawn
+
+
+def _over_sizes(rows: pd.DataFrame) -> str:
+    """Return a sentence on how far the kernels' means at the smaller sizes are from those at the largest."""
+    wide = rows.pivot_table(index=["activation", "kernel", "dim"], columns="n", values="log_nc1")
+    *smaller, largest = wide.columns
+    if not smaller:
+        return ""
+    furthest = wide[smaller].sub(wide[largest], axis=0).abs().max().max()
+    upto = f" to {smaller[-1]}" if len(smaller) > 1 else ""
+    return f"At N = {smaller[0]}{upto} the mean of every kernel is within {furthest:.2g} decades of its mean here. "
 
 
 def _figures_imbalanced(rows: pd.DataFrame) -> list[Figure]:
