@@ -13,7 +13,7 @@ from timing import median_seconds
 
 import kernel_collapse as kc
 from kernel_collapse._linalg import one_blas_thread
-from kernel_collapse.collapse._streamed import TILE
+from kernel_collapse.collapse._tiled_pass import TILE
 
 DIM = 100
 DENSE, STREAMED, FEATURES = 8192, 32_768, 131_072

@@ -323,7 +323,7 @@ def test_one_gram_matrix_over_executors_to_the_last_bit(rng, two, tmp_path, monk
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     # Several squares, the last ones narrow.
-    monkeypatch.setattr(sys.modules["kernel_collapse.collapse._streamed"], "SQUARE", 256)
+    monkeypatch.setattr(sys.modules["kernel_collapse.collapse._tiled_pass"], "SQUARE", 256)
 
     def all_of(x, executor):
         options = {"tile": 23, "executor": executor}

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from kernel_collapse import _arrays, _memory, _objects, _validate
+from kernel_collapse import _arrays, _memory, _validate
 from kernel_collapse._files import atomic_write
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float, Int
+from kernel_collapse.collapse import _batches
 from kernel_collapse.collapse._accumulated import TALLIES, collapse_of, geometry_of
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Nearest
@@ -100,7 +101,7 @@ class Accumulator:
         self._waiting, self._codes, self._filled = np.empty((0, self.dim)), np.empty(0, dtype=np.int64), 0
         self._given = None
         if class_means is not None:
-            self._given = _means(class_means, shape)
+            self._given = _batches.class_means(class_means, shape)
         #: Of each share of samples, class by class: how many agree, how many are in doubt, and of how many.
         self._tallies = {name: np.zeros((3, self.n_classes)) for name in TALLIES}
 
@@ -123,7 +124,7 @@ class Accumulator:
         ValueError
             If shapes do not agree, labels are not among the classes, or a value is not finite. Nothing is added then.
         """
-        batch, codes, decided = self._read(features, labels, logits)
+        batch, codes, decided = _batches.read(features, labels, logits, (self.n_classes, self.dim))
         if self._given is not None:
             self._vote(self._given, batch, codes, decided)
         elif decided is not None:
@@ -162,7 +163,7 @@ class Accumulator:
                 "one or the other",
                 "leave class_means out, or call update alone",
             )
-        batch, codes, decided = self._read(features, labels, logits)
+        batch, codes, decided = _batches.read(features, labels, logits, (self.n_classes, self.dim))
         means = self.class_means
         if not self.counts[codes].all():
             raise InputError(
@@ -267,7 +268,7 @@ class Accumulator:
             If fewer than two classes have been seen, or shapes do not agree.
         """
         _validate.choice(weighting, WEIGHTINGS, "weighting")
-        weights, bias = self._weights(classifier, bias)
+        weights, bias = _batches.classifier(classifier, bias, (self.n_classes, self.dim))
         self._flush()
         return collapse_of(
             self._sums, self._tallies, weights, bias, weighting, given_means=self._given is not None
@@ -361,57 +362,6 @@ class Accumulator:
 
     # -- the sums
 
-    def _read(
-        self, features: Any, labels: Any, logits: Any
-    ) -> tuple[Float[np.ndarray, "m p"], Int[np.ndarray, " m"], Int[np.ndarray, " m"] | None]:
-        """Return a batch in float64, its classes, and the classes that logits decide for."""
-        batch = _validate.matrix(features, "features", numpy=True)
-        if batch.shape[1] != self.dim:
-            raise InputError(
-                "features", f"shape {batch.shape}", f"{self.dim} columns, as many as dim", verb="have"
-            )
-        _validate.squarable(batch, "features")
-        codes = self._class_numbers(labels)
-        _validate.as_many(len(batch), "features", len(codes))
-        if logits is None:
-            return batch, codes, None
-        shape = (len(codes), self.n_classes)
-        scores = _validate.shaped(_validate.in_numpy(logits, "logits"), "logits", shape, "an output a class")
-        return batch, codes, np.argmax(scores, axis=1)
-
-    def _class_numbers(self, labels: Any) -> Int[np.ndarray, " m"]:
-        values = _objects.numbers(_validate.in_numpy(labels, "labels"), "labels", rounded=True)
-        if values.ndim != 1:
-            raise InputError(
-                "labels", f"shape {values.shape}", "(m,)", "a class number a sample", verb="have"
-            )
-        bad = values[~((values >= 0) & (values < self.n_classes) & (values == np.floor(values)))]
-        if len(bad):
-            raise InputError(
-                "labels",
-                f"{bad[0]:g}",
-                f"whole numbers from 0 to {self.n_classes - 1}",
-                "number the classes, or make the accumulator with more of them",
-                verb="hold",
-            )
-        return np.asarray(values, dtype=np.int64)
-
-    def _weights(
-        self, classifier: Any, bias: Any
-    ) -> tuple[Float[np.ndarray, "C p"] | None, Float[np.ndarray, " C"] | None]:
-        if classifier is None:
-            if bias is not None:
-                raise InputError("a bias", "given without a classifier", "its weights", "give classifier=")
-            return None, None
-        shape = (self.n_classes, self.dim)
-        weights = _validate.in_numpy(classifier, "classifier")
-        clean: Float[np.ndarray, "C p"] = _validate.shaped(weights, "classifier", shape, "a row a class")
-        if bias is not None:
-            bias = _validate.shaped(
-                _validate.in_numpy(bias, "bias"), "bias", shape[:1], "one value an output"
-            )
-        return clean, bias
-
     def _vote(
         self,
         means: Float[np.ndarray, "C p"],
@@ -450,17 +400,3 @@ _SAVED = ("counts", "reference", "shift", "squares", "scatter")
 def _given(accumulator: Accumulator) -> Float[np.ndarray, "c p"]:
     means = accumulator._given
     return np.empty((0, accumulator.dim)) if means is None else means
-
-
-def _means(given: Any, shape: tuple[int, int]) -> Float[np.ndarray, "C p"]:
-    """Return class means, of which whole rows may be NaN."""
-    numbers = _objects.numbers(_validate.in_numpy(given, "class_means"), "class_means")
-    if numbers.shape != shape:
-        raise InputError("class_means", f"shape {numbers.shape}", f"{shape}", "a mean a class", verb="has")
-    means = np.array(numbers, dtype=float)
-    seen = ~np.isnan(means).all(axis=1)
-    if not seen.any():
-        raise InputError("class_means", "NaN for every class", "the mean of a class at least", verb="hold")
-    rows = np.flatnonzero(seen)
-    means[seen] = _validate.matrix(means[seen], "class_means", row_numbers=rows)
-    return means
