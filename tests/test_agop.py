@@ -483,3 +483,21 @@ def test_modules_that_work_in_place_have_the_same_gradients(layer):
         for inplace in (False, True)
     ]
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5, 10, 50])
+@pytest.mark.parametrize("precision", [np.float64, np.float32])
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_what_is_constant_but_for_round_off_has_no_correlation(dim, precision, power, rng):
+    """A function of the sum of the features has such an AGOP, all of whose entries are alike."""
+    root = rng.normal(size=(dim + 2, dim))
+    gram = root.T @ root
+    gram = 0.5 * (gram + gram.T)
+    slope = rng.normal() * np.ones(dim)
+    for constant in (np.full((dim, dim), 0.1), np.outer(slope, slope)):
+        for pair in ((gram, constant), (constant, gram)):
+            found = kc.rfm.feature_ansatz(*(m.astype(precision) for m in pair), power=power)
+            assert np.isnan(found.correlation)
+            # In float32 the root of 10 features is round-off already.
+            assert "one value throughout" in found.reason or "size of round-off" in found.reason
+            assert precision == np.float32 or 0.0 < found.cosine <= 1.0

@@ -277,6 +277,7 @@ def here(tmp_path, monkeypatch):
     np.savez(tmp_path / "noy.npz", x=X)
     np.savez(tmp_path / "complex.npz", x=X + 1j, labels=Y)
     np.savez(tmp_path / "short.npz", x=X, labels=Y[:3])
+    np.savez(tmp_path / "layer.npz", features=X, labels=Y)
     np.save(tmp_path / "objects.npy", TEXT, allow_pickle=True)
     pd.DataFrame({"a": [1.0, 2.0], "kind": ["x", "y"], "when": pd.to_datetime(["2020", "2021"])}).to_parquet(
         tmp_path / "dates.parquet"
@@ -339,6 +340,13 @@ COMMANDS = [
     ("measure good.csv --label kind --method sampled --weighting published", "expected"),
     ("measure good.csv --label kind --holdout nan", "holdout is nan"),
     ("measure good.csv --label kind --holdout 0.2 --seed -1", "seed is -1"),
+    ("measure good.csv --label kind --seed 3", "--seed is given without --holdout"),
+    ("measure --features layer.npz --seed 3", "--seed is given without --holdout"),
+    ("measure --features layer.npz --depth 3", "depth belongs to kernels that are named, and none is"),
+    ("measure --features layer.npz --weight-variance 3", "weight_variance belongs to kernels"),
+    ("measure --features layer.npz --bias-variance 3", "bias_variance belongs to kernels"),
+    ("measure --features layer.npz --activation relu", "--activation is given where no kernel is measured"),
+    ("measure --features layer.npz --method sampled", "--method is 'sampled' where no kernel is measured"),
     ("measure good.csv --label kind --depth -1", "depth is -1"),
     ("measure good.csv --label kind --report page.txt", "try 'page.html'"),
     ("measure good.csv --label kind --report good.csv/page.html", "cannot be written"),

@@ -374,3 +374,43 @@ def test_parts_and_threads_do_not_show(rng, monkeypatch):
     for name in ("nc1", "nc1_pinv", "cdnv", "nc2_etf", "ncm_accuracy"):
         assert getattr(many[0], name) == getattr(many[1], name)
         assert getattr(many[0], name) == pytest.approx(getattr(whole, name), rel=1e-12)
+
+
+# -- what round-off hides is not 0
+
+
+@pytest.mark.parametrize("route", ["gram", "held out", "streamed"])
+@pytest.mark.parametrize("offset", [1.0, 1e4, 1e6, 1e7, 1e8, 1e9])
+@pytest.mark.parametrize("apart", [0.0, 1.0, 30.0, 1e3, 1e6])
+def test_a_spread_that_round_off_hides_is_not_zero(route, offset, apart, rng):
+    """Samples differ: 0 is said, with a reason, only of an NC1 below 1e-10, however far they are from the origin."""
+    x = rng.normal(size=(20, 3)) + offset
+    labels = np.arange(20) % 2
+    x[labels == 1] += apart
+    exact = kc.nc1_from_features(x, labels)
+    found = by_route(route, x, labels, np.eye(2)[labels])
+    for name, value in (("within", exact.within), ("nc1", exact.ratio), ("cdnv", None)):
+        given = getattr(found, name)
+        if given == 0.0:
+            assert exact.ratio < 1e-10
+            assert "0 or too small to be seen" in found.reason
+            continue
+        assert np.isnan(given) or value is None or given == pytest.approx(value, rel=0.2), name
+    assert not np.isnan(found.nc1) or found.reason
+
+
+@pytest.mark.parametrize("route", ["gram", "held out", "streamed"])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
+def test_samples_that_are_one_have_no_spread(route, offset, rng):
+    x = np.repeat(rng.normal(size=(3, 4)), [5, 2, 7], axis=0) + offset
+    labels = np.repeat([0, 1, 2], [5, 2, 7])
+    found = by_route(route, x, labels, np.eye(3)[labels])
+    assert (found.within, found.nc1, found.cdnv) == (0.0, 0.0, 0.0)
+
+
+def test_a_tight_class_beside_one_that_is_resolved_adds_no_error(rng):
+    """The spread of one class is unknown by as much as the other's is wide: both together are not known."""
+    wide, tight = 1e-3 * rng.normal(size=(10, 3)), 1e-5 * rng.normal(size=(10, 3)) + 1e5
+    x, labels = np.concatenate([wide, tight]), np.repeat([0, 1], 10)
+    exact, found = kc.nc1_from_features(x, labels), kc.nc1(x @ x.T, labels)
+    assert np.isnan(found.ratio) or found.ratio == pytest.approx(exact.ratio, rel=1e-3)

@@ -1,4 +1,5 @@
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -284,3 +285,79 @@ def test_the_limit_of_threads_outlives_the_first_to_leave():
     assert threads() == {1}
     second.__exit__(None, None, None)
     assert threads() == before
+
+
+# -- executors of the user's
+
+
+class Deaf(Executor):
+    """An executor that takes some trials, never runs them, and is shut down as another thread would do it."""
+
+    def __init__(self, takes):
+        self.takes, self.taken = takes, []
+
+    def submit(self, function, /, *args, **kwargs):
+        if len(self.taken) == self.takes:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        self.taken.append(Future())
+        if len(self.taken) == self.takes:
+            for future in self.taken:
+                future.cancel()
+        return self.taken[-1]
+
+
+@pytest.mark.parametrize("takes", [0, 1, 3])
+def test_an_executor_that_is_shut_down_ends_the_run(tmp_path, takes):
+    """Cancelled futures are never done, and a pool that was shut down takes none: the run ends and says so."""
+    with pytest.raises(BrokenExecutor, match="executor"):
+        run(tmp_path, GRID, executor=Deaf(takes))
+    assert run(tmp_path, GRID[:2], workers=1) == (0, 2, 0)
+
+
+# -- numbers that are missing or rough
+
+
+def test_a_row_says_why_a_number_is_missing(tmp_path):
+    """As `kc.nc1` says it, in the rows, on the page and in the terminal: NaN is no silent result."""
+    resolved = GaussianClasses(n=20, dim=2)
+    hidden = [
+        KernelNC1(kernel="nngp", activation="relu", bias_variance=1e300),  # beside which nothing is seen
+        KernelNC1(kernel="nngp", activation="relu", bias_variance=1e300, holdout=0.5),
+    ]
+    trials = [Trial(data=resolved, measurement=what, seed=0) for what in hidden]
+    plain = Trial(data=resolved, measurement=KernelNC1(kernel="nngp", activation="relu"), seed=0)
+    run(tmp_path, [*trials, plain])
+    frame = Run(tmp_path).frame().set_index("key")
+    for trial in trials:
+        row = frame.loc[trial.key]
+        assert row["status"] == "ok"
+        assert math.isnan(row["nc1_paper"])
+        assert "the class means coincide" in row["reason"]
+    assert isinstance(frame.loc[plain.key, "reason"], float)  # there is none
+    assert frame.attrs["columns"]["reason"]["meaning"]
+    with Store(tmp_path) as store:
+        assert store.unresolved(frame.index) == 2
+        assert store.unresolved([plain.key]) == 0
+
+
+def test_minus_zero_is_zero():
+    one, other = (
+        Trial(
+            data=GaussianClasses(n=20, dim=1, class_means=(zero, 1.0)),
+            seed=0,
+            measurement=KernelNC1(kernel="nngp", activation="erf", bias_variance=zero),
+        )
+        for zero in (0.0, -0.0)
+    )
+    assert one.key == other.key
+    assert math.copysign(1.0, other.measurement.bias_variance) == 1.0
+
+
+@pytest.mark.parametrize("holdout", [1e-9, 0.999])
+def test_a_share_that_leaves_nothing_is_refused_before_any_work(holdout):
+    with pytest.raises(ValueError, match=r"holdout .* makes a test set of .* of 20 samples"):
+        Trial(
+            data=GaussianClasses(n=20, dim=2),
+            measurement=KernelNC1(kernel="nngp", activation="relu", holdout=holdout),
+            seed=0,
+        )

@@ -322,6 +322,20 @@ width = { from = 10, to = 1, steps = 3 }
     assert "df is not a key of law 'gaussian', expected one that every law of the entry has" in said[4]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{ from = 1.5, to = 3.5 }",
+        "{ from = 1, to = 3.5, steps = 2 }",
+        "{ from = 0.5, to = 4, scale = 'log' }",
+    ],
+)
+def test_a_range_of_whole_numbers_begins_and_ends_with_such(tmp_path, written):
+    """Rounded ends would leave the range, and leave values out."""
+    with pytest.raises(ValueError, match="dim runs from .*, expected whole numbers"):
+        sweep_of(tmp_path, HEAD.replace("dim = 3", f"dim = {written}") + TAIL)
+
+
 def test_many_faults_are_cut_short(tmp_path):
     with pytest.raises(ValueError, match="and 90 more") as caught:
         sweep_of(tmp_path, HEAD.replace("dim = 3", f"dim = {list(range(0, -100, -1))}") + TAIL)

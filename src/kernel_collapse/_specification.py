@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from kernel_collapse._input_error import InputError
 from kernel_collapse.collapse import NC1, Weighting
 
-__all__ = ["Results", "Specification", "flat"]
+__all__ = ["Results", "Specification", "flat", "with_reasons"]
 
 #: What is stored of a trial: numbers, words, and curves.
 Results = dict[str, Any]
@@ -29,7 +29,7 @@ class Specification(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_written(cls, given: Any) -> Any:
-        """Refuse true and "9" where a number belongs, of which pydantic makes 1 and 9."""
+        """Refuse true and "9" where a number belongs, of which pydantic makes 1 and 9, and write 0.0 for -0.0."""
         truths, numbers = _kinds(cls)
         for key, value in given.items() if isinstance(given, dict) else ():
             parts = value if isinstance(value, list | tuple) else (value,)
@@ -37,7 +37,16 @@ class Specification(BaseModel):
                 raise InputError.of(key, value, "a number or a name", "true and false are neither")
             if key in numbers and isinstance(value, str):
                 raise InputError.of(key, value, "a number", "write it without quotation marks")
-        return given
+        return (
+            {key: _positive_zero(value) for key, value in given.items()} if isinstance(given, dict) else given
+        )
+
+
+def _positive_zero(value: Any) -> Any:
+    """Return 0.0 for -0.0, which is the same number and another text."""
+    if isinstance(value, list | tuple):
+        return [_positive_zero(part) for part in value]
+    return 0.0 if isinstance(value, float) and value == 0.0 else value
 
 
 @cache
@@ -49,7 +58,7 @@ def _kinds(specification: type[Specification]) -> tuple[frozenset[str], frozense
 
 
 def flat(values: dict[Weighting, NC1]) -> Results:
-    """Return NC1 under every weighting as it is stored."""
+    """Return NC1 under every weighting as it is stored, and why a number is missing or rough."""
     found: Results = {}
     for weighting, value in values.items():
         found |= {
@@ -57,4 +66,11 @@ def flat(values: dict[Weighting, NC1]) -> Results:
             f"between_{weighting}": value.between,
             f"nc1_{weighting}": value.ratio,
         }
-    return found
+    return with_reasons(found, *(value.reason for value in values.values()))
+
+
+def with_reasons(results: Results, *reasons: str) -> Results:
+    """Return results with more reasons why a number is missing or rough; without any, there is no such entry."""
+    every = [results.get("reason", ""), *reasons]
+    said = "; ".join(dict.fromkeys(filter(None, every)))
+    return results | {"reason": said} if said else results

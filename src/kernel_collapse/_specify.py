@@ -81,6 +81,10 @@ def specify(
     if base is not None:
         _validate.choice(base, ("nngp", "ntk", *OF_IMAGES), "base")
     _require_none_of_the_others(named, weight_variance, bias_variance)
+    if not named:
+        _refuse_options_of_none(
+            {"depth": depth, "weight_variance": weight_variance, "bias_variance": bias_variance}
+        )
     from pydantic import ValidationError
 
     own = [
@@ -150,6 +154,20 @@ def _refuse_options_of_others(kernels: Sequence[str], given: dict[str, Any]) -> 
                     f"ask for that kernel too, or leave {name} out",
                     verb="belongs to",
                 )
+
+
+def _refuse_options_of_none(given: dict[str, Any]) -> None:
+    """Refuse options of kernels that are named, where none is."""
+    options = inspect.signature(specify).parameters
+    for name, value in given.items():
+        if value != options[name].default:
+            raise InputError(
+                name,
+                f"kernels that are named, and none is ({name} is {value!r})",
+                "a kernel",
+                f"ask for a kernel, such as 'nngp', or leave {name} out",
+                verb="belongs to",
+            )
 
 
 def _require_none_of_the_others(kernels: Sequence[str], weight_variance: float, bias_variance: float) -> None:

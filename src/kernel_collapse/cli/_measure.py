@@ -139,7 +139,12 @@ def measure(
             help="Share of the samples to hold out, class by class.", show_default=False, metavar="SHARE"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the samples that --holdout takes.", metavar="N")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of the samples that --holdout takes (default: 0).", show_default=False, metavar="N"
+        ),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(
@@ -157,6 +162,7 @@ def measure(
     if file is None and features is None:
         raise typer.BadParameter("give a table of samples, or --features with a file", param_hint="FILE")
     steps: list[Steps] = []
+    kernels = kernel or ([] if file is None else ["nngp", "ntk"])
     try:
         _measure(
             file,
@@ -164,8 +170,8 @@ def measure(
             features=features,
             header=header,
             specification={
-                "kernels": kernel or ([] if file is None else ["nngp", "ntk"]),
-                "activations": activation or ["erf", "relu"],
+                "kernels": kernels,
+                "activations": activation or (["erf", "relu"] if kernels else []),
                 "depth": depth,
                 "weight_variance": weight_variance,
                 "bias_variance": bias_variance,
@@ -216,7 +222,7 @@ def _measure(
     standardize: bool,
     test: Path | None,
     holdout: float | None,
-    seed: int,
+    seed: int | None,
     method: str,
     report: Path | None,
     steps: list[Steps],
@@ -231,6 +237,7 @@ def _measure(
     if report is not None:
         _validate.page(report, "--report", ".html")
     _refuse_contradictions(file, test, holdout, standardize)
+    _refuse_unused(specification, method, seed, holdout)
     saved = file is None
     if file is None:
         file, features = _file_of_features(features or ""), None
@@ -239,7 +246,7 @@ def _measure(
     if test is not None:
         held_out = data.load(test, like=dataset, **_options_of(test, label, features, header))
     elif holdout is not None:
-        dataset, held_out = data.split(dataset, holdout, seed=seed)
+        dataset, held_out = data.split(dataset, holdout, seed=seed or 0)
     if standardize:
         held_out = held_out and data.standardize(held_out, like=dataset)
         dataset = data.standardize(dataset)
@@ -294,6 +301,26 @@ def _refuse_contradictions(
             f"{str(test)!r}, which holds no labels",
             "a file with labels",
             "save features and labels as one .npz file",
+        )
+
+
+def _refuse_unused(
+    specification: dict[str, Any], method: str, seed: int | None, holdout: float | None
+) -> None:
+    """Refuse options that would do nothing."""
+    hint = "ask for a kernel, such as --kernel nngp, or leave it out"
+    if not specification["kernels"]:
+        if specification["activations"]:
+            raise InputError("--activation", "given where no kernel is measured", "a kernel", hint, verb="is")
+        if method != "auto":
+            raise InputError("--method", f"{method!r} where no kernel is measured", "a kernel", hint)
+    if seed is not None and holdout is None:
+        raise InputError(
+            "--seed",
+            "given without --holdout",
+            "both",
+            "it is that of the samples that are held out",
+            verb="is",
         )
 
 

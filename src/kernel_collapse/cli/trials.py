@@ -125,6 +125,10 @@ def run_to_the_end(
 ) -> tuple[Counts, list[tuple[str, str]]]:
     """Run what is missing; return the counts, and key and message of what has failed, now or before."""
     counts = _run_with_progress(trials, store, cluster.threads() if cluster else processes, limits, cluster)
+    if unresolved := store.unresolved(trial.key for trial in trials):
+        say(
+            f"A number is missing or rough in {unresolved} trials; the column `reason` of their rows says why."
+        )
     return counts, store.failures(trial.key for trial in trials)
 
 

@@ -15,9 +15,16 @@ from kernel_collapse.collapse._directions import directions, measured_pinv, weig
 from kernel_collapse.collapse._dual import Dual, by_position, classifier_of, dual_of
 from kernel_collapse.collapse._gram import Halves, halves_of, read_cross, read_gram
 from kernel_collapse.collapse._metrics import Seen, assemble, centred, without_sample
-from kernel_collapse.collapse._moments import Moments, moments_of_halves, with_no_spread, without_coincident
+from kernel_collapse.collapse._moments import (
+    Moments,
+    moments_of_halves,
+    units_of_equal,
+    unseen,
+    with_no_spread,
+    without_coincident,
+)
 from kernel_collapse.collapse._nc1 import WEIGHTINGS, Weighting, class_weights
-from kernel_collapse.collapse._round_off import UNITS, Measured
+from kernel_collapse.collapse._round_off import Measured
 
 __all__ = [
     "Sums",
@@ -314,10 +321,11 @@ def _of_held_out(
     if _arrays.traced(distances):
         return found
     # A class whose samples all lie at its mean, as far as float64 tells, has no spread.
-    limit = errors * (0.5 * UNITS * float(np.finfo(np.float64).eps)) / seen.halves.error
+    limit = errors * (0.5 * units_of_equal(moments) * float(np.finfo(np.float64).eps)) / seen.halves.error
     away = _arrays.segment_sum(xp.astype(xp.abs(distances) > limit, own.dtype), codes, count)
     none = np.asarray(_arrays.read(away) if _arrays.is_foreign(away) else away) == 0
-    return with_no_spread(found, none & (np.bincount(codes, minlength=count) > 0))
+    none &= np.bincount(codes, minlength=count) > 0
+    return with_no_spread(found, none & unseen(found, none))
 
 
 def _pinv(

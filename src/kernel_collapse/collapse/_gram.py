@@ -183,8 +183,8 @@ def halves_of(
     return Halves(means / sizes, max(excess, 0.5 * UNITS * eps))
 
 
-def coincident(gram: Float[Any, "n n"], members: Int[np.ndarray, " m"]) -> bool:
-    """Tell whether these samples have one feature vector, each pair by itself, to within round-off of float64."""
+def coincident(gram: Float[Any, "n n"], members: Int[np.ndarray, " m"], units: float) -> bool:
+    """Tell whether these samples have one feature vector, each pair by itself, to within units of round-off."""
     xp = _arrays.namespace(gram)
     if _arrays.is_foreign(gram):
         where = xp.asarray(members)
@@ -193,7 +193,7 @@ def coincident(gram: Float[Any, "n n"], members: Int[np.ndarray, " m"]) -> bool:
         part = gram[np.ix_(members, members)]
     diagonal = np.diag(part)
     halves = 0.5 * ((part - diagonal[:, None]) + (part - diagonal))
-    return bool(np.abs(halves).max() <= 0.5 * UNITS * np.finfo(np.float64).eps * np.abs(diagonal).max())
+    return bool(np.abs(halves).max() <= 0.5 * units * np.finfo(np.float64).eps * np.abs(diagonal).max())
 
 
 def require_definite(value: Any, error: Any, what: str) -> None:

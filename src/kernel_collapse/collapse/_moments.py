@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernel_collapse import _arrays
-from kernel_collapse._shapes import Float, Int
+from kernel_collapse._shapes import Bool, Float, Int
 from kernel_collapse.collapse._gram import Halves, coincident, halves_of
-from kernel_collapse.collapse._round_off import FEATURES, GIVEN, UNITS, Source, of_gram
+from kernel_collapse.collapse._round_off import FEATURES, GIVEN, SILENT, UNITS, Source, of_gram
 
 __all__ = [
     "EPS",
@@ -17,11 +17,16 @@ __all__ = [
     "class_moments",
     "gram_moments",
     "moments_of_halves",
+    "units_of_equal",
+    "unseen",
     "with_no_spread",
     "without_coincident",
 ]
 
 EPS = float(np.finfo(np.float64).eps)
+#: A spread that is not resolved counts as 0 where it can be no more than this share of the squared distance to the
+#: nearest other class mean.
+UNSEEN = 1e-10
 
 
 class Moments(NamedTuple):
@@ -90,16 +95,47 @@ def without_coincident(moments: Moments, gram: Float[Any, "n n"], codes: Int[np.
     """
     if _arrays.traced(moments.spread) or moments.source != of_gram(EPS):
         return moments
-    spread, error = (
-        _arrays.read(v) if _arrays.is_foreign(v) else v for v in (moments.spread, moments.spread_error)
-    )
+    spread, error = map(_arrays.read, (moments.spread, moments.spread_error))
+    units = units_of_equal(moments)
     same = np.array(
         [
-            GIVEN * spread[c] < error[c] and coincident(gram, np.flatnonzero(codes == c))
+            GIVEN * spread[c] < error[c] and coincident(gram, np.flatnonzero(codes == c), units)
             for c in range(len(spread))
         ]
     )
-    return with_no_spread(moments, same)
+    return with_no_spread(moments, same & unseen(moments, same))
+
+
+def units_of_equal(moments: Moments) -> float:
+    """Return by how many units of round-off entries may differ of samples that are called equal.
+
+    Where no class mean is told apart from any other, round-off may hide all there is: then only the same numbers are.
+    """
+    return UNITS if _apart(moments)[1].any() else 0.0
+
+
+def unseen(moments: Moments, same: np.ndarray) -> np.ndarray:
+    """Tell of which classes the spread, not resolved, is too small to matter: beside distances of means, and others.
+
+    A class whose samples are far from the origin may have a spread that round-off hides and that is as large as the
+    distances between the classes. Such a spread is not 0 but unknown.
+    """
+    squares, apart = _apart(moments)
+    if not apart.any():  # nothing is told apart from anything, and `reason` says so
+        return np.ones(len(squares), dtype=bool)
+    spread, error = map(_arrays.read, (moments.spread, moments.spread_error))
+    nearest = np.where(apart, squares, np.inf).min(axis=1)
+    others = spread[~same & (error > 0.0)]
+    least = SILENT * others.min(initial=np.inf, where=others > 0.0)
+    return np.isfinite(nearest) & (error <= np.minimum(UNSEEN * nearest, least))
+
+
+def _apart(moments: Moments) -> tuple[Float[np.ndarray, "C C"], Bool[np.ndarray, "C C"]]:
+    """Return the squared distances of the class means, and which are more than round-off."""
+    products, off = map(_arrays.read, (moments.products, moments.product_error))
+    own, own_error = np.diag(products), np.diag(off)
+    squares = own[:, None] + own[None, :] - 2.0 * products
+    return squares, squares > own_error[:, None] + own_error[None, :] + 2.0 * off
 
 
 def with_no_spread(moments: Moments, same: np.ndarray) -> Moments:

@@ -48,7 +48,7 @@ class NC1:
     ----------
     within : float
         tr S_W, in the squared units of the features; exactly 0 where every class has one sample, or samples that
-        coincide.
+        coincide. NaN where round-off reaches a tenth of it: such samples may coincide or not.
     between : float
         tr S_B, in the squared units of the features; exactly 0 where the class means coincide.
     ratio : float

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kernel_collapse import _validate
+from kernel_collapse._held_out import held_out
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset
@@ -134,21 +135,8 @@ def split(dataset: Dataset, holdout: float = 0.2, *, seed: int = 0) -> tuple[Dat
     ((45, 53, 36), (14, 18, 12))
     """
     _validate.instance(dataset, Dataset, "dataset", FROM_ARRAYS)
-    fraction = _validate.positive(holdout, "holdout")
     n, seed = len(dataset.labels), _validate.seed(seed)
-    if fraction >= 1:
-        raise InputError.of(
-            "holdout", holdout, "a fraction of the samples, more than 0 and less than 1", "try 0.2"
-        )
-    held, classes = round(fraction * n), len(_present(dataset))
-    if held == 0 or held > n - classes:
-        raise InputError(
-            f"holdout {holdout!r}",
-            f"a test set of {held} of {n} samples",
-            f"1 to {n - classes}",
-            f"one sample at least to test with, and one of each of {classes} classes to train with",
-            verb="makes",
-        )
+    held = held_out(holdout, n, len(_present(dataset)))
     train = _stratified(dataset, n - held, seed)
     return _rows(dataset, train), _rows(dataset, np.setdiff1d(np.arange(n), train))
 

@@ -48,6 +48,7 @@ def write_page(
     sections: list[Section],
     about: dict[str, str],
     failures: pd.DataFrame | None = None,
+    unresolved: pd.DataFrame | None = None,
     notes: list[str] | None = None,
     pictures: bool = True,
 ) -> Path:
@@ -78,6 +79,7 @@ def write_page(
         notes=notes or [],
         sections=sections,
         failures=failures,
+        unresolved=unresolved,
         environment=about,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         folder=FIGURES if pictures else "",

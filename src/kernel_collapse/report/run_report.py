@@ -79,6 +79,7 @@ def build(folder: str | Path, page: str | Path | None = None) -> Built:
         facts=facts,
         sections=sections,
         failures=_failures(found.rows),
+        unresolved=_unresolved(found.rows),
         about=about.get("environment", {}),
         pictures=page is None,
         notes=[
@@ -141,6 +142,7 @@ def _build_sweep(run: Run, page: str | Path | None) -> Built:
         facts=facts,
         sections=[section],
         failures=_failures(rows),
+        unresolved=_unresolved(rows),
         about=run.about.get("environment", {}),
         pictures=page is None,
     )
@@ -164,11 +166,22 @@ def _failures(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[rows["status"] != "ok", columns]
 
 
+def _unresolved(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the finished trials of which a number is missing or rough, with the reason."""
+    if "reason" not in rows:
+        return rows.iloc[:0]
+    columns = ["key", "data", "n", "dim", "seed", "kernel", "activation", "reason"]
+    said = (rows["status"] == "ok") & rows["reason"].notna() & (rows["reason"] != "")
+    return rows.loc[said, columns]
+
+
 def _counts(rows: pd.DataFrame, planned: int) -> dict[str, str]:
     failed, late = (int((rows["status"] == status).sum()) for status in ("failed", "timeout"))
+    unresolved = len(_unresolved(rows))
     over = f", {late} over their time limit" if late else ""
     to_go = f", {planned - len(rows)} to go" if planned > len(rows) else ""
     return {
         "Trials": f"{len(rows) - failed - late} finished, {failed} failed{over}{to_go}",
+        **({"Numbers that are missing or rough": f"in {unresolved} trials"} if unresolved else {}),
         "Computing time": f"{duration(rows['seconds'].sum())} on one core",
     }

@@ -176,10 +176,11 @@ def feature_ansatz(weight_gram: ArrayLike, agop: ArrayLike, *, power: float = 0.
     """
     left = _scaled(_definite(weight_gram, "weight_gram"))
     right = _scaled(_definite(agop, "agop", len(left)))
-    right, reason = _power(right, _validate.positive(power, "power"), _arrays.eps_of(agop))
-    cosine, correlation = _cosine(left, right), _cosine(_centred(left), _centred(right))
+    right, off, reason = _power(right, _validate.positive(power, "power"), _arrays.eps_of(agop))
+    own = 4.0 * _arrays.eps_of(weight_gram) * float(np.linalg.norm(left))
+    cosine, correlation = _cosine(left, right), _cosine(_centred(left, own), _centred(right, off))
     if not reason and np.isnan(cosine + correlation):
-        reason = "either matrix is 0 or has one value throughout"
+        reason = "either matrix is 0, or has one value throughout to within round-off"
     return FeatureAnsatz(correlation, cosine, reason)
 
 
@@ -189,8 +190,10 @@ def _scaled(matrix: Any) -> Any:
     return matrix / largest if largest > 0.0 else matrix
 
 
-def _power(matrix: Any, power: float, eps: float) -> tuple[Any, str]:
-    """Return a power of a positive semidefinite matrix, or NaN with the reason where its round-off decides it.
+def _power(matrix: Any, power: float, eps: float) -> tuple[Any, float, str]:
+    """Return a power of a positive semidefinite matrix and its error, or NaN with the reason where that decides it.
+
+    The error is a bound of its Frobenius norm; the largest eigenvalue of the power is 1.
 
     An eigenvalue of the size of round-off may be zero as well. The power of it is then uncertain by as much as the
     power of the round-off, which is small beside the power of the largest unless the exponent is close to zero. Where
@@ -202,20 +205,21 @@ def _power(matrix: Any, power: float, eps: float) -> tuple[Any, str]:
     unclear = len(matrix) * eps
     if size > 0.0:
         unclear = max(unclear, -float(values.min()) / size)
-    if np.any((values != 0.0) & (shares <= unclear)) and unclear**power > RESOLVED:
+    lost = int(np.sum((values != 0.0) & (shares <= unclear)))
+    off = float(np.sqrt(lost)) * unclear**power + float(np.sqrt(len(matrix))) * unclear
+    if lost and unclear**power > RESOLVED:
         reason = (
             f"the AGOP has eigenvalues of the size of round-off, and their power of {power:g} is not small beside that "
             "of the largest"
         )
-        return np.full_like(matrix, np.nan), reason
-    return (vectors * shares**power) @ vectors.T, ""
+        return np.full_like(matrix, np.nan), off, reason
+    return (vectors * shares**power) @ vectors.T, off, ""
 
 
-def _centred(matrix: Any) -> Any:
-    """Return a matrix less the mean of its entries; 0 where no more than round-off is left."""
+def _centred(matrix: Any, off: float) -> Any:
+    """Return a matrix less the mean of its entries; 0 where its error, a Frobenius norm, would decide what is left."""
     left = matrix - matrix.mean()
-    round_off = 4.0 * np.finfo(float).eps * np.abs(matrix).max()
-    return left if np.abs(left).max() > round_off else np.zeros_like(matrix)
+    return left if off <= RESOLVED * np.linalg.norm(left) else np.zeros_like(matrix)
 
 
 def _cosine(left: Any, right: Any) -> float:

@@ -19,7 +19,7 @@ from pydantic import (
 from kernel_collapse import activations, rfm
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
-from kernel_collapse._specification import Results, Specification, flat
+from kernel_collapse._specification import Results, Specification, flat, with_reasons
 from kernel_collapse.collapse import NC1, WEIGHTINGS, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.runs.of_kernels import ImageNC1, KernelNC1
@@ -88,7 +88,7 @@ class DeepRFMNC1(Specification):
         unknown = dict.fromkeys(WEIGHTINGS, NC1(np.nan, np.nan, np.nan))
         resolved = last.status is Status.RESOLVED
         ratios = nc1_weightings(last.gram, dataset.labels) if resolved else unknown
-        return flat(ratios) | {
+        results = flat(ratios) | {
             "solver": found.status.value,
             "nc1_round_off": last.round_off if resolved else np.nan,
             "condition": last.condition,
@@ -98,6 +98,7 @@ class DeepRFMNC1(Specification):
             "layer_nc1_input": found.nc1[:, 0].tolist(),
             "layer_nc1_agop": found.nc1[:, 1].tolist(),
         }
+        return with_reasons(results, *(layer.reason for layer in found.layers))
 
 
 def machine(what: DeepRFMNC1, dataset: Dataset, *, raise_on_failure: bool = True) -> rfm.DeepRFM:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from kernel_collapse import _validate, adaptive
 from kernel_collapse._input_error import InputError
-from kernel_collapse._specification import Results, Specification, flat
+from kernel_collapse._specification import Results, Specification, flat, with_reasons
 from kernel_collapse.collapse import nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.runs.deep_rfm import DeepRFMNC1
@@ -118,7 +118,9 @@ class AdaptiveNC1(_Layered):
         solution = solve(self, dataset)
         found = certificate(solution) | flat(nc1_weightings(solution.gram, dataset.labels))
         if self.depth > 1:
-            found["layer_nc1"] = [nc1_weightings(g, dataset.labels)["paper"].ratio for g in solution.grams]
+            layers = [nc1_weightings(g, dataset.labels)["paper"] for g in solution.grams]
+            found["layer_nc1"] = [layer.ratio for layer in layers]
+            found = with_reasons(found, *(layer.reason for layer in layers))
         return found
 
 

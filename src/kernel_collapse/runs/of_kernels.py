@@ -19,7 +19,7 @@ from pydantic import (
 from kernel_collapse import activations, data, kernels
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
-from kernel_collapse._specification import Results, Specification, flat
+from kernel_collapse._specification import Results, Specification, flat, with_reasons
 from kernel_collapse.collapse import WEIGHTINGS, held_out_collapse, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import Kernel
@@ -170,9 +170,10 @@ def _held_out(
     cross: Float[np.ndarray, "m n"],
     diagonal: Float[np.ndarray, " m"],
     test: Dataset,
-) -> Results:
+) -> tuple[Results, str]:
+    """Return the collapse of held-out samples, and what is to be said of it."""
     found = held_out_collapse(gram, train.labels, cross, diagonal, test.labels)
-    return {"held_out_nc1": found.nc1, "held_out_ncm_accuracy": found.ncm_accuracy}
+    return {"held_out_nc1": found.nc1, "held_out_ncm_accuracy": found.ncm_accuracy}, found.reason
 
 
 class KernelNC1(HoldsOut):
@@ -234,7 +235,8 @@ class KernelNC1(HoldsOut):
             diagonal = np.einsum("ij,ij->i", test.x, test.x)
             if self.kernel != "data":
                 diagonal = np.asarray(self.network.diagonal(test.x))
-            found |= _held_out(gram(self, train.x), train, gram(self, test.x, train.x), diagonal, test)
+            held_out, why = _held_out(gram(self, train.x), train, gram(self, test.x, train.x), diagonal, test)
+            found = with_reasons(found | held_out, why)
         return found
 
     @property
@@ -289,7 +291,8 @@ class ImageNC1(OfImages, HoldsOut):
         found = flat(nc1_weightings(gram, train.labels))
         if test is not None:
             cross, diagonal = kernel(test.images, train.images), kernel.diagonal(test.images)
-            found |= _held_out(gram, train, cross, diagonal, test)
+            held_out, why = _held_out(gram, train, cross, diagonal, test)
+            found = with_reasons(found | held_out, why)
         return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from kernel_collapse._shapes import Float
-from kernel_collapse._specification import Results, Specification, flat
+from kernel_collapse._specification import Results, Specification, flat, with_reasons
 from kernel_collapse.collapse import held_out_collapse_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.runs.of_kernels import Holdout, HoldsOut, OfImages, activation_name
@@ -109,10 +109,13 @@ class _Watched(Trained, HoldsOut):
                 "path_nc3": training.nc3[0].tolist(),
                 "path_nc3_cosine": training.nc3_cosine[0].tolist(),
             }
-        return found if test is None else found | self._held_out(training.networks[0], train, test)
+        if test is None:
+            return found
+        held_out, why = self._held_out(training.networks[0], train, test)
+        return with_reasons(found | held_out, why)
 
-    def _held_out(self, network: Any, train: Dataset, test: Dataset) -> Results:
-        """Return the collapse of held-out samples, and the share that the network decides for their class."""
+    def _held_out(self, network: Any, train: Dataset, test: Dataset) -> tuple[Results, str]:
+        """Return the collapse of held-out samples, the share that the network decides for their class, and remarks."""
         x, x_test = self.samples(train), self.samples(test)
         found = held_out_collapse_from_features(
             network.features(x), train.labels, network.features(x_test), test.labels
@@ -123,11 +126,12 @@ class _Watched(Trained, HoldsOut):
             decided = gaps.argmin(axis=1)
         else:
             decided = outputs.argmax(axis=1)
-        return {
+        held_out = {
             "held_out_nc1": found.nc1,
             "held_out_ncm_accuracy": found.ncm_accuracy,
             "held_out_accuracy": float((decided == test.labels).mean()),
         }
+        return held_out, found.reason
 
     def samples(self, dataset: Dataset) -> Float[np.ndarray, ...]:
         """Return the samples as the network takes them: rows of numbers."""

@@ -192,6 +192,15 @@ class Store:
         failed = self._db.execute("SELECT key, message FROM trials WHERE status != 'ok' ORDER BY key")
         return [(key, message) for key, message in failed if key in wanted]
 
+    def unresolved(self, keys: Iterable[str]) -> int:
+        """Return how many of the trials finished with a number that is missing or rough, for the reason they hold."""
+        wanted = set(keys)
+        # Results hold NaN, which is no JSON to SQLite.
+        said = self._db.execute(
+            """SELECT key FROM trials WHERE status = 'ok' AND results LIKE '%"reason":%'"""
+        )
+        return sum(key in wanted for (key,) in said)
+
     def about(self) -> dict[str, Any]:
         """Return what identifies the run and what else is kept of it."""
         return self._about(self.damaged)

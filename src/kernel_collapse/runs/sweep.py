@@ -270,11 +270,19 @@ def _drain_elsewhere(
     try:
         while (running and stop.left > 0) or (todo and not stop.requested):
             while todo and not stop.requested and len(running) < in_flight():
-                trial = todo.popleft()
-                running[executor.submit(attempt, trial)] = trial
+                try:
+                    future = executor.submit(attempt, todo[0])
+                except BrokenExecutor:
+                    raise
+                except RuntimeError as error:  # one that was shut down takes no more
+                    raise BrokenExecutor(f"the executor takes no trials ({said(error)})") from error
+                running[future] = todo.popleft()
             broken: Exception | None = None
             in_flight()  # an executor that is lost says so here, where no future would
-            for future in wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done:
+            # A future that was cancelled is not done for `wait` until its executor says so, which one that is shut down
+            # never does.
+            ended = wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done
+            for future in ended or [future for future in running if future.cancelled()]:
                 trial = running.pop(future)
                 try:
                     keep(trial, future.result())

@@ -91,6 +91,7 @@ _NAMES = {
 OUTCOME = {
     "status": ("ok, failed, or timeout: not finished within the time limit of a trial", ""),
     "message": ("why a trial failed", ""),
+    "reason": ("why a number is missing or rough; nothing where all are known to a thousandth", ""),
     "seconds": ("time of the trial on one core", "s"),
     **{
         f"within_{w}": (f"tr S_W, spread within classes; {_NAMES[w]}", "features squared") for w in WEIGHTINGS

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from kernel_collapse import _validate
+from kernel_collapse._held_out import held_out
 from kernel_collapse._input_error import InputError
 from kernel_collapse._linalg import one_blas_thread
 from kernel_collapse.runs.laws import LAWS, Data, GaussianClasses, ShippedData
@@ -100,8 +101,11 @@ def require(measurement: Any, data: Any) -> None:
     Raises
     ------
     ValueError
-        If it needs images and the data have none, or they are too small for its filters and pools.
+        If it needs images and the data have none, they are too small for its filters and pools, or the share that is
+        held out leaves nothing to test or to train with.
     """
+    if holdout := getattr(measurement, "holdout", 0.0):
+        held_out(holdout, data.n, data.n_classes)
     of_images = getattr(measurement, "base", None) or measurement
     if hasattr(of_images, "require"):
         of_images.require(data.name, data.image_shape)

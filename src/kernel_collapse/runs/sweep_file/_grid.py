@@ -59,6 +59,14 @@ def numbers(key: str, written: dict[str, Any], *, whole: bool) -> list[Any]:
             f"write {key} = {{ from = 1, to = 8, steps = 4 }}, or a list",
         )
     first, last = (_validate.finite(written[end], f"{end} of the range {key}") for end in ("from", "to"))
+    if whole and not (first.is_integer() and last.is_integer()):
+        raise InputError(
+            key,
+            f"from {first:g} to {last:g}",
+            "whole numbers, for its values are whole",
+            "round the ends of the range",
+            verb="runs",
+        )
     if first >= last:
         raise InputError(key, f"from {first:g} to {last:g}", "from below to", "swap them", verb="runs")
     scale = _validate.choice(written.get("scale", "linear"), ("linear", "log"), f"scale of the range {key}")
@@ -73,7 +81,7 @@ def numbers(key: str, written: dict[str, Any], *, whole: bool) -> list[Any]:
     if "steps" in written:
         steps = _validate.count(written["steps"], f"steps of the range {key}", least=2)
     elif whole and scale == "linear":
-        steps = round(last) - round(first) + 1
+        steps = int(last - first) + 1
     else:
         raise InputError(key, "a range without steps", "the number of its values", "add steps = 4")
     if steps > MOST:
