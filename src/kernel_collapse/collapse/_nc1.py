@@ -50,7 +50,7 @@ class NC1:
         tr S_W, in the squared units of the features; exactly 0 where every class has one sample, or samples that
         coincide. NaN where round-off reaches a tenth of it: such samples may coincide or not.
     between : float
-        tr S_B, in the squared units of the features; exactly 0 where the class means coincide.
+        tr S_B, in the squared units of the features; 0 where the class means coincide to within round-off.
     ratio : float
         within / between; NaN where the class means coincide, and where round-off reaches a tenth of it.
     reason : str
