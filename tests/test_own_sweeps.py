@@ -137,6 +137,24 @@ def test_failed_trials_are_listed(here, say):
     assert f"{len(failed)} trials run, {40 - len(failed)} found" in out
 
 
+def test_numbers_that_are_missing_are_told_of(here, say):
+    """A bias beside which nothing else is seen: NC1 is NaN with a reason, on the terminal, on the page, in the rows."""
+    (here / "mine.toml").write_text(
+        'seeds = 2\n[[data]]\nlaw = "gaussian"\nn = 20\ndim = 2\n[[measurement]]\nkernel = "nngp"\n'
+        'activation = "relu"\nbias_variance = [0.0, 1e300]\n',
+        encoding="utf-8",
+    )
+    code, out, _ = say("run", "mine.toml", "--workers", 1)
+    assert code == 0
+    assert "A number is missing or rough in 2 trials; the column `reason` of their rows says why." in out
+    page = (here / "runs" / "mine" / "report.html").read_text(encoding="utf-8")
+    assert "in 2 trials" in page
+    assert "the class means coincide to within round-off" in page
+    frame = kc.results("runs/mine").set_index("bias_variance")
+    assert frame.loc[1e300, "reason"].str.contains("the class means coincide").all()
+    assert frame.loc[0.0, "reason"].isna().all()
+
+
 def test_nothing_but_failures(here, say):
     text = DATA.replace("gaussian", "gaussian_classes") + "class_means = [-1e200, 1e200]\n"
     text += MEASUREMENT.replace("erf", "relu")
