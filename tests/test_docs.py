@@ -14,6 +14,13 @@ import pages
 from conftest import ROOT
 from kernel_collapse import cli
 from kernel_collapse.runs import sweep_file
+from kernel_collapse.runs.measurements import (
+    AdaptiveNC1,
+    EmpiricalNC1,
+    MeanFieldNC1,
+    NetworkNC1,
+    PosteriorNC1,
+)
 from pages import PAGES, name
 
 #: Blocks of Python that are not run: a word that is in them, and why.
@@ -223,3 +230,29 @@ def test_what_the_whole_run_says_is_small():
         *(f"errata.{kind}" for kind in ("md", "csv", "png")),
     ]
     assert sum((ROOT / "docs" / name).stat().st_size for name in made) < 5e6
+
+
+def test_defaults_of_measurements_are_those_of_the_program():
+    """The table of keys in sweeps.md names every key of a measurement of networks, with its default."""
+    text = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    words = {"none": None, "1/128": 1 / 128, "1.97²": 1.97**2}
+    for names, what in (
+        ("adaptive", AdaptiveNC1),
+        ("mean-field", MeanFieldNC1),
+        ("posterior", PosteriorNC1),
+        ("network", NetworkNC1),
+        ("empirical-nngp, empirical-ntk", EmpiricalNC1),
+    ):
+        (row,) = re.findall(rf"^\| \| `kernel`: {names}, and (.*) \|$", text, re.MULTILINE)
+        said = dict(re.findall(r"`(\w+)` \((.*?)\)", row))
+        known = {key: field.default for key, field in what.model_fields.items() if key != "kernel"}
+        if what is PosteriorNC1:  # "the keys of mean-field"
+            of_mean_field = {key: field.default for key, field in MeanFieldNC1.model_fields.items()}
+            of_mean_field.pop("kernel")
+            said = {key: str(value) for key, value in of_mean_field.items()} | said
+        assert said.keys() == known.keys()
+        for key, default in known.items():
+            written = words.get(said[key], said[key])
+            default = default[0] if isinstance(default, tuple) else default
+            same = float(written) == default if isinstance(default, float | int) else written == default
+            assert same, (names, key)
