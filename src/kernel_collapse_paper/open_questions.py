@@ -61,6 +61,7 @@ QUESTIONS = (
         "Is there a law of the data under which the NTK is more collapsed than the NNGP?",
         (
             Source("beyond-gaussian"),
+            Source("activations", topics.KERNELS),
             Source("limiting-kernels-balanced", topics.KERNELS),
             Source("limiting-kernels-imbalanced", topics.KERNELS),
             Source("real-data", topics.KERNELS),
@@ -77,6 +78,14 @@ QUESTIONS = (
                     "",
                     "Yes. The NTK is more collapsed than the NNGP on",
                     "None was found: the NTK is nowhere more collapsed than the NNGP",
+                ),
+            ),
+            (
+                "activations",
+                exceptions(
+                    "",
+                    "With other activations as well it is more collapsed on",
+                    "With no other activation it is",
                 ),
             ),
         ),

@@ -27,6 +27,7 @@ from kernel_collapse.runs import laws
 from kernel_collapse.runs.experiments import Experiment, Preset
 from kernel_collapse.runs.measurements import KernelNC1
 from kernel_collapse.runs.trials import Trial
+from kernel_collapse_paper.experiments import topics
 from kernel_collapse_paper.experiments._properties import PROPERTIES, least_squares, properties, shuffled
 from kernel_collapse_paper.experiments.logs import of_depths
 from kernel_collapse_paper.experiments.looks import decades, of_kernel
@@ -347,7 +348,7 @@ def verdicts(rows: pd.DataFrame) -> list[Verdict]:
         gap="gap log10 NC1(NTK) − log10 NC1(NNGP)",
         ties_hold=True,
         by="data",
-    )
+    ).about(topics.KERNELS)
     shallow = rows[rows["depth"] == rows["depth"].min()]
     collapses = intervals.above_zero(
         f"The kernel collapses the data: at depth {rows['depth'].min()} NC1 of the features is below that of the "

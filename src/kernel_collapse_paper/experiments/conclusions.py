@@ -74,8 +74,13 @@ def exceptions(figure: str, words: str, otherwise: str) -> Conclude:
             return Finding(f"{otherwise} ({held} of {len(evidence)} cells).", figure)
         counts = reverses["data"].value_counts()
         where = _listed([f"{law} ({count} cell{'s' if count > 1 else ''})" for law, count in counts.items()])
-        names = " or ".join(ACTIVATION_NAMES[name] for name in sorted(reverses["activation"].unique()))
-        return Finding(f"{words} {where}: {len(reverses)} of {len(evidence)} cells, all of {names}.", figure)
+        known = sorted(reverses["activation"].unique())
+        of = (
+            f"{len(known)} activations"
+            if len(known) > 3
+            else " or ".join(ACTIVATION_NAMES.get(n, n) for n in known)
+        )
+        return Finding(f"{words} {where}: {len(reverses)} of {len(evidence)} cells, all of {of}.", figure)
 
     return conclude
 
