@@ -28,7 +28,7 @@ Grid = tuple[tuple[int, ...], tuple[int, ...], int]
 GRIDS: dict[Preset, tuple[int, dict[tuple[float, ...], Grid]]] = {
     "quick": (600, {data.D1_MEANS: ((32,), (2, 8, 32), 3), data.D2_MEANS: ((32,), (8,), 1)}),
     "paper": (
-        600,
+        1000,
         {data.D1_MEANS: ((48, 96), (1, 2, 8, 32), 5), data.D2_MEANS: ((48,), (2, 8, 32), 3)},
     ),
 }

@@ -49,7 +49,7 @@ GRIDS: dict[Preset, Grid] = {
         32,
         100,
         6,
-        600,
+        800,
         _BOTH,
         # Without digits, XOR and overlap with ReLU: there it has no solution, or none within minutes.
         dict.fromkeys(_BOTH_OF_D1_D2_IMBALANCE, 4) | {("overlap", "erf"): 4},
