@@ -11,7 +11,7 @@ import numpy as np
 
 from kernel_collapse import _files, _memory, _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse.data._columns import RawTable, at_row
+from kernel_collapse.data._columns import RawTable, refuse_missing
 
 __all__ = ["FEATURES", "PAIRS", "TEST_PAIRS", "read_archive", "read_arrays"]
 
@@ -252,15 +252,8 @@ def _one_a_row(labels: np.ndarray, path: Path) -> tuple[list[Any], tuple[str, ..
         )
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "backslashreplace")
+    # As a list of numbers or text, a time that is missing would be one.
+    refuse_missing(list(labels), path.name)
     if labels.dtype.kind in "Mm":
         labels = labels.astype(str)
-    values = labels.tolist()
-    for row, value in enumerate(values):
-        if value != value or (isinstance(value, str) and not value.strip()):
-            raise InputError(
-                f"the label in {at_row(row)} of {path.name}",
-                "missing",
-                "a class in every row",
-                "drop those rows, or write a name there, say 'none', to keep them as a class",
-            )
-    return values, notes
+    return labels.tolist(), notes
