@@ -50,7 +50,9 @@ def test_idx_files_of_floating_point_numbers_are_taken_as_they_are(tmp_path):
     other = written(tmp_path / "codes", idx(np.array(LABELS, np.uint8)))
     data = kc.data.images(path, other)
     np.testing.assert_array_equal(data.images[..., 0], values.astype(np.float64))
-    assert data.notes == ()
+    (note,) = data.notes
+    assert "float32" in note
+    assert "kept as they are" in note
 
 
 @pytest.mark.parametrize(("labels", "codes"), [(1, [3, 9, 0, 3]), (2, [99, 7, 0, 7])])
@@ -122,7 +124,7 @@ def test_data_sets_of_other_libraries():
 def test_channels_that_come_first_are_found_and_said():
     import torch
 
-    images = [torch.from_numpy(RNG.normal(size=(3, 8, 6))) for _ in range(4)]
+    images = [torch.from_numpy(RNG.random(size=(3, 8, 6))) for _ in range(4)]
     data = kc.data.images([(image, torch.tensor(k % 2)) for k, image in enumerate(images)])
     np.testing.assert_array_equal(data.images, np.moveaxis(np.stack(images), 1, 3))
     assert data.notes == ("Channels were the first axis of an image, and are the last here.",)
@@ -198,6 +200,72 @@ def test_bad_data_sets_are_refused_in_a_sentence(source, said):
         kc.data.images(source)
 
 
-def test_labels_belong_to_an_idx_file():
+def test_labels_belong_to_an_idx_file(tmp_path):
     with pytest.raises(ValueError, match="labels is given beside a data set"):
         kc.data.images([(PIXELS[0], 0)], labels="labels-idx1-ubyte")
+    other = written(tmp_path / "codes", idx(np.array(LABELS, np.uint8)))
+    broken = tmp_path / "pictures" / "a"
+    broken.mkdir(parents=True)
+    written(broken / "0.png", b"no picture")  # which is not looked at
+    for source, kind in (
+        (tmp_path / "pictures", "a folder"),
+        (written(tmp_path / "data.bin", b"\0"), "a batch of CIFAR"),
+        (written(tmp_path / "data_batch_1", pickle.dumps({}, protocol=2)), "a batch of CIFAR"),
+    ):
+        with pytest.raises(kc.InputError, match=f"labels is given beside {kind}"):
+            kc.data.images(source, labels=other)
+
+
+def test_an_empty_path_is_not_the_folder_that_the_program_runs_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(PIXELS[0]).save(tmp_path / name / "0.png")
+    assert kc.data.images(".").classes == ("a", "b")
+    for read in (kc.data.images, kc.data.load):
+        with pytest.raises(kc.InputError, match="is '', expected"):
+            read("")
+
+
+CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
+
+
+@pytest.mark.parametrize("kind", [*CODES, "u2", ">u2", "u4", "i8", "f2", "?"])
+@pytest.mark.parametrize("top", [1, 100])
+def test_pixels_are_divided_by_a_range_that_is_known_or_kept_with_a_note(tmp_path, kind, top):
+    pixels = (RNG.random((4, 5, 5)) * top).astype(kind)
+    pixels[0, 0, :2] = 0, top
+    doors = [kc.data.images(list(zip(pixels, "abab", strict=True)))]
+    if kind in CODES:
+        path = written(tmp_path / "images", idx(pixels, CODES[kind]))
+        doors.append(kc.data.images(path, written(tmp_path / "codes", idx(np.arange(4, dtype=np.uint8) % 2))))
+    full = {"u1": 255, "u2": 65535, ">u2": 65535}.get(kind)
+    for data in doors:
+        np.testing.assert_array_equal(data.images[..., 0], pixels.astype(float) / (full or 1))
+        kept = top > 1 and kind != "?"
+        said = (
+            f"divided by {full}"
+            if full
+            else f"{pixels.dtype.name} from 0 to 100, and are kept"
+            if kept
+            else ""
+        )
+        assert len(data.notes) == bool(said)
+        assert said in " ".join(data.notes)
+
+
+def test_whole_numbers_of_pixels_are_not_rounded():
+    with pytest.raises(kc.InputError, match=f"the images hold the whole number {2**53 + 1}"):
+        kc.data.images([(np.full((2, 2), 2**53 + 1), k) for k in range(2)])
+
+
+def test_a_batch_of_objects_is_no_batch(tmp_path):
+    batch = {"data": COLOURS.reshape(4, -1).astype(object), "labels": [5, 1, 5, 2]}
+    with pytest.raises(kc.InputError, match="no array 'data'"):
+        kc.data.images(written(tmp_path / "data_batch_1", pickle.dumps(batch, protocol=2)))
+
+
+def test_a_label_that_is_missing_is_named_by_its_entry():
+    for entry in ((PIXELS[0], None), {"img": PIXELS[0], "label": None}):
+        with pytest.raises(kc.InputError, match="the label of entry 1 is missing"):
+            kc.data.images([(PIXELS[0], 0), entry])

@@ -108,7 +108,7 @@ def test_what_is_no_image_is_refused(images, unchecked):
     [
         ((12, 6, 7), (6, 7, 1), "12 images of 6 x 7 flattened to 42 features."),
         ((12, 6, 7, 3), (6, 7, 3), "12 images of 6 x 7 x 3 flattened to 126 features."),
-        ((12, 3, 6, 7), (6, 7, 3), "their channels first in the file and last here."),
+        ((12, 3, 6, 7), (6, 7, 3), "Channels were the first axis of an image, and are the last here."),
         ((12, 3, 3, 3), (3, 3, 3), "12 images of 3 x 3 x 3 flattened to 27 features."),
         ((12, 5), (), ""),
     ],

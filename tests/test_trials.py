@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 import kernel_collapse as kc
 from kernel_collapse.cli import _progress
-from kernel_collapse.runs import trials
+from kernel_collapse.runs import laws, measurements, trials
 from kernel_collapse.runs.measurements import AdaptiveNC1, KernelNC1
 from kernel_collapse.runs.trials import GaussianClasses, ShippedData, Trial
 
@@ -169,3 +169,43 @@ def test_bad_specifications_are_refused(change, message):
     described = trials.describe_errors(caught.value)
     assert "\n" not in described
     assert re.search(message, described), described
+
+
+FILE = {"path": "t.csv", "n": 9, "content": {"sha256": "1" * 64, "rows": 9, "features": 2, "classes": 2}}
+
+
+def held(kind):
+    """Return the types of what is in a key, by the schema that pydantic gives of it."""
+    found = {kind["type"]} if "type" in kind else set()
+    for inner in (*kind.get("anyOf", ()), *kind.get("prefixItems", ()), kind.get("items")):
+        found |= held(inner) if isinstance(inner, dict) else set()
+    return found - {"null", "array"}
+
+
+def strict_keys():
+    """Yield every key of every specification that is numbers or a truth value, and which of them."""
+    for name, specification in (laws.SPECIFICATIONS | measurements.SPECIFICATIONS | {"trial": Trial}).items():
+        schema = specification.model_json_schema()
+        schema = schema["$defs"][specification.__name__] if "$ref" in schema else schema
+        for key, kind in schema["properties"].items():
+            kinds = held(kind)
+            if kinds and kinds <= {"integer", "number", "boolean"}:
+                yield pytest.param(specification, key, kinds == {"boolean"}, id=f"{name}.{key}")
+
+
+def test_every_kind_of_key_is_held_to_its_kind():
+    ids = {found.id for found in strict_keys()}
+    assert {"shipped.standardized", "file.header", "tree.class_sizes", "ball.radius", "network.probes"} <= ids
+    assert {"label-noise.fraction", "posterior.width", "mean-field.accuracy", "trial.seed"} <= ids
+
+
+@pytest.mark.parametrize(("specification", "key", "truth"), list(strict_keys()))
+def test_nothing_is_made_a_number_or_a_truth_value(specification, key, truth):
+    wrong = ["1", ["1", "2"], ["x", 1], [["1"]]]
+    said = f"{key} is ('1'|'x'), expected a number"
+    if truth:
+        wrong, said = ["no", "true", 0, 1, 1.0, [1], ["yes"]], f"{key} is .*, expected true or false"
+    for value in wrong:
+        given = (FILE if specification.__name__ == "FileData" else {}) | {key: value}
+        with pytest.raises(ValidationError, match=said):
+            specification.model_validate(given)

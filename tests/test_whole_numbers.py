@@ -81,6 +81,7 @@ def test_a_whole_number_is_kept_or_refused(name, n):
 
 
 @given(n=st.integers(2**52, 2**64))
+@example(n=2**53 + 1)  # which float64 rounds to 2^53
 def test_a_table_of_a_file_is_noted_by_the_same_law(tmp_path_factory, n):
     folder = tmp_path_factory.mktemp("tables")
     text, typed = folder / "t.csv", folder / "t.parquet"
@@ -90,6 +91,21 @@ def test_a_table_of_a_file_is_noted_by_the_same_law(tmp_path_factory, n):
         notes = kc.data.load(path, label="k").notes
         assert bool(notes) is not is_kept(n)
         assert is_kept(n) or "'id' holds whole numbers beyond 2^53" in notes[0]
+
+
+@given(row=st.lists(st.integers(-(2**60), 2**60), min_size=1, max_size=4), opposite=st.booleans())
+@example(row=[2**53 + 1], opposite=True)
+@example(row=[-(2**53) - 1], opposite=False)
+def test_what_stands_beside_a_whole_number_of_a_text_does_not_hide_it(tmp_path_factory, row, opposite):
+    row = [*row, -sum(row)] if opposite else row
+    path = tmp_path_factory.mktemp("tables") / "t.csv"
+    names = [f"c{i}" for i in range(len(row))]
+    lines = [",".join([*names, "k"]), ",".join(["0"] * len(row) + ["u"]), ",".join([*map(str, row), "v"])]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    data = kc.data.load(path, label="k")
+    rounded = [name for name, n in zip(names, row, strict=True) if not is_kept(n)]
+    assert bool(data.notes) is bool(rounded)
+    assert not rounded or f"Column {rounded[0]!r} holds whole numbers" in data.notes[0]
 
 
 def test_decimals_of_a_file_without_a_point_are_whole(tmp_path):

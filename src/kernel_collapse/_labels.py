@@ -20,7 +20,7 @@ from kernel_collapse._numbers import count, fits, positive
 from kernel_collapse._objects import in_numpy, is_missing, is_table, ordered, several, verb_of
 from kernel_collapse._shapes import Int
 
-__all__ = ["as_many", "class_sizes", "codes", "codes_among", "encode_labels"]
+__all__ = ["as_many", "class_sizes", "codes", "codes_among", "encode_labels", "truths"]
 
 #: Types whose values are never missing, equal one another across types or hold others.
 _PLAIN = (int, str, bool, bytes)
@@ -114,8 +114,8 @@ def codes(labels: Any) -> Int[np.ndarray, " n"]:
 def codes_among(labels: Any, classes: Sequence[Any], what: str = "test_labels") -> Int[np.ndarray, " m"]:
     """Return class indices of held-out labels, all of which must be among the classes."""
     codes, seen = encode_labels(labels, two_classes=False, what=what)
-    known = {(_truths(label), label): i for i, label in enumerate(classes)}
-    keys = [(_truths(label), label) for label in seen]
+    known = {(truths(label), label): i for i, label in enumerate(classes)}
+    keys = [(truths(label), label) for label in seen]
     missing = [label for key, label in zip(keys, seen, strict=True) if key not in known]
     if missing:
         shown_classes = ", ".join(map(shown, classes[:5])) + (", ..." if len(classes) > 5 else "")
@@ -229,9 +229,9 @@ def _refuse_row(row: int) -> None:
     raise InputError(f"the label of row {row}", "missing", "a label in every row", "drop unlabelled rows")
 
 
-def _truths(value: Any) -> Any:
+def truths(value: Any) -> Any:
     """Return where a label is a truth value, which equals a number but does not mean one."""
-    return tuple(map(_truths, value)) if isinstance(value, tuple) else isinstance(value, bool)
+    return tuple(map(truths, value)) if isinstance(value, tuple) else isinstance(value, bool)
 
 
 def _refuse_merging(values: list[Any], kinds: set[type], what: str) -> None:
@@ -242,10 +242,10 @@ def _refuse_merging(values: list[Any], kinds: set[type], what: str) -> None:
     first: dict[Any, Any] = {}
     for row, value in enumerate(values):
         try:
-            known = first.setdefault(value, _truths(value))
+            known = first.setdefault(value, truths(value))
         except Exception:  # cannot be hashed, which is said next
             return
-        if known != _truths(value):
+        if known != truths(value):
             raise InputError(
                 what,
                 f"truth values beside numbers, and {shown(value)} in row {row} equals another label",

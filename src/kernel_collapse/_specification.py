@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -29,14 +30,25 @@ class Specification(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_written(cls, given: Any) -> Any:
-        """Refuse true and "9" where a number belongs, of which pydantic makes 1 and 9, and write 0.0 for -0.0."""
-        truths, numbers = _kinds(cls)
+        """Refuse true and "9" where numbers belong, and "no" and 0 where true or false does.
+
+        Pydantic makes 1 and 9 of the first, alone or in a list, and false of the others. Of -0.0 is made 0.0.
+        """
+        kinds = _kinds(cls)
         for key, value in given.items() if isinstance(given, dict) else ():
-            parts = value if isinstance(value, list | tuple) else (value,)
-            if key not in truths and any(isinstance(part, bool) for part in parts):
-                raise InputError.of(key, value, "a number or a name", "true and false are neither")
-            if key in numbers and isinstance(value, str):
-                raise InputError.of(key, value, "a number", "write it without quotation marks")
+            held = kinds.get(key, _ANYTHING)
+            for part in _parts(value):
+                text, number = isinstance(part, str | bytes), isinstance(part, int | float)
+                if isinstance(part, bool):
+                    if bool not in held:
+                        raise InputError.of(key, value, "a number or a name", "true and false are neither")
+                elif held == {bool} and (text or number):
+                    plain = part in ("true", "false")
+                    raise InputError.of(
+                        key, part, "true or false", "write it without quotation marks" if plain else ""
+                    )
+                elif held <= _NUMBERS and text:
+                    raise InputError.of(key, part, "a number", "write it without quotation marks")
         return (
             {key: _positive_zero(value) for key, value in given.items()} if isinstance(given, dict) else given
         )
@@ -49,12 +61,40 @@ def _positive_zero(value: Any) -> Any:
     return 0.0 if isinstance(value, float) and value == 0.0 else value
 
 
+#: What a key that there is not, which is refused by its name, or one of any type can hold.
+_ANYTHING = frozenset({object})
+_NUMBERS = frozenset({bool, int, float})
+
+
 @cache
-def _kinds(specification: type[Specification]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the keys that can be true or false, and those that are one number: a run is read with many thousands."""
-    kinds = {key: field.annotation for key, field in specification.model_fields.items()}
-    truths = frozenset(key for key, kind in kinds.items() if bool in (kind, *get_args(kind)))
-    return truths, frozenset(key for key, kind in kinds.items() if kind in (int, float))
+def _kinds(specification: type[Specification]) -> dict[str, frozenset[Any]]:
+    """Return the types of what a key holds, alone or in a list, None left out: a run is read with many thousands."""
+    return {
+        key: frozenset(_leaves(field.annotation)) - {type(None)}
+        for key, field in specification.model_fields.items()
+    }
+
+
+def _leaves(kind: Any) -> Iterator[Any]:
+    """Yield the types of a key: those of a union, and those of the entries of a list."""
+    if get_origin(kind) is Literal:
+        yield from map(type, get_args(kind))
+    elif get_origin(kind) is Annotated:
+        yield from _leaves(get_args(kind)[0])
+    elif get_args(kind):
+        for inner in get_args(kind):
+            yield from () if inner is Ellipsis else _leaves(inner)
+    else:
+        yield kind
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield what is in a list, and in the lists in it; a value alone is its only part."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _parts(part)
+    else:
+        yield value
 
 
 def flat(values: dict[Weighting, NC1]) -> Results:

@@ -90,7 +90,8 @@ __all__ = [
 
 def path(value: Any, what: str, expected: str) -> Path:
     """Return a path, given as one or as text."""
-    if not isinstance(value, str | os.PathLike) or "\0" in str(value):
+    # An empty text would be the folder that the program runs in.
+    if not isinstance(value, str | os.PathLike) or "\0" in str(value) or value == "":
         raise InputError.of(what, value, expected)
     return Path(value)
 

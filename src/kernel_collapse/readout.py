@@ -11,6 +11,7 @@ import numpy as np
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._pixels import channels_last
 from kernel_collapse._ridge import ridge_of_features
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.collapse import (
@@ -71,6 +72,9 @@ def read(path: Path, dataset: Dataset) -> Readout:
         ) from None
     ood = found.get("ood_features")
     if ood is not None:
+        ood, _ = (
+            channels_last(ood) if ood.ndim == 4 else (ood, ())
+        )  # as of the features, which are rows by now
         ood = _validate.matrix(ood.reshape(len(ood), -1) if ood.ndim > 2 else ood, "ood_features")
     if "classifier" not in found:
         if "bias" in found:

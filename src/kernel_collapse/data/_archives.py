@@ -11,7 +11,8 @@ import numpy as np
 
 from kernel_collapse import _files, _memory, _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse.data._columns import RawTable, at_row
+from kernel_collapse._pixels import channels_last
+from kernel_collapse.data._columns import RawTable, refuse_missing
 
 __all__ = ["FEATURES", "PAIRS", "TEST_PAIRS", "read_archive", "read_arrays"]
 
@@ -204,22 +205,16 @@ def _refuse_not_finite(x: np.ndarray, path: Path) -> None:
     )
 
 
-#: Numbers of channels by which the axis of channels is known: grey, colours, and colours with transparency.
-CHANNELS = (1, 3, 4)
-
-
 def _flat(x: np.ndarray) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...]]:
-    """Return images as rows of features, a note, and their height, width and channels, which come last."""
+    """Return images as rows of features, notes, and their height, width and channels, which come last."""
     if x.ndim < 3 or 0 in x.shape:
         return x, (), ()
     shape = " x ".join(map(str, x.shape[1:]))
     kind = "images" if x.ndim in (3, 4) else "arrays"
-    said = f"{len(x)} {kind} of {shape} flattened to {prod(x.shape[1:])} features"
-    if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] not in CHANNELS:
-        x = np.moveaxis(x, 1, 3)
-        said += ", their channels first in the file and last here"
+    said = f"{len(x)} {kind} of {shape} flattened to {prod(x.shape[1:])} features."
+    x, notes = channels_last(x) if x.ndim == 4 else (x, ())
     image_shape = (*x.shape[1:], 1)[:3] if x.ndim in (3, 4) else ()
-    return x.reshape(len(x), -1), (f"{said}.",), image_shape
+    return x.reshape(len(x), -1), (said, *notes), image_shape
 
 
 def _one_a_row(labels: np.ndarray, path: Path) -> tuple[list[Any], tuple[str, ...]]:
@@ -252,15 +247,8 @@ def _one_a_row(labels: np.ndarray, path: Path) -> tuple[list[Any], tuple[str, ..
         )
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "backslashreplace")
+    # As a list of numbers or text, a time that is missing would be one.
+    refuse_missing(list(labels), path.name)
     if labels.dtype.kind in "Mm":
         labels = labels.astype(str)
-    values = labels.tolist()
-    for row, value in enumerate(values):
-        if value != value or (isinstance(value, str) and not value.strip()):
-            raise InputError(
-                f"the label in {at_row(row)} of {path.name}",
-                "missing",
-                "a class in every row",
-                "drop those rows, or write a name there, say 'none', to keep them as a class",
-            )
-    return values, notes
+    return labels.tolist(), notes

@@ -6,15 +6,26 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse._objects import is_missing
 from kernel_collapse._shapes import Float
 from kernel_collapse._whole import EXACT
 
-__all__ = ["MISSING", "Cells", "RawTable", "at_row", "large_integers", "number", "refuse_label_column"]
+__all__ = [
+    "MISSING",
+    "Cells",
+    "RawTable",
+    "at_row",
+    "large_integers",
+    "number",
+    "refuse_label",
+    "refuse_label_column",
+    "refuse_missing",
+]
 
 #: What stands for a missing number in a file, without regard to case.
 MISSING = (
@@ -96,6 +107,7 @@ class Cells:
         self.rounded: set[int] = set()
         self._bad: dict[int, _Bad] = {}
         self._booleans: dict[int, int] = {}
+        self._truths: dict[int, str] = {}
         self._rows = 0
 
     def row(self, cells: Sequence[str], line: int) -> list[float]:
@@ -103,7 +115,7 @@ class Cells:
         try:
             # One look at the row: a call of `number` a cell would take longer than the conversion.
             values = list(map(number if "_" in "".join(cells) else float, cells))
-            whole = -EXACT <= sum(values) <= EXACT  # nor does it hold of NaN
+            whole = sum(map(abs, values)) < EXACT  # nor does it hold of NaN
         except ValueError:
             whole = False
         if not whole:
@@ -117,12 +129,13 @@ class Cells:
         except ValueError:
             value = np.nan
         if math.isfinite(value):
-            if abs(value) > EXACT and text.strip().lstrip("+-").isdigit() and int(text) != int(value):
+            if abs(value) >= EXACT and text.strip().lstrip("+-").isdigit() and int(text) != int(value):
                 self.rounded.add(column)
             return value
         truth = _BOOLEAN.get(text.strip().lower())
         if truth is not None:
             self._booleans[column] = self._booleans.get(column, 0) + 1
+            self._truths.setdefault(column, text)
             return truth
         bad = self._bad.setdefault(column, _Bad(self._rows, line))
         bad.count += 1
@@ -148,7 +161,7 @@ class Cells:
             columns = sorted({*texts, *mixed})
             shown = ", ".join(repr(names[c]) for c in columns[:5])
             shown += f" and {len(columns) - 5} more" if len(columns) > 5 else ""
-            said, remedy = _what_it_is(texts.get(columns[0], ["True"]))
+            said, remedy = _what_it_is(texts.get(columns[0]) or [self._truths[columns[0]]])
             raise InputError(
                 file,
                 f"columns that are not numeric ({shown}): {names[columns[0]]!r} holds {said}",
@@ -182,6 +195,31 @@ def large_integers(names: Sequence[str]) -> tuple[str, ...]:
     return (
         f"Column {names[0]!r} holds whole numbers beyond 2^53{more}, which float64 rounds to 16 digits: a number that "
         "names a sample is no feature.",
+    )
+
+
+def refuse_missing(labels: Sequence[Any], file: str, top: int = 0) -> None:
+    """Refuse labels of which one is missing, or holds nothing but white space; `top` is the row of the first."""
+    for row, label in enumerate(labels):
+        if _is_missing(label):
+            refuse_label(at_row(top + row), file)
+
+
+def _is_missing(label: Any) -> bool:
+    if isinstance(label, str):
+        return not label.strip()
+    if isinstance(label, list | tuple | dict):  # what a cell of several values holds
+        return any(map(is_missing, label.values() if isinstance(label, dict) else label))
+    return is_missing(label)
+
+
+def refuse_label(where: str, file: str, said: str = "missing") -> NoReturn:
+    """Refuse a label that is missing."""
+    raise InputError(
+        f"the label in {where} of {file}",
+        said,
+        "a class in every row",
+        "drop those rows, or write a name there, say 'none', to keep them as a class",
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from kernel_collapse import _frames, _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._pixels import channels_last
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse._text import named
 
@@ -46,7 +47,7 @@ class Dataset:
         Sentences on how the data were read. They belong beside every number that is computed from the data.
     image_shape : tuple of int, length 3
         Height, width and channels of the samples if they are images. The numbers of an image are a row of `x`, in
-        that order. Empty if the samples are not images.
+        that order. Empty if the samples are not images. Given beside images, it says that their channels are last.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -60,7 +61,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Hold every data set to what is said above, whoever made it."""
-        x, image_shape = _rows_of(self.x, self.image_shape)
+        x, image_shape, notes = _rows_of(self.x, self.image_shape)
         x, targets = np.array(x), np.array(column(self.targets, "targets"))
         labels = np.array(_validate.codes(self.labels))
         _validate.text(self.name, "name")
@@ -72,6 +73,9 @@ class Dataset:
         clean: dict[str, Any] = {"x": x, "labels": labels, "targets": targets, "image_shape": image_shape}
         for name in ("classes", "features"):
             clean[name] = tuple(_validate.several(getattr(self, name), name, "('a', 'b')"))
+        if notes:
+            clean["notes"] = (*self.notes, *notes)
+            clean["features"] = _moved(clean["features"], self.x, image_shape)
         for name, value in clean.items():
             object.__setattr__(self, name, value)
 
@@ -107,21 +111,36 @@ class Dataset:
         return f"<Dataset {named(self.name)}: {n} samples, {what}, classes of {sizes}>"
 
 
-def _rows_of(x: Any, image_shape: Any) -> tuple[Float[np.ndarray, "n d"], tuple[int, ...]]:
-    """Return samples as rows of numbers, and the height, width and channels of those that are images."""
-    if _validate.dimensions(x) == 4:
-        images = _validate.images(x, "x", numpy=True)
-        return images.reshape(len(images), -1), images.shape[1:]
-    rows = _validate.matrix(x, "x", numpy=True)
+def _rows_of(x: Any, image_shape: Any) -> tuple[Float[np.ndarray, "n d"], tuple[int, ...], tuple[str, ...]]:
+    """Return samples as rows of numbers, the height, width and channels of those that are images, and notes.
+
+    Where no shape is given, channels that come first are put last.
+    """
     given = _validate.several(image_shape, "image_shape", "(28, 28, 1)")
     shape = tuple(_validate.count(length, "a length in image_shape") for length in given)
+    if _validate.dimensions(x) == 4:
+        images = _validate.images(x, "x", numpy=True)
+        if shape and images.shape[1:] != shape:
+            raise InputError.of("image_shape", shape, f"that of the images of x, {images.shape[1:]}")
+        images, notes = (images, ()) if shape else channels_last(images)
+        return images.reshape(len(images), -1), images.shape[1:], notes
+    rows = _validate.matrix(x, "x", numpy=True)
     if shape and (len(shape) != 3 or math.prod(shape) != rows.shape[1]):
         raise InputError.of(
             "image_shape",
             shape,
             f"height, width and channels, whose product is the {rows.shape[1]} columns of x",
         )
-    return rows, shape
+    return rows, shape, ()
+
+
+def _moved(names: tuple[str, ...], x: Any, image_shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the names of columns in the order of the numbers of images, whose channels may have been put last."""
+    given = tuple(np.shape(x))[1:]
+    if not names or len(given) != 3 or given == image_shape or len(names) != math.prod(given):
+        return names
+    places = np.moveaxis(np.arange(len(names)).reshape(given), 0, 2).ravel()
+    return tuple(names[place] for place in places)
 
 
 def from_arrays(
@@ -138,8 +157,9 @@ def from_arrays(
     ----------
     x : array_like or DataFrame, shape (n, d) or (n, height, width, channels)
         Inputs, one sample per row. Images are kept as rows of numbers; `Dataset.images` returns them in their
-        original shape. The columns of a DataFrame of pandas or polars keep their names; arrays of PyTorch, JAX and
-        CuPy are read into NumPy's.
+        original shape. Channels that come first, which is known by their number (1, 3 or 4), are put last. A note
+        says so, or that either is possible. The columns of a DataFrame of pandas or polars keep their names; arrays of
+        PyTorch, JAX and CuPy are read into NumPy's.
     labels : sequence, length n
         Any hashable values (numbers, strings, ...), in any order. Classes are numbered in sorted order,
         ordered categories of pandas in theirs, and what cannot be sorted in the order of appearance. Equal labels, such
@@ -175,7 +195,7 @@ def from_arrays(
     )
     for given in named:
         _validate.text(given, "a name in features")
-    array, image_shape = _rows_of(x, ())
+    array, image_shape, notes = _rows_of(x, ())
     if named and len(named) != array.shape[1]:
         raise InputError(
             "features",
@@ -183,8 +203,9 @@ def from_arrays(
             "a name for each column",
             verb="has",
         )
+    named = _moved(named, x, image_shape)
     refuse_twice(named, "x")
-    return dataset_of(array, labels, targets, name, named, image_shape=image_shape)
+    return dataset_of(array, labels, targets, name, named, notes, image_shape=image_shape)
 
 
 def refuse_twice(names: Iterable[str], where: str) -> None:

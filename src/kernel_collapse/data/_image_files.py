@@ -1,4 +1,4 @@
-"""How image files are read: IDX, the batches of CIFAR, and folders of pictures. Nothing in a file is run."""
+"""How files of many images are read: IDX, and the batches of CIFAR. Nothing in a file is run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernel_collapse import _extras, _memory
+from kernel_collapse import _memory
 from kernel_collapse._input_error import InputError
+from kernel_collapse._pixels import channels_last
 
-__all__ = ["PICKLE", "Read", "read_batch", "read_folder", "read_idx", "read_records"]
+__all__ = ["PICKLE", "Read", "broken", "read_batch", "read_idx", "read_records"]
 
 #: How gzip, and a pickle of a protocol that batches have, begin.
 GZIP, PICKLE = b"\x1f\x8b", b"\x80"
@@ -31,12 +32,10 @@ _ALLOWED = {
     ("numpy", "dtype"),
     ("_codecs", "encode"),
 }
-#: Endings of the pictures that a folder is looked through for.
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 class Read(NamedTuple):
-    """Images as they are in a file, with their channels last, and a label for each."""
+    """Images (n, height, width, channels) with the numbers of a file, and a label for each."""
 
     images: np.ndarray
     labels: list[Any]
@@ -58,7 +57,9 @@ def read_idx(path: Path, labels: Path | None) -> Read:
         raise InputError(
             other.name, f"{len(codes)} labels", f"one for each of the {len(images)} images", verb="holds"
         )
-    return Read(images, codes.tolist(), () if labels else (f"The labels are those of {other.name}.",))
+    images, notes = (images[..., None], ()) if images.ndim == 3 else channels_last(images)
+    beside = () if labels else (f"The labels are those of {other.name}.",)
+    return Read(images, codes.tolist(), (*beside, *notes))
 
 
 def _beside(path: Path) -> Path:
@@ -89,13 +90,11 @@ def _idx(path: Path) -> np.ndarray:
     dtype, axes = np.dtype(_IDX_TYPES[content[2]]), content[3]
     start = 4 + 4 * axes
     if len(content) < start:
-        raise _broken(path, "it ends within its header")
+        raise broken(path, "it ends within its header")
     shape = tuple(int(length) for length in np.frombuffer(content, ">u4", axes, 4))
     expected = start + prod(shape) * dtype.itemsize
     if len(content) != expected:
-        raise _broken(
-            path, f"its header tells of {expected} bytes (shape {shape}), and it has {len(content)}"
-        )
+        raise broken(path, f"its header tells of {expected} bytes (shape {shape}), and it has {len(content)}")
     return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 
@@ -112,7 +111,7 @@ def _content(path: Path) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             return file.read()
     except (OSError, EOFError, zlib.error) as error:
-        raise _broken(path, str(error)) from None
+        raise broken(path, str(error)) from None
 
 
 def read_records(path: Path) -> Read:
@@ -125,9 +124,7 @@ def read_records(path: Path) -> Read:
             codes = records[:, labels - 1]
             if (codes < classes).all():
                 return Read(_channels_last(records[:, labels:]), codes.tolist())
-    raise _broken(
-        path, "its records are neither those of CIFAR-10 (3073 bytes) nor of CIFAR-100 (3074 bytes)"
-    )
+    raise broken(path, "its records are neither those of CIFAR-10 (3073 bytes) nor of CIFAR-100 (3074 bytes)")
 
 
 def read_batch(path: Path) -> Read:
@@ -138,14 +135,15 @@ def read_batch(path: Path) -> Read:
     except InputError:
         raise
     except Exception as error:  # whatever a broken pickle raises
-        raise _broken(path, str(error) or type(error).__name__) from None
+        raise broken(path, str(error) or type(error).__name__) from None
     entries = {_text(key): value for key, value in found.items()} if isinstance(found, dict) else {}
     pixels = entries.get("data")
     codes = next((entries[name] for name in ("labels", "fine_labels") if name in entries), None)
-    if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != prod(_CIFAR):
-        raise _broken(path, "it has no array 'data' of 3072 numbers an image")
+    kept = isinstance(pixels, np.ndarray) and pixels.ndim == 2 and pixels.dtype.kind in "uif"
+    if pixels is None or not kept or pixels.shape[1] != prod(_CIFAR):
+        raise broken(path, "it has no array 'data' of 3072 numbers an image")
     if not isinstance(codes, list) or len(codes) != len(pixels):
-        raise _broken(path, f"it has no list 'labels' or 'fine_labels' of {len(pixels)} labels")
+        raise broken(path, f"it has no list 'labels' or 'fine_labels' of {len(pixels)} labels")
     return Read(_channels_last(pixels), codes)
 
 
@@ -172,54 +170,6 @@ def _channels_last(pixels: np.ndarray) -> np.ndarray:
     return np.moveaxis(pixels.reshape(-1, *_CIFAR), 1, 3)
 
 
-def read_folder(folder: Path) -> Read:
-    """Return the pictures of a folder that has a folder for each class."""
-    _extras.require("cli", "pictures", "PIL")
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files = [
-        (path.name, file)
-        for path in classes
-        for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in PICTURES and file.is_file()
-    ]
-    if not files:
-        raise InputError(
-            f"the folder {str(folder)!r}",
-            "no picture in a folder of its own class",
-            "folders that are named as the classes, with pictures in them",
-            f"their endings are {', '.join(PICTURES)}",
-            verb="has",
-        )
-    first = _picture(files[0][1])
-    _memory.require(9.0 * len(files) * first.size, f"{len(files)} pictures", "take a part of them")
-    pictures = [first, *(_picture(file) for _, file in files[1:])]
-    for (_, file), picture in zip(files, pictures, strict=True):
-        if picture.shape != first.shape:
-            raise InputError(
-                "the pictures",
-                f"{_sized(first)} ({files[0][1].name}) and {_sized(picture)} ({file.name})",
-                "pictures of one size and one number of channels",
-                "crop or scale them first",
-            )
-    return Read(np.stack(pictures), [name for name, _ in files])
-
-
-def _picture(file: Path) -> np.ndarray:
-    """Return a picture in grey or in colours, as bytes."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as picture:
-            kept = picture if picture.mode in ("L", "RGB", "RGBA") else picture.convert("RGB")
-            return np.atleast_3d(np.asarray(kept))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _broken(file, str(error)) from None
-
-
-def _sized(picture: np.ndarray) -> str:
-    return " x ".join(map(str, picture.shape))
-
-
-def _broken(path: Path, why: str) -> InputError:
+def broken(path: Path, why: str) -> InputError:
     said = " ".join(why.split())[:200].rstrip(".")
     return InputError(path.name, f"be read ({said})", "a whole file", "fetch it once more", verb="cannot")

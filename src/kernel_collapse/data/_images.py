@@ -9,16 +9,10 @@ import numpy as np
 
 from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse.data._archives import CHANNELS
+from kernel_collapse._pixels import channels_last, scaled
 from kernel_collapse.data._dataset import Dataset, dataset_of
-from kernel_collapse.data._image_files import (
-    PICKLE,
-    Read,
-    read_batch,
-    read_folder,
-    read_idx,
-    read_records,
-)
+from kernel_collapse.data._image_files import PICKLE, Read, read_batch, read_idx, read_records
+from kernel_collapse.data._pictures import is_picture, pixels_of, read_folder
 
 __all__ = ["images"]
 
@@ -31,7 +25,7 @@ _IMAGE, _LABEL = ("image", "img", "pixel_values", "x"), ("label", "labels", "fin
 
 
 def images(source: Any, labels: str | Path | None = None) -> Dataset:
-    """Return a data set of images, as numbers from 0 to 1, with their channels last.
+    """Return a data set of images, as numbers from 0 to 1 where their range is known, with their channels last.
 
     ================================= ==================================================================
     source                            what it is
@@ -56,14 +50,17 @@ def images(source: Any, labels: str | Path | None = None) -> Dataset:
     Returns
     -------
     Dataset
-        With `Dataset.images` of shape (n, height, width, channels). Whole numbers of 8 bits are divided by 255, and a
-        note says so; floating-point numbers are taken as they are.
+        With `Dataset.images` of shape (n, height, width, channels). Whole numbers without a sign are divided by 255 if
+        they have 8 bits and by 65535 if they have 16, and a note says so. Other numbers are kept, and a note says so if
+        they are not from 0 to 1. A note says how channels were found where that was not plain, and what was done to
+        pictures.
 
     Raises
     ------
     ValueError
         If a file is missing, of another kind or broken, a pickle asks for anything but arrays, images have several
-        sizes, labels are missing, or they do not fit into memory.
+        sizes or types, labels are missing or given where they are not used, a folder has those of parts ("train",
+        "test") in the place of classes, or the images do not fit into memory.
 
     Examples
     --------
@@ -81,7 +78,7 @@ def images(source: Any, labels: str | Path | None = None) -> Dataset:
         if labels is not None:
             raise InputError("labels", "given beside a data set", "the path of an IDX file", "leave it out")
         read, name = _from_dataset(source), "images"
-    pixels, notes = _as_numbers(read.images)
+    pixels, notes = scaled(read.images)
     return dataset_of(
         pixels.reshape(len(pixels), -1),
         read.labels,
@@ -100,6 +97,7 @@ def _from_path(path: Path, labels: Any) -> Read:
             raise InputError(what, f"{str(file)!r}, where there is no file", EXPECTED, "check the path")
     try:
         if path.is_dir():
+            _refuse_labels(other, "a folder, whose folders name the classes")
             return read_folder(path)
         with path.open("rb") as opened:
             start = opened.read(4)
@@ -107,10 +105,9 @@ def _from_path(path: Path, labels: Any) -> Read:
             raise InputError(
                 "source", repr(path.name), EXPECTED, "kernel_collapse.data.load reads arrays and tables"
             )
-        if path.suffix.lower() == ".bin":
-            return read_records(path)
-        if start.startswith(PICKLE):
-            return read_batch(path)
+        if path.suffix.lower() == ".bin" or start.startswith(PICKLE):
+            _refuse_labels(other, "a batch of CIFAR, which has labels of its own")
+            return read_batch(path) if start.startswith(PICKLE) else read_records(path)
         return read_idx(path, other)
     except OSError as error:
         raise InputError(
@@ -118,20 +115,32 @@ def _from_path(path: Path, labels: Any) -> Read:
         ) from None
 
 
+def _refuse_labels(labels: Path | None, beside: str) -> None:
+    """Refuse a file of labels beside what has labels of its own."""
+    if labels is not None:
+        raise InputError("labels", f"given beside {beside}", "labels of an IDX file alone", "leave it out")
+
+
 def _from_dataset(source: Any) -> Read:
     """Return the images and labels of a data set by protocol: a length, and entries by number."""
     count = _length(source)
     pictures: list[np.ndarray] = []
     labels: list[Any] = []
+    notes: dict[str, None] = {}
+    of_pillow = False
     for k in range(count):
         try:
             entry = source[k]
         except Exception as error:  # whatever an object of somebody else's raises
             said = f"be read ({type(error).__name__}: {error})"
             raise InputError(f"entry {k} of source", said, "an image and its label", verb="cannot") from None
-        picture, label = _entry(entry, k)
+        given, label = _entry(entry, k)
+        picture, seen = _array(given, k)
+        of_pillow |= is_picture(given)
+        notes |= dict.fromkeys(seen)
         if not pictures:
-            _memory.require(9.0 * count * picture.size, f"{count} images", "take a part of them")
+            each = (8.0 + picture.itemsize) * picture.size
+            _memory.require(each * count, f"{count} images", "take a part of them")
         elif picture.shape != pictures[0].shape or picture.dtype != pictures[0].dtype:
             raise InputError(
                 f"image {k}",
@@ -142,7 +151,12 @@ def _from_dataset(source: Any) -> Read:
             )
         pictures.append(picture)
         labels.append(label)
-    return Read(np.stack(pictures), labels)
+    images = np.stack(pictures)
+    if images.ndim == 3:
+        return Read(images[..., None], labels, tuple(notes))
+    # The channels of a picture are known.
+    images, found = (images, ()) if of_pillow else channels_last(images)
+    return Read(images, labels, (*notes, *found))
 
 
 def _length(source: Any) -> int:
@@ -158,15 +172,19 @@ def _length(source: Any) -> int:
     return count
 
 
-def _entry(entry: Any, k: int) -> tuple[np.ndarray, Any]:
+def _entry(entry: Any, k: int) -> tuple[Any, Any]:
     """Return image and label of an entry."""
     if isinstance(entry, dict):
         chosen = [next((entry[n] for n in names if n in entry), None) for names in (_IMAGE, _LABEL)]
+        missing = chosen[0] is not None and any(n in entry for n in _LABEL)
     elif isinstance(entry, tuple | list) and len(entry) >= 2:
         chosen = list(entry[:2])
+        missing = chosen[0] is not None
     else:
-        chosen = [None, None]
+        chosen, missing = [None, None], False
     picture, label = chosen
+    if missing and label is None:
+        raise InputError(f"the label of entry {k}", "missing", "a class of every image", "drop those entries")
     if picture is None or label is None:
         raise InputError(
             f"entry {k} of source",
@@ -174,32 +192,28 @@ def _entry(entry: Any, k: int) -> tuple[np.ndarray, Any]:
             "an image and its label",
             "(image, label), or a mapping with 'image' and 'label'",
         )
+    number = np.asarray(label)
+    return picture, number.item() if number.ndim == 0 else label
+
+
+def _array(picture: Any, k: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return an image as an array, and notes on what was done to it."""
+    what = f"the image of entry {k}"
+    notes: tuple[str, ...] = ()
     try:
-        array = np.asarray(picture)
+        if is_picture(picture):
+            array, notes = pixels_of(picture, what)
+        else:
+            array = np.asarray(picture)
+    except InputError:
+        raise
     except Exception as error:  # lists of unequal lengths, tensors that need a gradient
         said = f"be read as an array ({' '.join(str(error).split())[:200].rstrip('.')})"
-        raise InputError(f"the image of entry {k}", said, "an array of numbers", verb="cannot") from None
-    if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
+        raise InputError(what, said, "an array of numbers", verb="cannot") from None
+    if array.ndim not in (2, 3) or array.dtype.kind not in "buif":
         raise InputError(
-            f"the image of entry {k}",
+            what,
             f"of shape {array.shape} in {array.dtype}",
             "numbers of shape (height, width) or (height, width, channels)",
         )
-    number = np.asarray(label)
-    return array, number.item() if number.ndim == 0 else label
-
-
-def _as_numbers(pixels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return images (n, height, width, channels) in float64, and what was done to them."""
-    notes: tuple[str, ...] = ()
-    if pixels.ndim == 3:
-        pixels = pixels[..., None]
-    elif pixels.shape[1] in CHANNELS and pixels.shape[3] not in CHANNELS:
-        pixels = np.moveaxis(pixels, 1, 3)
-        notes = ("Channels were the first axis of an image, and are the last here.",)
-    if 0 in pixels.shape:
-        raise InputError("the images", f"of shape {pixels.shape}", "some pixels in each")
-    _memory.require(8.0 * pixels.size, f"{len(pixels)} images in float64", "take a part of them")
-    if pixels.dtype == np.uint8:
-        return pixels / 255.0, (*notes, "Pixels from 0 to 255 were divided by 255.")
-    return pixels.astype(np.float64), notes
+    return array, notes

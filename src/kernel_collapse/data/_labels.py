@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kernel_collapse._input_error import InputError
+from kernel_collapse._labels import truths
 from kernel_collapse._shapes import Int
 
 __all__ = ["alike", "as_written", "codes_like", "folded"]
@@ -50,19 +51,19 @@ def alike(values: Iterable[Any]) -> list[list[Any]]:
 def codes_like(labels: Sequence[Any], classes: Sequence[Any], where: str = "") -> Int[np.ndarray, " m"]:
     """Return the indices of held-out labels among the classes of the training samples.
 
-    A label is a class if the two are equal or are written in the same way: the text "7" is the class 7.
+    A label is a class if the two are equal or are written in the same way: the text "7" is the class 7. True equals 1
+    in Python but is not written so, and neither is the class of the other.
 
     Raises
     ------
     ValueError
         If a label is none of the classes.
     """
-    known = {label: i for i, label in enumerate(classes)}
+    known = {(truths(label), label): i for i, label in enumerate(classes)}
     written = {str(label): i for i, label in reversed(list(enumerate(classes)))}
-    found = {
-        label: known[label] if label in known else written.get(str(label)) for label in dict.fromkeys(labels)
-    }
-    for label, code in found.items():
+    keys = [(truths(label), label) for label in labels]
+    found = {key: known.get(key, written.get(str(key[1]))) for key in dict.fromkeys(keys)}
+    for (_, label), code in found.items():
         if code is None:
             close = [known for known in classes if folded(known) == folded(label)]
             hint = (
@@ -78,4 +79,4 @@ def codes_like(labels: Sequence[Any], classes: Sequence[Any], where: str = "") -
                 hint,
                 verb="has",
             )
-    return np.array([found[label] for label in labels], dtype=np.int64)
+    return np.array([found[key] for key in keys], dtype=np.int64)

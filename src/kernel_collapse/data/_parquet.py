@@ -12,7 +12,13 @@ import numpy as np
 from kernel_collapse import _extras, _memory
 from kernel_collapse._input_error import InputError
 from kernel_collapse._whole import EXACT, first_rounded
-from kernel_collapse.data._columns import RawTable, at_row, large_integers, refuse_label_column
+from kernel_collapse.data._columns import (
+    RawTable,
+    at_row,
+    large_integers,
+    refuse_label_column,
+    refuse_missing,
+)
 from kernel_collapse.data._dataset import refuse_twice
 from kernel_collapse.data._labels import as_written
 
@@ -157,14 +163,7 @@ def _labels(column: pa.Array, top: int, path: Path) -> list[Any]:
     if kinds.is_binary(column.type) or kinds.is_large_binary(column.type):
         column = column.cast(pa.string())
     values = column.to_pylist()
-    for row, value in enumerate(values):
-        if value is None or value != value or (isinstance(value, str) and not value.strip()):
-            raise InputError(
-                f"the label in {at_row(top + row)} of {path.name}",
-                "missing",
-                "a class in every row",
-                "drop those rows, or write a name there, say 'none', to keep them as a class",
-            )
+    refuse_missing(values, path.name, top)
     if isinstance(values[0], Decimal):
         return as_written(list(map(str, values)))
     plain = isinstance(values[0], int | float | str)

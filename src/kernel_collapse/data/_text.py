@@ -23,6 +23,7 @@ from kernel_collapse.data._columns import (
     at_row,
     large_integers,
     number,
+    refuse_label,
     refuse_label_column,
 )
 from kernel_collapse.data._dataset import refuse_twice
@@ -140,12 +141,7 @@ def _table(
             _refuse_length(i, line, fields, len(names), named)
         labels.append(fields.pop(place))
         if not labels[-1].strip():
-            raise InputError(
-                f"the label in {at_row(i, line)} of {path.name}",
-                "missing (an empty field)",
-                "a class in every row",
-                "drop those rows, or write a name there, say 'none', to keep them as a class",
-            )
+            refuse_label(at_row(i, line), path.name, "missing (an empty field)")
         values.extend(cells.row(fields, line))
     if not labels:
         raise InputError(path.name, f"0 rows of {len(names)} columns", "some of each", verb="has")

@@ -54,8 +54,6 @@ def _widths(value: Any) -> Any:
     """Refuse a width in one sentence, where a union of types has several."""
     several = isinstance(value, list | tuple)
     for width in value if several else [value]:
-        if isinstance(width, str):
-            raise InputError.of("width", width, "a number", "write it without quotation marks")
         _validate.moderate(width, "width")
     return value
 

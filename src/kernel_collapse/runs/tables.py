@@ -14,7 +14,6 @@ from pydantic import (
     Field,
     PositiveInt,
     SerializerFunctionWrapHandler,
-    StrictBool,
     field_validator,
     model_serializer,
     model_validator,
@@ -130,7 +129,7 @@ class FileData(Specification):
     features: str | None = None
     header: bool | None = None
     n: PositiveInt
-    standardized: StrictBool = True
+    standardized: bool = True
     content: FileContent
     #: As of `ShippedData`: the table's, in proportion.
     class_sizes: ClassVar[None] = None
