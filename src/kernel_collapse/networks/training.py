@@ -8,7 +8,7 @@ these.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -87,7 +87,8 @@ def train(
     loss : {"mse", "cross_entropy"}
         Mean over samples and outputs of the squared error from the targets; or cross-entropy of one output a class.
     optimiser : {"sgd", "adam"} or optax.GradientTransformation
-        A transformation of yours takes the place of `learning_rate`, `momentum` and `weight_decay`.
+        A transformation of yours takes the place of `learning_rate`, `momentum` and `weight_decay`. Make it anew where
+        a number that it refers to changes.
     momentum : float
         For "sgd", at least 0 and below 1.
     batch_size : int, optional
@@ -232,9 +233,34 @@ def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: fl
     if momentum >= 1 or (momentum > 0 and optimiser != "sgd"):
         raise InputError("momentum", f"{momentum:g} with {optimiser!r}", "at least 0 and below 1, and 'sgd'")
     if callable(learning_rate):
-        return _Hyper((decay, momentum), (optimiser, momentum > 0, learning_rate))
+        schedule = Schedule(learning_rate, _rates_of(learning_rate))
+        return _Hyper((decay, momentum), (optimiser, momentum > 0, schedule))
     rate = _validate.positive(learning_rate, "learning_rate")
     return _Hyper((decay, momentum, rate), (optimiser, momentum > 0, None))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of the user's: what is compiled for it is compiled anew when its values change."""
+
+    function: Callable[[Any], Any]
+    values: bytes
+
+    def __call__(self, step: Any) -> Any:
+        """Return the learning rate of a step."""
+        return self.function(step)
+
+
+#: Steps at which a schedule is looked at: the first ones all, later ones on a logarithmic scale.
+_STEPS = np.concatenate([np.arange(4096), np.geomspace(4096, 2**31 - 1, 512)]).astype(np.int32)
+
+
+def _rates_of(schedule: Callable[[Any], Any]) -> bytes:
+    """Return what tells a schedule from what it becomes when a number that it refers to changes."""
+    try:
+        return np.asarray(jax.vmap(lambda step: schedule(step))(jnp.asarray(_STEPS))).tobytes()
+    except Exception:  # whatever the user's function raises: whoever uses it says so
+        return b""
 
 
 def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
