@@ -322,14 +322,6 @@ def test_bad_options(options, message):
         sample_posterior(SMALL, **{"width": 5} | options)
 
 
-def test_class_means_that_coincide_have_no_ratio():
-    found = sample_posterior(
-        dataclasses.replace(SMALL, x=np.ones((12, 2))), width=7, draws=1000, noise_variance=0.1
-    )
-    assert found.status is Status.CONVERGED
-    assert np.isnan(found.ratio)
-
-
 def test_bad_data():
     data = SMALL
     with pytest.raises(ValueError, match="dataset is of type ndarray, expected a Dataset: make one with"):

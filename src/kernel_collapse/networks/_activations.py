@@ -39,6 +39,7 @@ def get(activation: str | Activation | Phi) -> Phi:
     """
     if isinstance(activation, str | Activation):
         known = activations.get(activation)
+        require_unchanged(known)
         if known.name in _OF_JAX:
             return _OF_JAX[known.name]
         activation = known
@@ -69,14 +70,14 @@ class Own:
 
     def require_unchanged(self) -> None:
         """Refuse a function that has other values than when the network was made: a parameter of it was changed."""
-        with jax.enable_x64(True):
-            _probed.require_unchanged(self.function, self.values, name_of(self.function))
+        _probed.require_unchanged(self.function, self.values, name_of(self.function))
 
 
 def require_unchanged(phi: Phi) -> None:
     """Refuse a function of the user's that has other values than when the network was made."""
     if isinstance(phi, Own | Activation):
-        phi.require_unchanged()
+        with jax.enable_x64(True):  # as when its values were noted
+            phi.require_unchanged()
 
 
 def plain(phi: Phi) -> Phi:

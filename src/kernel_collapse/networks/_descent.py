@@ -122,7 +122,7 @@ def run(
 
 def _right(outputs: Any, task: Task) -> Any:
     """Whether all samples are right, for each network."""
-    decided = jax.vmap(decide, in_axes=(0, None))(outputs, task.class_targets)
+    decided = jax.vmap(decide, in_axes=(0, None))(outputs - task.offset[:, None], task.class_targets)
     return (decided == task.labels).all(axis=1)
 
 
@@ -130,9 +130,9 @@ def _note(watch: Watch, epoch: Any, value: Any, right: Any) -> Watch:
     def first(known: Any, happens: Any) -> Any:
         return jnp.where((known == NEVER) & happens, epoch, known)
 
-    return watch._replace(
-        zero_error=first(watch.zero_error, right), diverged=first(watch.diverged, ~(value <= watch.limit))
-    )
+    # Where the first loss is infinite, so is the limit, and what is not a number passes none.
+    gone = ~(jnp.isfinite(value) & (value <= watch.limit))
+    return watch._replace(zero_error=first(watch.zero_error, right), diverged=first(watch.diverged, gone))
 
 
 def _order(seed: Any, epoch: Any, n: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,9 +16,15 @@ from kernel_collapse._linalg import Cholesky, mirror, product, symmetric
 from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation
 from kernel_collapse.networks._particles import Gaussian, Particles, forms, log_gaussian
-from kernel_collapse.networks._roots import Closed, Root, root_of
+from kernel_collapse.networks._roots import Closed, Root, kappa_of, root_of
 
-__all__ = ["Ensemble", "Potential", "Problem", "State"]
+__all__ = ["Ensemble", "Potential", "Problem", "State", "relative"]
+
+
+def relative(part: Float[np.ndarray, "n n"], whole: Float[np.ndarray, "n n"]) -> float:
+    """Return the ratio of two Frobenius norms; nothing is nothing of whatever there is."""
+    sizes = float(np.linalg.norm(part)), float(np.linalg.norm(whole))
+    return sizes[0] / sizes[1] if sizes[1] else np.nan if np.isnan(sizes[0]) else np.inf if sizes[0] else 0.0
 
 
 class Potential(NamedTuple):
@@ -201,15 +207,31 @@ class Ensemble:
             free_energy=sum(divergences[1:], divergences[0]) + potential.value,
         )
 
-    def residual(self, state: State) -> float:
-        """Return how far the kernels are from those that they lead to, relative, of the worst layer."""
-        worst = 0.0
+    def led_to(self, state: State) -> list[Float[np.ndarray, "n n"]]:
+        """Return the kernels that those of a state lead to, layer by layer."""
+        found = []
         for i, layer in enumerate(self.layers):
             after = state.log_weights[i] + state.directions[i]
             after = np.exp(after - logsumexp(after))
-            change = layer.gram(after, layer.look(state.roots[i])) - state.grams[i]
-            worst = max(worst, float(np.linalg.norm(change) / np.linalg.norm(state.grams[i])))
-        return worst
+            found.append(layer.gram(after, layer.look(state.roots[i])))
+        return found
+
+    def residual(self, state: State) -> float:
+        """Return how far the kernels are from those that they lead to, relative, of the worst layer."""
+        pairs = zip(self.led_to(state), state.grams, strict=True)
+        return max(relative(after - gram, gram) for after, gram in pairs)
+
+    def exact(self) -> Ensemble:
+        """Return it with the kernel that the Gaussian of the first layer has, not the one that was solved for."""
+        first, *rest = self.layers
+        known = first.known
+        if known is not None and self.problem.closed is not None:
+            known = replace(known, gram=kappa_of(self.problem.closed, self.problem.z, known.covariance))
+        return Ensemble(
+            self.problem,
+            [layer.particles for layer in self.layers],
+            [known, *(layer.known for layer in rest)],
+        )
 
     def holds(self, own: State, share: float, state: State) -> bool:
         """Whether a solution found elsewhere leaves that share of the effective particles of a state, in each layer."""

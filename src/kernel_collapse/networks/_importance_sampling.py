@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,9 @@ DRAWS, GENTLE = 3, 0.25
 LEFT = 0.1
 #: Steps of a population alone, of several layers: from the solution on all a dozen or two lead there, or none do.
 STEPS_ALONE = 200
+#: Share of what is left to go after which a descent goes no further to tell how far that was, and the share of an error
+#: below which it does not count: beside eight populations, which know their error to a fourth, it is nothing.
+FURTHER, NEGLIGIBLE = 1e-2, 0.1
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def solve(problem: Problem, start: Sequence[Gaussian], goal: Goal, rng: np.rando
         state = descend(ensemble, state, tolerance, limit - iterations, least)
         iterations += state.iterations
         even, arrived = state.ess >= least, state.slope <= tolerance
-        stalled = problem.depth > 1 and even and not arrived and iterations < limit
+        stalled = even and not arrived and iterations < limit
         arrived = arrived or (stalled and state.slope <= LEFT * goal.accuracy)
         close = _close(state, known, arrived=arrived)
         if iterations < limit and close != known:
@@ -201,6 +204,8 @@ def _errors(together: Ensemble, state: State, goal: Goal) -> tuple[Errors, ...] 
     also be blind to where p has its tails; then its solution gives nearly all weight to a few of the others' particles,
     and no spread tells the error.
 
+    What is left to go, and what the Gaussian's kernel is off, is the same for all populations: it comes on top.
+
     Of several layers, None where a population does not arrive while the Gaussian of a lower layer is used.
     """
     populations = []
@@ -217,12 +222,44 @@ def _errors(together: Ensemble, state: State, goal: Goal) -> tuple[Errors, ...] 
         if alone is None or lost or not together.holds(alone, HOLDS, state):
             return _unknown(state, goal)
         populations.append(alone.grams)
+    ends = _ends(together, state)
+    if ends is None:
+        return _unknown(state, goal)
     errors = []
-    for gram, *grams in zip(state.grams, *populations, strict=True):
+    for end, gram, *grams in zip(ends, state.grams, *populations, strict=True):
         ratio = goal.nc1(gram)
         ratio_error = _standard_error(np.array([goal.nc1(alone) for alone in grams]), ratio)
-        errors.append(Errors(ratio, float(ratio_error), _standard_error(np.array(grams), gram)))
+        left = _distance([goal.nc1(gram) for gram in end], ratio)
+        gram_error = _with(_standard_error(np.array(grams), gram), _distance(end, gram))
+        errors.append(Errors(ratio, float(_with(ratio_error, left)), gram_error))
     return tuple(errors)
+
+
+class End(NamedTuple):
+    """Kernels of a layer: where a descent further down ends, and what that one leads to."""
+
+    gram: Float[np.ndarray, "n n"]
+    after: Float[np.ndarray, "n n"]
+
+
+def _ends(together: Ensemble, state: State) -> list[End] | None:
+    """Go on where the descent has arrived, with the Gaussian's kernel in closed form; None if there is no way."""
+    exact = together.exact()
+    own = exact.state(state.log_weights)
+    further = own and descend(exact, own, FURTHER * state.slope, STEPS_ALONE, 0.0)
+    if further is None:
+        return None
+    return [End(*pair) for pair in zip(further.grams, exact.led_to(further), strict=True)]
+
+
+def _distance(end: Sequence[Any], here: Any) -> Any:
+    """Return how far the end is from here; where no step went further, how far it leads from itself counts."""
+    return np.abs(end[0] - here) + np.abs(end[1] - end[0])
+
+
+def _with(error: Any, left: Any) -> np.ndarray:
+    """Return a standard error with a distance that is known, where it counts."""
+    return np.where(left > NEGLIGIBLE * error, np.hypot(error, left), error)
 
 
 def _unknown(state: State, goal: Goal) -> tuple[Errors, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from kernel_collapse._shapes import Float
 from kernel_collapse.collapse import Weighting, nc1
@@ -13,6 +14,13 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _chains
 
 __all__ = ["PosteriorLayer", "layers", "traces"]
+
+#: Chains count as mixed where the worst R-hat is below this and the worst effective sample size reaches that.
+RHAT_LIMIT, ESS_A_CHAIN = 1.01, 100
+#: Tail index from which on a mean of draws is not settled, whatever the chains say (Vehtari et al. 2024).
+TAIL_LIMIT = 0.7
+#: Quantiles whose effective sample sizes are those of the tails.
+TAILS = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,11 @@ class PosteriorLayer:
         Mean square of a weight of the layer in units of its prior.
     rhat, ess : float
         The worst R-hat and the smallest effective sample size of NC1, within, between, weight norm and log density.
+    tail_ess : float
+        The smallest effective sample size of their quantiles at 5 and 95 per cent, and of what sets the error of
+        `ratio`, within - ratio * between.
+    tail_index : float
+        The largest k of generalised Pareto distributions fitted to both tails of within, between and that difference.
     """
 
     gram: Float[np.ndarray, "n n"] = field(repr=False)
@@ -42,6 +55,14 @@ class PosteriorLayer:
     weight_norm: Float[np.ndarray, "chains draws"] = field(repr=False)
     rhat: float
     ess: float
+    tail_ess: float
+    tail_index: float
+
+    @property
+    def mixed(self) -> bool:
+        """Whether chains agree, with enough independent draws, and no few of them decide about the mean."""
+        enough = min(self.ess, self.tail_ess) >= ESS_A_CHAIN * len(self.within)
+        return self.rhat < RHAT_LIMIT and enough and self.tail_index < TAIL_LIMIT
 
     @property
     def finite(self) -> bool:
@@ -57,7 +78,7 @@ def layers(found: _chains.Draws, dataset: Dataset, weighting: Weighting) -> tupl
         gram = found.grams[i]
         within, between = traces(seen, sizes, weighting)
         weight_norm = seen.square / found.position[i][0].size
-        summary = _Summary(np.nan, np.nan, np.nan, np.nan)
+        summary = _Summary(*(np.nan,) * 6)
         if all(np.isfinite(part).all() for part in (log_density, within, between, gram)):
             ratio = nc1(gram, dataset.labels, weighting=weighting).ratio  # NaN if the means coincide
             summary = _summary(ratio, within, between, log_density, weight_norm)
@@ -72,6 +93,8 @@ def layers(found: _chains.Draws, dataset: Dataset, weighting: Weighting) -> tupl
                 weight_norm=weight_norm,
                 rhat=summary.rhat,
                 ess=summary.ess,
+                tail_ess=summary.tail_ess,
+                tail_index=summary.tail_index,
             )
         )
     return tuple(result)
@@ -84,6 +107,8 @@ class _Summary(NamedTuple):
     ratio_error: float
     rhat: float
     ess: float
+    tail_ess: float
+    tail_index: float
 
 
 def _summary(
@@ -104,7 +129,45 @@ def _summary(
     rhat = float(np.nan_to_num(rhats, nan=np.inf)[:-1][moves[:-1]].max(initial=1.0))
     ess = float(np.nan_to_num(bulk)[:-1][moves[:-1]].min(initial=within.size))
     error = _standard_error(deviation, plain[-1]) / abs(between.mean()) if np.isfinite(ratio) else np.nan
-    return _Summary(ratio, error, rhat, ess)
+    tails = _tail_ess(summaries[..., moves], plain[-1] if moves[-1] else float(within.size))
+    # What differs by round-off alone (within, of samples that are the same) has no tails.
+    least = np.finfo(float).eps * max(np.abs(within).max(), np.abs(between).max())
+    parts = [part for part in (within, between, deviation) if np.ptp(part) > least]
+    index = max((_tail_index(side) for part in parts for side in (part, -part)), default=-np.inf)
+    return _Summary(ratio, error, rhat, ess, tails, index)
+
+
+def _tail_ess(summaries: Float[np.ndarray, "chains draws m"], of_the_error: float) -> float:
+    """Return the smallest effective sample size of both tails of the summaries, and of the mean that is reported."""
+    found = [of_the_error]
+    if summaries.shape[-1]:
+        below = [summaries <= np.quantile(summaries, share, axis=(0, 1)) for share in TAILS]
+        inside = np.concatenate(below, axis=-1).astype(float)
+        some = np.ptp(inside, axis=(0, 1)) > 0
+        found += list(np.nan_to_num(_chains.diagnostics(inside)[2])[some])
+    return float(min(found))
+
+
+def _tail_index(values: Float[np.ndarray, "chains draws"]) -> float:
+    """Return k of a generalised Pareto distribution fitted to the upper tail, by Zhang and Stephens (2009).
+
+    The mean of draws has a variance for k < 1/2, and settles with the number of draws that there are for k < 0.7. It is
+    drawn to 1/2 where the tail has few draws, as Vehtari et al. (2024) have it.
+    """
+    values = np.sort(values, axis=None)
+    many = int(min(0.2 * values.size, 3.0 * np.sqrt(values.size)))
+    tail = values[-many:] - values[-many - 1]
+    if many < 5 or not tail[-1] > 0.0:
+        return -np.inf
+    tail /= tail[-1]
+    guesses = 30 + int(np.sqrt(many))
+    quarter = max(tail[(many + 2) // 4 - 1], np.finfo(float).eps)
+    theta = 1.0 + (1.0 - np.sqrt(guesses / (np.arange(1, guesses + 1) - 0.5))) / (3.0 * quarter)
+    k = np.log1p(-theta[:, None] * tail).mean(axis=1)
+    log_likelihood = many * (np.log(-theta / k) - k - 1.0)
+    weights = np.exp(log_likelihood - logsumexp(log_likelihood))
+    k_hat = float(np.log1p(-float(np.einsum("i,i->", weights, theta)) * tail).mean())
+    return (many * k_hat + 10 * 0.5) / (many + 10)
 
 
 def _standard_error(values: Float[np.ndarray, "chains draws"], ess: float) -> float:

@@ -16,12 +16,15 @@ Loss = Literal["mse", "cross_entropy"]
 
 
 class Task(NamedTuple):
-    """What is learnt: inputs (d, n), aims (k, n), labels (n,), targets of the classes (C, k), averaging (n, C)."""
+    """What is learnt: inputs (d, n), aims (k, n), labels (n,), targets of the classes (C, k) less their offset (k,),
+    averaging (n, C).
+    """
 
     columns: Any
     aims: Any
     labels: Any
     class_targets: Any
+    offset: Any
     averaging: Any
 
 
@@ -35,6 +38,7 @@ class Seen(NamedTuple):
     agreement: Any
     covariance: Any
     readout: Any
+    largest: Any  # output
 
 
 def losses(outputs: Any, aims: Any, loss: Loss) -> Any:
@@ -45,7 +49,10 @@ def losses(outputs: Any, aims: Any, loss: Loss) -> Any:
 
 
 def decide(outputs: Any, class_targets: Any) -> Any:
-    """Return the class whose target is nearest; with one-hot targets, that of the largest output."""
+    """Return the class whose target is nearest; with one-hot targets, that of the largest output.
+
+    An offset that targets and outputs have in common is to be taken from both: beside it round-off would decide.
+    """
     half_squares = 0.5 * (class_targets**2).sum(axis=1)
     return jnp.argmax(class_targets @ outputs - half_squares[:, None], axis=0)
 
@@ -60,7 +67,7 @@ def look(parameters: Parameters, scales: Scales, task: Task, architecture: Archi
     # Distances lose fewer digits about a point amid the classes.
     centre = means[-1].mean(axis=1, keepdims=True)
     nearest = decide(hidden[-1] - centre, (means[-1] - centre).T)
-    decided = decide(outputs, task.class_targets)
+    decided = decide(outputs - task.offset[:, None], task.class_targets)
     first = parameters.weights[0]
     scale = scales.weights[0] * jnp.ones_like(first[0, 0])
     return Seen(
@@ -71,4 +78,5 @@ def look(parameters: Parameters, scales: Scales, task: Task, architecture: Archi
         (nearest == decided).mean(dtype=first.dtype),
         scale**2 * (first.T @ first) / len(first),
         scales.weights[-1] * parameters.weights[-1],
+        jnp.abs(outputs).max(),
     )

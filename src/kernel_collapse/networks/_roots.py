@@ -18,7 +18,7 @@ from kernel_collapse._linalg import eigh, product, symmetric
 from kernel_collapse._shapes import Float
 from kernel_collapse.activations import Activation, determinant
 
-__all__ = ["Closed", "Root", "root_of"]
+__all__ = ["Closed", "Root", "kappa_of", "root_of"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -54,6 +54,18 @@ def root_of(kernel: Float[np.ndarray, "n n"]) -> Root:
     resolved = values > len(values) * EPS * values[-1]
     values = np.sqrt(np.where(resolved, values, 0.0))
     return Root(values, vectors, symmetric(product(vectors * values, vectors.T)))
+
+
+def kappa_of(
+    activation: Activation, stretch: Float[np.ndarray, "n r"], covariance: Float[np.ndarray, "r r"]
+) -> Float[np.ndarray, "n n"]:
+    """Return the kernel of pre-activations stretch u, u of a Gaussian of that covariance, in closed form."""
+    inner = symmetric(product(product(stretch, covariance), stretch.T))
+    q = np.maximum(inner.diagonal(), 0.0)
+    rows, columns = q[:, None], q[None, :]
+    det = determinant(rows, columns, inner)
+    np.fill_diagonal(det, 0.0)
+    return symmetric(activation.kappa(rows, columns, inner, det))
 
 
 @dataclass(frozen=True)

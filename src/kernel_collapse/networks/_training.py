@@ -38,6 +38,8 @@ class Training(Solution):
         Seed of each network, of its start and its batches.
     loss : ndarray, shape (S, P)
         Of the training set, without weight decay.
+    loss_error : ndarray, shape (S, P)
+        About how much of `loss` is round-off in the precision of training. A loss below it is not resolved.
     accuracy : ndarray, shape (S, P)
         Of the training set. A sample is right if the output is nearest to the mean target of its class (MSE), or its
         class has the largest output (cross-entropy).
@@ -79,6 +81,7 @@ class Training(Solution):
     epochs: Int[np.ndarray, " P"]
     seeds: tuple[int, ...]
     loss: Float[np.ndarray, "S P"]
+    loss_error: Float[np.ndarray, "S P"]
     accuracy: Float[np.ndarray, "S P"]
     within: Float[np.ndarray, "S P L"]
     between: Float[np.ndarray, "S P L"]
@@ -96,23 +99,42 @@ class Training(Solution):
     networks: tuple[Network, ...] = field(repr=False)
     initial_networks: tuple[Network, ...] = field(repr=False)
     _weightings: np.ndarray = field(repr=False)
+    _precision: str = field(repr=False)
+    #: Of each network whether it had no finite loss to begin with.
+    _no_start: tuple[bool, ...] = field(repr=False)
 
     _error: ClassVar[type[SolutionError]] = NetworkError
     _successes: ClassVar = (Status.TRAINED,)
     _value: ClassVar = "networks"
-    _certificate: ClassVar = ("loss", "accuracy", "diverged_epoch")
+    _certificate: ClassVar = ("loss", "loss_error", "accuracy", "diverged_epoch")
     _cost: ClassVar = ("epochs",)
 
     @property
     def explanation(self) -> str:
         """Where the first network diverged, if one did, and what to try."""
         if not self.failures:
-            return f"{len(self.seeds)} networks were trained: {self.sentence}"
+            return f"{len(self.seeds)} networks were trained: {self.sentence}{self._remark}"
         first = self.status.index(Status.DIVERGED)
+        if self._no_start[first]:
+            other = ', give precision="float64"' if self._precision == "float32" else ""
+            return (
+                f"training could not begin (seed {self.seeds[first]}): the loss at the start is not finite in "
+                f"{self._precision}; scale x, targets or variances down{other}, or pass raise_on_failure=False to have "
+                "the status instead."
+            )
         return (
             f"training diverged in epoch {self.diverged_epoch[first]} (seed {self.seeds[first]}): lower learning_rate, "
             "or pass raise_on_failure=False to have the status instead."
         )
+
+    @property
+    def _remark(self) -> str:
+        """What to know of losses that are mostly round-off; empty if there are none."""
+        lost = int((self.loss < self.loss_error).sum())
+        if not lost:
+            return ""
+        other = '; give precision="float64"' if self._precision == "float32" else ""
+        return f" {lost} of {self.loss.size} losses are below their round-off in {self._precision} (loss_error){other}."
 
     def nc1_weightings(self, seed: int = 0, *, probe: int = -1, layer: int = -1) -> dict[Weighting, NC1]:
         """Return NC1 under every weighting of one network (by its place) at one probe in one layer."""

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
+from kernel_collapse._shapes import Float
 from kernel_collapse.adaptive import layer_widths
+from kernel_collapse.collapse import Weighting, nc1
 from kernel_collapse.data import Dataset
-from kernel_collapse.solution import SolutionError
+from kernel_collapse.solution import Solution, SolutionError, Status
 
-__all__ = ["NetworkError", "check_dataset", "whole_widths"]
+__all__ = ["NetworkError", "OfKernels", "check_dataset", "whole_widths", "why_no_ratio"]
 
 
 class NetworkError(SolutionError):
     """The error of a network or a posterior that was not trained or sampled to the requested accuracy."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OfKernels(Solution):
+    """The kernels of a network's layers with their NC1, which not every kernel has.
+
+    Attributes
+    ----------
+    status : Status
+        How it ended; `not_finite` where a kernel has no NC1.
+    reason : str
+        Why NC1 is no number where the kernels are known, as `kernel_collapse.NC1.reason` has it; empty otherwise.
+    """
+
+    reason: str = field(default="", repr=False)
+
+    @property
+    def sentence(self) -> str:
+        """What the status means here, and what to try."""
+        if self.status is Status.NOT_FINITE and self.reason:
+            return f"NC1 is no number: {self.reason}; give samples, or an activation, that tell the classes apart."
+        return super().sentence
+
+
+def why_no_ratio(grams: Iterable[Float[np.ndarray, "n n"]], dataset: Dataset, weighting: Weighting) -> str:
+    """Return why the first of the kernels without NC1 has none; empty if all of them have it."""
+    found = (nc1(gram, dataset.labels, weighting=weighting) for gram in grams)
+    return next((of.reason for of in found if np.isnan(of.ratio)), "")
 
 
 def check_dataset(dataset: Any) -> None:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -15,7 +14,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 from kernel_collapse.networks._architecture import Architecture
 from kernel_collapse.networks.empirical import activity_and_slopes
-from kernel_collapse.networks.model import Network, Parameters, Scales
+from kernel_collapse.networks.model import Network, Parameters, Scales, program_of
 
 __all__ = ["agop"]
 
@@ -43,7 +42,8 @@ def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray,
     Raises
     ------
     ValueError
-        If inputs do not have the network's number of features, or there is no such layer.
+        If inputs do not have the network's number of features, there is no such layer, or the activation has changed
+        since the network was made.
 
     References
     ----------
@@ -73,16 +73,8 @@ def agop(network: Network, x: ArrayLike, *, layer: int = 0) -> Float[np.ndarray,
             f"the network has {len(network.weights) - 1} hidden layers",
         )
     weights = network.scales.weights[number] * network.weights[number]
-    with jax.enable_x64(True):
-        call = partial(
-            _outer,
-            network.parameters,
-            network.scales,
-            jnp.asarray(inputs),
-            layer=number,
-            architecture=network.architecture,
-        )
-        slopes = sum(np.asarray(call(k)) for k in range(len(network.weights[-1])))
+    call = program_of(network, _outer, layer=number)
+    slopes = sum(np.asarray(call(inputs, k)) for k in range(len(network.weights[-1])))
     found = weights.T @ slopes @ weights / inputs.shape[1]
     return 0.5 * (found + found.T)
 

@@ -25,7 +25,7 @@ from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
 from kernel_collapse.networks._architecture import Architecture
-from kernel_collapse.networks.model import Network, Parameters, Scales
+from kernel_collapse.networks.model import Network, Parameters, Scales, program_of
 
 __all__ = ["activity_and_slopes", "empirical_nngp", "empirical_ntk"]
 
@@ -55,7 +55,8 @@ def empirical_nngp(
     Raises
     ------
     ValueError
-        If inputs do not have the network's number of features, or there is no such layer.
+        If inputs do not have the network's number of features, there is no such layer, or the activation has changed
+        since the network was made.
 
     Examples
     --------
@@ -99,7 +100,8 @@ def empirical_ntk(
     Raises
     ------
     ValueError
-        If inputs do not have the network's number of features, or there is no such output.
+        If inputs do not have the network's number of features, there is no such output, or the activation has changed
+        since the network was made.
 
     Examples
     --------
@@ -123,10 +125,8 @@ def empirical_ntk(
         chosen = range(number, number + 1)
     inputs = network.architecture.columns(x)
     others = inputs if x_other is None else network.architecture.columns(x_other)
-    with jax.enable_x64(True):
-        call = partial(_tangent, network.parameters, network.scales, architecture=network.architecture)
-        blocks = [np.asarray(call(jnp.asarray(inputs), jnp.asarray(others), k)) for k in chosen]
-    gram = np.mean(blocks, axis=0)
+    call = program_of(network, _tangent)
+    gram = np.mean([np.asarray(call(inputs, others, k)) for k in chosen], axis=0)
     return 0.5 * (gram + gram.T) if x_other is None else gram
 
 

@@ -20,7 +20,7 @@ Sobol points of a Gaussian. It is first that of the equations of state and then 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import jax
@@ -36,12 +36,12 @@ from kernel_collapse.adaptive import layer_widths, solve_adaptive
 from kernel_collapse.collapse import WEIGHTINGS, Weighting, nc1
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _activations
-from kernel_collapse.networks._ensemble import Problem
+from kernel_collapse.networks._ensemble import Problem, relative
 from kernel_collapse.networks._importance_sampling import FEWEST, Goal, Run, solve
 from kernel_collapse.networks._particles import POPULATIONS, Gaussian, systematic
 from kernel_collapse.networks._roots import root_of
-from kernel_collapse.networks._types import NetworkError, check_dataset
-from kernel_collapse.solution import Solution, SolutionError, Status
+from kernel_collapse.networks._types import NetworkError, OfKernels, check_dataset, why_no_ratio
+from kernel_collapse.solution import SolutionError, Status
 
 __all__ = ["MeanField", "MeanFieldLayer", "Status", "solve_mean_field"]
 
@@ -71,7 +71,7 @@ class MeanFieldLayer:
 
 
 @dataclass(frozen=True, eq=False)
-class MeanField(Solution):
+class MeanField(OfKernels):
     """The mean field with its certificate.
 
     Attributes
@@ -81,10 +81,12 @@ class MeanField(Solution):
         `readout_variance`, and its standard error entry by entry; NaN where the status is not_finite.
     ratio, ratio_error : float
         NC1 of `gram` and its standard error. The error combines the spread of eight independent populations of
-        particles and the estimated bias of a finite number of particles. It is infinite if the particles do not
-        determine it.
+        particles, the estimated bias of a finite number of particles, and what the descent has left to go where that
+        counts. It is infinite if the particles do not determine it.
     status : Status
         `converged`, `max_iterations`, `too_few_samples` or `not_finite`.
+    reason : str
+        Why NC1 is no number where the kernels are known, as `kernel_collapse.NC1.reason` has it; empty otherwise.
     iterations : int
         Steps of the descent, over all draws of particles.
     residual, residual_error : float
@@ -125,8 +127,8 @@ class MeanField(Solution):
         Status.CONVERGED: "the kernel is consistent with itself and its error is below the requested one.",
         Status.MAX_ITERATIONS: "the descent was cut off; raise max_iterations, or width or noise_variance, which make "
         "it shorter.",
-        Status.NOT_FINITE: "kernel plus noise is not positive definite in float64, or the class means coincide so that "
-        "NC1 is no number; raise noise_variance, scale x down, or drop duplicated samples.",
+        Status.NOT_FINITE: "kernel plus noise is not positive definite in float64; raise noise_variance, scale x down, "
+        "or drop duplicated samples.",
     }
     _value: ClassVar = "gram"
     _certificate: ClassVar = ("ratio_error", "residual", "residual_error", "ess")
@@ -261,6 +263,8 @@ def solve_mean_field(
         start = _start(problem)
         run = solve(problem, start, goal, rng) if start else None
         result = _unsolved(problem, span) if run is None else _solution(problem, run, span, rng)
+    if run is not None and run.status is Status.NOT_FINITE:
+        result = replace(result, reason=why_no_ratio(result.grams, dataset, weighting))
     if raise_on_failure:
         result.raise_for_status()
     return result
@@ -363,9 +367,7 @@ def _solution(problem: Problem, run: Run, span: Span, rng: np.random.Generator) 
         status=run.status,
         iterations=run.iterations,
         residual=run.residual,
-        residual_error=max(
-            float(np.linalg.norm(layer.gram_error) / np.linalg.norm(layer.gram)) for layer in layers
-        ),
+        residual_error=max(relative(layer.gram_error, layer.gram) for layer in layers),
         ess=state.ess,
         particles=len(state.weights[0]),
         free_energy=state.free_energy * (problem.widths[-1] if problem.depth > 1 else 1.0),

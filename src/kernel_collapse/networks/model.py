@@ -18,7 +18,7 @@ per *column*. This makes training faster, because the long axis of every product
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -35,7 +35,16 @@ from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._architecture import Architecture, Dense
 from kernel_collapse.networks._convolutional import Layer, convolutional
 
-__all__ = ["Network", "Parameterisation", "Parameters", "Scales", "initialise", "layers", "widths_of"]
+__all__ = [
+    "Network",
+    "Parameterisation",
+    "Parameters",
+    "Scales",
+    "initialise",
+    "layers",
+    "program_of",
+    "widths_of",
+]
 
 Parameterisation = Literal["standard", "ntk"]
 PARAMETERISATIONS: tuple[Parameterisation, ...] = get_args(Parameterisation)
@@ -142,13 +151,31 @@ class Network:
             _activations.require_unchanged(phi)
 
     def _evaluate(self, x: ArrayLike) -> list[np.ndarray]:
-        columns = self.architecture.columns(x)
-        self.require_unchanged()
+        hidden, outputs = program_of(self, _layers)(self.architecture.columns(x))
+        return [np.asarray(h) for h in (*hidden, outputs)]
+
+
+def program_of(network: Network, compiled: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
+    """Return a compiled function of parameters, scales and arrays as one of the arrays, in float64.
+
+    No network is computed by another way: what is compiled for a function of the user's does not see that the function
+    has changed, and goes on with the old one for shapes that it knows.
+
+    Raises
+    ------
+    ValueError
+        If an activation has other values than when the network was made.
+    """
+    network.require_unchanged()
+
+    def program(*arrays: Any) -> Any:
         with jax.enable_x64(True):
-            hidden, outputs = _layers(
-                self.parameters, self.scales, jnp.asarray(columns), architecture=self.architecture
+            given = [jnp.asarray(a) if isinstance(a, np.ndarray) else a for a in arrays]
+            return compiled(
+                network.parameters, network.scales, *given, architecture=network.architecture, **fixed
             )
-            return [np.asarray(h) for h in (*hidden, outputs)]
+
+    return program
 
 
 def layers(

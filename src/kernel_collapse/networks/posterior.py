@@ -29,22 +29,20 @@ from kernel_collapse.collapse import WEIGHTINGS, Weighting
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks import _activations, _chains, _mixing
 from kernel_collapse.networks._mixing import PosteriorLayer
-from kernel_collapse.networks._types import NetworkError, check_dataset, whole_widths
-from kernel_collapse.solution import Solution, SolutionError, Status
+from kernel_collapse.networks._types import NetworkError, OfKernels, check_dataset, whole_widths, why_no_ratio
+from kernel_collapse.solution import SolutionError, Status
 
 __all__ = ["SAMPLERS", "Posterior", "PosteriorLayer", "Sampler", "Status", "sample_posterior"]
 
 Sampler = Literal["hmc", "nuts", "mala", "langevin"]
 SAMPLERS: tuple[Sampler, ...] = ("hmc", "nuts", "mala", "langevin")
 
-#: Chains count as mixed where the worst R-hat is below this and the worst effective sample size reaches that.
-RHAT_LIMIT, ESS_A_CHAIN = 1.01, 100
 #: Share of divergent draws above which they are not trusted.
 DIVERGENT_LIMIT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior(Solution):
+class Posterior(OfKernels):
     """Draws from the posterior, summed up.
 
     Attributes
@@ -55,7 +53,7 @@ class Posterior(Solution):
     gram_error : ndarray, shape (n, n)
         Monte Carlo standard error of each of its entries, from the means of batches of draws.
     ratio : float
-        NC1 of the mean kernel; NaN unless the status is `converged` or `too_few_draws`, or where class means coincide.
+        NC1 of the mean kernel; NaN unless the status is `converged` or `too_few_draws`.
     ratio_error : float
         Monte Carlo standard error of `ratio`: that of the mean of within - ratio * between, over the mean of between.
     within, between : ndarray, shape (chains, draws)
@@ -70,6 +68,12 @@ class Posterior(Solution):
         The worst rank-normalised split R-hat of NC1, within, between, log density and weight norm, of any layer.
     ess : float
         The smallest bulk effective sample size of these, over all chains.
+    tail_ess : float
+        The smallest effective sample size of their quantiles at 5 and 95 per cent, and of the difference whose mean
+        sets the error of `ratio`.
+    tail_index : float
+        The largest k of Pareto distributions fitted to the tails of within, between and that difference. From 0.7 on a
+        few draws far out decide about the mean, and its error is not to be trusted.
     acceptance : float
         Mean acceptance probability; 1 for "langevin", which accepts everything.
     divergences : int
@@ -80,6 +84,8 @@ class Posterior(Solution):
         Gradients a draw, on average over the chains.
     status : Status
         `converged`, `too_few_draws`, `not_mixed`, `divergences` or `not_finite`.
+    reason : str
+        Why NC1 is no number where the kernels are known, as `kernel_collapse.NC1.reason` has it; empty otherwise.
     accuracy : float or None
         Relative error of `ratio` that was asked for.
     weights : ndarray, shape (chains, N, d)
@@ -102,6 +108,8 @@ class Posterior(Solution):
     weight_covariance: Float[np.ndarray, "d d"] = field(repr=False)
     rhat: float
     ess: float
+    tail_ess: float
+    tail_index: float
     acceptance: float
     divergences: int
     step_size: float
@@ -115,11 +123,15 @@ class Posterior(Solution):
     _error: ClassVar[type[SolutionError]] = NetworkError
     _sentences: ClassVar = {
         Status.CONVERGED: "the chains agree, with enough independent draws.",
+        Status.NOT_MIXED: "the chains do not agree, have too few independent draws to tell, or a few draws far out "
+        "decide about the mean (tail_index from 0.7 on); raise draws and warmup, or noise_variance: a posterior with "
+        "tiny noise mixes slowly.",
         Status.NOT_FINITE: "the density is not finite in float64; raise noise_variance, scale x down, or give a "
         "smaller step_size.",
     }
     _value: ClassVar = "gram"
-    _certificate: ClassVar = ("ratio_error", "rhat", "ess", "acceptance", "divergences")
+    _mixing: ClassVar = ("rhat", "ess", "tail_ess", "tail_index")
+    _certificate: ClassVar = ("ratio_error", *_mixing, "acceptance", "divergences")
     _cost: ClassVar = ("chains", "draws", "steps")
     _of_layers: ClassVar = ("ratio", "ratio_error", "rhat", "ess")
 
@@ -241,8 +253,10 @@ def sample_posterior(
     Returns
     -------
     Posterior
-        The mean kernel and its NC1, with their errors and whether the chains mixed: R-hat below 1.01 and an effective
-        sample size of at least 100 a chain, the worst of five summaries of every layer.
+        The mean kernel and its NC1, with their errors and whether the chains mixed: R-hat below 1.01, effective sample
+        sizes of bulk and tails of at least 100 a chain, the worst of five summaries of every layer, and tails that let
+        a mean settle. No diagnostic sees a mode that no chain has visited. Narrow networks (a few units) have such
+        modes: compare several seeds, and more chains, before you use their numbers.
 
     Raises
     ------
@@ -254,7 +268,8 @@ def sample_posterior(
     References
     ----------
     Duane, Kennedy, Pendleton and Roweth (1987), "Hybrid Monte Carlo"; Vehtari, Gelman, Simpson, Carpenter and Bürkner
-    (2021), "Rank-normalization, folding, and localization: an improved R-hat".
+    (2021), "Rank-normalization, folding, and localization: an improved R-hat"; Vehtari, Simpson, Gelman, Yao and Gabry
+    (2024), "Pareto smoothed importance sampling".
 
     Examples
     --------
@@ -354,13 +369,20 @@ def _summed_up(
     layers = _mixing.layers(found, dataset, weighting)
     last = layers[-1]
     finite = bool(np.isfinite(record.log_density).all()) and all(layer.finite for layer in layers)
-    rhat = float(max((layer.rhat for layer in layers), default=np.nan)) if finite else np.nan
-    ess = float(min(layer.ess for layer in layers)) if finite else np.nan
+
+    def worst(of: Any, name: str) -> float:
+        return float(of(getattr(layer, name) for layer in layers))
+
+    rhat, tail_index = (worst(max, name) if finite else np.nan for name in ("rhat", "tail_index"))
+    ess, tail_ess = (worst(min, name) if finite else np.nan for name in ("ess", "tail_ess"))
+    reason = why_no_ratio((layer.gram for layer in layers), dataset, weighting) if finite else ""
     if not finite:
         status = Status.NOT_FINITE
     elif record.divergent.mean() > DIVERGENT_LIMIT:
         status = Status.DIVERGENCES
-    elif not (rhat < RHAT_LIMIT and ess >= ESS_A_CHAIN * len(last.within)):
+    elif reason:
+        status = Status.NOT_FINITE
+    elif not all(layer.mixed for layer in layers):
         status = Status.NOT_MIXED
     elif accuracy is not None and any(layer.ratio_error > accuracy * abs(layer.ratio) for layer in layers):
         status = Status.TOO_FEW_DRAWS
@@ -382,11 +404,14 @@ def _summed_up(
         weight_covariance=span.weight_covariance(found.scatter),
         rhat=rhat,
         ess=ess,
+        tail_ess=tail_ess,
+        tail_index=tail_index,
         acceptance=float(record.acceptance.mean()),
         divergences=int(record.divergent.sum()),
         step_size=found.step_size,
         steps=float(record.steps.mean()),
         status=status,
+        reason=reason,
         accuracy=accuracy,
         weights=span.lift(np.sqrt(span.variance) * found.position[0]),
         layers=layers,

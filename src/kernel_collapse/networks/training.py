@@ -25,7 +25,9 @@ from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._convolutional import Layer
 from kernel_collapse.networks._descent import NEVER, Trained, run
+from kernel_collapse.networks._precision import centre_of, require_apart, require_held, round_off
 from kernel_collapse.networks._probes import Loss, Seen, Task
+from kernel_collapse.networks._schedule import Schedule
 from kernel_collapse.networks._training import Training
 from kernel_collapse.networks._types import check_dataset
 from kernel_collapse.networks.model import Network, Parameterisation, initialise
@@ -87,7 +89,8 @@ def train(
     loss : {"mse", "cross_entropy"}
         Mean over samples and outputs of the squared error from the targets; or cross-entropy of one output a class.
     optimiser : {"sgd", "adam"} or optax.GradientTransformation
-        A transformation of yours takes the place of `learning_rate`, `momentum` and `weight_decay`.
+        A transformation of yours takes the place of `learning_rate`, `momentum` and `weight_decay`. Make it anew where
+        a number that it refers to changes.
     momentum : float
         For "sgd", at least 0 and below 1.
     batch_size : int, optional
@@ -109,7 +112,8 @@ def train(
     ------
     ValueError
         If a width is zero, an option unknown, a batch larger than the data set, a probe beyond the last epoch, the
-        activation not differentiable, or layers are given with samples that are no images.
+        activation not differentiable, layers are given with samples that are no images, or the precision does not hold
+        samples, targets, rates or weights.
     NetworkError
         If a network diverges and `raise_on_failure` is set.
 
@@ -155,6 +159,7 @@ def train(
     )
     columns = starts[0].architecture.columns(x)
     _fits(starts, plan)
+    _require_held(dataset, columns, starts, plan)
     trained = _run(dataset, columns, starts, plan)
     training = _collect(dataset, starts, plan, trained, weight_variance, weighting)
     if raise_on_failure:
@@ -222,6 +227,26 @@ def _fits(starts: tuple[Network, ...], plan: _Plan) -> None:
     _memory.require(needed, f"training {many}", "give a smaller batch_size or width, or fewer seeds")
 
 
+def _require_held(
+    dataset: Dataset, columns: Float[np.ndarray, "d n"], starts: tuple[Network, ...], plan: _Plan
+) -> None:
+    """Refuse what becomes another number in the precision of training."""
+    require_held(columns, "the largest entry of x", plan.precision, "scale x")
+    if plan.loss == "mse":
+        require_held(
+            dataset.targets, "the largest entry of targets", plan.precision, "scale the targets", squared=True
+        )
+        require_apart(_class_targets(dataset, plan.loss), plan.precision)
+    rates = zip(("weight_decay", "momentum", "learning_rate"), plan.hyper.traced, strict=False)
+    for name, value in rates:
+        require_held(value, name, plan.precision, "give another")
+        if name == "momentum" and np.dtype(plan.precision).type(value) == 1.0:
+            raise InputError("momentum", f"1 in {plan.precision}", "less than 1", "give a smaller one")
+    for layer, (weights, scale) in enumerate(zip(starts[0].weights, starts[0].scales.weights, strict=True)):
+        what = f"the largest weight of layer {layer + 1} at the start"
+        require_held(scale * np.abs(weights).max(), what, plan.precision, "give another variance")
+
+
 def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: float) -> _Hyper:
     """Return the numbers that may change without compiling anew, and the choice of optimiser."""
     if isinstance(optimiser, optax.GradientTransformation):
@@ -232,7 +257,7 @@ def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: fl
     if momentum >= 1 or (momentum > 0 and optimiser != "sgd"):
         raise InputError("momentum", f"{momentum:g} with {optimiser!r}", "at least 0 and below 1, and 'sgd'")
     if callable(learning_rate):
-        return _Hyper((decay, momentum), (optimiser, momentum > 0, learning_rate))
+        return _Hyper((decay, momentum), (optimiser, momentum > 0, Schedule.of(learning_rate)))
     rate = _validate.positive(learning_rate, "learning_rate")
     return _Hyper((decay, momentum, rate), (optimiser, momentum > 0, None))
 
@@ -243,6 +268,13 @@ def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
     if loss == "cross_entropy":
         return np.eye(len(sizes))
     return (np.eye(len(sizes))[dataset.labels] / sizes).T @ dataset.targets
+
+
+def _aims(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "k n"]:
+    """Return the outputs that every sample should have."""
+    if loss == "cross_entropy":
+        return np.eye(len(dataset.class_sizes))[dataset.labels].T
+    return dataset.targets.T
 
 
 def _run(
@@ -260,12 +292,14 @@ def _run(
             return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
 
         membership = np.eye(len(dataset.class_sizes))[dataset.labels]
-        aims = membership.T if plan.loss == "cross_entropy" else dataset.targets.T
+        class_targets = _class_targets(dataset, plan.loss)
+        offset = centre_of(class_targets, plan.precision)
         task = Task(
             arrays(columns),
-            arrays(aims),
+            arrays(_aims(dataset, plan.loss)),
             jnp.asarray(dataset.labels),
-            arrays(_class_targets(dataset, plan.loss)),
+            arrays(class_targets - offset),
+            arrays(offset),
             arrays(membership / np.array(dataset.class_sizes, dtype=float)),
         )
         trained = run(
@@ -347,6 +381,7 @@ def _collect(
         epochs=np.array(plan.probes),
         seeds=plan.seeds,
         loss=unless_gone(seen.loss),
+        loss_error=unless_gone(round_off(seen, _aims(dataset, plan.loss), plan.loss, plan.precision)),
         accuracy=unless_gone(seen.accuracy),
         within=values("within"),
         between=values("between"),
@@ -364,4 +399,6 @@ def _collect(
         networks=tuple(networks()),
         initial_networks=starts,
         _weightings=metrics.nc1,
+        _precision=plan.precision,
+        _no_start=tuple(bool(o) for o in (diverged == 0) & ~np.isfinite(trained.watch.limit)),
     )
