@@ -135,7 +135,7 @@ OUTCOME = {
     ),
     "training_accuracy": ("share of the samples whose output is nearest to the target of their class", ""),
     "nc1_round_off": ("estimate of the relative error of nc1_paper from round-off", ""),
-    "nc1_error": ("standard error of nc1_paper over its value", ""),
+    "nc1_error": ("standard error of nc1_paper", ""),
     "nc1_draws_mean": ("mean of NC1 over the draws of the network", ""),
     "nc1_draws_std": ("standard deviation of NC1 over the draws of the network", ""),
     "rhat": ("largest R-hat of the chains", ""),
