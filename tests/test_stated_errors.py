@@ -19,7 +19,7 @@ PHI = {
 
 def quadrature(activation, width, noise, readout):
     """The kernel of the fixed point, by damped iteration on a grid."""
-    grid = np.linspace(-9.0, 9.0, 6001)
+    grid = np.linspace(-30.0, 30.0, 12001)
     phi, y = PHI[activation](grid[:, None] * DATA.x[:, 0]), DATA.targets
     prior = -0.5 * grid**2
     log_p = prior - special.logsumexp(prior)
@@ -66,13 +66,13 @@ def test_stated_errors_hold(activation, width, noise, readout):
 
 @pytest.mark.parametrize("k", [0.0, 0.3, 1.0, 1.5])
 def test_the_index_of_a_tail_is_that_of_its_law(k):
-    """Of generalised Pareto draws by inversion, whatever their scale; drawn to 1/2 where they are few."""
+    """Of generalised Pareto draws by inversion, whatever their scale, of few draws too."""
     u = np.random.default_rng(3).random((4, 5000))
     draws = -np.log(u) if k == 0.0 else (u**-k - 1.0) / k
     found = _mixing._tail_index(draws)
     assert found == pytest.approx(k, abs=0.2)
     assert _mixing._tail_index(1e-30 * draws + 0.0) == pytest.approx(found, rel=1e-9)
-    assert _mixing._tail_index(draws[:, :5]) == pytest.approx(0.5, abs=0.6)
+    assert _mixing._tail_index(draws[:, :15]) == pytest.approx(k, abs=0.5)
     assert _mixing._tail_index(np.ones((4, 100))) == -np.inf
 
 
