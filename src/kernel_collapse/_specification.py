@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -9,9 +10,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from kernel_collapse._input_error import InputError
-from kernel_collapse.collapse import NC1, Weighting
+from kernel_collapse.collapse import NC1, Collapse, Weighting
 
-__all__ = ["Results", "Specification", "flat", "with_reasons"]
+__all__ = ["Results", "Specification", "flat", "why_no_nc1", "with_reasons"]
 
 #: What is stored of a trial: numbers, words, and curves.
 Results = dict[str, Any]
@@ -107,6 +108,11 @@ def flat(values: dict[Weighting, NC1]) -> Results:
             f"nc1_{weighting}": value.ratio,
         }
     return with_reasons(found, *(value.reason for value in values.values()))
+
+
+def why_no_nc1(found: Collapse) -> str:
+    """Return why NC1 is missing, if it is: what the other metrics lack is not asked for."""
+    return found.reason if math.isnan(found.nc1) else ""
 
 
 def with_reasons(results: Results, *reasons: str) -> Results:

@@ -19,7 +19,7 @@ from pydantic import (
 from kernel_collapse import activations, data, kernels
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
-from kernel_collapse._specification import Results, Specification, flat, with_reasons
+from kernel_collapse._specification import Results, Specification, flat, why_no_nc1, with_reasons
 from kernel_collapse.collapse import WEIGHTINGS, held_out_collapse, nc1_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.kernels import Kernel
@@ -171,9 +171,9 @@ def _held_out(
     diagonal: Float[np.ndarray, " m"],
     test: Dataset,
 ) -> tuple[Results, str]:
-    """Return the collapse of held-out samples, and what is to be said of it."""
+    """Return the collapse of held-out samples, and why NC1 of them is missing, if it is."""
     found = held_out_collapse(gram, train.labels, cross, diagonal, test.labels)
-    return {"held_out_nc1": found.nc1, "held_out_ncm_accuracy": found.ncm_accuracy}, found.reason
+    return {"held_out_nc1": found.nc1, "held_out_ncm_accuracy": found.ncm_accuracy}, why_no_nc1(found)
 
 
 class KernelNC1(HoldsOut):

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from kernel_collapse._shapes import Float
-from kernel_collapse._specification import Results, Specification, flat, with_reasons
+from kernel_collapse._specification import Results, Specification, flat, why_no_nc1, with_reasons
 from kernel_collapse.collapse import held_out_collapse_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
 from kernel_collapse.runs.of_kernels import Holdout, HoldsOut, OfImages, activation_name
@@ -115,7 +115,7 @@ class _Watched(Trained, HoldsOut):
         return with_reasons(found | held_out, why)
 
     def _held_out(self, network: Any, train: Dataset, test: Dataset) -> tuple[Results, str]:
-        """Return the collapse of held-out samples, the share that the network decides for their class, and remarks."""
+        """Return the collapse of held-out samples, the share that is decided for their class, and why NC1 is missing."""
         x, x_test = self.samples(train), self.samples(test)
         found = held_out_collapse_from_features(
             network.features(x), train.labels, network.features(x_test), test.labels
@@ -131,7 +131,7 @@ class _Watched(Trained, HoldsOut):
             "held_out_ncm_accuracy": found.ncm_accuracy,
             "held_out_accuracy": float((decided == test.labels).mean()),
         }
-        return held_out, found.reason
+        return held_out, why_no_nc1(found)
 
     def samples(self, dataset: Dataset) -> Float[np.ndarray, ...]:
         """Return the samples as the network takes them: rows of numbers."""

@@ -126,10 +126,10 @@ def page(rows: Rows, preset: str, name: str = "errata.md") -> Page:
     parts = [
         "# Errata of the published code",
         "The code that was published with Kothapalli and Tirer, *Can Kernel Methods Explain How the Data Affects "
-        "Neural Collapse?* (commit 1037b99), computes four things otherwise than is right. All of this is said of "
-        "the published code, not of the paper's equations. Formulas and claims are written by hand; every number, "
-        f"and what becomes of a claim, is computed from the rows of one run (preset {preset}; {len(shared) - failed} "
-        f"trials finished, {failed} failed). The page is made again by",
+        "Neural Collapse?* (commit 1037b99), has four defects. They are defects of the code, not of the paper's "
+        "equations. Formulas and claims are written by hand. Every number, and what becomes of a claim, is computed "
+        f"from the rows of one run (preset {preset}; {len(shared) - failed} trials finished, {failed} failed). These "
+        "commands make the page again:",
         f"```\nkernel-collapse reproduce {' '.join(used)} --preset {preset} --out runs/{preset}\n"
         f"kernel-collapse report runs/{preset} --errata {visible(shlex.quote(f'docs/{name}'))}\n```",
         'Numbers are log10 NC1 (weighting "paper" unless it is said otherwise), means over seeds; lower is more '
@@ -217,7 +217,7 @@ def _missing(part: Part) -> str:
 def _part(defect: Defect, one: _Found) -> str:
     figures = ", ".join(f"`{figure}`" for figure in one.part.figures)
     said = (
-        f"Shows in {figures}. In {len(one.differing)} of {len(one.cells)} cells the published number is not the "
+        f"It shows in {figures}. In {len(one.differing)} of {len(one.cells)} cells the published number is not the "
         f"right one; the largest change is {_largest(one)}{_factor(one)}."
     )
     lost, seeds = int(one.cells["without"].sum()), int((one.cells["seeds"] + one.cells["without"]).sum())
