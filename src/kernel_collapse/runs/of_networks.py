@@ -115,7 +115,7 @@ class _Watched(Trained, HoldsOut):
         return with_reasons(found | held_out, why)
 
     def _held_out(self, network: Any, train: Dataset, test: Dataset) -> tuple[Results, str]:
-        """Return the collapse of held-out samples, the share that is decided for their class, and why NC1 is missing."""
+        """Return the collapse of held-out samples, the share decided for their class, and why NC1 is missing."""
         x, x_test = self.samples(train), self.samples(test)
         found = held_out_collapse_from_features(
             network.features(x), train.labels, network.features(x_test), test.labels
