@@ -60,7 +60,7 @@ PARTS = {
     "kernel_collapse/cli": "cli",
     "kernel_collapse/cluster": "cluster",
     "kernel_collapse/compare": "cli",
-    "kernel_collapse/data/_image_files.py": "cli",
+    "kernel_collapse/data/_pictures.py": "cli",
     "kernel_collapse/data/_parquet.py": "tables",
     "kernel_collapse/data/_tables.py": "tables",
     "kernel_collapse/kernels/_kernel.py": "tables",  # of those who give kernels to scikit-learn

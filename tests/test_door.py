@@ -236,7 +236,7 @@ FUNCTIONS = {
         },
         "dataset seeds probes",
     ),
-    "networks.sample_posterior": ({"dataset": data, "width": 3}, "dataset"),
+    "networks.sample_posterior": ({"dataset": data, "width": 5}, "dataset"),
     "networks.solve_mean_field": ({"dataset": data, "width": 3}, "dataset"),
     "rfm.kernel_agop": (
         {

@@ -272,9 +272,9 @@ def test_adaptive_grids():
         if t.data.name == "D1" and t.measurement.label_term == "exact"
     }
     assert len(on_d1) == 200
-    for term in ("exact", "published"):
+    for term, solved in (("exact", 200), ("published", 120)):  # ten seeds in one dimension, else five
         imbalanced = {t.key for t in solves("adaptive-imbalanced") if t.measurement.label_term == term}
-        assert len(imbalanced) == 200
+        assert len(imbalanced) == solved
 
 
 def test_verdicts_on_networks(rows):

@@ -28,6 +28,8 @@ __all__ = ["FeatureAnsatz", "feature_ansatz", "kernel_agop"]
 
 #: What round-off may make of the largest entry of a power, at most.
 RESOLVED = 1e-3
+#: Share of what is left of a centred matrix from which its error decides what that is.
+DECIDES = 0.1
 #: Up to this share of the largest entry, times the root of the dimensions, a negative eigenvalue is round-off.
 INDEFINITE = 1e-6
 
@@ -177,7 +179,7 @@ def feature_ansatz(weight_gram: ArrayLike, agop: ArrayLike, *, power: float = 0.
     left = _scaled(_definite(weight_gram, "weight_gram"))
     right = _scaled(_definite(agop, "agop", len(left)))
     right, off, reason = _power(right, _validate.positive(power, "power"), _arrays.eps_of(agop))
-    own = 4.0 * _arrays.eps_of(weight_gram) * float(np.linalg.norm(left))
+    own = 4.0 * np.finfo(float).eps * float(np.linalg.norm(left))
     cosine, correlation = _cosine(left, right), _cosine(_centred(left, own), _centred(right, off))
     if not reason and np.isnan(cosine + correlation):
         reason = "either matrix is 0, or has one value throughout to within round-off"
@@ -219,7 +221,7 @@ def _power(matrix: Any, power: float, eps: float) -> tuple[Any, float, str]:
 def _centred(matrix: Any, off: float) -> Any:
     """Return a matrix less the mean of its entries; 0 where its error, a Frobenius norm, would decide what is left."""
     left = matrix - matrix.mean()
-    return left if off <= RESOLVED * np.linalg.norm(left) else np.zeros_like(matrix)
+    return left if off <= DECIDES * np.linalg.norm(left) else np.zeros_like(matrix)
 
 
 def _cosine(left: Any, right: Any) -> float:
