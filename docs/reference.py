@@ -1,21 +1,31 @@
-"""The reference: api.md is a list of names, of which each has a page on the site, with its docstring and its source."""
+"""The reference: api.md is a list of names, of which each has a page on the site, with its docstring and its source.
+
+The tables of command-line.md are made of the program. `python docs/reference.py` writes both.
+"""
 
 import ast
 import inspect
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
+from typer.main import get_command
+
+from kernel_collapse.cli import app as program
 
 PACKAGE = "kernel_collapse"
 #: Classes whose name means another one wherever a docstring says it.
 HOMONYMS = {"kernel_collapse.kernels.Activation"}
 
 _NAME = rf"- `({PACKAGE}[\w.]*)`.*\n"
+#: What the help of an option says of its default.
+_DEFAULT = r" \(default(?:: ((?:[^()]|\([^()]*\))*))?\)"
+_COMMAND = r"(## `kernel-collapse (\w+)`\n(?:(?!\|).*\n)*)(?:\|.*\n)*"
 _LIST = re.compile(rf"(?:^{_NAME})+", re.M)
 _BACK = re.compile(r'(api/[\w.]+)\.(\w+)\.html#[\w.]*?\b\2((?:\.\w+)*)"')
 _SEVERAL = re.compile(r"(\w+(?:, \w+)+)( : .*)?")
@@ -31,6 +41,38 @@ def summary(path: str) -> str:
 def with_summaries(text: str) -> str:
     """Return the text of api.md with the summary of each name: `python docs/reference.py` writes it."""
     return re.sub(_NAME, lambda found: f"- `{found[1]}`: {summary(found[1])}\n", text)
+
+
+def with_options(text: str) -> str:
+    """Return the text of command-line.md with the table of arguments and options of each command that it describes."""
+    return re.sub(_COMMAND, lambda found: f"{found[1]}{options_of(found[2])}", text)
+
+
+def options_of(command: str) -> str:
+    """Return the table of what a command is given."""
+    parameters = get_command(program).commands[command].params
+    lines = [row(parameter) for parameter in parameters if parameter.name != "help"]
+    return "\n".join(["| given as | meaning | default |", "| --- | --- | --- |", *lines, ""])
+
+
+def row(parameter: Any) -> str:
+    """Return the line of one argument or option."""
+    said = str(parameter.help)
+    default = "".join(re.findall(_DEFAULT, said))
+    said = re.sub(_DEFAULT, "", said)
+    said = re.sub(r"(?<![^.]\.\.)\.$", "", said)  # but of three dots none
+    if parameter.param_type_name == "option":
+        given = " / ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+        if parameter.is_flag:
+            default = default or "no"
+        else:
+            given = f"{given[:-1]} {parameter.metavar}`"
+            shown = parameter.show_default and parameter.default is not None
+            default = f"{parameter.default}" if shown else default
+    else:
+        given = f"`{parameter.metavar}`"
+        default = "required" if parameter.required else default
+    return " | ".join(["", *(cell.replace("|", "\\|") for cell in (given, said, default)), ""]).strip()
 
 
 def page(path: str) -> str:
@@ -153,3 +195,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
 if __name__ == "__main__":
     API = Path(__file__).with_name("api.md")
     API.write_text(with_summaries(API.read_text(encoding="utf-8")), encoding="utf-8")
+    COMMANDS = Path(__file__).with_name("command-line.md")
+    COMMANDS.write_text(with_options(COMMANDS.read_text(encoding="utf-8")), encoding="utf-8")

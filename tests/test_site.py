@@ -11,8 +11,10 @@ from urllib.parse import unquote
 
 import pytest
 from fontTools.ttLib import TTFont
+from typer.main import get_command
 
 from conftest import ROOT
+from kernel_collapse import cli
 from pages import Needs, links
 
 PAGES = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
@@ -89,11 +91,25 @@ def test_links_within_the_site_lead_somewhere(read):
     assert followed > 100 * len(PAGES)
 
 
-def test_the_list_of_names_says_what_each_is():
-    """What stands beside a name is the beginning of its docstring; `python docs/reference.py` writes it."""
+@pytest.fixture(scope="module")
+def reference():
+    """The module that writes what two of the pages say."""
     spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_command_is_described_with_its_options(reference):
+    page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    described = re.findall(r"^## `kernel-collapse (\w+)`$", page, re.M)
+    assert sorted(described) == sorted(get_command(cli.app).commands)
+    assert reference.with_options(page) == page
+    assert reference.with_options(page.replace("| `--depth N` |", "| `--deep N` |")) == page
+
+
+def test_the_list_of_names_says_what_each_is(reference):
+    """What stands beside a name is the beginning of its docstring; `python docs/reference.py` writes it."""
     page = (ROOT / "docs" / "api.md").read_text("utf-8")
     assert reference.with_summaries(page) == page
     for name, said in re.findall(r"^- `(kernel_collapse[\w.]*)`(.*)$", page, re.M):

@@ -38,7 +38,7 @@ __all__ = ["ADDITIONS"]
 
 def reproduce(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Experiments, or 'all' (default).", metavar="NAME ...")
+        list[str] | None, typer.Argument(help="Experiments (default: all).", metavar="NAME ...")
     ] = None,
     list_: Annotated[
         bool, typer.Option("--list", help="List the experiments with their cost, and run nothing.")
