@@ -1,13 +1,17 @@
 """Upper bounds on NC1 of the last hidden layer of a network; docs/theory.md proves each of them.
 
 The outputs are f = A h + c, of features h = phi(W g + b), where g is the layer below or the inputs. Samples are rows.
-All samples of a class have one target. NC1 has the weighting "sample", in which S_W + S_B is the covariance.
+All samples of a class have one target. NC1 has the weighting "sample", in which S_W + S_B is the covariance. The loss
+is the mean squared error, or the cross-entropy of logits f: then there is one output a class, and targets are one-hot.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.linalg import null_space, orth
+from scipy.special import log_softmax, softmax
+
+Loss = Literal["mse", "cross_entropy"]
 
 
 class Layers(NamedTuple):
@@ -22,7 +26,7 @@ class Layers(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Of the mean squared error with weight decay, by the parameters of the last two layers if both are linear."""
+    """Of the loss with weight decay, by the parameters of the last two layers if both are linear."""
 
     readout: np.ndarray  # D_A, (k, N)
     weights: np.ndarray  # D_W, (N, M)
@@ -64,15 +68,34 @@ def outputs_bound(layers, data):
     return r / (1.0 - r) if r < 1.0 else np.inf
 
 
-def slope_bound(layers, data, slope):
+def cross_entropy(layers, data):
+    """Return the mean over samples of -log p of the class of each."""
+    return -np.mean(log_softmax(layers.outputs, axis=1)[np.arange(len(data.labels)), data.labels])
+
+
+def probabilities_bound(layers, data):
+    """Return what the cross-entropy bounds NC1 of the probabilities by; infinite where it is too large to say any."""
+    targets = data.targets - data.targets.mean(axis=0)
+    r = 2.0 * -np.expm1(-cross_entropy(layers, data)) * len(targets) / np.sum(targets**2)
+    return r / (1.0 - r) if r < 1.0 else np.inf
+
+
+def slope_bound(layers, data, slope, loss: Loss = "mse"):
     """Return the bound on NC1 of the features for an activation of at most this slope; no weight decay is needed."""
     within, _ = deviations(layers.below, data.labels)
     spread = np.sum((within @ layers.weights.T) ** 2)
-    return slope**2 * spread * np.linalg.norm(layers.readout, 2) ** 2 * _between_inverse(layers, data)
+    return slope**2 * spread * np.linalg.norm(layers.readout, 2) ** 2 * _outputs(layers, data, loss).inverse
 
 
-def gradients(layers, data, weight_decay):
-    slope = 2.0 * (layers.outputs - data.targets) / data.targets.size
+def errors(layers, data, loss: Loss):
+    """Return E, the derivative of the loss by the outputs, (n, k)."""
+    if loss == "mse":
+        return 2.0 * (layers.outputs - data.targets) / data.targets.size
+    return (softmax(layers.outputs, axis=1) - data.targets) / len(data.targets)
+
+
+def gradients(layers, data, weight_decay, loss: Loss = "mse"):
+    slope = errors(layers, data, loss)
     back = slope @ layers.readout
     return Gradients(
         slope.T @ layers.features + weight_decay * layers.readout,
@@ -87,36 +110,49 @@ def imbalance(layers):
     return a.T @ a - w @ w.T - np.outer(b, b)
 
 
-def balance_bound(layers, data):
-    """Return the bound on NC1 of the features by the loss and the imbalance, if the last hidden layer is linear."""
+def balance_bound(layers, data, loss: Loss = "mse"):
+    """Return the bound on NC1 of the features by outputs and imbalance, if the last hidden layer is linear."""
     idle = _idle(data.targets).T @ layers.readout
-    return _linear_bound(layers, data, np.sum(idle**2) + np.linalg.norm(imbalance(layers), "nuc"))
+    return _linear_bound(layers, data, np.sum(idle**2) + np.linalg.norm(imbalance(layers), "nuc"), loss)
 
 
-def gradient_bound(layers, data, weight_decay):
-    """Return the bound on NC1 of the features by the loss and the gradient, if the last hidden layer is linear."""
+def gradient_bound(layers, data, weight_decay, loss: Loss = "mse"):
+    """Return the bound on NC1 of the features by outputs and gradient, if the last hidden layer is linear."""
     idle = _idle(data.targets)
-    slope = 2.0 * (layers.outputs - data.targets) @ idle / data.targets.size
-    aside = np.linalg.norm((idle.T @ layers.readout).T @ slope.T @ layers.below)
-    steep = np.linalg.norm(gradients(layers, data, weight_decay).weights)
-    return _linear_bound(layers, data, ((steep + aside) / weight_decay) ** 2)
+    aside = np.linalg.norm((idle.T @ layers.readout).T @ (errors(layers, data, loss) @ idle).T @ layers.below)
+    steep = np.linalg.norm(gradients(layers, data, weight_decay, loss).weights)
+    return _linear_bound(layers, data, ((steep + aside) / weight_decay) ** 2, loss)
 
 
-def _linear_bound(layers, data, unseen):
+def _linear_bound(layers, data, unseen, loss: Loss):
     """Return the bound, given one on the square of the weights into directions that the readout does not see."""
     sizes = np.linalg.svd(_working(data.targets).T @ layers.readout, compute_uv=False)
     sizes = sizes[sizes > 1e-12 * sizes[0]]
     within, _ = deviations(layers.below, data.labels)
     spread = np.linalg.norm(within, 2) ** 2
-    seen = (sizes[0] / sizes[-1]) ** 2 * outputs_bound(layers, data)
-    return seen + sizes[0] ** 2 * spread * unseen * _between_inverse(layers, data)
+    outputs = _outputs(layers, data, loss)
+    return (sizes[0] / sizes[-1]) ** 2 * outputs.nc1 + sizes[0] ** 2 * spread * unseen * outputs.inverse
 
 
-def _between_inverse(layers, data):
-    """Return 1 / (T (1 - sqrt r)^2), which 1 / tr S_B of the outputs does not exceed; infinite from r = 1 on."""
+class _Outputs(NamedTuple):
+    """Of the outputs in the directions in which the targets differ: NC1 and 1 / tr S_B, or bounds on them."""
+
+    nc1: float
+    inverse: float
+
+
+def _outputs(layers, data, loss: Loss):
+    """Return bounds by the mean squared error; of logits, which the cross-entropy bounds by nothing, what they are."""
+    if loss == "cross_entropy":
+        _, between = deviations(layers.outputs @ _working(data.targets), data.labels)
+        return _Outputs(nc1(layers.outputs @ _working(data.targets), data.labels), 1.0 / np.sum(between**2))
     r = unexplained(layers, data)
+    if r >= 1.0:
+        return _Outputs(np.inf, np.inf)
     targets = data.targets - data.targets.mean(axis=0)
-    return len(targets) / (np.sum(targets**2) * (1.0 - np.sqrt(r)) ** 2) if r < 1.0 else np.inf
+    return _Outputs(
+        outputs_bound(layers, data), len(targets) / (np.sum(targets**2) * (1.0 - np.sqrt(r)) ** 2)
+    )
 
 
 def _working(targets):

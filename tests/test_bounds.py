@@ -4,20 +4,23 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy.special import erf
+from scipy.special import erf, log_softmax, softmax
 
 import kernel_collapse as kc
 from kernel_collapse.kernels import Activation, Conv, Flatten
 from nc1_bounds import (
     Layers,
     balance_bound,
+    cross_entropy,
     deviations,
+    errors,
     gradient_bound,
     gradients,
     imbalance,
     last_layers,
     nc1,
     outputs_bound,
+    probabilities_bound,
     slope_bound,
     unexplained,
 )
@@ -97,6 +100,51 @@ def test_least_squares_of_two_classes_attains_it():
         assert nc1(layers.outputs, data.labels) == pytest.approx(outputs_bound(layers, data), rel=1e-9)
 
 
+def logits(seed):
+    """Return a problem of one-hot targets, and layers whose logits are of any size."""
+    rng = np.random.default_rng(seed)
+    data = problem("one-hot", rng, spread=rng.choice([0.01, 0.3, 1.0]))
+    layers = random_layers(data, lambda z: z, rng, rng.choice([1e-3, 0.1, 1.0]))
+    size = 10.0 ** rng.uniform(-1, 2)
+    return data, layers._replace(readout=size * layers.readout, outputs=size * layers.outputs)
+
+
+def test_the_cross_entropy_bounds_nc1_of_the_probabilities():
+    ratios = []
+    for seed in range(200):
+        data, layers = logits(seed)
+        ratios.append(nc1(softmax(layers.outputs, axis=1), data.labels) / probabilities_bound(layers, data))
+    assert 0.01 < most(np.array(ratios)[np.array(ratios) > 0]) < 1 + TINY
+
+
+def test_the_cross_entropy_bounds_nothing_of_the_logits():
+    """Logits that grow: loss and error fall to 0, the spread of their classes beside that of the means does not."""
+    labels = np.array([0, 0, 1, 1])
+    data = kc.data.from_arrays(np.eye(4), labels, np.eye(2)[labels])
+    losses = []
+    for size in (1.0, 10.0, 100.0):
+        outputs = size * np.array([[0.5, -0.5], [1.5, -1.5], [-0.5, 0.5], [-1.5, 1.5]])
+        layers = Layers(np.eye(2), outputs, outputs, np.zeros((2, 4)), np.zeros(2), data.x)
+        assert nc1(outputs, labels) == pytest.approx(0.25)
+        losses.append(cross_entropy(layers, data))
+        assert np.linalg.norm(errors(layers, data, "cross_entropy")) < losses[-1]
+    assert losses[-1] < 1e-40
+
+
+def test_balance_and_gradient_bound_nc1_of_features_below_logits():
+    by_balance, by_gradient = [], []
+    for seed in range(100):
+        data, layers = logits(seed)
+        found = nc1(layers.features, data.labels)
+        by_balance.append(found / balance_bound(layers, data, "cross_entropy"))
+        by_gradient += [
+            found / gradient_bound(layers, data, decay, "cross_entropy") for decay in (1e-3, 0.1, 10.0)
+        ]
+        assert found <= slope_bound(layers, data, 1.0, "cross_entropy")
+    assert 0.01 < most(by_balance) < 1 + TINY
+    assert most(by_gradient) < 1 + TINY
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_slope_bounds_nc1_of_the_features(name, activation):
@@ -142,20 +190,24 @@ def test_balanced_layers_that_are_least_squares_attain_the_bound():
     assert nc1(layers.features, data.labels) == pytest.approx(balance_bound(layers, data), rel=1e-9)
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_the_imbalance_is_made_of_gradients(name):
+@pytest.mark.parametrize(
+    ("name", "loss"), [*((name, "mse") for name in PROBLEMS), ("one-hot", "cross_entropy")]
+)
+def test_the_imbalance_is_made_of_gradients(name, loss):
     """decay (A'A - WW' - bb') = A'D_A - D_W W' - D_b b', and the gradients are those of differences."""
     decay, rng = 0.3, np.random.default_rng(1)
     data = problem(name, rng)
     layers = random_layers(data, lambda z: z, rng, 0.5)
     offset = (layers.outputs - layers.features @ layers.readout.T)[0]
     parameters = (layers.readout, layers.weights, layers.biases)
-    found = gradients(layers, data, decay)
+    found = gradients(layers, data, decay, loss)
     for which, gradient in enumerate(found):
         step = [np.zeros_like(value) for value in parameters]
         step[which] = 1e-5 * rng.normal(size=gradient.shape)
         ahead, behind = (
-            objective(data, decay, offset, *(p + sign * s for p, s in zip(parameters, step, strict=True)))
+            objective(
+                data, decay, offset, *(p + sign * s for p, s in zip(parameters, step, strict=True)), loss=loss
+            )
             for sign in (1, -1)
         )
         assert (ahead - behind) / 2 == pytest.approx(np.sum(gradient * step[which]), rel=1e-6)
@@ -167,11 +219,13 @@ def test_the_imbalance_is_made_of_gradients(name):
     np.testing.assert_allclose(decay * imbalance(layers), sides, atol=1e-9)
 
 
-def objective(data, decay, offset, readout, weights, biases, phi=lambda z: z):
+def objective(data, decay, offset, readout, weights, biases, phi=lambda z: z, loss="mse"):
     """Return the loss with weight decay of two layers."""
     outputs = phi(data.x @ weights.T + biases) @ readout.T + offset
     squares = sum(np.sum(value**2) for value in (readout, weights, biases))
-    return np.mean((outputs - data.targets) ** 2) + decay / 2 * squares
+    if loss == "mse":
+        return np.mean((outputs - data.targets) ** 2) + decay / 2 * squares
+    return -np.mean(np.sum(data.targets * log_softmax(outputs, axis=1), axis=1)) + decay / 2 * squares
 
 
 @cache
@@ -198,8 +252,9 @@ def train(data, activation, *, linear=True, **options):
     )
 
 
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 @pytest.mark.parametrize("linear", [True, False])
-def test_weight_decay_takes_the_imbalance_away(linear):
+def test_weight_decay_takes_the_imbalance_away(linear, loss):
     """By exp(-2 decay time) in gradient flow: the error of steps is in proportion to them. Of ReLU, unit by unit."""
     decay, time, errors = 0.2, 1.0, []
     for rate in (4e-4, 2e-4):
@@ -210,6 +265,7 @@ def test_weight_decay_takes_the_imbalance_away(linear):
             epochs=round(time / rate),
             learning_rate=rate,
             weight_decay=decay,
+            loss=loss,
         )
         start, end = (value if linear else np.diag(value) for value in map(imbalance, (first, last)))
         errors.append(np.abs(end - np.exp(-2 * decay * time) * start).max() / np.abs(start).max())

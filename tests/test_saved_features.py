@@ -71,6 +71,24 @@ def test_kernels_beside_a_layer_and_held_out_samples(layer, monkeypatch, capsys)
     assert "ReLU NNGP" in shown
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 5), (4, 5, 3), (7, 4, 5), (1, 60, 1), (3, 5, 3)], ids=str)
+def test_channels_first_or_last_a_classifier_has_its_features(shape, tmp_path, rng):
+    """Whichever axis is moved: decisions are those of the products that the model made."""
+    features, labels = rng.normal(size=(60, *shape)), np.repeat(np.arange(4), 15)
+    weights, ood = rng.normal(size=(4, np.prod(shape))), rng.normal(size=(9, *shape))
+    path = tmp_path / "maps.npz"
+    np.savez(path, features=features, label=labels, classifier=weights, bias=np.zeros(4), ood_features=ood)
+    for label in (None, "label"):
+        dataset = kc.data.load(path, label=label)
+        last = readout.read(path, dataset, label)
+        np.testing.assert_allclose(
+            dataset.x @ last.classifier.T, features.reshape(60, -1) @ weights.T, atol=1e-12
+        )
+        np.testing.assert_allclose(
+            last.ood_features @ last.classifier.T, ood.reshape(9, -1) @ weights.T, atol=1e-12
+        )
+
+
 def test_a_classifier_of_more_classes_than_have_samples(layer, tmp_path):
     keep = layer["labels"] != 2
     path = tmp_path / "some.npz"

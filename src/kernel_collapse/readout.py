@@ -23,6 +23,7 @@ from kernel_collapse.collapse import (
 )
 from kernel_collapse.collapse._from_features import held_out_of_features
 from kernel_collapse.data import Dataset
+from kernel_collapse.data._archives import shape_of_features
 
 __all__ = ["Readout", "of_features", "of_samples", "read"]
 
@@ -49,9 +50,11 @@ class Readout:
     notes: tuple[str, ...] = ()
 
 
-def read(path: Path, dataset: Dataset) -> Readout:
+def read(path: Path, dataset: Dataset, label: str | None = None) -> Readout:
     """Return the arrays `classifier`, `bias` and `ood_features` of an .npz file, as far as they are there.
 
+    The data set is the features of the file with the labels called `label`. A classifier has a column for each number
+    of the features as the file holds them: where those are images whose channels are put last, its columns are too.
     Where the classifier has more rows than there are classes, and classes are whole numbers, they are its rows: those
     of classes without a sample are left out.
 
@@ -90,6 +93,9 @@ def read(path: Path, dataset: Dataset) -> Readout:
             "classifier", f"shape {weights.shape}", f"(classes, {dim})", "a weight a feature", verb="has"
         )
     rows, notes = _rows(len(weights), classes)
+    given = shape_of_features(path, label)[1:]
+    if len(given) == 3 and given != dataset.image_shape:
+        weights = np.moveaxis(weights.reshape(-1, *given), 1, 3).reshape(-1, dim)
     bias = None
     if "bias" in found:
         bias = _validate.shaped(found["bias"].ravel(), "bias", (len(weights),), "one value an output")[rows]

@@ -20,7 +20,11 @@ __all__ = [
     "called",
     "degree",
     "determinant",
+    "product_is_safe",
 ]
+
+#: Up to this product of two variances q1 q2 - c^2 can be taken together with what is added to it.
+SAFE_PRODUCT = 2.0**24
 
 
 def determinant(q1: Array, q2: Array, c: Array) -> Array:
@@ -49,6 +53,19 @@ def _overflows(q1: Array, q2: Array) -> bool:
     """Tell whether a product of two of NumPy's variances may; the two are seldom as large as their product."""
     most = np.max(q1, initial=0.0), np.max(q2, initial=0.0)
     return bool(np.isinf(np.multiply(*most)))
+
+
+def product_is_safe(q1: Array, q2: Array, c: Array) -> bool:
+    """Tell whether ``(r + q1) (r + q2) - c**2``, r of order one, is as good as ``r**2 + r (q1 + q2) + det``.
+
+    It takes half the passes over the entries. It is as good where the variances of NumPy's arrays are small. This is
+    looked at where they are few beside the entries, as of rows and columns of a block.
+    """
+    if not (isinstance(c, np.ndarray) and isinstance(q1, np.ndarray) and isinstance(q2, np.ndarray)):
+        return False
+    if q1.size + q2.size > c.size // 2 or np.broadcast_shapes(q1.shape, q2.shape) != c.shape:
+        return False
+    return bool(np.max(q1, initial=0.0) * np.max(q2, initial=0.0) <= SAFE_PRODUCT)
 
 
 def angle(q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
@@ -110,6 +127,13 @@ class Activation(ABC):
         trained by the slopes that its samples see.
         """
         return self.kappa_and_c(q1, q2, c, det)
+
+    def kappa_and_first(
+        self, q1: Array, q2: Array, c: Array, det: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Return `kappa` and c times the slopes, which T of the first layer becomes; override to save a pass."""
+        kappa, slopes = self.kappa_and_slopes(q1, q2, c, det)
+        return kappa, slopes * c
 
     def kappa_q_ratio(self, q1: Array) -> Array | None:
         """Return `kappa_q` / (c `kappa_c`) if that is a function of q1 alone, which saves much work, else None."""

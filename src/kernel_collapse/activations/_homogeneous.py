@@ -104,6 +104,25 @@ class ABReLU(Activation):
     @_at_every_scale((0, 0), (1, 1))
     def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array) -> tuple[Array, Array]:
         """Return `kappa` and `kappa_c`, which share the angle."""
+        root, kappa_c = self._bent_root(c, det)
+        if isinstance(kappa_c, np.ndarray):
+            root += kappa_c * c
+            return root, kappa_c
+        return root + kappa_c * c, kappa_c
+
+    @_at_every_scale((0, 0), (0, 0))
+    def kappa_and_first(self, q1: Array, q2: Array, c: Array, det: Array) -> tuple[Array, Array]:
+        """Return `kappa` and c `kappa_c`, which is a part of it."""
+        root, kappa_c = self._bent_root(c, det)
+        if isinstance(kappa_c, np.ndarray):
+            kappa_c *= c
+            root += kappa_c
+            return root, kappa_c
+        first = kappa_c * c
+        return root + first, first
+
+    def _bent_root(self, c: Array, det: Array) -> tuple[Array, Array]:
+        """Return (2B/pi) sqrt(det) and `kappa_c`."""
         xp = _arrays.namespace(det)
         root = _arrays.sqrt(xp, det)
         bend = 2.0 * self._bend / np.pi
@@ -112,10 +131,8 @@ class ABReLU(Activation):
             kappa_c *= -bend
             kappa_c += self._line + self._bend
             root *= bend
-            root += kappa_c * c
             return root, kappa_c
-        kappa_c = (self._line + self._bend) - bend * kappa_c
-        return bend * root + kappa_c * c, kappa_c
+        return bend * root, (self._line + self._bend) - bend * kappa_c
 
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return (A + B)^2 q1 q2 (1 - J^2), J the correlation of phi(u) and phi(v), keeping every digit of 1 - J."""

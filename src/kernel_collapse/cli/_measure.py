@@ -242,7 +242,7 @@ def _measure(
     if file is None:
         file, features = _file_of_features(features or ""), None
     dataset, held_out = data.load(file, label=label, features=features, header=header), None
-    layer = readout.read(file, dataset) if saved else None
+    layer = readout.read(file, dataset, label) if saved else None
     if test is not None:
         held_out = data.load(test, like=dataset, **_options_of(test, label, features, header))
     elif holdout is not None:

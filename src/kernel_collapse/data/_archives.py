@@ -14,7 +14,7 @@ from kernel_collapse._input_error import InputError
 from kernel_collapse._pixels import channels_last
 from kernel_collapse.data._columns import RawTable, refuse_missing
 
-__all__ = ["FEATURES", "PAIRS", "TEST_PAIRS", "read_archive", "read_arrays"]
+__all__ = ["FEATURES", "PAIRS", "TEST_PAIRS", "read_archive", "read_arrays", "shape_of_features"]
 
 #: Features and labels as an archive may name them; the first pair that is there is taken.
 PAIRS = (
@@ -66,6 +66,15 @@ def read_archive(path: Path, label: str | None, features: str | None, *, held_ou
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise _unreadable(path, error) from None
     return _table(x, labels, wanted, notes, path, path)
+
+
+def shape_of_features(path: Path, label: str | None) -> tuple[int, ...]:
+    """Return the shape in which a .npz file that has been read holds the features."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        x, _, _ = _chosen(names, label, None, path, held_out=False)
+        with archive.open(f"{x}.npy") as file:
+            return _header(file).shape
 
 
 def read_arrays(path: Path, label: str | None) -> RawTable:

@@ -146,8 +146,8 @@ class _Rows:
         self._around: np.ndarray | None = None
         self.q: Any = None
         self._spread: Any = None
-        #: Whether determinants of patches matter to a smooth activation.
-        self._of_smooth = False
+        #: Whether determinants matter, and whether those of patches do to a smooth activation.
+        self._matters = self._of_smooth = False
 
     def know(self, q: np.ndarray, q_other: np.ndarray, prints: np.ndarray, prints_other: np.ndarray) -> None:
         """Take the variances and the prints of the images of both sides."""
@@ -161,6 +161,7 @@ class _Rows:
             and isinstance(self.near, OfPatches)
             and _collinear.matters(phi, q, q_other, SMOOTH)
         )
+        self._matters = self._of_smooth or (phi is not None and phi.needs_determinant)
 
     def run(self, keep: bool, slot: int) -> tuple[np.ndarray, Any, Any]:
         """Return K and T after the stage, and the G and determinants of its activation if they are to be kept.
@@ -178,8 +179,8 @@ class _Rows:
             out, det = row if kept is None else (kept[0][k], kept[1][k])
             g, t = self._convolved(k, out)
             if stage.phi is not None:
-                self._angles(k, g, det)
-                after[k] = self._activated(k, g, t, det, None if theta is None else theta[k])
+                found = self._angles(k, g, det)
+                after[k] = self._activated(k, g, t, found, None if theta is None else theta[k])
             else:
                 after[k] = g
                 if theta is not None:
@@ -258,9 +259,18 @@ class _Rows:
             return left[k][None, :, None], right[:, None, :]
         return left[k], right[k]
 
-    def _angles(self, k: int, g: np.ndarray, det: np.ndarray) -> None:
-        """Put the determinants of a row into `det`, and into `g` the covariance of equal patches: their variance."""
+    def _angles(self, k: int, g: np.ndarray, det: np.ndarray) -> np.ndarray | None:
+        """Put into `g` the covariance of equal patches, their variance, and return the determinants, put into `det`.
+
+        None stands for determinants that do not matter, of a smooth activation.
+        """
         q1, q2 = self._moments(k)
+        one, other = self._of_row(k, *self._spread[2:])
+        if not self._matters:
+            same = np.equal(one, other, out=_scratch("same", g.shape, bool))
+            if same.any():
+                np.copyto(g, q1, where=same)
+            return None
         product = np.multiply(q1, q2, out=_scratch("product", g.shape, g.dtype))
         np.multiply(g, g, out=det)
         np.subtract(product, det, out=det)
@@ -271,15 +281,13 @@ class _Rows:
             places = np.union1d(places, np.flatnonzero(smooth))
         at = np.unravel_index(places, det.shape)
         if len(at[0]):
-            one, other = (np.broadcast_to(side, det.shape)[at] for side in self._of_row(k, *self._spread[2:]))
-            same = one == other
+            same = np.broadcast_to(one, det.shape)[at] == np.broadcast_to(other, det.shape)[at]
             here = tuple(i[same] for i in at)
             g[here], det[here] = np.broadcast_to(q1, g.shape)[here], 0.0
             here = tuple(i[~same] for i in at)
-            if (self._of_smooth or self.stage.phi.needs_determinant) and len(here[0]):
+            if len(here[0]):
                 det[here] = self._looked_at(k, here, g, q1, q2)
-            elif len(here[0]):
-                det[here] = np.maximum(det[here], 0.0)
+        return det
 
     def _looked_at(
         self, k: int, at: tuple[np.ndarray, ...], g: np.ndarray, q1: np.ndarray, q2: np.ndarray
@@ -302,12 +310,15 @@ class _Rows:
             where, np.broadcast_to(q1, shape)[at], np.broadcast_to(q2, shape)[at], g[at]
         )
 
-    def _activated(self, k: int, g: np.ndarray, t: Any, det: np.ndarray, theta: Any) -> np.ndarray:
+    def _activated(self, k: int, g: np.ndarray, t: Any, det: np.ndarray | None, theta: Any) -> np.ndarray:
         """Return a row of kappa, and put T times the slopes into `theta`."""
         phi, (q1, q2) = self.stage.phi, self._moments(k)
         assert phi is not None
         if not self.tangent:
             return phi.kappa(q1, q2, g, det)
+        if t is g:  # of the first convolution
+            kappa, theta[...] = phi.kappa_and_first(q1, q2, g, det)
+            return kappa
         kappa, slopes = phi.kappa_and_slopes(q1, q2, g, det)
         np.multiply(slopes, t, out=theta)
         return kappa

@@ -95,7 +95,8 @@ def _activated(gram: Any, theta: Any, stage: Stage, q: tuple[Any, Any], itself: 
     if itself is not None:
         gram = xp.where(itself, q1, gram)
     assert stage.phi is not None
-    kappa, slopes = _dual(stage.phi, (q1, q2, gram), theta is not None, itself=itself)
+    wanted = "kappa" if theta is None else "slopes"
+    kappa, slopes = _dual(stage.phi, (q1, q2, gram), wanted, itself=itself)
     return kappa, None if theta is None else theta * slopes
 
 

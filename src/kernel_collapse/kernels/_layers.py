@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat
 import numpy as np
@@ -178,10 +178,13 @@ class WideNetwork(Wide):
                 gram[equal] = q[layer][equal[0]]
             elif itself is not None:
                 gram = xp.where(itself, q1, gram)
-            kappa, slopes = _dual(activation, (q1, q2, gram), tangent, near, itself, first=first)
+            # T of the first layer is G.
+            wanted = "kappa" if not tangent else "first" if layer == 0 else "slopes"
+            kappa, slopes = _dual(activation, (q1, q2, gram), wanted, near, itself, first=first)
             first = None
             if tangent:
-                theta = _weighed(_added(theta * slopes, kappa), weight_variance, bias_variance)
+                theta = slopes if layer == 0 else theta * slopes
+                theta = _weighed(_added(theta, kappa), weight_variance, bias_variance)
             if layer == self.depth - 1:
                 return kappa, theta if tangent else None
             if near is not None:
@@ -219,9 +222,8 @@ class WideNetwork(Wide):
         for layer in range(self.depth):
             q1, q2 = q[layer], q_other[layer]
             c = xp.where(equal, q1, c)
-            kappa, slopes = _dual(
-                activation, (q1, q2, c), self._tangent, root=root, itself=itself, first=first
-            )
+            wanted = "slopes" if self._tangent else "kappa"
+            kappa, slopes = _dual(activation, (q1, q2, c), wanted, root=root, itself=itself, first=first)
             first = None
             if self._tangent:
                 theta = weight_variance * (theta * slopes + kappa) + bias_variance
@@ -253,13 +255,13 @@ def _added(values: Array, others: Array) -> Array:
 def _dual(
     activation: Activation,
     moments: tuple[Any, Any, Any],
-    tangent: bool,
+    wanted: Literal["kappa", "slopes", "first"],
     near: _collinear.NearPairs | None = None,
     itself: Any = None,
     root: Any = None,
     first: Any = None,
 ) -> tuple[Any, Any]:
-    """Return kappa, and the slopes if `tangent`, with the determinant as well as it is known.
+    """Return kappa, and the slopes or c times them if they are `wanted`, with the determinant as well as it is known.
 
     Of variances whose products are no numbers, a homogeneous activation has its dual in other units, and any other
     looks for the angle itself.
@@ -272,26 +274,27 @@ def _dual(
     if scales is None or p is not None:
         if root is not None:
             det = root * root if scales is None else (root / scales[0] / scales[1]) ** 2
-        else:
-            if near is not None:
-                det = near.determinant(q1, q2, c, scales)
-            elif first is not None and scales is None:
-                xp = _arrays.namespace(first)
-                det = first if itself is None else xp.where(itself, xp.zeros_like(first), first)
-            else:
-                det = activations.determinant(q1, q2, c)
-                if _arrays.is_foreign(det):
-                    det = _without_round_off(det, q1 * q2, itself)
+        elif near is not None:
+            det = near.determinant(q1, q2, c, scales)
+        elif first is not None and scales is None:
+            xp = _arrays.namespace(first)
+            det = first if itself is None else xp.where(itself, xp.zeros_like(first), first)
+        elif _arrays.is_foreign(c):
+            det = _without_round_off(activations.determinant(q1, q2, c), q1 * q2, itself)
+        # Otherwise it does not matter, and the activation may do without.
     else:
         (q1, q2, c), scales = moments, None
-    if not tangent:
+    if wanted == "kappa":
         kappa, slopes = activation.kappa(q1, q2, c, det), None
+    elif wanted == "first":
+        kappa, slopes = activation.kappa_and_first(q1, q2, c, det)
     else:
         kappa, slopes = activation.kappa_and_slopes(q1, q2, c, det)
     if scales is not None and p is not None:
         s, t = scales
         kappa = kappa * s ** float(p) * t ** float(p)
-        slopes = None if slopes is None else slopes * s ** float(p - 1) * t ** float(p - 1)
+        power = float(p if wanted == "first" else p - 1)
+        slopes = None if slopes is None else slopes * s**power * t**power
     return kappa, slopes
 
 
