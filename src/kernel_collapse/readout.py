@@ -23,7 +23,7 @@ from kernel_collapse.collapse import (
 )
 from kernel_collapse.collapse._from_features import held_out_of_features
 from kernel_collapse.data import Dataset
-from kernel_collapse.data._archives import shape_of_features
+from kernel_collapse.data.archives import shape_of_features
 
 __all__ = ["Readout", "of_features", "of_samples", "read"]
 

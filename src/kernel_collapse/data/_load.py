@@ -9,13 +9,13 @@ import numpy as np
 
 from kernel_collapse import _files, _memory, _validate
 from kernel_collapse._input_error import InputError
-from kernel_collapse.data._archives import read_archive, read_arrays
 from kernel_collapse.data._columns import RawTable
 from kernel_collapse.data._dataset import FROM_ARRAYS, Dataset, dataset_of, default_targets
 from kernel_collapse.data._labels import codes_like
 from kernel_collapse.data._names import aligned
 from kernel_collapse.data._parquet import read_parquet
 from kernel_collapse.data._text import read_text
+from kernel_collapse.data.archives import read_archive, read_arrays
 
 __all__ = ["ENDINGS", "a_file", "load"]
 

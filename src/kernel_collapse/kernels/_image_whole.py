@@ -19,7 +19,7 @@ from kernel_collapse.kernels._image_arrays import (
     summed,
 )
 from kernel_collapse.kernels._image_plan import Plan, Stage
-from kernel_collapse.kernels._layers import _dual
+from kernel_collapse.kernels._layers import Wanted, _dual
 
 __all__ = ["Variances", "through", "variances"]
 
@@ -95,7 +95,7 @@ def _activated(gram: Any, theta: Any, stage: Stage, q: tuple[Any, Any], itself: 
     if itself is not None:
         gram = xp.where(itself, q1, gram)
     assert stage.phi is not None
-    wanted = "kappa" if theta is None else "slopes"
+    wanted: Wanted = "kappa" if theta is None else "slopes"
     kappa, slopes = _dual(stage.phi, (q1, q2, gram), wanted, itself=itself)
     return kappa, None if theta is None else theta * slopes
 

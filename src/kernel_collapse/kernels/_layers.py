@@ -26,7 +26,10 @@ from kernel_collapse.activations import Activation, ActivationLike
 from kernel_collapse.kernels._kernel import EPS, Evaluated, Kernel
 from kernel_collapse.kernels._wide import Wide
 
-__all__ = ["WideNetwork"]
+__all__ = ["Wanted", "WideNetwork"]
+
+#: Of a dual: itself alone; with the slopes; with c times the slopes, which T is after the first layer.
+Wanted = Literal["kappa", "slopes", "first"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,7 +182,7 @@ class WideNetwork(Wide):
             elif itself is not None:
                 gram = xp.where(itself, q1, gram)
             # T of the first layer is G.
-            wanted = "kappa" if not tangent else "first" if layer == 0 else "slopes"
+            wanted: Wanted = "kappa" if not tangent else "first" if layer == 0 else "slopes"
             kappa, slopes = _dual(activation, (q1, q2, gram), wanted, near, itself, first=first)
             first = None
             if tangent:
@@ -222,7 +225,7 @@ class WideNetwork(Wide):
         for layer in range(self.depth):
             q1, q2 = q[layer], q_other[layer]
             c = xp.where(equal, q1, c)
-            wanted = "slopes" if self._tangent else "kappa"
+            wanted: Wanted = "slopes" if self._tangent else "kappa"
             kappa, slopes = _dual(activation, (q1, q2, c), wanted, root=root, itself=itself, first=first)
             first = None
             if self._tangent:
@@ -255,7 +258,7 @@ def _added(values: Array, others: Array) -> Array:
 def _dual(
     activation: Activation,
     moments: tuple[Any, Any, Any],
-    wanted: Literal["kappa", "slopes", "first"],
+    wanted: Wanted,
     near: _collinear.NearPairs | None = None,
     itself: Any = None,
     root: Any = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -179,7 +179,7 @@ def _array(file: Any, what: str, path: Path, length: int) -> np.ndarray:
         raise _unreadable(path, error) from None
 
 
-def _header(file: BinaryIO) -> _Header:
+def _header(file: IO[bytes]) -> _Header:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
