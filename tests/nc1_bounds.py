@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.linalg import null_space, orth
-from scipy.special import log_softmax, softmax
+from scipy.special import logsumexp, softmax
 
 Loss = Literal["mse", "cross_entropy"]
 
@@ -70,7 +70,10 @@ def outputs_bound(layers, data):
 
 def cross_entropy(layers, data):
     """Return the mean over samples of -log p of the class of each."""
-    return -np.mean(log_softmax(layers.outputs, axis=1)[np.arange(len(data.labels)), data.labels])
+    own = layers.outputs[np.arange(len(data.labels)), data.labels]
+    over = layers.outputs - own[:, None]  # of its own class 0, so that no digits of a small loss are lost
+    over[np.arange(len(data.labels)), data.labels] = -np.inf
+    return np.mean(np.logaddexp(0.0, logsumexp(over, axis=1)))
 
 
 def probabilities_bound(layers, data):

@@ -27,15 +27,11 @@ class Erf(Activation):
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return (2/pi) asin(2c / sqrt(D1 D2)), the angle taken from its tangent."""
-        tangent = self._tangent(q1, q2, c, det)
-        if isinstance(tangent, np.ndarray):
-            return _times(np.arctan(tangent, out=tangent), 2.0 / np.pi)
-        return (2.0 / np.pi) * _arrays.namespace(tangent).atan(tangent)
+        return self._angle(self._tangent(q1, q2, c, det))
 
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return (4/pi) / sqrt(D1 D2 - 4c^2)."""
-        root = self._root(q1, q2, c, det)
-        return _over(2.0 / np.pi, root) if isinstance(root, np.ndarray) else (2.0 / np.pi) / root
+        return (2.0 / np.pi) * self._inverse_root(q1, q2, c, det)
 
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return -kappa_c c / D1."""
@@ -43,11 +39,8 @@ class Erf(Activation):
 
     def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
         """Return `kappa` and `kappa_c`, which share the square root."""
-        root = self._root(q1, q2, c, det)
-        if isinstance(root, np.ndarray):
-            tangent = c / root
-            return _times(np.arctan(tangent, out=tangent), 2.0 / np.pi), _over(2.0 / np.pi, root)
-        return (2.0 / np.pi) * _arrays.namespace(root).atan(c / root), (2.0 / np.pi) / root
+        inverse_root = self._inverse_root(q1, q2, c, det)
+        return self._angle(inverse_root * c), (2.0 / np.pi) * inverse_root
 
     def kappa_and_first(
         self, q1: Array, q2: Array, c: Array, det: Array | None = None
@@ -56,30 +49,47 @@ class Erf(Activation):
         tangent = self._tangent(q1, q2, c, det)
         if isinstance(tangent, np.ndarray):
             angle = np.arctan(tangent)
-            return _times(angle, 2.0 / np.pi), _times(tangent, 2.0 / np.pi)
-        return (2.0 / np.pi) * _arrays.namespace(tangent).atan(tangent), (2.0 / np.pi) * tangent
+            angle *= 2.0 / np.pi
+            tangent *= 2.0 / np.pi
+            return angle, tangent
+        return self._angle(tangent), (2.0 / np.pi) * tangent
 
     def _tangent(self, q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
         """Return 2c / sqrt(D1 D2 - 4c^2)."""
-        root = self._root(q1, q2, c, det)
-        if isinstance(root, np.ndarray) and root.shape == np.shape(c):
+        if det is None and product_is_safe(q1, q2, c):
+            root = self._safe_root(q1, q2, c)
             return np.divide(c, root, out=root)
-        return c / root
+        return self._inverse_root(q1, q2, c, det) * c
 
     @staticmethod
-    def _root(q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
-        """Return sqrt(D1 D2 - 4c^2) / 2; of NumPy's arrays in as few passes and as little memory as can be."""
+    def _safe_root(q1: np.ndarray, q2: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """Return sqrt(D1 D2 - 4c^2) / 2 of small variances, without the determinant."""
+        square = np.multiply(0.5 + q1, 0.5 + q2)
+        square -= c * c
+        return np.sqrt(square, out=square)
+
+    def _inverse_root(self, q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
+        """Return 2 / sqrt(D1 D2 - 4c^2); of NumPy's arrays in as few passes and as little memory as can be."""
         if det is None and product_is_safe(q1, q2, c):
-            square = np.multiply(0.5 + q1, 0.5 + q2)
-            square -= c * c
-            return np.sqrt(square, out=square)
+            root = self._safe_root(q1, q2, c)
+            return np.divide(1.0, root, out=root)
         det = determinant(q1, q2, c) if det is None else det
-        square = (0.25 + 0.5 * q1) + 0.5 * q2
-        if isinstance(square, np.ndarray) and square.shape == np.shape(det):
-            square += det
-            return np.sqrt(square, out=square)
-        square = square + det
-        return _arrays.namespace(square).sqrt(square)
+        scale = (0.25 + 0.5 * q1) + 0.5 * q2
+        if isinstance(scale, np.ndarray) and scale.shape == np.shape(det):
+            scale += det
+            np.sqrt(scale, out=scale)
+            return np.divide(1.0, scale, out=scale)
+        scale = scale + det
+        return 1.0 / _arrays.namespace(scale).sqrt(scale)
+
+    @staticmethod
+    def _angle(tangent: Array) -> Array:
+        """Return (2/pi) atan; of NumPy's arrays in their place."""
+        if isinstance(tangent, np.ndarray):
+            np.arctan(tangent, out=tangent)
+            tangent *= 2.0 / np.pi
+            return tangent
+        return (2.0 / np.pi) * _arrays.namespace(tangent).atan(tangent)
 
     def derivative(self) -> tuple[float, Activation]:
         """Return (2 / sqrt(pi)) exp(-x^2)."""
@@ -168,13 +178,3 @@ class GELU(Activation):
     @staticmethod
     def _moments(q1: Array, q2: Array, c: Array, det: Array | None) -> tuple[Array, Array, Array]:
         return gelu_moments(q1, q2, c, determinant(q1, q2, c) if det is None else det, 1.0, 1.0)
-
-
-def _times(values: np.ndarray, factor: float) -> np.ndarray:
-    """Return the product in the place of the values."""
-    return np.multiply(values, factor, out=values)
-
-
-def _over(factor: float, values: np.ndarray) -> np.ndarray:
-    """Return the factor over the values, in their place."""
-    return np.divide(factor, values, out=values)

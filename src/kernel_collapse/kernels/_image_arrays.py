@@ -91,8 +91,11 @@ def summed(
     xp = _arrays.namespace(values)
     for axis in () if padded else axes:
         values = _padded(xp, values, axis, window)
-    total, power, width, offset, left = None, values, 1, 0, window.size
     length = (window.outputs - 1) * window.stride + 1
+    if window.size == 3:  # the same sum, without the sums of two that no window needs
+        first, *others = (_cut(values, axes, slice(k, k + length, window.stride)) for k in range(3))
+        return _added(first, _added(*others, out), out)
+    total, power, width, offset, left = None, values, 1, 0, window.size
     while left:
         if left % 2:
             part = _cut(power, axes, slice(offset, offset + length, window.stride))

@@ -69,6 +69,15 @@ class Seen(NamedTuple):
     prints: Sequence[np.ndarray]
 
 
+class _Doubtful(NamedTuple):
+    """Of a row the places, counted through, whose determinants subtraction does not give, with their G and other T."""
+
+    row: int
+    places: np.ndarray
+    gram: np.ndarray
+    theta: np.ndarray | None
+
+
 class _Layer(NamedTuple):
     """Arrays of the last activation, which the angles of the next layer are taken from."""
 
@@ -145,13 +154,14 @@ class _Rows:
         self._of_rows: dict[int, np.ndarray] = {}
         self._around: np.ndarray | None = None
         self.q: Any = None
+        self._prints: Any = None
         self._spread: Any = None
         #: Whether determinants matter, and whether those of patches do to a smooth activation.
         self._matters = self._of_smooth = False
 
     def know(self, q: np.ndarray, q_other: np.ndarray, prints: np.ndarray, prints_other: np.ndarray) -> None:
         """Take the variances and the prints of the images of both sides."""
-        self.q = q, q_other
+        self.q, self._prints = (q, q_other), (prints, prints_other)
         pairs = np.broadcast_shapes(q.shape[2:], q_other.shape[2:])
         self._spread = [_spread(of, pairs, self.stage.full) for of in (q, q_other, prints, prints_other)]
         phi = self.stage.phi
@@ -175,16 +185,19 @@ class _Rows:
         if keep:
             kept = _scratch(f"gram {slot}", shape, dtype), _scratch(f"det {slot}", shape, dtype)
         row = _scratch("gram", shape[1:], dtype), _scratch("det", shape[1:], dtype)
+        doubtful: list[_Doubtful] = []
         for k in range(stage.after[0]):
             out, det = row if kept is None else (kept[0][k], kept[1][k])
             g, t = self._convolved(k, out)
             if stage.phi is not None:
-                found = self._angles(k, g, det)
+                found = self._angles(k, g, t, det, doubtful)
                 after[k] = self._activated(k, g, t, found, None if theta is None else theta[k])
             else:
                 after[k] = g
                 if theta is not None:
                     theta[k] = t
+        if doubtful:
+            self._look_again(doubtful, after, theta, kept)
         return after, theta, kept
 
     def _convolved(self, k: int, out: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -259,15 +272,17 @@ class _Rows:
             return left[k][None, :, None], right[:, None, :]
         return left[k], right[k]
 
-    def _angles(self, k: int, g: np.ndarray, det: np.ndarray) -> np.ndarray | None:
-        """Put into `g` the covariance of equal patches, their variance, and return the determinants, put into `det`.
+    def _angles(
+        self, k: int, g: np.ndarray, t: Any, det: np.ndarray, doubtful: list[_Doubtful]
+    ) -> np.ndarray | None:
+        """Return the determinants of a row, put into `det`; add the places at which they are not good to `doubtful`.
 
-        None stands for determinants that do not matter, of a smooth activation.
+        None stands for determinants that do not matter, of a smooth activation. Then the covariance of equal patches is
+        set to their variance here.
         """
         q1, q2 = self._moments(k)
-        one, other = self._of_row(k, *self._spread[2:])
         if not self._matters:
-            same = np.equal(one, other, out=_scratch("same", g.shape, bool))
+            same = np.equal(*self._of_row(k, *self._spread[2:]), out=_scratch("same", g.shape, bool))
             if same.any():
                 np.copyto(g, q1, where=same)
             return None
@@ -279,36 +294,47 @@ class _Rows:
         if self._of_smooth:
             smooth = _collinear.nearly_smooth(q1, q2, det, self.stage.phi, smooth=SMOOTH)
             places = np.union1d(places, np.flatnonzero(smooth))
-        at = np.unravel_index(places, det.shape)
-        if len(at[0]):
-            same = np.broadcast_to(one, det.shape)[at] == np.broadcast_to(other, det.shape)[at]
-            here = tuple(i[same] for i in at)
-            g[here], det[here] = np.broadcast_to(q1, g.shape)[here], 0.0
-            here = tuple(i[~same] for i in at)
-            if len(here[0]):
-                det[here] = self._looked_at(k, here, g, q1, q2)
+        if len(places):
+            # T of the first convolution is G.
+            of_theta = None if t is None or t is g else t.take(places)
+            doubtful.append(_Doubtful(k, places, g.take(places), of_theta))
         return det
 
-    def _looked_at(
-        self, k: int, at: tuple[np.ndarray, ...], g: np.ndarray, q1: np.ndarray, q2: np.ndarray
-    ) -> np.ndarray:
-        """Return the determinants of nearly collinear pairs, from what they are made of."""
-        rows = np.full(len(at[0]), k)
+    def _look_again(self, doubtful: list[_Doubtful], after: np.ndarray, theta: Any, kept: Any) -> None:
+        """Put what the activation makes of nearly collinear patches in its place, of all rows at once.
+
+        The covariance of equal patches is their variance; the determinants of others are from what they are made of.
+        """
+        phi = self.stage.phi
+        assert phi is not None
+        rows = np.repeat([one.row for one in doubtful], [len(one.places) for one in doubtful])
+        at = np.unravel_index(np.concatenate([one.places for one in doubtful]), self.shape[1:])
+        g = np.concatenate([one.gram for one in doubtful])
         if self.stage.full:
             p, r, images = (rows, at[1]), (at[0], at[2]), at[3:]
         else:
             p = r = (rows, at[0])
             images = at[1:]
         single = np.zeros_like(rows)
-        sides = [
+        left, right = (
             tuple(single if length == 1 else i for i, length in zip(images, of.shape[2:], strict=True))
             for of in self.q
-        ]
-        where = Where(p, r, sides[0], sides[1], tuple(images))
-        shape = g.shape
-        return self.near.determinants(
-            where, np.broadcast_to(q1, shape)[at], np.broadcast_to(q2, shape)[at], g[at]
         )
+        q1, q2 = self.q[0][(*p, *left)], self.q[1][(*r, *right)]
+        same = self._prints[0][(*p, *left)] == self._prints[1][(*r, *right)]
+        g, det = np.where(same, q1, g), np.zeros_like(g)
+        if not same.all():
+            others = Where(p, r, left, right, tuple(images)).part(~same)
+            det[~same] = self.near.determinants(others, q1[~same], q2[~same], g[~same])
+        place = (rows, *at)
+        if kept is not None:
+            kept[0][place], kept[1][place] = g, det
+        if theta is None:
+            after[place] = phi.kappa(q1, q2, g, det)
+            return
+        after[place], slopes = phi.kappa_and_slopes(q1, q2, g, det)
+        parts = [one.theta for one in doubtful if one.theta is not None]
+        theta[place] = slopes * (np.concatenate(parts) if parts else g)
 
     def _activated(self, k: int, g: np.ndarray, t: Any, det: np.ndarray | None, theta: Any) -> np.ndarray:
         """Return a row of kappa, and put T times the slopes into `theta`."""
