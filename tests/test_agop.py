@@ -501,3 +501,57 @@ def test_what_is_constant_but_for_round_off_has_no_correlation(dim, precision, p
             # In float32 the root of 10 features is round-off already.
             assert "one value throughout" in found.reason or "size of round-off" in found.reason
             assert precision == np.float32 or 0.0 < found.cosine <= 1.0
+
+
+#: Activations with a kink at 0, and a few without.
+AT_ZERO = (
+    *("relu", "leaky_relu(0.1)", "abs", "abrelu(-0.5, 1)", "rectified_monomial(1)"),
+    *("selu", "elu(0.5)", "elu", "gelu", "erf"),
+)
+
+
+def centred(kernel, x, step=1e-5):
+    """Return the derivatives of the sum over x of the kernel with a row of zeros, which may have a kink there."""
+    moves = step * np.eye(x.shape[1])
+    return (kernel(moves, x).sum(axis=1) - kernel(-moves, x).sum(axis=1)) / (2 * step)
+
+
+@pytest.mark.parametrize("kind", [kc.kernels.NNGP, kc.kernels.NTK])
+@pytest.mark.parametrize("activation", AT_ZERO)
+def test_the_derivative_at_a_row_of_zeros_is_that_of_both_sides(activation, kind, rng):
+    """By `slopes`, by PyTorch, and in the AGOP: phi has a kink at every unit there, whose slope is the mean."""
+    x, y = rng.normal(size=(12, 3)), rng.choice([-1.0, 1.0], size=12)
+    kernel = kind(activation)
+    expected = centred(kernel, x)
+    zero = torch.zeros((1, 3), dtype=torch.float64, requires_grad=True)
+    function = kc.nngp if kind is kc.kernels.NNGP else kc.ntk
+    (found,) = torch.autograd.grad(function(zero, torch.tensor(x), activation=activation).sum(), zero)
+    np.testing.assert_allclose(found.numpy()[0], expected, rtol=1e-4, atol=1e-8)
+    try:
+        kernel._require_slopes()
+    except ValueError:
+        return
+    squares, products = np.sum(x * x, axis=1)[None] / 3, np.zeros((1, 12))
+    of_products = kernel.slopes(np.zeros((1, 1)), squares, products)[1]
+    np.testing.assert_allclose((of_products @ x)[0] / 3, expected, rtol=1e-4, atol=1e-8)
+    x[0] = 0.0
+    weights = np.linalg.solve(kernel(x) + 0.1 * np.eye(12), y)
+    moves = 1e-5 * np.eye(3)
+    jacobian = np.stack([(kernel(x + m, x) - kernel(x - m, x)) @ weights / 2e-5 for m in moves], axis=1)
+    agop = kc.rfm.kernel_agop(x, y, kernel=kernel, ridge=0.1)
+    np.testing.assert_allclose(agop, jacobian.T @ jacobian / 12, rtol=1e-4, atol=1e-8)
+
+
+def test_a_kernel_that_jumps_at_its_samples_has_no_agop(rng):
+    with pytest.raises(ValueError, match="the derivative of the kernel is not finite at some pair of rows"):
+        kc.rfm.kernel_agop(rng.normal(size=(5, 2)), np.ones(5), kernel=kc.kernels.NNGP("step"), ridge=0.1)
+
+
+@pytest.mark.parametrize(
+    ("activation", "slope"), [("elu", 1.0), ("selu", 1.0507009873554805 * 1.6732632423543772)]
+)
+def test_an_exponential_unit_has_its_slope_at_zero(activation, slope):
+    """A filter sees blank pixels, and biases start at 0: there many units are exactly 0."""
+    at = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad(kc.activations.get(activation)(at), at)
+    assert float(found) == pytest.approx(slope, rel=1e-15)

@@ -66,7 +66,8 @@ class ELU(Activation):
         """Return x or alpha (e^x - 1), times the scale."""
         xp = _arrays.namespace(x)
         x = x if _arrays.is_foreign(x) else np.asarray(x, dtype=float)
-        return self.scale * xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0.0)))
+        below = xp.where(x > 0, xp.zeros_like(x), x)  # a minimum has the slope 1/2 at 0
+        return self.scale * xp.where(x > 0, x, self.alpha * xp.expm1(below))
 
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return E[phi(u) phi(v)]."""
@@ -75,7 +76,22 @@ class ELU(Activation):
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return its derivative in c."""
         pair = _Pair(q1, q2, angle(q1, q2, c, det))
-        return self.scale**2 * self._slopes(pair)
+        return self.scale**2 * self._with_slopes_at_zero(pair, q1, q2, self._slopes(pair))
+
+    def _with_slopes_at_zero(self, pair: _Pair, q1: Array, q2: Array, slopes: Array) -> Array:
+        """Return the slopes, where a variance is 0 with the slope at 0, which is the mean of those on both sides."""
+        xp = _arrays.namespace(slopes)
+        if not _arrays.is_foreign(slopes) and np.min(q1, initial=1.0) > 0 and np.min(q2, initial=1.0) > 0:
+            return slopes
+        q1, q2 = q1 + 0.0 * slopes, q2 + 0.0 * slopes
+        one = xp.where(q1 > 0, self._mean_slope(pair.a), self._mean_slope(pair.b))
+        none = 0.5 * (1.0 + self.alpha**2) + 0.0 * slopes
+        slopes = xp.where((q1 > 0) & (q2 > 0), slopes, 0.5 * (1.0 + self.alpha) * one)
+        return xp.where((q1 > 0) | (q2 > 0), slopes, none)
+
+    def _mean_slope(self, deviation: Array) -> Array:
+        """Return E[phi'(u)] over the scale."""
+        return 0.5 + 0.5 * self.alpha * _arrays.erfcx(deviation * HALF_ROOT)
 
     def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
         """Return both, which share the integrals."""
@@ -98,7 +114,12 @@ class ELU(Activation):
             q1, q2 = q1 + 0.0 * t, q2 + 0.0 * t
             pair = _Pair(q1, q2, t)
             value = xp.where((q1 <= SMALL) & (q2 <= SMALL), powers(pair), closed(pair))
-            return self.scale**2 * xp.where((q1 > 0) & (q2 > 0), value, xp.zeros_like(value))
+            # Next to a variance of 0 kappa is 0, as c is, with the slope kappa_c.
+            at_zero = xp.zeros_like(value)
+            if which == 0:
+                slopes = self._with_slopes_at_zero(pair, q1, q2, at_zero)
+                at_zero = (c + at_zero) * _arrays.constant(slopes)
+            return self.scale**2 * xp.where((q1 > 0) & (q2 > 0), value, at_zero)
         q1, q2, t = np.broadcast_arrays(*(np.asarray(value) for value in (q1, q2, t)))
         few = (q1 <= SMALL) & (q2 <= SMALL)
         tiny = ~few & ((q2 if which else np.minimum(q1, q2)) < TINY)

@@ -57,8 +57,9 @@ class ABReLU(Activation):
         kappa_c = A + B (1 - 2t/pi),   kappa = (2B/pi) sqrt(det) + kappa_c c,
         kappa_q = (kappa - c kappa_c) / (2 q1) = B sqrt(det) / (pi q1)
 
-    Where a variance is zero, kappa is 0, and the derivatives (which do not exist there) take the values A + B and 0;
-    no kernel of this library multiplies them by anything but 0.
+    Where a variance is zero, kappa is 0 and phi has a kink, whose slope is taken for the mean of those on both sides.
+    So kappa_c is A beside a variance that is not zero: the derivative of kappa without its even part. Of two variances
+    of zero it is A + B, which is the derivative of kappa(q, q, q). kappa_q is 0.
     """
 
     needs_determinant = True
@@ -91,7 +92,7 @@ class ABReLU(Activation):
 
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return A + B (1 - 2t/pi)."""
-        return self.kappa_and_c(q1, q2, c, det)[1]
+        return _beside_zero(self.kappa_and_c(q1, q2, c, det)[1], q1, q2, self._line)
 
     @_at_every_scale((2, 0))
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
@@ -132,6 +133,9 @@ class ABReLU(Activation):
             kappa_c += self._line + self._bend
             root *= bend
             return root, kappa_c
+        # A zero has a right angle with anything, which is not differentiated.
+        origin = (root == 0) & (c == 0)
+        kappa_c = xp.where(origin, xp.full_like(kappa_c, np.pi / 2.0), kappa_c)
         return bend * root, (self._line + self._bend) - bend * kappa_c
 
     def kappa_det(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
@@ -150,6 +154,15 @@ class ABReLU(Activation):
         less = (self._line * 2.0 * xp.sin(t / 2.0) ** 2 + self._bend * of_abs) / whole
         more = (self._line * 2.0 * xp.cos(t / 2.0) ** 2 + self._bend * (2.0 - of_abs)) / whole
         return whole**2 * q1 * q2 * less * more
+
+
+def _beside_zero(slopes: Array, q1: Array, q2: Array, mean: float) -> Array:
+    """Return the slopes, with their mean over both signs of u where the variance of u or v, and no other, is 0."""
+    if not _arrays.is_foreign(slopes) and np.min(q1, initial=1.0) > 0 and np.min(q2, initial=1.0) > 0:
+        return slopes
+    xp = _arrays.namespace(slopes)
+    alone = (q1 > 0) != (q2 > 0)
+    return xp.where(alone, mean + 0.0 * slopes, slopes)
 
 
 def _less_sine(xp: Any, t: Array) -> Array:
@@ -292,11 +305,15 @@ class RectifiedMonomial(Activation):
     @_at_every_scale((0, 0))
     def kappa(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return M(p, p)."""
+        if self.p == 1:
+            return ReLU().kappa(q1, q2, c, det)
         return rectified_moments(q1, q2, c, det)[0](self.p, self.p)
 
     @_at_every_scale((1, 1))
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array) -> Array:
         """Return p^2 M(p-1, p-1)."""
+        if self.p == 1:
+            return ReLU().kappa_c(q1, q2, c, det)
         return self.p**2 * rectified_moments(q1, q2, c, det)[0](self.p - 1, self.p - 1)
 
     @_at_every_scale((2, 0))

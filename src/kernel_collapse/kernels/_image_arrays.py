@@ -93,8 +93,8 @@ def summed(
         values = _padded(xp, values, axis, window)
     length = (window.outputs - 1) * window.stride + 1
     if window.size == 3:  # the same sum, without the sums of two that no window needs
-        first, *others = (_cut(values, axes, slice(k, k + length, window.stride)) for k in range(3))
-        return _added(first, _added(*others, out), out)
+        first, second, third = (_cut(values, axes, slice(k, k + length, window.stride)) for k in range(3))
+        return _added(first, _added(second, third, out), out)
     total, power, width, offset, left = None, values, 1, 0, window.size
     while left:
         if left % 2:

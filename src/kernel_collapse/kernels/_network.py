@@ -121,7 +121,7 @@ class NTK(WideNetwork, ProductKernel):
         """Return the derivatives of `of_products` in `q1` and in `c`.
 
         Those of kappa_c are of the dual of phi'. Where that is a step, as of ReLU, the kernel has a kink where rows are
-        equal, and what the kink adds is taken as 0 there, its mean over all directions.
+        equal or one of them is 0, and what the kink adds is taken as 0 there, its mean over all directions.
 
         Raises
         ------
@@ -140,7 +140,8 @@ class NTK(WideNetwork, ProductKernel):
             moments = below[:3]
             slopes = phi.kappa_c(*moments)
             in_q, in_c = (factor**2 * of(*moments) for of in (slope.kappa_q, slope.kappa_c))
-            if slope.jumps:
+            if slope.jumps:  # of a variance of 0 T is 0, and the slopes of phi are those of no direction
+                kink = kink | (below.variance == 0) | (below.other == 0)
                 in_q, in_c = (xp.where(kink, 0.0 * slopes, values) for values in (in_q, in_c))
             slopes_q = in_q * below.variance_q + in_c * below.covariance_q
             slopes_c = in_c * below.covariance_c

@@ -54,7 +54,8 @@ def kernel_agop(
         `kernels.NNGP`, `kernels.NTK`, `kernels.Linear`, `kernels.Laplace`, `kernels.Gaussian` or your own kernel. The
         first three use products that are means over the features. The NTK has slopes where the dual of the
         activation's derivative is known. The NTK of ReLU has a kink at the samples, as the Laplace kernel has; that
-        part of the gradient is taken as 0.
+        part of the gradient is taken as 0. At a sample of zeros an activation with a kink at 0 has the mean of its
+        slopes on both sides.
     ridge : float
         Zero or more.
     metric : array_like, shape (d, d), optional

@@ -127,6 +127,13 @@ def agop_of_rows(
         most = max(most, float(np.abs(jacobian).max()))
         total += product(jacobian.T, jacobian)
     found = symmetric(total) / len(rows)
+    if not (np.isfinite(of_lengths).all() and np.isfinite(slope).all()):
+        raise InputError(
+            "the derivative of the kernel",
+            "not finite at some pair of rows",
+            "a kernel with a derivative everywhere",
+            "take an activation without a jump, or scale x",
+        )
     if not np.isfinite(found).all() or 0.0 < most < LEAST:
         raise InputError(
             "the largest gradient",
