@@ -31,6 +31,9 @@ class Erf(Activation):
 
     def kappa_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
         """Return (4/pi) / sqrt(D1 D2 - 4c^2)."""
+        if det is None and product_is_safe(q1, q2, c):
+            root = self._safe_root(q1, q2, c)
+            return np.divide(2.0 / np.pi, root, out=root)
         return (2.0 / np.pi) * self._inverse_root(q1, q2, c, det)
 
     def kappa_q(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> Array:
@@ -39,6 +42,9 @@ class Erf(Activation):
 
     def kappa_and_c(self, q1: Array, q2: Array, c: Array, det: Array | None = None) -> tuple[Array, Array]:
         """Return `kappa` and `kappa_c`, which share the square root."""
+        if det is None and product_is_safe(q1, q2, c):
+            root = self._safe_root(q1, q2, c)
+            return self._angle(c / root), np.divide(2.0 / np.pi, root, out=root)
         inverse_root = self._inverse_root(q1, q2, c, det)
         return self._angle(inverse_root * c), (2.0 / np.pi) * inverse_root
 
@@ -68,11 +74,9 @@ class Erf(Activation):
         square -= c * c
         return np.sqrt(square, out=square)
 
-    def _inverse_root(self, q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
+    @staticmethod
+    def _inverse_root(q1: Array, q2: Array, c: Array, det: Array | None) -> Array:
         """Return 2 / sqrt(D1 D2 - 4c^2); of NumPy's arrays in as few passes and as little memory as can be."""
-        if det is None and product_is_safe(q1, q2, c):
-            root = self._safe_root(q1, q2, c)
-            return np.divide(1.0, root, out=root)
         det = determinant(q1, q2, c) if det is None else det
         scale = (0.25 + 0.5 * q1) + 0.5 * q2
         if isinstance(scale, np.ndarray) and scale.shape == np.shape(det):
