@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernel_collapse._shapes import Float, Int
+from kernel_collapse._shared_targets import class_targets, first_with_target
 from kernel_collapse.collapse import held_out_collapse
 from kernel_collapse.rfm._gradients import EPS
 from kernel_collapse.rfm._layer import GIVEN, SAFETY, SHORTEST, SILENT, Machine, kappa_between, known_to
@@ -206,10 +207,10 @@ def accuracy_of(
     targets: Float[np.ndarray, "n k"],
     labels: Int[np.ndarray, " n"] | None,
 ) -> float:
-    """Return the share of outputs that are nearest to the mean target of their class."""
+    """Return the share of outputs that are nearest to the mean target of their class, which others may share."""
     if labels is None:
         return float("nan")
-    sizes = np.bincount(labels)
-    means = np.stack([np.bincount(labels, weights=column) for column in targets.T], axis=1) / sizes[:, None]
+    means = class_targets(labels, targets)
+    first = first_with_target(means)
     nearest = (((outputs[:, None, :] - means) ** 2).sum(axis=2)).argmin(axis=1)
-    return float(np.mean(nearest == codes))
+    return float(np.mean(first[nearest] == first[codes]))
