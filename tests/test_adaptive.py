@@ -659,3 +659,55 @@ def test_targets_beyond_any_gradient_end_in_a_sentence(depth, size):
     found = kc.solve_adaptive(data.x, size * data.targets, raise_on_failure=False, **options)
     assert found.status.value == "not_finite"
     assert np.isnan(found.gram).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_nothing_is_made_of_a_solution_that_is_none(depth, rng):
+    """Every number that comes from the solution is NaN, of the shape that it has where there is one."""
+    x = rng.normal(size=(10, 3))
+    x[1] = x[2] = x[0]
+    y = np.sign(x[:, 0])
+    failed, known = (
+        kc.solve_adaptive(x, y, depth=depth, noise_variance=noise, raise_on_failure=False)
+        for noise in (1e-30, 1e-2)
+    )
+    assert failed.status is Status.NOT_FINITE
+    assert known.status is Status.CONVERGED
+
+    def numbers(solution):
+        layers = range(1, depth + 1)
+        return (
+            *solution.grams,
+            *solution.covariances,
+            *(solution.kernel(x[:4], x, layer=layer) for layer in layers),
+            *(solution.kernel(x[:4], layer=layer) for layer in layers),
+            solution.output_gram,
+            solution.adaptation,
+            solution.ranks[1:],
+            solution.root_free_residual,
+            list(solution.free_energy_terms.values()),
+            solution.weight_covariance,
+            solution.eigenvalues,
+        )
+
+    for found, right in zip(map(np.asarray, numbers(failed)), map(np.asarray, numbers(known)), strict=True):
+        assert found.shape == right.shape
+        assert np.isnan(found).all()
+        assert np.isfinite(right).all()
+    assert failed.free_energy_terms.keys() == known.free_energy_terms.keys()
+    assert failed.ranks[0] == known.ranks[0]
+    with pytest.raises(kc.InputError, match="expected the 3 of the solution"):
+        failed.kernel(x[:, :2])
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_descent_that_was_cut_off_is_not_said_to_be_at_the_prior(depth):
+    """That no layer adapts is a property of a solution: after one evaluation it is where the descent began."""
+    x, y = problems.problem("xor", 64, 8, 1)
+    options = {"depth": depth, "width": 20, "noise_variance": 1e-4, "raise_on_failure": False}
+    cut = kc.solve_adaptive(x, y, max_evaluations=1, **options)
+    assert cut.status is Status.MAX_ITERATIONS
+    assert max(cut.adaptation) == 0.0
+    assert "No layer adapts" not in cut.explanation + cut.remark
+    still = kc.solve_adaptive(x, y, depth=depth, width=1e3, readout_variance=1e-9, noise_variance=1.0)
+    assert still.remark.startswith("No layer adapts")

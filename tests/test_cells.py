@@ -231,6 +231,14 @@ def test_options_of_a_kernel_that_is_not_measured_are_refused(options, said):
         measure.specify(["nngp", "ntk"], ["erf"], **options)
 
 
+@pytest.mark.parametrize("kernels", [["deep-rfm"], ["nngp", "deep-rfm"]])
+def test_the_depth_of_a_base_that_is_not_there_is_refused(kernels):
+    said = "base_depth belongs to the kernel below a deep RFM, and none is asked for \\(base_depth is 3\\)"
+    with pytest.raises(kc.InputError, match=said):
+        measure.specify(kernels, ["relu"], base_depth=3)
+    assert measure.specify(kernels, ["relu"], base_depth=3, base="nngp")[-1].base.depth == 3
+
+
 # -- files
 
 

@@ -1,3 +1,4 @@
+import itertools
 import os
 import re
 import sqlite3
@@ -278,3 +279,29 @@ def test_lists_and_missing_values_are_compared():
     assert _differences._relative("converged", "stalled") == np.inf
     assert _differences._relative(0.0, 0.0) == 0
     assert _differences._relative(None, 1.0) == np.inf
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("values", list(itertools.permutations([0.003, np.nan, np.inf, -np.inf], 2)))
+def test_what_is_finite_on_one_side_alone_has_changed(values, computed, tmp_path):
+    """From or to infinity or no number is a change without end, by cell and by quantity; equal infinities are none."""
+    old, new = values
+    assert _differences._relative(old, old) == _differences._relative([1.0, old], [1.0, old]) == 0.0
+    assert _differences._relative(old, new) == _differences._relative([1.0, old], [1.0, new]) == np.inf
+    where = key_of("D1", "nngp", 8, 0)
+    runs = []
+    for name, value in (("a", old), ("b", new)):
+        trial, found = computed[where]
+        row = found | {"nc1_error": value, "nc1_paper": value}
+        runs.append(write(tmp_path / name, {where: (trial, row)}))
+    found = compare(*runs)
+    assert found.quantities.set_index("quantity").loc["nc1_error", "largest"] == np.inf
+    assert found.counts.set_index("what")["trials"]["NC1 changed"] == 1
+    assert len(found.cells) == 1
+
+
+def test_a_seed_that_is_infinite_in_both_runs_says_nothing_of_the_others():
+    old, new = np.array([np.inf, 1.0, 1.2, 0.9]), np.array([np.inf, 1.0, 1.2001, 0.9])
+    found = _differences._against_noise(old, new, paired=True)
+    assert found["kind"] == "within seed noise"
+    assert np.isfinite([found[name] for name in ("a", "b", "difference", "error", "largest")]).all()

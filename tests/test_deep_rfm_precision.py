@@ -8,6 +8,7 @@ import pytest
 import kernel_collapse as kc
 import naive_rfm
 import problems
+from kernel_collapse import measure
 from kernel_collapse.kernels import Linear
 from kernel_collapse.solution import SolutionError, Status
 
@@ -174,7 +175,9 @@ def test_the_end_of_float64_is_a_status():
     assert "in layer 5 of 7" in machine.explanation
     assert machine.raise_for_status() is machine
     seen = machine.held_out(data.x, data.targets)
-    assert len(seen.layers) == 5
+    assert len(seen.layers) == 7
+    assert [np.isfinite(layer.cross).all() for layer in seen.layers] == [True] * 5 + [False] * 2
+    assert seen.reason == seen.layers[5].reason == "a layer below is not resolved"
     with pytest.raises(kc.InputError, match="the layer is precision_limit"):
         machine.layers[5].collapse()
 
@@ -196,7 +199,10 @@ def test_samples_of_one_direction(duplicated):
     assert machine.failures == (Status.SINGULAR,)
     assert np.isnan(machine.nc1).all()
     assert [layer.status for layer in machine.layers] == [Status.SINGULAR] * 5
-    assert machine.held_out(x).layers == ()
+    seen = machine.held_out(x)
+    assert len(seen.layers) == 5
+    assert all(np.isnan(layer.predictions).all() for layer in seen.layers)
+    assert "samples 0 and 12 are of one direction" in seen.reason
     assert kc.deep_rfm(x, y, ridge=1e-3).status is Status.RESOLVED
     with pytest.raises(kc.InputError, match="rows 0 and 12 of one direction, whose targets differ"):
         kc.deep_rfm(x, np.r_[y[:12], -y[:2]])
@@ -312,3 +318,53 @@ def test_memory_is_refused_beforehand(monkeypatch):
     monkeypatch.setattr("kernel_collapse._memory.available", lambda: 1e5)
     with pytest.raises(kc.InputError, match="the deep RFM of 40 samples in 5 layers takes"):
         kc.deep_rfm(np.eye(40), np.ones(40))
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf"])
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_held_out_sample_whose_features_vanish_ends_its_own_row_alone(activation, depth):
+    """Every layer is there: what has no direction is NaN above it with a reason, and no other row changes."""
+    rng = np.random.default_rng(0)
+    labels, asked = np.repeat([0, 1], 15), np.array([0, 0, 0, 1, 1, 1])
+    x, other = (
+        np.hstack([rng.normal(size=(len(of), 3)) + 2.0 * of[:, None], np.zeros((len(of), 1))])
+        for of in (labels, asked)
+    )
+    strange = np.insert(other, 2, [0.0, 0.0, 0.0, 1.0], axis=0)  # no feature in common with the samples
+    of_strange, rest = np.insert(asked, 2, 0), [0, 1, 3, 4, 5, 6]
+    machine = kc.deep_rfm(
+        x, 2.0 * labels - 1.0, depth=depth, ridge=1e-2, activation=activation, labels=labels
+    )
+    right, found = machine.held_out(other, asked), machine.held_out(strange, of_strange)
+    assert len(found.layers) == len(right.layers) == depth
+    assert right.reason == ""
+    why = "the features of row 2 vanish in layer 1, so that it has no direction above it"
+    assert found.reason == why
+    for number, (one, each) in enumerate(zip(right.layers, found.layers, strict=True)):
+        for name in ("cross_input", "cross_agop", "cross", "diagonal_agop", "diagonal", "predictions"):
+            known, seen = getattr(one, name), getattr(each, name)
+            np.testing.assert_allclose(seen[rest], known, rtol=1e-9, atol=1e-12)
+            assert np.isfinite(seen[2]).all() == (number == 0)
+        assert np.isfinite([each.nc1_input, each.nc1_agop, each.nc1, each.accuracy]).all() == (number == 0)
+        assert each.reason == (why if number else "")
+    # A command and a table say no number of another layer in the place of the last.
+    train, test = kc.data.from_arrays(x, labels), kc.data.from_arrays(strange, of_strange)
+    what = measure.specify(["deep-rfm"], [activation], depth=depth, ridge=1e-2)
+    row = measure.measure(train, what, test=test).iloc[-1]
+    if depth == 1:
+        assert row["NC1"] == pytest.approx(found.layers[-1].nc1, rel=1e-9)
+    else:
+        assert np.isnan([row[name] for name in measure.METRICS]).all()
+        assert why in row["reason"]
+
+
+def test_no_held_out_sample_has_a_direction():
+    x = np.hstack([np.random.default_rng(0).normal(size=(20, 3)), np.zeros((20, 2))])
+    y = np.repeat([-1.0, 1.0], 10)
+    seen = kc.deep_rfm(x, y, depth=3).held_out(np.tile([0.0, 0.0, 0.0, 1.0, 2.0], (7, 1)), y[:7])
+    assert len(seen.layers) == 3
+    assert seen.reason.startswith(
+        "the features of rows 0, 1, 2, 3, 4 and 2 more vanish in layer 1, so that they have"
+    )
+    assert np.isnan(seen.layers[1].predictions).all()
+    assert seen.layers[2].cross.shape == (7, 20)

@@ -20,8 +20,18 @@ __all__ = ["Made", "made", "samples_of"]
 
 #: Rows of which a block is made for its diagonal.
 ROWS = 256
-#: The kernel of other samples with those that it was made of, and with themselves one by one.
-Others = Callable[[Dataset], tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]]
+
+
+class Beside(NamedTuple):
+    """The kernel of other samples with those that it was made of, and with themselves one by one; why it is NaN."""
+
+    cross: Float[np.ndarray, "m n"]
+    diagonal: Float[np.ndarray, " m"]
+    reason: str = ""
+
+
+#: What gives the kernel of other samples.
+Others = Callable[[Dataset], Beside]
 
 
 class Made(NamedTuple):
@@ -53,9 +63,9 @@ def samples_of(what: Measurement, dataset: Dataset) -> Any:
 def _plain(kernel: Kernel, dataset: Dataset) -> Made:
     samples = samples_of(kernel, dataset)
 
-    def others(test: Dataset) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+    def others(test: Dataset) -> Beside:
         x = samples_of(kernel, test)
-        return kernel(x, samples), kernel._diagonal(x)[0]
+        return Beside(kernel(x, samples), kernel._diagonal(x)[0])
 
     return Made(kernel(samples), others)
 
@@ -72,9 +82,11 @@ def _adaptive(what: AdaptiveNC1, dataset: Dataset) -> Made:
 def _deep_rfm(what: DeepRFMNC1, dataset: Dataset) -> Made:
     found = machine(what, dataset, raise_on_failure=False)
 
-    def others(test: Dataset) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-        last = carried(what, found, dataset, test).layers[-1]
-        return last.cross, last.diagonal
+    def others(test: Dataset) -> Beside:
+        seen = carried(what, found, dataset, test)
+        last = seen.layers[-1]
+        known = np.isfinite(last.diagonal).all()
+        return Beside(last.cross, last.diagonal, "" if known else f"of the held-out samples {seen.reason}")
 
     resolved = found.status is Status.RESOLVED
     return Made(found.gram if resolved else None, others, "" if resolved else found.explanation)
@@ -83,8 +95,9 @@ def _deep_rfm(what: DeepRFMNC1, dataset: Dataset) -> Made:
 def _by_blocks(between: Callable[[Any, Any], Any], dataset: Dataset) -> Others:
     """Return what gives the kernel of others from that of any two sets of inputs."""
 
-    def others(test: Dataset) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+    def others(test: Dataset) -> Beside:
         parts = np.array_split(test.x, -(-len(test.x) // ROWS))
-        return between(test.x, dataset.x), np.concatenate([np.diag(between(rows, rows)) for rows in parts])
+        diagonal = np.concatenate([np.diag(between(rows, rows)) for rows in parts])
+        return Beside(between(test.x, dataset.x), diagonal)
 
     return others

@@ -80,6 +80,14 @@ def specify(
     )
     if base is not None:
         _validate.choice(base, ("nngp", "ntk", *OF_IMAGES), "base")
+    elif base_depth != 1:
+        raise InputError(
+            "base_depth",
+            f"the kernel below a deep RFM, and none is asked for (base_depth is {base_depth!r})",
+            "base beside it",
+            "give base, such as 'nngp', or leave base_depth out",
+            verb="belongs to",
+        )
     _require_none_of_the_others(named, weight_variance, bias_variance)
     if not named:
         _refuse_options_of_none(

@@ -224,7 +224,9 @@ def _dense(
         return _values(collapse(kernel, dataset.labels, targets=targets, weighting=weighting))
 
     def held_out(test: Dataset) -> Row:
-        cross, diagonal = others(test)
+        cross, diagonal, missing = others(test)
+        if missing:
+            return _nothing(missing)
         found = held_out_of_gram(
             kernel,
             dataset.labels,

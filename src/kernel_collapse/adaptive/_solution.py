@@ -71,7 +71,8 @@ class AdaptiveSolution(Solution):
     ----------
     gram : ndarray, shape (n, n)
         The feature kernel of the last hidden layer, without `readout_variance`. For a single hidden layer it is
-        kappa(x Sigma x'). NaN if the status is not_finite.
+        kappa(x Sigma x'). NaN if the status is not_finite, and so is all that is made of it: kernels of other inputs,
+        covariances, ranks, energies, the certificate.
     grams : tuple of ndarray
         The feature kernel kappa(G_l) of every hidden layer; the last is `gram`.
     status : Status
@@ -145,12 +146,17 @@ class AdaptiveSolution(Solution):
         return f"{said} {self.remark}".rstrip()
 
     @property
+    def _missing(self) -> bool:
+        """Whether there is no solution to say anything of: all that would be made of it is NaN."""
+        return not self._layers
+
+    @property
     def adaptation(self) -> tuple[float, ...]:
         """How far each hidden layer is from its prior: the largest ``|log s|`` of the eigenvalues s of its covariance.
 
         They are in units of the prior, and all 1 at the NNGP.
         """
-        if self.status is Status.NOT_FINITE:
+        if self._missing:
             return (float("nan"),) * len(self.grams)
         first = np.log(np.linalg.eigvalsh(self._scaled))
         return tuple(float(np.abs(log).max()) for log in (first, *(above.values for above in self._deeper)))
@@ -175,7 +181,7 @@ class AdaptiveSolution(Solution):
     @property
     def _still(self) -> str:
         """A sentence where no layer adapts by more than the tolerance, so that the kernel is the NNGP."""
-        if not max(self.adaptation) <= TOLERANCE:
+        if self.failures or not max(self.adaptation) <= TOLERANCE:  # one that was cut off may adapt yet
             return ""
         return (
             "No layer adapts, so the kernel is the NNGP to the tolerance: the output is too small beside the "
@@ -202,7 +208,7 @@ class AdaptiveSolution(Solution):
     def kernel(
         self, x: ArrayLike, x_other: ArrayLike | None = None, *, layer: int | None = None
     ) -> Float[np.ndarray, "m n"]:
-        """Return the feature kernel of other inputs: `grams` for those it was solved on.
+        """Return the feature kernel of other inputs: `grams` for those it was solved on, and NaN where these are.
 
         That of the first layer is kappa(x Sigma x_other'). The pre-activations of a deeper one are, given those of the
         samples, as in the prior.
@@ -229,7 +235,7 @@ class AdaptiveSolution(Solution):
         >>> bool(np.allclose(solution.kernel(data.x[:5], data.x), solution.gram[:5]))
         True
         """
-        values, vectors = np.linalg.eigh(self._scaled)
+        values, vectors = np.linalg.eigh(np.eye(len(self._scaled)) if self._missing else self._scaled)
         stretch = (vectors * (np.sqrt(values) - 1.0)) @ vectors.T
 
         def stretched(inputs: ArrayLike, what: str) -> Float[np.ndarray, "m d"]:
@@ -245,6 +251,8 @@ class AdaptiveSolution(Solution):
         first = kernels.NNGP(self.activation, weight_variance=self._span.variance * self._span.dim)
         rows = stretched(x, "x")
         columns = rows if x_other is None else stretched(x_other, "x_other")
+        if self._missing:
+            return np.full((len(rows), len(columns)), np.nan)
         gram = first(rows, None if x_other is None else columns)
         if which == 1:
             return gram
@@ -264,33 +272,48 @@ class AdaptiveSolution(Solution):
     @property
     def free_energy_terms(self) -> dict[str, float]:
         """The terms of F at the solution in nats: "divergence_1", ..., "misfit" tr(Y'T)/2, "log_determinant"."""
+        if self._missing:
+            divergences = [f"divergence_{layer}" for layer in range(1, len(self.grams) + 1)]
+            return dict.fromkeys((*divergences, "misfit", "log_determinant"), float("nan"))
         spectra = [np.log(np.linalg.eigvalsh(self._scaled)), *(above.values for above in self._deeper)]
         return energy_terms(self._energy, self.gram, spectra)
 
     @property
     def covariances(self) -> tuple[Float[np.ndarray, "n n"], ...]:
         """The covariance G_l of the pre-activations of every hidden layer."""
+        if self._missing:
+            return tuple(np.full_like(gram, np.nan) for gram in self.grams)
         return tuple(layer.rows @ layer.rows.T for layer in self._layers)
 
     @property
-    def ranks(self) -> tuple[int, ...]:
-        """The rank of the kernel below each layer that float64 resolves; the rest is projected out, never jittered."""
+    def ranks(self) -> tuple[int | float, ...]:
+        """The rank of the kernel below each layer that float64 resolves; the rest is projected out, never jittered.
+
+        NaN where there is no kernel below.
+        """
         first = int(np.linalg.matrix_rank(self._energy.z))
+        if self._missing:
+            return (first, *(float("nan"),) * (len(self.grams) - 1))
         return (first, *(layer.between.rank for layer in self._layers if layer.between is not None))
 
     @property
     def root_free_residual(self) -> float:
         """Largest ``|G - K + K R K| / |G|`` of a layer: the equations without root or inverse of K, from G alone."""
+        if self._missing:
+            return float("nan")
         return root_free_residual(self._energy, [(known.rows, known.between) for known in self._layers])
 
     @property
     def weight_covariance(self) -> Float[np.ndarray, "d d"]:
         """Sigma, made when asked for: with many dimensions only its part in the span of the data is held."""
-        return self._span.weight_covariance(self._scaled)
+        found = self._span.weight_covariance(self._scaled)
+        return np.full_like(found, np.nan) if self._missing else found
 
     @property
     def eigenvalues(self) -> Float[np.ndarray, " r"]:
         """Eigenvalues of (d/sigma_w^2) Sigma in the span of the data, ascending; all 1 at the prior."""
+        if self._missing:
+            return np.full(len(self._scaled), np.nan)
         return np.linalg.eigvalsh(self._scaled)
 
     @property

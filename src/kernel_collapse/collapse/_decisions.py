@@ -9,18 +9,23 @@ import numpy as np
 
 from kernel_collapse import _arrays
 from kernel_collapse._shapes import Float, Int
+from kernel_collapse._shared_targets import first_with_target
 from kernel_collapse.collapse._round_off import UNITS, Measured
 
 __all__ = ["Nearest", "Shares", "Votes", "decide", "shares", "shares_of", "smallest", "tally"]
 
 
 class Votes(NamedTuple):
-    """For each sample the nearest class, the one decided for, and whether round-off leaves them in doubt."""
+    """For each sample the nearest class, the one decided for, and whether round-off leaves them in doubt.
+
+    Of classes that share a target a classifier decides for the first; `first` has that of each class.
+    """
 
     nearest: Int[Any, " m"]
     nearest_doubt: Any
     decided: Int[Any, " m"] | None = None
     decided_doubt: Any = None
+    first: Int[np.ndarray, " C"] | None = None
 
 
 def decide(
@@ -28,20 +33,28 @@ def decide(
     of_sample: Float[Any, " m"],
     of_output: Float[Any, " k"],
     class_targets: Float[Any, "C k"],
-) -> tuple[Int[Any, " m"], Any]:
+) -> tuple[Int[Any, " m"], Any, Int[np.ndarray, " C"] | None]:
     """Return the class whose target is nearest to the scores, and whether their errors leave that in doubt.
 
     Scores err by the product of what is given of the sample and of the output. With one-hot targets the class is that
-    of the largest score.
+    of the largest score. Third is the first class with the target of each, None where no two share one.
     """
     xp = _arrays.namespace(scores)
+    first = None if _arrays.traced(class_targets) else first_with_target(_arrays.read(class_targets))
+    alone = first is None or bool((first == np.arange(len(first))).all())
+    own = np.array([]) if alone or first is None else np.unique(first)
+    if not alone:
+        class_targets = _arrays.rows(class_targets, own)
     class_targets, exponent = _arrays.in_reach(class_targets)
     scores, of_sample = _arrays.shifted(scores, -exponent), _arrays.shifted(of_sample, -exponent)
     half_squares = 0.5 * xp.sum(class_targets * class_targets, axis=1)
     half_squares = half_squares - xp.min(half_squares)  # of one-hot targets 0, however small the scores
     losses = half_squares - scores @ xp.permute_dims(class_targets, (1, 0))
     each = xp.max(xp.abs(class_targets) @ of_output) * of_sample
-    return smallest(losses, each, xp.zeros_like(half_squares))
+    best, doubt = smallest(losses, each, xp.zeros_like(half_squares))
+    if alone:
+        return best, doubt, None
+    return xp.asarray(own, device=array_api_compat.device(best))[best], doubt, first
 
 
 def smallest(
@@ -132,8 +145,12 @@ def tally(votes: Votes, own: Int[np.ndarray, " m"], like: Float[Any, " C"]) -> d
     found = {"ncm_accuracy": count(votes.nearest == mine, votes.nearest_doubt)}
     if votes.decided is not None:
         either = votes.nearest_doubt | votes.decided_doubt
-        found["nc4"] = count(votes.decided == votes.nearest, either)
-        found["accuracy"] = count(votes.decided == mine, votes.decided_doubt)
+        near, here = votes.nearest, mine
+        if votes.first is not None:
+            first = xp.asarray(votes.first, device=array_api_compat.device(mine))
+            near, here = first[near], first[mine]
+        found["nc4"] = count(votes.decided == near, either)
+        found["accuracy"] = count(votes.decided == here, votes.decided_doubt)
     return found
 
 

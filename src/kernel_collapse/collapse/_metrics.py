@@ -45,6 +45,7 @@ import numpy as np
 from kernel_collapse import _arrays, _validate
 from kernel_collapse._input_error import InputError, shown
 from kernel_collapse._shapes import Float, Int
+from kernel_collapse._shared_targets import class_targets
 from kernel_collapse.collapse._collapse import Collapse
 from kernel_collapse.collapse._decisions import Shares
 from kernel_collapse.collapse._duality import OF_CLASSIFIER, Classifier, measured_duality
@@ -258,6 +259,8 @@ def class_targets_of(
                 "as many",
                 verb="have",
             )
+        if not _arrays.is_foreign(wanted):
+            return class_targets(codes, wanted)
         return _arrays.segment_sum(wanted, codes, len(sizes)) / _arrays.like(sizes, wanted)[:, None]
     if outputs != len(sizes):
         raise InputError(

@@ -225,11 +225,21 @@ def _relative(first: Any, second: Any) -> float:
         old, new = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     except (TypeError, ValueError):
         return float("inf")
-    if old.shape != new.shape or (np.isnan(old) != np.isnan(new)).any():
+    if old.shape != new.shape:
+        return float("inf")
+    old, new = (values[~_same(old, new)] for values in (old, new))
+    if not (
+        np.isfinite(old) & np.isfinite(new)
+    ).all():  # to or from infinity or no number, or to the other infinity
         return float("inf")
     size = np.maximum(np.abs(old), np.abs(new))
-    change = np.abs(new - old) / np.where(size > 0, size, 1.0)
-    return float(np.nan_to_num(change, nan=0.0, posinf=np.inf).max())
+    return float(np.abs(new / size - old / size).max(initial=0.0))
+
+
+def _same(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Tell which entries are equal, two that are no numbers among them."""
+    found: np.ndarray = (old == new) | (np.isnan(old) & np.isnan(new))
+    return found
 
 
 def _counts(rows: pd.DataFrame, a: dict[str, Any], b: dict[str, Any]) -> pd.DataFrame:
@@ -301,6 +311,7 @@ def _cell(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
     return min(changes, key=lambda change: KINDS.index(change["kind"]), default=None)
 
 
+@np.errstate(invalid="ignore")  # the mean over seeds one of which is infinite
 def _against_noise(old: np.ndarray, new: np.ndarray, paired: bool) -> dict[str, Any]:
     """Return the change of a mean over seeds, beside the standard error that it has from seeds alone.
 
@@ -310,8 +321,8 @@ def _against_noise(old: np.ndarray, new: np.ndarray, paired: bool) -> dict[str, 
     relative = _relative(old.tolist(), new.tolist()) if paired else np.inf
     if (
         paired
-    ):  # a seed without a number in both runs says nothing; one that has it in one of them is a change
-        known = ~(np.isnan(old) & np.isnan(new))
+    ):  # a seed without a finite number in both runs says nothing; one that has it in one of them is a change
+        known = np.isfinite(old) | ~_same(old, new)
         old, new = old[known], new[known]
     logs = bool((old > 0).all() and (new > 0).all())
     if logs:

@@ -123,7 +123,7 @@ def run(
 def _right(outputs: Any, task: Task) -> Any:
     """Whether all samples are right, for each network."""
     decided = jax.vmap(decide, in_axes=(0, None))(outputs - task.offset[:, None], task.class_targets)
-    return (decided == task.labels).all(axis=1)
+    return (task.first[decided] == task.first[task.labels]).all(axis=1)
 
 
 def _note(watch: Watch, epoch: Any, value: Any, right: Any) -> Watch:

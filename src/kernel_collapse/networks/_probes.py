@@ -17,7 +17,7 @@ Loss = Literal["mse", "cross_entropy"]
 
 class Task(NamedTuple):
     """What is learnt: inputs (d, n), aims (k, n), labels (n,), targets of the classes (C, k) less their offset (k,),
-    averaging (n, C).
+    averaging (n, C), and for each class the first one with the same target (C,).
     """
 
     columns: Any
@@ -26,6 +26,7 @@ class Task(NamedTuple):
     class_targets: Any
     offset: Any
     averaging: Any
+    first: Any
 
 
 class Seen(NamedTuple):
@@ -67,15 +68,15 @@ def look(parameters: Parameters, scales: Scales, task: Task, architecture: Archi
     # Distances lose fewer digits about a point amid the classes.
     centre = means[-1].mean(axis=1, keepdims=True)
     nearest = decide(hidden[-1] - centre, (means[-1] - centre).T)
-    decided = decide(outputs - task.offset[:, None], task.class_targets)
+    decided = task.first[decide(outputs - task.offset[:, None], task.class_targets)]
     first = parameters.weights[0]
     scale = scales.weights[0] * jnp.ones_like(first[0, 0])
     return Seen(
         losses(outputs, task.aims, loss).mean(),
-        (decided == task.labels).mean(dtype=first.dtype),
+        (decided == task.first[task.labels]).mean(dtype=first.dtype),
         spread,
         [m.T for m in means],
-        (nearest == decided).mean(dtype=first.dtype),
+        (task.first[nearest] == decided).mean(dtype=first.dtype),
         scale**2 * (first.T @ first) / len(first),
         scales.weights[-1] * parameters.weights[-1],
         jnp.abs(outputs).max(),

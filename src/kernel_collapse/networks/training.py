@@ -19,6 +19,7 @@ import optax
 from kernel_collapse import _memory, _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Float
+from kernel_collapse._shared_targets import class_targets, first_with_target
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_classes, nc2, nc3
 from kernel_collapse.data import Dataset
@@ -264,10 +265,9 @@ def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: fl
 
 def _class_targets(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "C k"]:
     """Return the output that stands for each class."""
-    sizes = np.array(dataset.class_sizes, dtype=float)
     if loss == "cross_entropy":
-        return np.eye(len(sizes))
-    return (np.eye(len(sizes))[dataset.labels] / sizes).T @ dataset.targets
+        return np.eye(len(dataset.class_sizes))
+    return class_targets(dataset.labels, dataset.targets)
 
 
 def _aims(dataset: Dataset, loss: Loss) -> Float[np.ndarray, "k n"]:
@@ -292,15 +292,16 @@ def _run(
             return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
 
         membership = np.eye(len(dataset.class_sizes))[dataset.labels]
-        class_targets = _class_targets(dataset, plan.loss)
-        offset = centre_of(class_targets, plan.precision)
+        of_classes = _class_targets(dataset, plan.loss)
+        offset = centre_of(of_classes, plan.precision)
         task = Task(
             arrays(columns),
             arrays(_aims(dataset, plan.loss)),
             jnp.asarray(dataset.labels),
-            arrays(class_targets - offset),
+            arrays(of_classes - offset),
             arrays(offset),
             arrays(membership / np.array(dataset.class_sizes, dtype=float)),
+            jnp.asarray(first_with_target(of_classes)),
         )
         trained = run(
             arrays(jax.tree.map(lambda *leaves: np.stack(leaves), *(s.parameters for s in starts))),
@@ -328,12 +329,12 @@ class _Metrics(NamedTuple):
 def _metrics(dataset: Dataset, plan: _Plan, seen: Seen, gone: np.ndarray, weighting: Weighting) -> _Metrics:
     """Return them from class means and spreads, in float64; NaN where the network had diverged (`gone`)."""
     sizes = np.array(dataset.class_sizes, dtype=float)
-    class_targets = _class_targets(dataset, plan.loss)
+    of_classes = _class_targets(dataset, plan.loss)
     eps = float(np.finfo(plan.precision).eps)
     depth = len(seen.spread)
     # Centred as `kernel_collapse.collapse` has it: about the mean over samples, or over classes.
     share = np.full(len(sizes), 1.0 / len(sizes)) if weighting == "class" else sizes / sizes.sum()
-    towards = class_targets - share @ class_targets
+    towards = of_classes - share @ of_classes
     nc1s, nc2s = np.empty((*gone.shape, depth), dtype=object), np.full((*gone.shape, depth, 3), np.nan)
     nc3s = np.full((*gone.shape, 2), np.nan)
     nc1s[gone] = dict.fromkeys(WEIGHTINGS, NC1(np.nan, np.nan, np.nan, "the network had diverged"))

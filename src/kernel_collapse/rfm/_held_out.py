@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernel_collapse._shapes import Float, Int
+from kernel_collapse._shared_targets import class_targets, first_with_target
 from kernel_collapse.collapse import held_out_collapse
 from kernel_collapse.rfm._gradients import EPS
 from kernel_collapse.rfm._layer import GIVEN, SAFETY, SHORTEST, SILENT, Machine, kappa_between, known_to
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from kernel_collapse.rfm._solution import RFMLayer
 
 __all__ = ["HeldOut", "HeldOutLayer", "accuracy_of", "carried"]
+
+#: Rows that a reason names, at most.
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +60,20 @@ class HeldOutLayer:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The results of every layer for other inputs, from the first layer to the last that could be computed."""
+    """The results of every layer for other inputs: as many layers as the machine has.
+
+    Attributes
+    ----------
+    layers : tuple of HeldOutLayer
+        From the first to the last. An input whose features vanish in a layer has no direction, which the layers above
+        need: its rows are NaN there, and so are NC1 and accuracy, which are of all inputs. A layer that could not be
+        computed for the samples is NaN.
+    reason : str
+        Empty, or which inputs have no direction, and why layers are NaN.
+    """
 
     layers: tuple[HeldOutLayer, ...]
+    reason: str = ""
 
 
 @np.errstate(under="ignore")  # what vanishes beside other terms
@@ -75,28 +91,74 @@ def carried(
     `turn` leads from the outputs that are fitted to those of the targets.
     """
     found: list[HeldOutLayer] = []
-    for layer in layers:
-        own = np.ones(len(cross))
+    m, reasons = len(cross), list[str]()
+    here = np.arange(m)  # the inputs that have a direction; `cross` has rows of these alone
+    for number, layer in enumerate(layers, 1):
+        if not np.isfinite(layer.gram).all():
+            found.append(_nothing(layer, m, "; ".join([*reasons, layer.reason])))
+            continue
+        own = np.ones(len(here))
         passed = machine.apply(layer.gram_input, layer._alphas, cross, own)
         features, lengths = kappa_between(machine.activation, layer.gram_agop, passed.cross, passed.own)
         predictions = passed.outputs @ turn
-        kernels = (
-            (layer.gram_input, cross, own),
-            (layer.gram_agop, passed.cross, passed.own),
-            (layer.gram, features, lengths),
-        )
-        nc1, reason = _nc1(kernels, layer, codes, eps)
-        accuracy = np.nan if codes is None else accuracy_of(predictions, codes, targets, layer.labels)
+        if len(here) == m:
+            kernels = (
+                (layer.gram_input, cross, own),
+                (layer.gram_agop, passed.cross, passed.own),
+                (layer.gram, features, lengths),
+            )
+            nc1, reason = _nc1(kernels, layer, codes, eps)
+            accuracy = np.nan if codes is None else accuracy_of(predictions, codes, targets, layer.labels)
+        else:
+            nc1, reason, accuracy = (np.nan, np.nan, np.nan), "; ".join(reasons), np.nan
+        full = partial(_in_place, here=here, m=m)
         found.append(
             HeldOutLayer(
-                cross, passed.cross, features, passed.own, lengths, *nc1, accuracy, predictions, reason
+                full(cross),
+                full(passed.cross),
+                full(features),
+                full(passed.own),
+                full(lengths),
+                *nc1,
+                accuracy,
+                full(predictions),
+                reason,
             )
         )
-        shortest = SHORTEST * float(np.diag(layer.gram).max())
-        if not lengths.min() > shortest:  # an input without a direction ends it
-            break
+        known = lengths > SHORTEST * float(np.diag(layer.gram).max())
+        if not known.all():
+            reasons.append(_vanished(here[~known], number))
+            here, features, lengths = here[known], features[known], lengths[known]
         cross = np.clip(features / np.sqrt(lengths)[:, None] / np.sqrt(np.diag(layer.gram)), -1.0, 1.0)
-    return HeldOut(tuple(found))
+    missing = next((layer.reason for layer in layers if not np.isfinite(layer.gram).all()), "")
+    return HeldOut(tuple(found), "; ".join(filter(None, [*reasons, missing])))
+
+
+def _in_place(values: np.ndarray, here: Int[np.ndarray, " h"], m: int) -> np.ndarray:
+    """Return the rows of these inputs among those of all m, the others NaN."""
+    if len(here) == m:
+        return values
+    found = np.full((m, *values.shape[1:]), np.nan)
+    found[here] = values
+    return found
+
+
+def _nothing(layer: RFMLayer, m: int, reason: str) -> HeldOutLayer:
+    """Return what a layer that could not be computed says of m inputs: NaN."""
+    none, row = np.full((m, len(layer.gram)), np.nan), np.full(m, np.nan)
+    outputs = np.full((m, layer.predictions.shape[1]), np.nan)
+    return HeldOutLayer(none, none, none, row, row, np.nan, np.nan, np.nan, np.nan, outputs, reason)
+
+
+def _vanished(rows: Int[np.ndarray, " v"], number: int) -> str:
+    """Return why these inputs are NaN above a layer."""
+    shown = ", ".join(map(str, rows[:MOST_NAMED]))
+    more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+    one = len(rows) == 1
+    return (
+        f"the features of row{'' if one else 's'} {shown}{more} vanish in layer {number}, "
+        f"so that {'it has' if one else 'they have'} no direction above it"
+    )
 
 
 def _nc1(
@@ -145,10 +207,10 @@ def accuracy_of(
     targets: Float[np.ndarray, "n k"],
     labels: Int[np.ndarray, " n"] | None,
 ) -> float:
-    """Return the share of outputs that are nearest to the mean target of their class."""
+    """Return the share of outputs that are nearest to the mean target of their class, which others may share."""
     if labels is None:
         return float("nan")
-    sizes = np.bincount(labels)
-    means = np.stack([np.bincount(labels, weights=column) for column in targets.T], axis=1) / sizes[:, None]
+    means = class_targets(labels, targets)
+    first = first_with_target(means)
     nearest = (((outputs[:, None, :] - means) ** 2).sum(axis=2)).argmin(axis=1)
-    return float(np.mean(nearest == codes))
+    return float(np.mean(first[nearest] == first[codes]))

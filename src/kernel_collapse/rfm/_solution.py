@@ -223,7 +223,7 @@ class DeepRFM(Solution):
         Returns
         -------
         HeldOut
-            A layer for each that could be computed.
+            A layer for each of the machine, NaN from where it could not be computed; `reason` says why.
 
         Raises
         ------
@@ -248,8 +248,7 @@ class DeepRFM(Solution):
                 raise InputError("labels", "given", "none", "the samples have no classes", verb="are")
             codes = self._codes(labels)
             _validate.as_many(len(cross), "x", len(codes))
-        computed = [layer for layer in self.layers if np.isfinite(layer.gram).all()]
-        return carried(self._machine, computed, cross, self._targets, self._turn, codes, eps)
+        return carried(self._machine, self.layers, cross, self._targets, self._turn, codes, eps)
 
     def _codes(self, labels: Any) -> Int[np.ndarray, " m"]:
         """Return class numbers of other inputs, given as the classes of the samples were: by labels or targets."""

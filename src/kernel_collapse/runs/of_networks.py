@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from kernel_collapse._shapes import Float
+from kernel_collapse._shared_targets import class_targets, first_with_target
 from kernel_collapse._specification import Results, Specification, flat, why_no_nc1, with_reasons
 from kernel_collapse.collapse import held_out_collapse_from_features, nc1_weightings
 from kernel_collapse.data import Dataset
@@ -120,16 +121,18 @@ class _Watched(Trained, HoldsOut):
         found = held_out_collapse_from_features(
             network.features(x), train.labels, network.features(x_test), test.labels
         )
-        outputs, classes = network(x_test), np.unique(train.labels, return_index=True)[1]
+        outputs = network(x_test)
         if self.loss == "mse":
-            gaps = ((outputs[:, None, :] - train.targets[classes]) ** 2).sum(axis=2)
-            decided = gaps.argmin(axis=1)
+            aims = class_targets(train.labels, train.targets)
+            first = first_with_target(aims)
+            gaps = ((outputs[:, None, :] - aims) ** 2).sum(axis=2)
+            right = first[gaps.argmin(axis=1)] == first[test.labels]
         else:
-            decided = outputs.argmax(axis=1)
+            right = outputs.argmax(axis=1) == test.labels
         held_out = {
             "held_out_nc1": found.nc1,
             "held_out_ncm_accuracy": found.ncm_accuracy,
-            "held_out_accuracy": float((decided == test.labels).mean()),
+            "held_out_accuracy": float(right.mean()),
         }
         return held_out, why_no_nc1(found)
 
