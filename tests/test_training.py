@@ -444,3 +444,46 @@ def test_a_network_that_did_not_come_back_diverged_by_any_method():
         assert np.isfinite(found.loss[s, :epoch]).all()
         assert np.isnan(found.loss[s, epoch:]).all()
     assert (found.zero_error_epoch < found.diverged_epoch).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": lambda s: 0.1 if s < 10 else 0.01}, "learning_rate cannot be traced by JAX"),
+        ({"learning_rate": lambda s: 0.1 / np.sqrt(1 + s)}, "learning_rate cannot be traced by JAX"),
+        ({"learning_rate": lambda s: None}, "learning_rate returns .* expected one real number"),
+        (
+            {"learning_rate": lambda s: jnp.array([0.1, 0.2])},
+            "learning_rate returns .* expected one real number",
+        ),
+        ({"learning_rate": lambda s: 0.01 - 0.01 * s}, "learning_rate returns -0.01 at step 2, expected"),
+        ({"learning_rate": lambda a, b: 0.1}, "learning_rate is .* expected a function"),
+        ({"optimiser": optax.lbfgs()}, "optimiser cannot make a step of gradients and parameters alone"),
+        ({"optimiser": optax.contrib.reduce_on_plateau()}, "optimiser cannot make a step"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_rules_that_cannot_be_followed_are_refused_in_a_sentence(options, message, precision):
+    with pytest.raises(kc.InputError, match=message) as refused:
+        kc.networks.train(DATA, width=4, epochs=3, precision=precision, **options)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_schedule_that_changes_late_is_seen():
+    class Until:
+        last = 5050
+
+        def __call__(self, step):
+            return jnp.where(step < self.last, 0.001, 0.0)
+
+    def loss(schedule):
+        data = kc.data.gaussian_classes(n=8, dim=2)
+        found = kc.networks.train(data, width=3, epochs=5200, learning_rate=schedule, precision="float64")
+        return found.loss[0, -1]
+
+    schedule = Until()
+    before = loss(schedule)
+    schedule.last = 5120
+    anew = Until()
+    anew.last = 5120
+    assert loss(schedule) == loss(anew) != before
