@@ -304,3 +304,13 @@ def test_classes_with_an_order_keep_it(rng):
     chain = [frozenset("ab"[:c]) for c in numbers]
     for each in (text, chain):
         assert repr(kc.collapse_from_features(x, each, classifier=weights)) == repr(right)
+
+
+@pytest.mark.parametrize("size", [49, 98, 103])
+def test_all_samples_of_a_class_are_a_share_of_one(size):
+    """The product of these numbers and their inverse is less than 1."""
+    labels = np.repeat(np.arange(3), size)
+    features = np.eye(3, 5)[labels] + 0.01 * np.random.default_rng(0).normal(size=(len(labels), 5))
+    found = kc.collapse_from_features(features, labels, classifier=np.eye(3, 5))
+    assert found.nc4 == found.nc4_classwise == 1.0
+    assert list(found.nc4_by_class) == [1.0, 1.0, 1.0]

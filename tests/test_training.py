@@ -381,3 +381,109 @@ def test_a_network_keeps_its_activation_or_says_that_it_changed():
             first(other)
     rate = 1.0
     np.testing.assert_array_equal(first(x), before)
+
+
+@pytest.mark.parametrize(
+    ("precision", "n"), [("float32", 41), ("float32", 55), ("float64", 49), ("float64", 98)]
+)
+def test_all_of_the_samples_are_a_share_of_one(precision, n):
+    """XLA divides by these numbers of samples as a product with the inverse, which is not exact."""
+    data = kc.data.gaussian_classes(n=n, dim=2, class_means=(-5.0, 5.0), class_stds=(0.1, 0.1))
+    found = kc.networks.train(data, width=20, epochs=30, learning_rate=0.02, precision=precision)
+    assert found.accuracy[0, -1] == found.nc4[0, -1] == 1.0
+    assert (
+        kc.networks.train(data, epochs=0, width=20, precision=precision, seeds=20).zero_error_epoch.max() == 0
+    )
+    some = found.accuracy[0, 0] * n
+    assert some == round(some)
+
+
+def test_a_divergence_is_dated_to_the_first_epoch_whose_start_shows_it():
+    """With batches as without: what happens within an epoch is not yet there at its start."""
+    options = {"width": 20, "activation": "relu", "epochs": 10, "learning_rate": 1e6, "seeds": 2}
+    for batch in (None, 10):
+        found = kc.networks.train(
+            DATA, batch_size=batch, probes=(0, 1, 2, 10), raise_on_failure=False, **options
+        )
+        assert found.status == (Status.DIVERGED, Status.DIVERGED)
+        assert (found.diverged_epoch >= 1).all()
+        before = found.epochs[None, :] < found.diverged_epoch[:, None]
+        np.testing.assert_array_equal(np.isfinite(found.loss), before)
+        np.testing.assert_array_equal(np.isfinite(found.nc1[..., 0]), before)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimiser": "adam", "learning_rate": optax.exponential_decay(1.0, 20, 0.8)},
+        {"optimiser": optax.adam(optax.exponential_decay(1.0, 20, 0.8))},
+    ],
+)
+def test_a_network_that_came_back_has_not_diverged(options):
+    data = kc.data.gaussian_classes(n=40, dim=8)
+    shape = {"width": 60, "depth": 3, "activation": "identity", "precision": "float64", "seeds": 2}
+    probes = (0, *range(1, 60), 1000)
+    found = kc.networks.train(data, epochs=1000, probes=probes, **shape, **options)
+    assert (found.loss.max(axis=1) > 1e6 * found.loss[:, 0]).all()  # it was out of all proportion
+    assert found.status == (Status.TRAINED, Status.TRAINED)
+    assert (found.diverged_epoch == -1).all()
+    for s, network in enumerate(found.networks):
+        np.testing.assert_allclose(
+            found.loss[s, -1], np.mean((network(data.x) - data.targets) ** 2), rtol=1e-9
+        )
+
+
+def test_a_network_that_did_not_come_back_diverged_by_any_method():
+    """Dated to the epoch from which on it stayed out of proportion; what was reached later does not count."""
+    data = kc.data.gaussian_classes(n=40, dim=8)
+    shape = {"width": 60, "depth": 3, "activation": "identity", "precision": "float64", "seeds": 2}
+    options = {"optimiser": "adam", "learning_rate": 1.0, "raise_on_failure": False, "epochs": 20}
+    found = kc.networks.train(data, probes=range(21), **options, **shape)
+    assert found.status == (Status.DIVERGED, Status.DIVERGED)
+    for s, epoch in enumerate(found.diverged_epoch):
+        assert np.isfinite(found.loss[s, :epoch]).all()
+        assert np.isnan(found.loss[s, epoch:]).all()
+    assert (found.zero_error_epoch < found.diverged_epoch).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": lambda s: 0.1 if s < 10 else 0.01}, "learning_rate cannot be traced by JAX"),
+        ({"learning_rate": lambda s: 0.1 / np.sqrt(1 + s)}, "learning_rate cannot be traced by JAX"),
+        ({"learning_rate": lambda s: None}, "learning_rate returns .* expected one real number"),
+        (
+            {"learning_rate": lambda s: jnp.array([0.1, 0.2])},
+            "learning_rate returns .* expected one real number",
+        ),
+        ({"learning_rate": lambda s: 0.01 - 0.01 * s}, "learning_rate returns -0.01 at step 2, expected"),
+        ({"learning_rate": lambda a, b: 0.1}, "learning_rate is .* expected a function"),
+        ({"optimiser": optax.lbfgs()}, "optimiser cannot make a step of gradients and parameters alone"),
+        ({"optimiser": optax.contrib.reduce_on_plateau()}, "optimiser cannot make a step"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_rules_that_cannot_be_followed_are_refused_in_a_sentence(options, message, precision):
+    with pytest.raises(kc.InputError, match=message) as refused:
+        kc.networks.train(DATA, width=4, epochs=3, precision=precision, **options)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_schedule_that_changes_late_is_seen():
+    class Until:
+        last = 5050
+
+        def __call__(self, step):
+            return jnp.where(step < self.last, 0.001, 0.0)
+
+    def loss(schedule):
+        data = kc.data.gaussian_classes(n=8, dim=2)
+        found = kc.networks.train(data, width=3, epochs=5200, learning_rate=schedule, precision="float64")
+        return found.loss[0, -1]
+
+    schedule = Until()
+    before = loss(schedule)
+    schedule.last = 5120
+    anew = Until()
+    anew.last = 5120
+    assert loss(schedule) == loss(anew) != before

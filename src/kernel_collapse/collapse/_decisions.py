@@ -170,12 +170,12 @@ def shares_of(counts: dict[str, tuple[Any, Any, np.ndarray]]) -> Shares:
         xp, n = _arrays.namespace(agree), float(sizes.sum()) or float("nan")
         found[name] = Measured(xp.sum(agree) / n, xp.sum(doubt) / n, 1.0)
         if name == "nc4":
-            with np.errstate(invalid="ignore"):
-                each = _arrays.like(1.0 / np.where(sizes > 0, sizes, np.nan), agree)
-            by_class = agree * each, doubt * each
-            weights = _arrays.like(np.where(sizes > 0, 1.0 / np.maximum(sizes, 1), 0.0), agree)
+            # Divided, because the product of n and 1 / n may be less than 1.
+            each = _arrays.like(np.where(sizes > 0, sizes, np.nan), agree)
+            by_class = agree / each, doubt / each
+            least = _arrays.like(np.maximum(sizes, 1).astype(float), agree)
             count = float((sizes > 0).sum()) or float("nan")
             found["nc4_classwise"] = Measured(
-                xp.sum(agree * weights) / count, xp.sum(doubt * weights) / count, 1.0
+                xp.sum(agree / least) / count, xp.sum(doubt / least) / count, 1.0
             )
     return Shares(found, by_class)

@@ -15,15 +15,18 @@ from kernel_collapse.networks.model import Parameters, Scales, layers
 
 __all__ = ["NEVER", "Trained", "Watch", "run"]
 
-#: A loss this many times that of the start (or of predicting zero, if that is more) counts as divergence: from there
-#: gradient descent does not come back.
+#: A loss this many times that of the start (or of predicting zero, if that is more) counts as divergence. From there
+#: gradient descent at one rate does not come back. Other methods may, and then they have not diverged.
 DIVERGED = 1e6
 
 NEVER = -1
 
 
 class Watch(NamedTuple):
-    """First epochs, over all of training."""
+    """First epochs, over all of training.
+
+    `limit` is what a loss must not exceed. After one that is not finite it is -inf, so that nothing comes back.
+    """
 
     zero_error: Any
     diverged: Any
@@ -36,6 +39,11 @@ class Trained(NamedTuple):
     parameters: Parameters
     watch: Watch
     seen: Seen
+
+
+def _may_come_back(fixed: Any) -> bool:
+    """Whether a loss out of all proportion may come down again: with anything but gradient descent at one rate."""
+    return isinstance(fixed, optax.GradientTransformation) or fixed != ("sgd", False, None)
 
 
 def _transformation(fixed: Any, traced: tuple[Any, ...]) -> optax.GradientTransformation:
@@ -68,6 +76,7 @@ def run(
     transformation = _transformation(fixed, traced)
     n = task.columns.shape[1]
     steps = n // batch
+    note = partial(_note, may_come_back=_may_come_back(fixed))
 
     def objective(parameters: Parameters, columns: Any, aims: Any) -> tuple[Any, Any]:
         outputs = layers(parameters, scales, columns, architecture)[1]
@@ -84,7 +93,7 @@ def run(
     def whole(epoch: Any, carry: Any) -> Any:
         parameters, state, watch = carry
         (value, outputs), gradient = slope(parameters, task.columns, task.aims)
-        watch = _note(watch, epoch, value, _right(outputs, task))
+        watch = note(watch, epoch, value, _right(outputs, task))
         return (*move(parameters, state, gradient), watch)
 
     def in_batches(epoch: Any, carry: Any) -> Any:
@@ -92,17 +101,16 @@ def run(
         orders = jax.vmap(lambda seed: _order(seed, epoch, n))(seeds)
 
         def step(i: Any, carry: Any) -> Any:
-            parameters, state, total = carry
+            parameters, state = carry
             rows = jax.lax.dynamic_slice_in_dim(orders, i * batch, batch, axis=1)
             columns, aims = (jnp.moveaxis(a[:, rows], 1, 0) for a in (task.columns, task.aims))
-            (value, _), gradient = slope_of_own(parameters, columns, aims)
-            return (*move(parameters, state, gradient), total + value)
+            _, gradient = slope_of_own(parameters, columns, aims)
+            return move(parameters, state, gradient)
 
-        outputs = jax.vmap(lambda p: layers(p, scales, task.columns, architecture)[1])(parameters)
-        start = (parameters, state, jnp.zeros_like(outputs[:, 0, 0]))
-        parameters, state, total = jax.lax.fori_loop(0, steps, step, start)
-        watch = _note(watch, epoch, total / steps, _right(outputs, task))
-        return parameters, state, watch
+        # Noted is what holds at the start of the epoch, as without batches.
+        value, outputs = jax.vmap(lambda p: objective(p, task.columns, task.aims))(parameters)
+        watch = note(watch, epoch, value, _right(outputs, task))
+        return (*jax.lax.fori_loop(0, steps, step, (parameters, state)), watch)
 
     def to_stop(carry: Any, stop: Any) -> Any:
         epoch, *rest = carry
@@ -116,7 +124,9 @@ def run(
     carry = (jnp.zeros((), stops.dtype), parameters, jax.vmap(transformation.init)(parameters), watch)
     (_, parameters, _, watch), seen = jax.lax.scan(to_stop, carry, stops)
     last = jax.tree.map(lambda leaf: leaf[-1], seen)
-    watch = _note(watch, stops[-1], last.loss, last.accuracy == 1.0)
+    watch = note(watch, stops[-1], last.loss, last.right == n)
+    too_late = (watch.diverged != NEVER) & (watch.zero_error >= watch.diverged)
+    watch = watch._replace(zero_error=jnp.where(too_late, NEVER, watch.zero_error))
     return Trained(parameters, watch, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), seen))
 
 
@@ -126,13 +136,17 @@ def _right(outputs: Any, task: Task) -> Any:
     return (task.first[decided] == task.first[task.labels]).all(axis=1)
 
 
-def _note(watch: Watch, epoch: Any, value: Any, right: Any) -> Watch:
+def _note(watch: Watch, epoch: Any, value: Any, right: Any, *, may_come_back: bool) -> Watch:
     def first(known: Any, happens: Any) -> Any:
         return jnp.where((known == NEVER) & happens, epoch, known)
 
     # Where the first loss is infinite, so is the limit, and what is not a number passes none.
     gone = ~(jnp.isfinite(value) & (value <= watch.limit))
-    return watch._replace(zero_error=first(watch.zero_error, right), diverged=first(watch.diverged, gone))
+    diverged = first(watch.diverged, gone)
+    if may_come_back:
+        diverged = jnp.where(gone, diverged, NEVER)
+    limit = jnp.where(jnp.isfinite(value), watch.limit, -jnp.inf)
+    return Watch(first(watch.zero_error, right), diverged, limit)
 
 
 def _order(seed: Any, epoch: Any, n: int) -> Any:

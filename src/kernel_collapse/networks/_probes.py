@@ -30,13 +30,16 @@ class Task(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a probe keeps."""
+    """What a probe keeps.
+
+    Shares are kept as counts: XLA divides by some constants as a product with the inverse, and 41 of 41 were not 1.
+    """
 
     loss: Any
-    accuracy: Any
+    right: Any  # samples
     spread: Any  # per layer, (C,)
     class_means: Any  # per layer, (C, N_l)
-    agreement: Any
+    agreeing: Any  # samples for which network and nearest class mean agree
     covariance: Any
     readout: Any
     largest: Any  # output
@@ -73,10 +76,10 @@ def look(parameters: Parameters, scales: Scales, task: Task, architecture: Archi
     scale = scales.weights[0] * jnp.ones_like(first[0, 0])
     return Seen(
         losses(outputs, task.aims, loss).mean(),
-        (decided == task.first[task.labels]).mean(dtype=first.dtype),
+        (decided == task.first[task.labels]).sum(),
         spread,
         [m.T for m in means],
-        (task.first[nearest] == decided).mean(dtype=first.dtype),
+        (task.first[nearest] == decided).sum(),
         scale**2 * (first.T @ first) / len(first),
         scales.weights[-1] * parameters.weights[-1],
         jnp.abs(outputs).max(),

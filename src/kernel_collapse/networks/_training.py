@@ -67,9 +67,11 @@ class Training(Solution):
         W'W / N of the first layer in units of its prior variance sigma_w^2 / d. At the start of a wide network it is
         the identity. Its eigenvalues can be compared with those of `solve_adaptive`.
     zero_error_epoch : ndarray of int, shape (S,)
-        First epoch at whose start every sample was right: where the terminal phase begins; -1 if never.
+        First epoch at whose start every sample was right: where the terminal phase begins; -1 if never, or not before
+        the network diverged.
     diverged_epoch : ndarray of int, shape (S,)
-        First epoch at whose start the loss was not finite or out of all proportion; -1 if never.
+        First epoch at whose start the loss was not finite or out of all proportion; -1 if never. Only gradient descent
+        at one rate cannot come back: of other methods it is the epoch from which on the loss stayed there.
     status : tuple of Status, length S
         How the training of each network ended.
     networks : tuple of Network, length S

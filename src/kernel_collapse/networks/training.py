@@ -82,7 +82,8 @@ def train(
     epochs : int
         Passes over the data; 0 only looks at the start.
     learning_rate : float or optax schedule
-        A schedule is a function of the number of steps done.
+        A schedule is a function of the number of steps done, made of `jax.numpy` operations. After a million steps it
+        is looked at in 512 places, so that a change of it there may go unseen: make it anew.
     weight_decay : float
         Added to the gradient as ``weight_decay * parameter``, before momentum or Adam.
     seeds : int or sequence of int
@@ -132,11 +133,12 @@ def train(
     _validate.choice(weighting, WEIGHTINGS, "weighting")
     raise_on_failure = _validate.flag(raise_on_failure, "raise_on_failure")
     epochs = _validate.count(epochs, "epochs", least=0, most=_validate.MOST_STEPS)
+    batch = _batch(batch_size, len(dataset.x))
     plan = _Plan(
         seeds=_seeds(seeds),
         probes=_probes(probes, epochs),
-        batch=_batch(batch_size, len(dataset.x)),
-        hyper=_rates(optimiser, learning_rate, momentum, weight_decay),
+        batch=batch,
+        hyper=_rates(optimiser, learning_rate, momentum, weight_decay, epochs * (len(dataset.x) // batch)),
         loss=loss,
         precision=precision,
     )
@@ -160,6 +162,7 @@ def train(
     )
     columns = starts[0].architecture.columns(x)
     _fits(starts, plan)
+    _require_steps(starts[0], plan)
     _require_held(dataset, columns, starts, plan)
     trained = _run(dataset, columns, starts, plan)
     training = _collect(dataset, starts, plan, trained, weight_variance, weighting)
@@ -228,6 +231,25 @@ def _fits(starts: tuple[Network, ...], plan: _Plan) -> None:
     _memory.require(needed, f"training {many}", "give a smaller batch_size or width, or fewer seeds")
 
 
+def _require_steps(start: Network, plan: _Plan) -> None:
+    """Refuse a transformation of the user's that does not make a step of gradients and parameters alone."""
+    rule = plan.hyper.fixed
+    if not isinstance(rule, optax.GradientTransformation):
+        return
+    try:
+        with jax.enable_x64(plan.precision == "float64"):
+            like = jax.tree.map(lambda leaf: jnp.asarray(leaf, plan.precision), start.parameters)
+            jax.eval_shape(lambda leaves: rule.update(leaves, rule.init(leaves), leaves), like)
+    except Exception as error:  # whatever the user's transformation or JAX raises
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:160].rstrip(".")
+        raise InputError(
+            "optimiser",
+            f"make a step of gradients and parameters alone ({type(error).__name__}: {first})",
+            "a transformation that JAX traces and that needs no loss, as optax.adam(1e-3)",
+            verb="cannot",
+        ) from None
+
+
 def _require_held(
     dataset: Dataset, columns: Float[np.ndarray, "d n"], starts: tuple[Network, ...], plan: _Plan
 ) -> None:
@@ -248,7 +270,7 @@ def _require_held(
         require_held(scale * np.abs(weights).max(), what, plan.precision, "give another variance")
 
 
-def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: float) -> _Hyper:
+def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: float, steps: int) -> _Hyper:
     """Return the numbers that may change without compiling anew, and the choice of optimiser."""
     if isinstance(optimiser, optax.GradientTransformation):
         return _Hyper((), optimiser)
@@ -258,7 +280,7 @@ def _rates(optimiser: Any, learning_rate: Any, momentum: float, weight_decay: fl
     if momentum >= 1 or (momentum > 0 and optimiser != "sgd"):
         raise InputError("momentum", f"{momentum:g} with {optimiser!r}", "at least 0 and below 1, and 'sgd'")
     if callable(learning_rate):
-        return _Hyper((decay, momentum), (optimiser, momentum > 0, Schedule.of(learning_rate)))
+        return _Hyper((decay, momentum), (optimiser, momentum > 0, Schedule.of(learning_rate, steps)))
     rate = _validate.positive(learning_rate, "learning_rate")
     return _Hyper((decay, momentum, rate), (optimiser, momentum > 0, None))
 
@@ -383,7 +405,7 @@ def _collect(
         seeds=plan.seeds,
         loss=unless_gone(seen.loss),
         loss_error=unless_gone(round_off(seen, _aims(dataset, plan.loss), plan.loss, plan.precision)),
-        accuracy=unless_gone(seen.accuracy),
+        accuracy=unless_gone(seen.right / len(dataset.labels)),
         within=values("within"),
         between=values("between"),
         nc1=values("ratio"),
@@ -392,7 +414,7 @@ def _collect(
         nc2_etf=metrics.nc2[..., 2],
         nc3=metrics.nc3[..., 0],
         nc3_cosine=metrics.nc3[..., 1],
-        nc4=unless_gone(seen.agreement),
+        nc4=unless_gone(seen.agreeing / len(dataset.labels)),
         weight_covariance=unless_gone(seen.covariance) * starts[0].weights[0].shape[1] / weight_variance,
         zero_error_epoch=trained.watch.zero_error,
         diverged_epoch=diverged,

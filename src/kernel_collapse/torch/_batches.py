@@ -10,7 +10,7 @@ from torch import nn
 
 from kernel_collapse._input_error import InputError
 
-__all__ = ["Split", "called", "device_of", "mapped", "moved", "precision", "split_batch"]
+__all__ = ["Split", "called", "device_of", "like", "mapped", "moved", "precision", "split_batch"]
 
 Split = Callable[[Any], tuple[Any, Any]]
 #: What labels are called in a dict; the first is that of Hugging Face.
@@ -96,8 +96,13 @@ def mapped(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: mapped(function, part) for name, part in value.items()}
     if isinstance(value, tuple | list):
-        return type(value)(mapped(function, part) for part in value)
+        return like(value, [mapped(function, part) for part in value])
     return value
+
+
+def like(value: tuple[Any, ...] | list[Any], parts: list[Any]) -> Any:
+    """Return other parts as a tuple or list of its type; a named tuple takes them one by one."""
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
 
 
 def called(model: nn.Module, inputs: Any) -> Any:

@@ -301,7 +301,8 @@ def _one(kernel: Any, activation: Any, depth: int) -> tuple[str, Callable[[Any, 
 
 
 def _one_hot(labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n C"]:
-    return np.eye(int(labels.max()) + 1)[labels][:, np.unique(labels)]
+    classes, codes = np.unique(labels, return_inverse=True)
+    return np.eye(len(classes))[codes]
 
 
 def _adaptive(x: Any, labels: Any, activation: Any, depth: int) -> Any:

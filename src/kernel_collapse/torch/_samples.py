@@ -11,7 +11,7 @@ import torch
 from kernel_collapse import _validate
 from kernel_collapse._input_error import InputError
 from kernel_collapse._shapes import Int
-from kernel_collapse.torch._batches import Split, mapped, split_batch
+from kernel_collapse.torch._batches import Split, like, mapped, split_batch
 
 __all__ = ["drawn"]
 
@@ -42,6 +42,14 @@ def drawn(
                 "class numbers, one a sample",
                 verb="are",
             )
+        if (least := np.min(codes, initial=0)) < 0:
+            raise InputError(
+                f"labels of batch {number}",
+                f"{least}",
+                "class numbers, from 0",
+                "number the classes, and leave out samples without one",
+                verb="hold",
+            )
         for row, code in enumerate(np.asarray(codes)):
             place = seen if seen < samples else int(rng.integers(seen + 1))
             if place < samples:
@@ -71,5 +79,5 @@ def _stacked(rows: list[Any]) -> Any:
     if isinstance(first, dict):
         return {name: _stacked([row[name] for row in rows]) for name in first}
     if isinstance(first, tuple | list):
-        return type(first)(_stacked([row[k] for row in rows]) for k in range(len(first)))
+        return like(first, [_stacked([row[k] for row in rows]) for k in range(len(first))])
     raise InputError.of("inputs of the loader", first, "tensors", "give split=, which returns tensors")
