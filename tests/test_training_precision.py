@@ -131,3 +131,28 @@ def test_a_tiny_number_beside_others_is_a_zero(tiny):
         found.loss.tobytes()
         == train(dataclasses.replace(DATA, x=x, targets=targets), width=4, epochs=3).loss.tobytes()
     )
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e5, 1e6, 1e7])
+def test_geometry_is_right_or_nan_where_round_off_decides(offset):
+    """NC2 and NC3 in float32 are those of the same network in float64, or NaN like NC1, and `explanation` says so."""
+    labels = np.arange(60) % 3
+    x = np.random.default_rng(0).normal(size=(60, 20)) + labels[:, None] + offset
+    data = kc.data.from_arrays(np.float32(x).astype(float), labels)
+    found = train(data, width=50, activation="relu", epochs=0)
+    network = found.networks[0]
+    exact = kc.collapse_from_features(
+        network.features(data.x),
+        labels,
+        classifier=network.weights[-1],
+        bias=network.biases[-1],
+        targets=data.targets,
+    )
+    names = ("nc2_norms", "nc2_angles", "nc2_etf", "nc3", "nc3_cosine")
+    values = np.array([getattr(found, name).item() for name in names])
+    right = np.array([getattr(exact, name) for name in names])
+    given = ~np.isnan(values)
+    assert (np.abs(values - right)[given] <= 0.1 * np.maximum(np.abs(right), 1e-3)[given]).all()
+    assert given.all() if offset <= 1e3 else not given.all()
+    assert offset < 1e6 or not given.any()
+    assert ("values of NC2 and NC3 are NaN" in found.explanation) == (not given.all())

@@ -18,6 +18,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 from kernel_collapse import _streams
 from kernel_collapse._text import for_terminal
 from kernel_collapse.runs._database import DamagedRows, StoreError
+from kernel_collapse.runs.experiments import NotLoaded
 
 __all__ = ["main", "program", "say"]
 
@@ -107,11 +108,14 @@ def _run() -> int:
     damaged: dict[str, None] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("always", DamagedRows)
+        warnings.simplefilter("always", NotLoaded)
         show = warnings.showwarning
 
         def keep_damage(message: Warning | str, category: type[Warning], *where: Any) -> None:
             if issubclass(category, DamagedRows):
                 damaged[str(message)] = None
+            elif issubclass(category, NotLoaded):
+                say(f"kernel-collapse: {message}", err=True)
             else:
                 show(message, category, *where)
 

@@ -21,6 +21,7 @@ __all__ = ["with_pages"]
 
 def report(
     pages: Sequence[Page],
+    /,
     folders: Annotated[list[Path], typer.Argument(help="Folder of a run, or of two.", metavar="DIR [DIR]")],
     out: Annotated[
         Path | None,

@@ -9,7 +9,7 @@ from kernel_collapse._shapes import Float
 from kernel_collapse.collapse._round_off import LEAST, Measured
 from kernel_collapse.collapse._simplex import cosines_of, measured_nc2, to_simplex
 
-__all__ = ["OF_CLASSIFIER", "Classifier", "Outputs", "Rows", "measured_duality", "nc3"]
+__all__ = ["OF_CLASSIFIER", "Classifier", "Outputs", "Rows", "measured_duality", "measured_nc3", "nc3"]
 
 #: The metrics that need a classifier, but for those that are shares of samples.
 OF_CLASSIFIER = (
@@ -79,8 +79,8 @@ def measured_duality(
         xp.sum(xp.linalg.diagonal(plain.gram)),
         plain.unit * _arrays.norm(plain.row_sizes) ** 2,
     )
-    distance, cosine = _measured_nc3(plain.cross, cross_error, square, square_error, products, errors)
-    centred = _measured_nc3(*classifier[:4], products, errors)
+    distance, cosine = measured_nc3(plain.cross, cross_error, square, square_error, products, errors)
+    centred = measured_nc3(*classifier[:4], products, errors)
     of_rows = plain.unit * plain.row_sizes[:, None] * plain.row_sizes[None, :]
     # The square of a row that is tiny beside the others has fewer digits, or none.
     of_rows = of_rows + float(xp.finfo(of_rows.dtype).smallest_normal)
@@ -101,7 +101,7 @@ def measured_duality(
     }
 
 
-def _measured_nc3(
+def measured_nc3(
     rows: Float[Any, "C C"],
     rows_error: Any,
     square: Any,

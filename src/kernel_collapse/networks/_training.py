@@ -28,7 +28,8 @@ class Training(Solution):
     """Trained networks, and what the probes measured during training.
 
     Axes: S seeds, P probes, L hidden layers (the last one is what the classifier sees), C classes, d inputs. After a
-    network has diverged, its numbers are NaN.
+    network has diverged, its numbers are NaN. NC1, NC2 and NC3 are NaN where round-off of the features decides about
+    them, as in `kernel_collapse.collapse`.
 
     Attributes
     ----------
@@ -104,6 +105,8 @@ class Training(Solution):
     _precision: str = field(repr=False)
     #: Of each network whether it had no finite loss to begin with.
     _no_start: tuple[bool, ...] = field(repr=False)
+    #: How many values of NC2 and NC3 are NaN because round-off decides about them.
+    _lost: int = field(default=0, repr=False)
 
     _error: ClassVar[type[SolutionError]] = NetworkError
     _successes: ClassVar = (Status.TRAINED,)
@@ -131,12 +134,19 @@ class Training(Solution):
 
     @property
     def _remark(self) -> str:
-        """What to know of losses that are mostly round-off; empty if there are none."""
-        lost = int((self.loss < self.loss_error).sum())
-        if not lost:
-            return ""
+        """What to know of losses that are mostly round-off, and of metrics that it hides; empty if there are none."""
         other = '; give precision="float64"' if self._precision == "float32" else ""
-        return f" {lost} of {self.loss.size} losses are below their round-off in {self._precision} (loss_error){other}."
+        said = ""
+        if lost := int((self.loss < self.loss_error).sum()):
+            said += f" {lost} of {self.loss.size} losses are below their round-off in {self._precision} (loss_error)"
+            said += f"{other}."
+        if self._lost:
+            many = 3 * self.nc1.size + 2 * self.loss.size
+            said += (
+                f" {self._lost} of {many} values of NC2 and NC3 are NaN, for round-off of the features in "
+            )
+            said += f"{self._precision} decides about them{other}."
+        return said
 
     def nc1_weightings(self, seed: int = 0, *, probe: int = -1, layer: int = -1) -> dict[Weighting, NC1]:
         """Return NC1 under every weighting of one network (by its place) at one probe in one layer."""

@@ -5,11 +5,16 @@ Other packages register their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from kernel_collapse import _entries
+from kernel_collapse._input_error import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,10 +22,13 @@ if TYPE_CHECKING:
     from kernel_collapse.report.parts import Figure, Finding, Table, Verdict
     from kernel_collapse.runs.trials import Trial
 
-__all__ = ["PRESETS", "Experiment", "Findings", "Preset", "registered"]
+__all__ = ["PRESETS", "Experiment", "Findings", "NotLoaded", "Preset", "registered"]
 
 Preset = Literal["quick", "paper"]
 PRESETS: tuple[Preset, ...] = ("quick", "paper")
+#: The group of entry points under which a package registers its experiments.
+GROUP = "kernel_collapse.experiments"
+NAME = re.compile(r"\w[\w.-]*")
 
 
 class Findings(NamedTuple):
@@ -87,13 +95,49 @@ class Experiment:
         return self.judge(self._prepared(rows))
 
 
+class NotLoaded(UserWarning):
+    """What an installed package registers cannot be loaded; all else works."""
+
+
 @cache
 def registered() -> dict[str, Experiment]:
     """Return the experiments of every installed package by name, in the order of the report.
 
-    A package registers a mapping of names to experiments under the entry point group "kernel_collapse.experiments".
+    A package registers a mapping of names to experiments under the entry point group "kernel_collapse.experiments". One
+    that is missing, or whose experiments are not sound, is left out with a warning.
+
+    Warns
+    -----
+    NotLoaded
+        A sentence on each package that is left out.
     """
     found: dict[str, Experiment] = {}
-    for entry in sorted(entry_points(group="kernel_collapse.experiments"), key=lambda entry: entry.name):
-        found |= entry.load()
+
+    def take(given: Any) -> None:
+        if not isinstance(given, Mapping):
+            raise InputError.of("what is registered", given, "a mapping of names to experiments")
+        for name, experiment in given.items():
+            _check(name, experiment)
+            if name in found:
+                raise InputError(f"the name {name!r}", "taken", "a name that nobody has", "choose another")
+        found.update(given)
+
+    for fault in _entries.load(entry_points(group=GROUP), take, "its experiments", "experiments"):
+        warnings.warn(fault, NotLoaded, stacklevel=2)
     return found
+
+
+def _check(name: Any, experiment: Any) -> None:
+    """Refuse what is no experiment under its own name, or has a name that nobody can type."""
+    if not isinstance(experiment, Experiment):
+        raise InputError.of(f"the experiment {name!r}", experiment, "an object of the class Experiment")
+    if name != experiment.name:
+        raise InputError(f"the experiment {experiment.name!r}", f"under {name!r}", "its own name")
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name == "all":
+        raise InputError.of("the name of an experiment", name, "letters, digits and '-', as in 'my-study'")
+    for what in ("title", "question"):
+        if not isinstance(getattr(experiment, what), str):
+            raise InputError.of(f"`{what}` of {name!r}", getattr(experiment, what), "text")
+    for what in ("trials", "draw", "tabulate", "judge", "prepare", "conclude"):
+        if not callable(getattr(experiment, what)):
+            raise InputError.of(f"`{what}` of {name!r}", getattr(experiment, what), "a function")

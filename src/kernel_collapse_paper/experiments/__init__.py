@@ -5,7 +5,7 @@ A study of balanced and imbalanced classes is one module with two experiments.
 
 from kernel_collapse import _validate
 from kernel_collapse.report.parts import Figure, Table, Verdict
-from kernel_collapse.runs.experiments import PRESETS, Experiment, Preset
+from kernel_collapse.runs.experiments import PRESETS, Experiment, Preset, registered
 from kernel_collapse_paper.experiments import (
     activations,
     adaptive_kernel,
@@ -61,13 +61,16 @@ REGISTRY: dict[str, Experiment] = {
 def choose(names: list[str]) -> list[Experiment]:
     """Return the experiments of these names, in the order of the report; none or "all" means every one.
 
+    Those that other packages register come after ours.
+
     Raises
     ------
     ValueError
         If there is no experiment of a name; the closest names are suggested.
     """
+    known = REGISTRY | {name: one for name, one in registered().items() if name not in REGISTRY}
     for name in names:
-        _validate.choice(name, [*REGISTRY, "all"], "the experiment")
+        _validate.choice(name, [*known, "all"], "the experiment")
     if not names or "all" in names:
-        return list(REGISTRY.values())
-    return [experiment for name, experiment in REGISTRY.items() if name in names]
+        return list(known.values())
+    return [experiment for name, experiment in known.items() if name in names]
