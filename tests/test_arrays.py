@@ -250,3 +250,84 @@ def test_an_expansion_under_a_tracer_wants_its_orders(x):
         jax.jit(ratio)(jnp.asarray(x))
     with pytest.raises(ValueError, match="clip has kinks, whose dual is computed by NumPy alone"):
         kc.nngp(torch.tensor(x), activation=kc.activations.expand(lambda u: np.clip(u, -1, 1), name="clip"))
+
+
+KERNELS = [
+    kc.kernels.Linear(),
+    kc.kernels.Laplace(1.0),
+    kc.kernels.Gaussian(1.0),
+    kc.kernels.NNGP("relu", depth=2),
+    kc.kernels.NTK("erf"),
+    kc.kernels.ConvNNGP(1, activation="relu"),
+    kc.kernels.ConvNTK(2, readout="gap"),
+]
+
+
+def of_two_kernels():
+    """Return functions of two arrays of samples of 4 numbers, of which either may be fixed."""
+    for kernel in KERNELS:
+        shape = (-1, 2, 2, 1) if isinstance(kernel, kc.kernels.ConvNNGP | kc.kernels.ConvNTK) else (-1, 4)
+
+        def between(x, y, kernel=kernel, shape=shape):
+            return kernel(x.reshape(shape), y.reshape(shape)).sum()
+
+        def of_pairs(x, y, kernel=kernel, shape=shape):
+            return kernel.pairs(x.reshape(shape), y.reshape(shape)).sum()
+
+        yield pytest.param(between, id=repr(kernel))
+        yield pytest.param(of_pairs, id=f"{kernel!r}.pairs")
+
+
+def of_two_in_collapse():
+    """Return metrics of features and of a second array, of which either may be fixed."""
+    labels = [0, 1, 0, 1, 0, 1]
+
+    def of_gram(x, y):
+        return kc.collapse(x @ x.T, labels, dual_weights=y[:, :2]).nc3
+
+    def of_targets(x, y):
+        return kc.collapse(x @ x.T, labels, targets=y[:, :2], noise_variance=0.1).nc3
+
+    def of_features(x, y):
+        return kc.collapse_from_features(x, labels, classifier=y[:2]).nc3
+
+    def held_out_features(x, y):
+        return kc.held_out_collapse_from_features(x, labels, y, labels).nc1
+
+    def held_out_of_gram(x, y):
+        return kc.held_out_collapse(x @ x.T, labels, y @ x.T, (y**2).sum(axis=1), labels).nc1
+
+    return [of_gram, of_targets, of_features, held_out_features, held_out_of_gram]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("value", [*of_two_kernels(), *of_two_in_collapse()])
+def test_one_array_may_be_traced_beside_a_fixed_one(value, side, rng):
+    """A traced array is on no device yet, and of fixed ones nothing is known that jit computes."""
+    x, y, direction = rng.normal(size=(3, 6, 4))
+
+    def of_one(moved, make=np.asarray):
+        return value(*((moved, make(y)) if side == 0 else (make(x), moved)))
+
+    start = (x, y)[side]
+    with jax.enable_x64(True):
+        inputs = jnp.asarray(start)
+
+        def traced(moved):
+            return of_one(moved, jnp.asarray)
+
+        gradient = np.asarray(jax.grad(traced)(inputs))
+        np.testing.assert_allclose(
+            np.asarray(jax.jit(jax.grad(traced))(inputs)), gradient, rtol=1e-9, atol=1e-11
+        )
+        assert float(jax.jit(traced)(inputs)) == pytest.approx(float(of_one(start)), rel=1e-10)
+        batch = jax.vmap(traced)(jnp.stack([inputs, inputs + 0.1]))
+    assert np.asarray(batch) == pytest.approx([float(of_one(start)), float(of_one(start + 0.1))], rel=1e-10)
+    expected = directional(of_one, start, direction)
+    assert (gradient * direction).sum() == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_a_traced_array_beside_one_of_another_library_or_precision_is_refused(x):
+    for other in (x, jnp.asarray(x, dtype=jnp.float16)):
+        with pytest.raises(ValueError, match="one library, device and precision"):
+            jax.grad(lambda z, other=other: kc.nngp(z, other).sum())(jnp.asarray(x, dtype=jnp.float32))

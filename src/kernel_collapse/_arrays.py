@@ -38,6 +38,7 @@ __all__ = [
     "shifted",
     "sqrt",
     "squares",
+    "staged",
     "traced",
 ]
 
@@ -91,6 +92,13 @@ def traced(value: Any) -> bool:
     return isinstance(value, jax.core.Tracer)
 
 
+def staged(value: Any) -> bool:
+    """Tell whether what is computed of an array is not known yet: of a traced one, and of any under jax.jit."""
+    if not array_api_compat.is_jax_array(value):
+        return False
+    return traced(value) or traced(namespace(value).zeros(()))
+
+
 def read(value: Any) -> np.ndarray:
     """Return the values of an array of any library as one of NumPy's; those that NumPy does not know in float32."""
     if array_api_compat.is_torch_array(value):
@@ -115,6 +123,8 @@ def number(value: Any) -> float:
 def same_kind(first: Any, what_first: str, second: Any, what_second: str) -> None:
     """Refuse arrays of two libraries, devices or precisions.
 
+    An array that is traced is on no device yet: it goes where the other one is.
+
     Raises
     ------
     ValueError
@@ -122,11 +132,10 @@ def same_kind(first: Any, what_first: str, second: Any, what_second: str) -> Non
     """
     if not (is_foreign(first) or is_foreign(second)):
         return
-    for reading in (
-        kind,
-        lambda array: str(array_api_compat.device(array)),
-        lambda array: str(array.dtype).rpartition(".")[2],
-    ):
+    readings = [kind, lambda array: str(array.dtype).rpartition(".")[2]]
+    if not (traced(first) or traced(second)):
+        readings.insert(1, lambda array: str(array_api_compat.device(array)))
+    for reading in readings:
         one, other = reading(first), reading(second)
         if one != other:
             raise InputError(
@@ -317,7 +326,7 @@ def in_reach(values: Any) -> tuple[Any, int]:
     e is even, and 0 where that holds already; else the largest value becomes one between 1/2 and 2. A power of two
     rounds nothing, so that what does not change with the scale of the values does not change at all.
     """
-    if traced(values):
+    if staged(values):
         return values, 0
     xp = namespace(values)
     largest = max(number(xp.max(values)), -number(xp.min(values)))

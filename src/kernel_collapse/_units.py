@@ -35,7 +35,7 @@ def units(q: Array) -> Array | None:
     power = SAFE_POWERS[np.dtype(str(q.dtype).rpartition(".")[2])]
     of = _arrays.constant(q)
     unsafe = ((of < 2.0**-power) | (of > 2.0**power)) & (of > 0) & xp.isfinite(of)
-    if not _arrays.traced(unsafe) and not bool(xp.any(unsafe)):
+    if not _arrays.staged(unsafe) and not bool(xp.any(unsafe)):
         return None
     one = xp.ones_like(of)
     return xp.where(unsafe, xp.sqrt(xp.where(unsafe, of, one)), one)

@@ -154,7 +154,7 @@ def _finite(
     dtype: str | None,
 ) -> Float[Any, "n d"]:
     """Return a matrix in its precision, or name its first entry that is not finite."""
-    if _arrays.traced(array):  # the values are not known yet
+    if _arrays.staged(array):  # the values are not known yet
         return array if dtype is None else _in_precision(array, dtype)
     xp = _arrays.namespace(array)
     if not bool(xp.all(xp.isfinite(array))):
@@ -226,7 +226,7 @@ def _largest(array: Float[Any, "n d"]) -> float:
 
 def squarable(array: Float[Any, "n d"], what: str) -> Float[Any, "n d"]:
     """Return the matrix if the squares of its entries can be added in its precision."""
-    if not _arrays.traced(array):
+    if not _arrays.staged(array):
         xp, largest = _arrays.namespace(array), _largest(array)
         limits = xp.finfo(array.dtype)
         least = (float(limits.smallest_normal) / float(limits.eps) ** 2) ** 0.5
@@ -374,7 +374,7 @@ def gram(value: ArrayLike, n_labels: int) -> Float[Any, "n n"]:
             verb="has",
         )
     array = matrix(array, what)
-    if _arrays.traced(array):
+    if _arrays.staged(array):
         return array
     xp, largest = _arrays.namespace(array), _largest(array)
     most = float(xp.finfo(array.dtype).max) / (8.0 * n_labels)

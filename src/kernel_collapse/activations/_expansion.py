@@ -297,7 +297,7 @@ class Expanded(Activation):
 
     def _enough(self, q1: Array, q2: Array, rho: Array) -> Orders | None:
         """Return how many orders leave a small enough tail for these moments; None where it takes the other way."""
-        if any(_arrays.traced(q) for q in (q1, q2, rho)):
+        if any(_arrays.staged(q) for q in (q1, q2, rho)):
             if self._orders is not None:
                 return Orders(self._orders, rule_for(self._orders + 2).orders)
             raise InputError(

@@ -66,7 +66,7 @@ def dual_of(
     if noise_variance is None:
         scale = xp.mean(xp.linalg.diagonal(gram))
         ridge = RIDGE * scale
-        noise_variance = float("nan") if _arrays.traced(gram) else _arrays.number(ridge)
+        noise_variance = float("nan") if _arrays.staged(gram) else _arrays.number(ridge)
     else:
         ridge = noise_variance = _validate.positive(noise_variance, "noise_variance", zero_allowed=True)
     alpha = _solve(gram, ridge, wanted, noise_variance)
@@ -148,7 +148,7 @@ def _solve(gram: Any, ridge: Any, wanted: Any, noise_variance: float) -> Any:
     if _arrays.is_foreign(gram):
         try:
             alpha = xp.linalg.solve(gram + ridge * xp.eye(gram.shape[0], dtype=gram.dtype), wanted)
-            finite = _arrays.traced(alpha) or bool(xp.all(xp.isfinite(alpha)))
+            finite = _arrays.staged(alpha) or bool(xp.all(xp.isfinite(alpha)))
         except RuntimeError as error:  # PyTorch raises where the others return no numbers
             if "LinAlgError" not in type(error).__name__:
                 raise

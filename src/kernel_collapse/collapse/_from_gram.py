@@ -318,7 +318,7 @@ def _of_held_out(
         spread=_arrays.segment_sum(distances, codes, count) / some,
         spread_error=_arrays.segment_sum(errors, codes, count) / some,
     )
-    if _arrays.traced(distances):
+    if _arrays.staged(distances):
         return found
     # A class whose samples all lie at its mean, as far as float64 tells, has no spread.
     limit = errors * (0.5 * units_of_equal(moments) * float(np.finfo(np.float64).eps)) / seen.halves.error

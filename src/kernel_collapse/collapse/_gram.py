@@ -62,7 +62,7 @@ def read_gram(gram: Any, n: int, numpy: str = "") -> tuple[Float[Any, "n n"], fl
     values = gram.values if isinstance(gram, _arrays.Rounded) else gram
     clean = _validate.gram(_validate.in_numpy(values, numpy) if numpy else values, n)
     eps = _arrays.eps_of(gram)
-    if not _arrays.traced(clean):
+    if not _arrays.staged(clean):
         xp = _arrays.namespace(clean)
         diagonal = xp.linalg.diagonal(clean)
         _require_inner_products(clean, diagonal, diagonal, eps, ("the Gram matrix", "K_ii K_jj"))
@@ -80,7 +80,7 @@ def read_cross(
     cross = _validate.shaped(cross, "cross", shape, "held-out by training samples")
     diagonal = _validate.shaped(diagonal, "diagonal", (m,), "one value a held-out sample")
     eps = max(map(_arrays.eps_of, given))
-    if not _arrays.traced(cross):
+    if not any(map(_arrays.staged, (cross, diagonal, gram_diagonal))):
         _require_inner_products(cross, diagonal, gram_diagonal, eps, ("cross", "diagonal_i K_jj"))
     return cross, diagonal, eps
 
@@ -198,7 +198,7 @@ def coincident(gram: Float[Any, "n n"], members: Int[np.ndarray, " m"], units: f
 
 def require_definite(value: Any, error: Any, what: str) -> None:
     """Refuse a Gram matrix from which something negative came that is a square."""
-    if _arrays.traced(value):
+    if _arrays.staged(value):
         return
     if _arrays.number(value) < -_arrays.number(error):
         raise KernelRefused(

@@ -103,7 +103,8 @@ def assemble(seen: Seen, weighting: Weighting, noise_variance: float) -> Collaps
         metrics |= measured_duality(seen.classifier, products, errors)
     found, rounded = settle(metrics, moments.source)
     reason = ""
-    if not _arrays.traced(traces.ratio):
+    # Of a traced classifier the metrics of the features alone are known.
+    if not any(_arrays.staged(metric.value) for metric in metrics.values()):
         found_out = why(moments, traces), _of_unseen(seen, weighting), *_why_undefined(metrics, traces, seen)
         reason = "; ".join(filter(None, found_out))
     found |= {"within": traces.within, "between": traces.between}
@@ -217,7 +218,7 @@ def _cdnv(moments: Moments) -> tuple[Float[Any, "C C"], Float[Any, "C C"], Measu
     zero = xp.zeros_like(moments.products)
     safe = own[:, None] + own[None, :] - 2.0 * moments.products
     off = own_error[:, None] + own_error[None, :] + 2.0 * moments.product_error
-    if not _arrays.traced(safe):
+    if not _arrays.staged(safe):
         least = xp.where(eye, zero, safe + off)
         require_definite(xp.min(least), 0.0, "a squared distance between class means")
     apart = (safe > off) & ~eye

@@ -93,7 +93,7 @@ def without_coincident(moments: Moments, gram: Float[Any, "n n"], codes: Int[np.
 
     Only a spread that float64 does not resolve is looked at: a pass over the class's part of the Gram matrix.
     """
-    if _arrays.traced(moments.spread) or moments.source != of_gram(EPS):
+    if _arrays.staged(moments.spread) or moments.source != of_gram(EPS):
         return moments
     spread, error = map(_arrays.read, (moments.spread, moments.spread_error))
     units = units_of_equal(moments)

@@ -299,7 +299,7 @@ def from_moments(moments: Moments, weighting: Weighting) -> NC1:
     """Return NC1 under a weighting; numbers if the moments are NumPy's."""
     found = traces_of(moments, weighting)
     values, reason = settle({"NC1": Measured(found.ratio, found.ratio_error)}, moments.source)
-    if not _arrays.traced(found.ratio):
+    if not _arrays.staged(found.ratio):
         reason = reason or why(moments, found)
     within, between, ratio = found.within, found.between, values["NC1"]
     if not _arrays.is_foreign(ratio):

@@ -87,7 +87,7 @@ def settle(metrics: dict[str, Measured], source: Source) -> tuple[dict[str, Any]
         size = xp.maximum(xp.abs(value), xp.zeros_like(value) + least)
         resolved = (error <= GIVEN * size) & (size < float("inf"))
         values[name] = xp.where(resolved, value, xp.zeros_like(value) + float("nan"))
-        if _arrays.traced(value) or _arrays.traced(error) or _arrays.number(xp.isnan(value)):
+        if _arrays.staged(value) or _arrays.staged(error) or _arrays.number(xp.isnan(value)):
             continue
         if not bool(resolved):
             lost.append(name)

@@ -77,7 +77,7 @@ class ConvNetwork(Wide):
         if not isinstance(x, np.ndarray):
             images, plan = self._cast(x), self._plan(x, for_variances=True)
             found = _image_whole.variances(inside(images, plan), plan, self._prior)
-            if not _arrays.traced(images):
+            if not _arrays.staged(images):
                 phis = [stage.phi for stage in plan.stages if stage.phi is not None]
                 for q, phi in zip(found, phis, strict=True):
                     require_features(q, phi)
@@ -89,7 +89,7 @@ class ConvNetwork(Wide):
 
     def _require_pixels(self, x: Any) -> None:
         """Refuse images whose squares have lost their digits, each by its largest pixel."""
-        if _arrays.traced(x):
+        if _arrays.staged(x):
             return
         xp, weight, what = _arrays.namespace(x), self.weight_variance, "square of the largest pixel"
         largest = xp.max(xp.reshape(xp.abs(x), (int(x.shape[0]), -1)), axis=1)
@@ -106,7 +106,7 @@ class ConvNetwork(Wide):
         """Refuse images whose kernel has lost digits where it is the weight variance times that of the features."""
         phis = [layer.phi for layer in self.stack if isinstance(layer, Activation)]
         weight = self._readout_weight()
-        if weight >= 1.0 or not phis or _arrays.traced(of_x[0]):
+        if weight >= 1.0 or not phis or _arrays.staged(of_x[0]):
             return
         q = of_x[len(phis) - 1]
         xp = _arrays.namespace(q)

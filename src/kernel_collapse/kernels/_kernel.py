@@ -293,11 +293,11 @@ def _whole(kernel: Kernel, x: Float[Any, "n ..."], other: Float[Any, "m ..."] | 
         ((gram, _),) = kernel._blocks([kernel], x, other, of_x, kernel._prepared(other))
     else:
         ((gram, _),) = kernel._blocks([kernel], x, x, of_x, of_x, diagonal=True)
-        if kernel._given and not _arrays.traced(gram):
+        if kernel._given and not _arrays.staged(gram):
             largest = _arrays.number(xp.max(xp.abs(xp.linalg.diagonal(gram))))
             require_symmetric(asymmetry(gram), largest, _arrays.eps_of(gram))
         gram = xp.triu(gram) + xp.permute_dims(xp.triu(gram, k=1), (1, 0))
-    if not _arrays.traced(gram):
+    if not _arrays.staged(gram):
         kernel._require_finite(xp.all(xp.isfinite(gram)))
     return gram
 

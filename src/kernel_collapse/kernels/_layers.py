@@ -108,7 +108,7 @@ class WideNetwork(Wide):
         xp = _arrays.namespace(x)
         squares, weight = xp.sum(x * x, axis=1), weight_variance / x.shape[1]
         q = [squares * weight + bias_variance]
-        known = not _arrays.traced(x)
+        known = not _arrays.staged(x)
         if known:
             if weight > 1.0:
                 require_resolved(squares, xp.any(x != 0, axis=1), "squared length of a sample")
@@ -132,7 +132,7 @@ class WideNetwork(Wide):
     def _require_own(self, q: Float[Any, " n"]) -> None:
         """Refuse samples whose kernel has lost digits where it is the weight variance times that of the features."""
         weight = self._readout_weight()
-        if _arrays.traced(q) or weight >= 1.0:
+        if _arrays.staged(q) or weight >= 1.0:
             return
         xp = _arrays.namespace(q)
         if bool(xp.any((q > 0) & (weight * q < least(q) ** 0.25))):
@@ -272,7 +272,7 @@ def _dual(
     (q1, q2, c), scales = in_units(*moments)
     p = activation.homogeneity
     det = None
-    if p is None and _arrays.traced(moments[2]):  # no unit is known to be 1 then
+    if p is None and _arrays.staged(moments[2]):  # no unit is known to be 1 then
         (q1, q2, c), scales = moments, None
     if scales is None or p is not None:
         if root is not None:

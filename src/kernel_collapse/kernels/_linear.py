@@ -86,7 +86,7 @@ class Linear(ProductKernel):
 
     def _require_lengths(self, rows: Any) -> None:
         """Refuse rows whose kernel with themselves has lost its digits."""
-        if _arrays.traced(rows):
+        if _arrays.staged(rows):
             return
         xp, weight = _arrays.namespace(rows), self.weight_variance / rows.shape[1]
         what, squares = "kernel of a sample with itself", _arrays.squares(rows)
@@ -95,7 +95,7 @@ class Linear(ProductKernel):
 
     def _of(self, products: Any, dim: int) -> Any:
         values = products * (self.weight_variance / dim) + self.bias_variance
-        if not _arrays.traced(values):
+        if not _arrays.staged(values):
             xp = _arrays.namespace(values)
             self._require_finite(xp.all(xp.isfinite(values)))
         return values

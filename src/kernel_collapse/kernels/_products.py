@@ -122,7 +122,7 @@ class _Radial(ProductKernel):
         return self._of_squares(_squares(q1, q2, c))
 
     def _finite(self, values: Any) -> Any:
-        if not _arrays.traced(values):
+        if not _arrays.staged(values):
             xp = _arrays.namespace(values)
             self._require_finite(xp.all(xp.isfinite(values)))
         return values

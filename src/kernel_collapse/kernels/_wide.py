@@ -80,7 +80,7 @@ class Wide(Kernel):
         return self.weight_variance if self._tangent else 1.0
 
     def _finite(self, values: Any) -> Any:
-        if not _arrays.traced(values):
+        if not _arrays.staged(values):
             xp = _arrays.namespace(values)
             self._require_finite(xp.all(xp.isfinite(values)))
         return values
