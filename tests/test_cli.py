@@ -184,6 +184,22 @@ def test_measure_says_why_a_deep_rfm_has_no_number(wine):
     assert table["reason"].iloc[1].startswith("deep RFM (")
 
 
+def test_measure_says_what_a_solver_says_of_its_result():
+    """Round-off of the last layer of a deep RFM, and that no layer of an adaptive kernel adapts."""
+    data = kc.data.gaussian_classes(n=40, dim=3, seed=1)
+    options = {"bandwidth": 4.0, "depth": 8}
+    machine = kc.deep_rfm(data.x, data.targets, labels=data.labels, **options)
+    assert machine.status.value == "resolved"
+    assert machine.layers[-1].reason.startswith("round-off may be up to")
+    row = measure.measure(data, measure.specify(["deep-rfm"], ["relu"], **options)).iloc[-1]
+    assert machine.layers[-1].reason in row["reason"]
+    options = {"width": 1e3, "readout_variance": 1e-9, "noise_variance": 1.0}
+    solution = kc.solve_adaptive(data.x, data.targets, **options)
+    assert "No layer adapts" in solution.remark
+    row = measure.measure(data, measure.specify(["adaptive"], ["erf"], **options)).iloc[-1]
+    assert solution.remark in row["reason"]
+
+
 def test_measure_prints_every_metric_of_held_out_samples_too(wine, tmp_path):
     page = tmp_path / "wine.html"
     options = "--standardize --kernel ntk --activation erf --holdout 0.25 --seed 3"

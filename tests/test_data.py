@@ -389,3 +389,11 @@ def test_bad_holdouts_are_refused(holdout, message):
 def test_bad_subsets_are_refused(n):
     with pytest.raises(ValueError, match=f"n is {n}, expected 3 to 10"):
         kc.data.subset(numbered(5, 3, 2), n)
+
+
+def test_no_share_can_be_held_out_of_as_many_samples_as_classes():
+    two = kc.data.from_arrays(np.eye(2), [0, 1])
+    with pytest.raises(
+        kc.InputError, match="a test set of 1 of 2 samples, expected more samples than the 2 classes"
+    ):
+        kc.data.split(two, 0.5)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -247,3 +248,10 @@ def test_bad_input(rng, call, message, unchecked):
     x, labels = problem(30, 4, 3, rng)
     with pytest.raises(ValueError, match=message):
         call(x, labels)
+
+
+def test_an_executor_that_is_shut_down_is_named():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(BrokenExecutor, match="the executor takes no work .*: give one that is open"):
+        kc.streamed_nc1(np.eye(4), [0, 0, 1, 1], executor=executor)

@@ -290,6 +290,14 @@ def test_the_limit_of_threads_outlives_the_first_to_leave():
 # -- executors of the user's
 
 
+@pytest.mark.parametrize("executor", [4, "threads", ThreadPoolExecutor, object()])
+def test_what_is_no_executor_is_refused(tmp_path, executor):
+    with pytest.raises(
+        ValueError, match="executor is of type .*, expected a concurrent.futures.Executor: of a dask"
+    ):
+        run(tmp_path, GRID, executor=executor)
+
+
 class Deaf(Executor):
     """An executor that takes some trials, never runs them, and is shut down as another thread would do it."""
 

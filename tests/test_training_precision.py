@@ -156,3 +156,20 @@ def test_geometry_is_right_or_nan_where_round_off_decides(offset):
     assert given.all() if offset <= 1e3 else not given.all()
     assert offset < 1e6 or not given.any()
     assert ("values of NC2 and NC3 are NaN" in found.explanation) == (not given.all())
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e5])
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_round_off_of_a_loss_counts_terms_that_cancel_in_the_outputs(offset, optimiser):
+    """The features are far larger than the outputs: their round-off is what the loss has."""
+    labels = np.arange(40) % 2
+    images = np.random.default_rng(0).normal(size=(40, 6, 6, 1)) + labels[:, None, None, None] + offset
+    data = kc.data.from_arrays(images, labels)
+    layers = [kc.kernels.Conv(3), kc.kernels.Activation("relu"), kc.kernels.AvgPool(2)]
+    layers += [kc.kernels.Conv(3), kc.kernels.Activation("relu"), kc.kernels.Flatten()]
+    rate = 1e-2 / (1.0 + offset**2) if optimiser == "sgd" else 1e-3 / (1.0 + offset)
+    found = train(data, layers=layers, width=32, epochs=200, learning_rate=rate, optimiser=optimiser)
+    for probe, network in enumerate((found.initial_networks[0], found.networks[0])):
+        exact = np.mean((network(data.images) - data.targets) ** 2)
+        off = abs(found.loss[0, probe] - exact)
+        assert off < found.loss_error[0, probe] < 1e-6 * max(1.0, offset) * max(exact**0.5, 1e-3)

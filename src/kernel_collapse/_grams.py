@@ -71,10 +71,11 @@ def _plain(kernel: Kernel, dataset: Dataset) -> Made:
 
 
 def _adaptive(what: AdaptiveNC1, dataset: Dataset) -> Made:
-    solution, reason = solve(what, dataset, raise_on_failure=False), ""
+    solution = solve(what, dataset, raise_on_failure=False)
+    reason = solution.remark
     if solution.status is not Status.CONVERGED:
         reason = f"adaptive kernel, {solution.status.value} at residual {solution.residual:.2g}: "
-        reason += solution.sentence
+        reason = f"{reason}{solution.sentence} {solution.remark}".rstrip()
     finite = np.isfinite(solution.gram).all()
     return Made(solution.gram if finite else None, _by_blocks(solution.kernel, dataset), reason)
 
@@ -89,7 +90,9 @@ def _deep_rfm(what: DeepRFMNC1, dataset: Dataset) -> Made:
         return Beside(last.cross, last.diagonal, "" if known else f"of the held-out samples {seen.reason}")
 
     resolved = found.status is Status.RESOLVED
-    return Made(found.gram if resolved else None, others, "" if resolved else found.explanation)
+    return Made(
+        found.gram if resolved else None, others, found.layers[-1].reason if resolved else found.explanation
+    )
 
 
 def _by_blocks(between: Callable[[Any, Any], Any], dataset: Dataset) -> Others:

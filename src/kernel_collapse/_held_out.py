@@ -26,7 +26,7 @@ def held_out(holdout: float, n: int, classes: int) -> int:
         raise InputError(
             f"holdout {holdout!r}",
             f"a test set of {held} of {n} samples",
-            f"1 to {n - classes}",
+            f"1 to {n - classes}" if n > classes else f"more samples than the {classes} classes",
             f"one sample at least to test with, and one of each of {classes} classes to train with",
             verb="makes",
         )

@@ -242,7 +242,10 @@ def _dense(
     values = {"training": _resolved(what, training)}
     if test is not None:
         values["held-out"] = _resolved(what, lambda: held_out(test))
-    said = {samples: "; ".join(filter(None, (reason, row["reason"]))) for samples, row in values.items()}
+    said = {
+        samples: "; ".join(dict.fromkeys(filter(None, (reason, row["reason"]))))
+        for samples, row in values.items()
+    }
     return {samples: row | {"reason": said[samples]} for samples, row in values.items()}
 
 

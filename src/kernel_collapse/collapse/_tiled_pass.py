@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -261,12 +261,22 @@ class TiledPass:
         strip = STRIP * self.tiles.side
         squares = pieces(slice(0, len(self.codes)), max(1, SQUARE // strip) * strip)
 
+        def taken(rows: Panel, across: Panel | None) -> Future[list[Part]]:
+            try:
+                return executor.submit(self.tiles.square, rows, across)
+            except BrokenExecutor:
+                raise
+            except RuntimeError as error:  # one that was shut down takes no more
+                raise BrokenExecutor(
+                    f"the executor takes no work ({error}): give one that is open."
+                ) from error
+
         def submit() -> Iterator[Future[list[Part]]]:
             for i, down in enumerate(squares):
                 rows = self._panel(down)
-                yield executor.submit(self.tiles.square, rows, None)
+                yield taken(rows, None)
                 for across in squares[i + 1 :]:
-                    yield executor.submit(self.tiles.square, rows, self._panel(across))
+                    yield taken(rows, self._panel(across))
 
         in_flight = getattr(executor, "in_flight", lambda: 2 * (os.cpu_count() or 1))
         for parts in in_order(submit(), in_flight):

@@ -55,7 +55,11 @@ def centre_of(class_targets: Float[np.ndarray, "C k"], precision: str) -> Float[
 def round_off(
     seen: Seen, aims: Float[np.ndarray, "k n"], loss: Loss, precision: str
 ) -> Float[np.ndarray, "S P"]:
-    """Return about how much of each loss is round-off: outputs carry two units in the last place of the largest."""
+    """Return about how much of each loss is round-off.
+
+    Outputs carry two units in the last place of the largest, or of the terms that they are summed of, whose round-off
+    adds like that of independent numbers.
+    """
     eps = float(np.finfo(precision).eps)
     if loss == "cross_entropy":
         return 2.0 * eps * np.maximum(seen.largest, 1.0)

@@ -42,7 +42,7 @@ class Seen(NamedTuple):
     agreeing: Any  # samples for which network and nearest class mean agree
     covariance: Any
     readout: Any
-    largest: Any  # output
+    largest: Any  # output, or root of the sum of squares of the terms of one
 
 
 def losses(outputs: Any, aims: Any, loss: Loss) -> Any:
@@ -82,5 +82,15 @@ def look(parameters: Parameters, scales: Scales, task: Task, architecture: Archi
         (task.first[nearest] == decided).sum(),
         scale**2 * (first.T @ first) / len(first),
         scales.weights[-1] * parameters.weights[-1],
-        jnp.abs(outputs).max(),
+        jnp.maximum(jnp.abs(outputs).max(), _terms(scales.weights[-1] * parameters.weights[-1], hidden[-1])),
     )
+
+
+def _terms(readout: Any, features: Any) -> Any:
+    """Return the largest root of the sum of squares of what the units add to an output.
+
+    Each of these terms carries round-off of its own, also where the terms cancel in the output.
+    """
+    peak = jnp.abs(features).max()
+    peak = jnp.where(peak > 0, peak, 1.0)  # so that squares do not overflow
+    return peak * jnp.sqrt((readout**2 @ (features / peak) ** 2).max())

@@ -159,6 +159,13 @@ def run(
             "a trial that runs elsewhere cannot be ended from here",
             verb="are",
         )
+    if executor is not None and not isinstance(executor, Executor):
+        raise InputError(
+            "executor",
+            f"of type {type(executor).__name__}",
+            "a concurrent.futures.Executor",
+            "of a dask client use kernel_collapse.cluster.connect, or client.get_executor()",
+        )
     stop = stop or Stop()
     store.hold()
     trials = list(trials)
