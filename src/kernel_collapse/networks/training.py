@@ -22,9 +22,7 @@ from kernel_collapse._shapes import Float
 from kernel_collapse._shared_targets import class_targets, first_with_target
 from kernel_collapse.activations import Activation
 from kernel_collapse.collapse import NC1, WEIGHTINGS, Weighting, nc1_from_classes
-from kernel_collapse.collapse._duality import measured_nc3
-from kernel_collapse.collapse._round_off import FEATURES, UNITS, Measured, settle
-from kernel_collapse.collapse._simplex import measured_nc2
+from kernel_collapse.collapse.class_means import ClassMeans
 from kernel_collapse.data import Dataset
 from kernel_collapse.networks._activations import Phi
 from kernel_collapse.networks._convolutional import Layer
@@ -372,53 +370,12 @@ def _metrics(dataset: Dataset, plan: _Plan, seen: Seen, gone: np.ndarray, weight
         for layer in range(depth):
             spread, means = seen.spread[layer][s, p], seen.class_means[layer][s, p]
             nc1s[s, p, layer] = nc1_from_classes(sizes, spread, means, eps=eps)
-            centred = means - share @ means
-            products, (moved, errors) = centred @ centred.T, _errors(means, spread, centred, share, eps)
-            of_layer = measured_nc2(products, errors)
-            nc2s[s, p, layer], more = _settled([of_layer[name] for name in ("norms", "angles", "etf")])
+            of_layer = ClassMeans(means, spread, share, eps)
+            nc2s[s, p, layer], more = of_layer.nc2()
             lost += more
-        readout = seen.readout[s, p]
-        classifier = towards @ readout
-        square = np.einsum("cj,cj->", classifier, classifier)
-        size = np.linalg.norm(np.abs(towards) @ np.linalg.norm(readout, axis=1))
-        of_network = measured_nc3(
-            classifier @ centred.T,
-            np.sqrt(square) * np.linalg.norm(moved)
-            + UNITS * eps * size * np.linalg.norm(centred),  # what the means and the classifier err by
-            square,
-            UNITS * eps * size**2,
-            products,
-            errors,
-        )
-        nc3s[s, p], more = _settled(of_network)
+        nc3s[s, p], more = of_layer.nc3(towards, seen.readout[s, p])
         lost += more
     return _Metrics(nc1s, nc2s, nc3s, lost)
-
-
-def _errors(
-    means: Float[np.ndarray, "C p"],
-    spread: Float[np.ndarray, " C"],
-    centred: Float[np.ndarray, "C p"],
-    share: Float[np.ndarray, " C"],
-    eps: float,
-) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, "C C"]]:
-    """Return bounds of the errors of centred class means, as NC1 has them, and of the inner products of these means.
-
-    The features had been rounded before they were centred.
-    """
-    moved = 4.0 * eps * np.sqrt((means * means).sum(axis=1) + spread)
-    moved = moved + share @ moved
-    lengths = np.linalg.norm(centred, axis=1)
-    mixed = lengths[:, None] * moved[None, :]
-    return moved, mixed + mixed.T + moved[:, None] * moved[None, :]
-
-
-def _settled(metrics: Sequence[Measured]) -> tuple[list[float], int]:
-    """Return the values, NaN where they are not resolved, and how many of them round-off took."""
-    values, _ = settle({str(place): one for place, one in enumerate(metrics)}, FEATURES)
-    found = [float(value) for value in values.values()]
-    before = [float(one.value) for one in metrics]
-    return found, int(np.isnan(found).sum() - np.isnan(before).sum())
 
 
 def _collect(
