@@ -501,3 +501,12 @@ def test_what_is_constant_but_for_round_off_has_no_correlation(dim, precision, p
             # In float32 the root of 10 features is round-off already.
             assert "one value throughout" in found.reason or "size of round-off" in found.reason
             assert precision == np.float32 or 0.0 < found.cosine <= 1.0
+
+
+def test_a_layer_that_is_applied_to_each_token_has_no_ansatz():
+    torch = pytest.importorskip("torch")
+    mean = type("Mean", (torch.nn.Module,), {"forward": lambda self, x: x.mean(1)})
+    model = torch.nn.Sequential(torch.nn.Linear(6, 6), mean(), torch.nn.Linear(6, 3))
+    labels = torch.arange(30) % 3
+    with pytest.raises(kc.InputError, match="layer '0' is given 30 numbers a sample"):
+        kc.torch.record(model, [(torch.randn(30, 5, 6), labels)], ansatz="all linear layers")
