@@ -555,3 +555,12 @@ def test_an_exponential_unit_has_its_slope_at_zero(activation, slope):
     at = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     (found,) = torch.autograd.grad(kc.activations.get(activation)(at), at)
     assert float(found) == pytest.approx(slope, rel=1e-15)
+
+
+def test_a_layer_that_is_applied_to_each_token_has_no_ansatz():
+    torch = pytest.importorskip("torch")
+    mean = type("Mean", (torch.nn.Module,), {"forward": lambda self, x: x.mean(1)})
+    model = torch.nn.Sequential(torch.nn.Linear(6, 6), mean(), torch.nn.Linear(6, 3))
+    labels = torch.arange(30) % 3
+    with pytest.raises(kc.InputError, match="layer '0' is given 30 numbers a sample"):
+        kc.torch.record(model, [(torch.randn(30, 5, 6), labels)], ansatz="all linear layers")

@@ -6,7 +6,7 @@ namespace of plain numbers and lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -132,7 +132,7 @@ def same_kind(first: Any, what_first: str, second: Any, what_second: str) -> Non
     """
     if not (is_foreign(first) or is_foreign(second)):
         return
-    readings = [kind, lambda array: str(array.dtype).rpartition(".")[2]]
+    readings: list[Callable[[Any], str]] = [kind, lambda array: str(array.dtype).rpartition(".")[2]]
     if not (traced(first) or traced(second)):
         readings.insert(1, lambda array: str(array_api_compat.device(array)))
     for reading in readings:

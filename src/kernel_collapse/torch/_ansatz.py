@@ -58,6 +58,8 @@ def ansatz_of(
     for number, batch in enumerate(loader):
         inputs, _ = split_batch(batch, split, number)
         found = outer_products(model, moved(inputs, device), names)
+        if not sums:
+            _require_one_row_a_sample(model, {name: len(total) for name, (total, _) in found.items()})
         sums = {name: total + sums.get(name, 0.0) for name, (total, _) in found.items()}
         n += next(iter(found.values()))[1]
     modules = dict(model.named_modules())
@@ -66,3 +68,17 @@ def ansatz_of(
         weight = modules[name].weight.detach().to(torch.float64)
         answers[name] = feature_ansatz((weight.T @ weight).cpu().numpy(), (total / n).cpu().numpy())
     return answers
+
+
+def _require_one_row_a_sample(model: nn.Module, given: dict[str, int]) -> None:
+    """Refuse a layer that is applied several times to a sample, as to each of its tokens."""
+    modules = dict(model.named_modules())
+    for name, dim in given.items():
+        expected = modules[name].in_features
+        if dim != expected:
+            raise InputError(
+                f"layer {name!r}",
+                f"given {dim} numbers a sample, as where it is applied to each token",
+                f"{expected}, those of its weights",
+                "name other layers as ansatz",
+            )
