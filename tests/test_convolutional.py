@@ -549,3 +549,28 @@ def test_bad_input_is_refused_in_a_sentence(make, said, unchecked):
     assert sentence.endswith((".", "?"))
     assert "expected" in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("readout", ["flatten", "gap"])
+@pytest.mark.parametrize("activation", ["erf", "rbf", "sin", "gelu"])
+@pytest.mark.parametrize("kind", [ConvNNGP, ConvNTK])
+def test_single_precision_keeps_its_digits_far_from_zero(kind, activation, readout, rng):
+    """Of pixels of a thousand, float32 has no digit of the angle by a difference of products."""
+    for channels in (1, 3):
+        x = 1000 + np.arange(8)[:, None, None, None] % 2 + rng.normal(size=(8, 4, 5, channels))
+        x = x.astype(np.float32).astype(float)
+        expected = kind(1, activation=activation, readout=readout)(x)
+        single = kind(1, activation=activation, readout=readout, dtype="float32")(x)
+        of_torch = kind(1, activation=activation, readout=readout)(torch.tensor(x, dtype=torch.float32))
+        for found in (single, of_torch.numpy()):
+            np.testing.assert_allclose(found, expected, atol=5e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("array", [np.asarray, torch.tensor])
+def test_angles_that_are_lost_above_the_first_convolution_are_refused(array, rng):
+    """There the determinant is a difference: half of its digits are gone, and a smooth dual would take them all."""
+    x = 1e6 + rng.normal(size=(4, 4, 4, 1))
+    kernel = ConvNNGP([Conv(3), Conv(3), Activation("rbf"), Flatten()])
+    with pytest.raises(ValueError, match="angle has lost half of its digits"):
+        kernel(array(x))
+    assert np.isfinite(np.asarray(kernel(array(x - 1e6)))).all()

@@ -198,7 +198,7 @@ def coincident(gram: Float[Any, "n n"], members: Int[np.ndarray, " m"], units: f
 
 def require_definite(value: Any, error: Any, what: str) -> None:
     """Refuse a Gram matrix from which something negative came that is a square."""
-    if _arrays.staged(value):
+    if _arrays.staged(value) or _arrays.staged(error):
         return
     if _arrays.number(value) < -_arrays.number(error):
         raise KernelRefused(

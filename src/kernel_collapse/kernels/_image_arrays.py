@@ -20,6 +20,7 @@ __all__ = [
     "equal_positions",
     "inputs",
     "mean",
+    "of_differences",
     "of_left",
     "of_right",
     "pooled",
@@ -58,6 +59,30 @@ def inputs(x: Any, y: Any, full: bool) -> Any:
         product = of_left(x[:, :, k], full) * of_right(y[:, :, k], full)
         total = product if total is None else _added(total, product, total if in_place else None)
     return _over(total, channels, in_place)
+
+
+def of_differences(x: Any, y: Any, conv: Windows, bias: float, full: bool) -> Any:
+    """Return |a|^2 |b|^2 - (a'b)^2 of the patches a, b that a filter sees, `bias` beside each, of any library's arrays.
+
+    As `kernel_collapse._collinear.of_differences` of pairs: sums over the window of products of middles and
+    differences of pixels, which do not grow with how far the pixels are from 0 together. The images are those of
+    `inputs`. What is no more than round-off is 0.
+    """
+    xp = _arrays.namespace(x)
+    for axis, window in enumerate(conv):  # a patch that leaves the image meets the other one there, too
+        x, y = (_padded(xp, side, axis, window) for side in (x, y))
+    sums: list[Any] = [None] * 3
+    for k in range(int(x.shape[2])):
+        left, right = of_left(x[:, :, k], full), of_right(y[:, :, k], full)
+        middle, apart = 0.5 * (left + right), left - right
+        products = middle * middle, apart * apart, middle * apart
+        sums = [new if old is None else old + new for old, new in zip(sums, products, strict=True)]
+    for window, axes in zip(conv, axes_of(full), strict=True):
+        sums = [summed(values, axes, window, padded=True) for values in sums]
+    size, gap, along = sums[0] + bias**2, sums[1], sums[2]
+    det = size * gap - along * along
+    none = det <= 16.0 * float(xp.finfo(det.dtype).eps) * size * gap
+    return xp.where(none, xp.zeros_like(det), det)
 
 
 def _over(values: Any, count: int, in_place: bool) -> Any:

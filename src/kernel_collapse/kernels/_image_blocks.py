@@ -20,12 +20,14 @@ from kernel_collapse._units import SAFE_POWERS
 from kernel_collapse.kernels._image_arrays import equal_positions, inputs, mean, pooled, summed
 from kernel_collapse.kernels._image_layers import Window
 from kernel_collapse.kernels._image_near import (
+    LOST,
     SMOOTH,
     AfterPool,
     Hidden,
     Near,
     OfPatches,
     Where,
+    lost_angles,
     nearly_collinear,
 )
 from kernel_collapse.kernels._image_plan import Plan, Stage
@@ -158,6 +160,8 @@ class _Rows:
         self._spread: Any = None
         #: Whether determinants matter, and whether those of patches do to a smooth activation.
         self._matters = self._of_smooth = False
+        #: Whether a smooth activation may take more of determinants than a difference gives, and there is no other.
+        self._may_lose = False
 
     def know(self, q: np.ndarray, q_other: np.ndarray, prints: np.ndarray, prints_other: np.ndarray) -> None:
         """Take the variances and the prints of the images of both sides."""
@@ -165,12 +169,10 @@ class _Rows:
         pairs = np.broadcast_shapes(q.shape[2:], q_other.shape[2:])
         self._spread = [_spread(of, pairs, self.stage.full) for of in (q, q_other, prints, prints_other)]
         phi = self.stage.phi
-        self._of_smooth = (
-            phi is not None
-            and not phi.needs_determinant
-            and isinstance(self.near, OfPatches)
-            and _collinear.matters(phi, q, q_other, SMOOTH)
-        )
+        if phi is not None and not phi.needs_determinant:
+            patches = isinstance(self.near, OfPatches)
+            matters = _collinear.matters(phi, q, q_other, (SMOOTH if patches else LOST)[q.dtype])
+            self._of_smooth, self._may_lose = patches and matters, matters and not patches
         self._matters = self._of_smooth or (phi is not None and phi.needs_determinant)
 
     def run(self, keep: bool, slot: int) -> tuple[np.ndarray, Any, Any]:
@@ -283,6 +285,11 @@ class _Rows:
         q1, q2 = self._moments(k)
         if not self._matters:
             same = np.equal(*self._of_row(k, *self._spread[2:]), out=_scratch("same", g.shape, bool))
+            if self._may_lose:
+                assert self.stage.phi is not None
+                lost = _collinear.nearly_smooth(q1, q2, q1 * q2 - g * g, self.stage.phi, smooth=LOST[g.dtype])
+                if (lost & ~same).any():
+                    raise lost_angles(self.stage.phi)
             if same.any():
                 np.copyto(g, q1, where=same)
             return None
@@ -292,7 +299,7 @@ class _Rows:
         assert self.stage.phi is not None
         places = nearly_collinear(product, det, self.stage.phi)
         if self._of_smooth:
-            smooth = _collinear.nearly_smooth(q1, q2, det, self.stage.phi, smooth=SMOOTH)
+            smooth = _collinear.nearly_smooth(q1, q2, det, self.stage.phi, smooth=SMOOTH[det.dtype])
             places = np.union1d(places, np.flatnonzero(smooth))
         if len(places):
             # T of the first convolution is G.
@@ -406,7 +413,10 @@ def of_images(x: np.ndarray, plan: Plan, prior: Variances, prints: Sequence[np.n
         number = len(found)
         found.append(q)
         if number < len(prints) - 1 or stage is not plan.stages[-1]:
-            step = _Rows(stage, prior, AfterPool(), gram, None, tangent=False)
+            near: Near = AfterPool()
+            if stage.conv is not None and place == 0 and not stage.phi.needs_determinant:
+                near = OfPatches(x, x, stage.conv, *prior)
+            step = _Rows(stage, prior, near, gram, None, tangent=False)
             step.know(q, q, prints[number], prints[number])
             gram = step.run(False, place % 2)[0]
     return Seen(found, prints)

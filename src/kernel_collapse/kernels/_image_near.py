@@ -22,10 +22,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernel_collapse import _collinear, activations
+from kernel_collapse._input_error import KernelRefused
 from kernel_collapse._shapes import Float, Int
 from kernel_collapse.kernels._image_plan import Windows
 
-__all__ = ["SMOOTH", "AfterPool", "Hidden", "Near", "OfPatches", "Where", "nearly_collinear"]
+__all__ = [
+    "LOST",
+    "SMOOTH",
+    "AfterPool",
+    "Hidden",
+    "Near",
+    "OfPatches",
+    "Where",
+    "lost_angles",
+    "nearly_collinear",
+]
 
 #: Of an activation that jumps the angle of the next layer is the root of this one: more pairs are looked at.
 JUMPS = 1e4
@@ -55,9 +66,23 @@ class Near(ABC):
         """Return q1 q2 - c^2."""
 
 
-#: As `_collinear.SMOOTH`, of patches, of which many are nearly collinear: those of variances above two million are
-#: looked at, and below it no more than six of the digits are lost.
-SMOOTH = 2.0**-20
+#: As `_collinear.SMOOTH`, of patches, of which many are nearly collinear. In float64 those of variances above two
+#: million are looked at, and below it no more than six of the digits are lost. Float32 has none to lose.
+SMOOTH: dict[np.dtype[Any], float] = {np.dtype(np.float64): 2.0**-20, np.dtype(np.float32): _collinear.SMOOTH}
+#: The same, of layers that have no determinants but the difference: what is below has lost half of its digits.
+LOST: dict[np.dtype[Any], float] = {np.dtype(np.float64): 2.0**-26, np.dtype(np.float32): 2.0**-11}
+
+
+def lost_angles(phi: activations.Activation) -> KernelRefused:
+    """Return what is raised where a smooth activation takes more of a determinant than is left of it."""
+    return KernelRefused(
+        "the kernel",
+        f"nearly parallel patches before {phi.name!r} above the first convolution, of variances so large that their "
+        "angle has lost half of its digits",
+        "numbers nearer to zero",
+        "subtract the mean of the pixels, or scale x or weight_variance down",
+        verb="has",
+    )
 
 
 def nearly_collinear(
